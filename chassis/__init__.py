@@ -1,0 +1,1 @@
+"""What every service stands on: server, channel, errors, identity, deadlines, telemetry, settings. No business word."""

@@ -1,0 +1,100 @@
+"""Postgres under row-level security: migrations, a pool that refuses roles RLS does not bind, tenant scope."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from chassis.errors import Unavailable
+
+_LOCK_KEY = 0x686F636B6574  # "hocket": one migration at a time per database, whichever service runs it
+_DRIVER_FAILURES = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, TimeoutError)
+
+
+async def migrate(url: str, schema: str, folder: Path) -> list[str]:
+    """Apply the `*.sql` files of `folder` that `schema` has not seen, in name order, each in a transaction.
+
+    `url` names the owner of the schema, not the role that serves. Returns the names applied.
+    """
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
+        await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+        await connection.execute(
+            f'CREATE TABLE IF NOT EXISTS "{schema}".migrations'
+            " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        seen = {row["name"] for row in await connection.fetch(f'SELECT name FROM "{schema}".migrations')}  # noqa: S608 - schema is ours
+        applied: list[str] = []
+        for file in sorted(folder.glob("*.sql")):  # noqa: ASYNC240 - a handful of small files, once, before serving
+            if file.name in seen:
+                continue
+            async with connection.transaction():
+                await connection.execute(file.read_text(encoding="utf-8"))
+                await connection.execute(f'INSERT INTO "{schema}".migrations (name) VALUES ($1)', file.name)  # noqa: S608 - schema is ours
+            applied.append(file.name)
+        return applied
+    finally:
+        await connection.close()
+
+
+class TenantDatabase:
+    """A pool whose every statement runs for one tenant: `app.current_tenant_id` is set for the transaction alone."""
+
+    def __init__(self, url: str, *, connections_max: int = 10, statement_timeout_s: float = 10) -> None:
+        """Connect lazily, so that a service starts while Postgres is still down."""
+        self._url = url
+        self._connections_max = connections_max
+        self._statement_timeout_s = statement_timeout_s
+        self._pool: asyncpg.Pool | None = None
+
+    async def _connected(self) -> asyncpg.Pool:
+        if self._pool is None:
+            pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._connections_max,
+                timeout=5,
+                command_timeout=self._statement_timeout_s,
+                # A plan cached for a big tenant gave a small one no rows at all.
+                server_settings={"plan_cache_mode": "force_custom_plan", "application_name": "hocket"},
+                init=_refuse_unbound_role,
+            )
+            if self._pool is None:
+                self._pool = pool
+            else:
+                await pool.close()
+        return self._pool
+
+    async def check(self) -> None:
+        """Raise unless Postgres answers; a readiness check."""
+        async with (await self._connected()).acquire(timeout=2) as connection:
+            await connection.execute("SELECT 1")
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncGenerator[asyncpg.pool.PoolConnectionProxy, None]:
+        """A transaction that sees and writes rows of `tenant_id` alone. Raises Unavailable when Postgres is gone."""
+        try:
+            async with (await self._connected()).acquire(timeout=5) as connection, connection.transaction():
+                # Local to the transaction: nothing is left on the pooled connection.
+                await connection.execute("SELECT set_config('app.current_tenant_id', $1, true)", tenant_id)
+                yield connection
+        except _DRIVER_FAILURES as error:
+            raise Unavailable("Postgres does not answer", retry_after_s=1) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+
+async def _refuse_unbound_role(connection: asyncpg.Connection) -> None:
+    row = await connection.fetchrow("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user")
+    if row is None or row["rolsuper"] or row["rolbypassrls"]:
+        raise asyncpg.InvalidAuthorizationSpecificationError(
+            "the role that serves must be neither superuser nor BYPASSRLS: row-level security would not bind it"
+        )

@@ -1,0 +1,88 @@
+"""Logs as JSON, traces over W3C context, metrics for Prometheus: set up once, by the entry point."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import Counter, Gauge, Histogram
+
+PII_KEY_PART = "pii"
+_RPC_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+def set_up(service: str, *, level: str, log_content: bool, otlp_endpoint: str | None) -> None:
+    """Configure logs and traces of this process. Content under `pii` keys is dropped unless `log_content`."""
+    set_up_logs(service, level=level, log_content=log_content)
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    if otlp_endpoint:
+        # Imported here: the exporter costs 20 MB and most processes on a laptop export nothing.
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        exporter = OTLPSpanExporter(endpoint=otlp_endpoint, insecure=not otlp_endpoint.startswith("https"))
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+
+def set_up_logs(service: str, *, level: str, log_content: bool) -> None:
+    """One JSON object a line on standard error: event, level, time, trace id and the values, never a secret."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _with_service(service),
+            _with_trace,
+            _content_filter(log_content),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+
+def _with_service(service: str) -> structlog.types.Processor:
+    def add(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        event["service"] = service
+        return event
+
+    return add
+
+
+def _with_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = format(context.trace_id, "032x")
+    return event
+
+
+def _content_filter(log_content: bool) -> structlog.types.Processor:
+    def drop(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        if not log_content:
+            for key in [k for k in event if PII_KEY_PART in k.split(".")]:
+                del event[key]
+        return event
+
+    return drop
+
+
+class RpcMetrics:
+    """Duration, outcome and number in flight of a server's RPCs. Labels: method, code, tenant tier."""
+
+    def __init__(self, service: str) -> None:
+        """Register `hocket_<service>_rpc_*`; once a process and service."""
+        prefix = f"hocket_{service}_rpc"
+        self.seconds = Histogram(
+            f"{prefix}_duration_seconds", "Duration of RPCs.", ["method", "code"], buckets=_RPC_SECONDS
+        )
+        self.in_flight = Gauge(f"{prefix}_in_flight", "RPCs being served.", ["method"])
+        self.by_tier = Counter(f"{prefix}_calls", "RPCs by the caller's tenant tier.", ["tenant_tier", "code"])

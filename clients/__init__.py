@@ -1,0 +1,1 @@
+"""Small typed async clients of the mesh: what a caller imports."""

@@ -1,0 +1,86 @@
+"""Regenerate gen/ from protos/, byte for byte the same on every run; --check fails where they differ."""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import google.rpc
+import grpc_tools
+from grpc_tools import protoc as grpc_tools_protoc
+
+# grpc_tools ships no types.
+protoc = cast("Callable[[list[str]], int]", grpc_tools_protoc.main)  # pyright: ignore[reportUnknownMemberType]
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTOS = ROOT / "protos"
+GEN = ROOT / "gen"
+TYPINGS = ROOT / "typings"
+WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
+# The runtime wheel ships google/rpc/*.proto beside untyped modules: types are made from them.
+GOOGLE_RPC = Path(next(iter(google.rpc.__path__)))
+GOOGLE_RPC_PROTOS = ("status.proto", "error_details.proto")
+
+
+def generate(out: Path) -> None:
+    """Write message, stub and type files for every proto below protos/ into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    sources = sorted(str(p) for p in PROTOS.rglob("*.proto"))
+    arguments = [
+        "protoc",
+        f"-I{PROTOS}",
+        f"-I{WELL_KNOWN}",
+        f"--python_out={out}",
+        f"--mypy_out={out}",
+        f"--grpc_python_out={out}",
+        f"--mypy_grpc_out=only_async:{out}",
+        *sources,
+    ]
+    if protoc(arguments) != 0:
+        raise SystemExit("protoc failed")
+
+
+def generate_google_rpc_types(out: Path) -> None:
+    """Write type files for google.rpc into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    sources = [str(GOOGLE_RPC / name) for name in GOOGLE_RPC_PROTOS]
+    root = GOOGLE_RPC.parent.parent
+    if protoc(["protoc", f"-I{root}", f"-I{WELL_KNOWN}", f"--mypy_out={out}", *sources]) != 0:
+        raise SystemExit("protoc failed on google/rpc")
+
+
+def differing(left: Path, right: Path) -> list[str]:
+    """Relative paths of files that are missing on one side or differ."""
+    files = {p.relative_to(d) for d in (left, right) for p in d.rglob("*.py*") if "__pycache__" not in p.parts}
+    return sorted(
+        str(f)
+        for f in files
+        if not ((left / f).exists() and (right / f).exists() and filecmp.cmp(left / f, right / f, shallow=False))
+    )
+
+
+def main() -> None:
+    """Regenerate, or with --check compare with a clean regeneration."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail when gen/ is stale, write nothing")
+    if not parser.parse_args().check:
+        for folder, write in ((GEN, generate), (TYPINGS, generate_google_rpc_types)):
+            shutil.rmtree(folder, ignore_errors=True)
+            write(folder)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch, "gen"))
+        generate_google_rpc_types(Path(scratch, "typings"))
+        stale = differing(GEN, Path(scratch, "gen")) + differing(TYPINGS, Path(scratch, "typings"))
+    if stale:
+        sys.exit("gen/ is stale, run `make protos`:\n  " + "\n  ".join(stale))
+
+
+if __name__ == "__main__":
+    main()

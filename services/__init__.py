@@ -1,0 +1,1 @@
+"""The six services of the mesh; each is a package with the same rooms."""
