@@ -1,0 +1,214 @@
+"""A server's life: ready, draining, TLS and rotation, reflection, the operations port, the limits."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+
+import aiohttp
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
+
+from chassis import errors
+from chassis.auth import TokenMinter
+from chassis.channel import ClientTls, MeshChannel
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+from chassis.status import mesh_errors
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+TOKEN = TokenMinter(SECRET).mint("acme", caller="test")
+NAME = "hocket.rag.v1.RagService"
+
+
+class Slow(rag_pb2_grpc.RagServiceServicer):
+    """Answers when told to."""
+
+    def __init__(self) -> None:
+        self.arrived = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def Search(self, request, context):
+        self.arrived.set()
+        await self.answer.wait()
+        return rag_pb2.SearchResponse(degraded=[request.query[:3]])
+
+
+def server_of(servicer: Slow, **values: object) -> MeshServer:
+    settings = ServerSettings(**{"jwt_secret": SECRET, "drain_grace_s": 5, **values})
+    add = Servicer(NAME, lambda s: rag_pb2_grpc.add_RagServiceServicer_to_server(servicer, s))
+    return MeshServer("chassis_life", settings, Assembly([add]))
+
+
+def channel_to(server: MeshServer, tls: ClientTls | None = None) -> MeshChannel:
+    return MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: TOKEN, tls=tls)
+
+
+async def search(channel: MeshChannel, query: str = "abc", timeout_s: float = 5) -> rag_pb2.SearchResponse:
+    with mesh_errors():
+        stub = rag_pb2_grpc.RagServiceStub(channel.channel)
+        return await stub.Search(rag_pb2.SearchRequest(query=query), **channel.options(timeout_s))
+
+
+async def get(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
+
+
+async def test_a_running_call_ends_well_while_the_server_drains():
+    slow = Slow()
+    server = server_of(slow)
+    await server.start()
+    async with channel_to(server) as channel:
+        running = asyncio.create_task(search(channel))
+        await slow.arrived.wait()
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        assert server.readiness.draining
+        slow.answer.set()
+        assert list((await running).degraded) == ["abc"]
+        await stopping
+        with pytest.raises(errors.Unavailable):
+            await search(channel, timeout_s=1)
+
+
+async def test_the_operations_port_tells_life_readiness_and_metrics():
+    slow = Slow()
+    slow.answer.set()
+    server = server_of(slow)
+    await server.start()
+    ops = f"http://127.0.0.1:{server.ops_port}"
+    async with channel_to(server) as channel:
+        await search(channel)
+    assert (await get(f"{ops}/livez"))[0] == 200
+    assert (await get(f"{ops}/readyz"))[0] == 200
+    assert "hocket_chassis_life_rpc_duration_seconds_count" in (await get(f"{ops}/metrics"))[1]
+    server.readiness.draining = True
+    status, text = await get(f"{ops}/readyz")
+    assert status == 503
+    assert "draining" in text
+    await server.stop()
+
+
+async def test_reflection_is_served_only_where_a_setting_says_so():
+    for on in (True, False):
+        server = server_of(Slow(), reflection=on)
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+            call = stub.ServerReflectionInfo(
+                iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5
+            )
+            if on:
+                names = [s.name async for r in call for s in r.list_services_response.service]
+                assert {NAME, "grpc.health.v1.Health"} <= set(names)
+            else:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call.read()
+                assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        await server.stop()
+
+
+async def test_a_message_over_the_limit_is_refused():
+    server = server_of(Slow(), message_bytes_max=1024)
+    await server.start()
+    async with channel_to(server) as channel:
+        with pytest.raises(errors.ResourceExhausted):
+            await search(channel, query="x" * 2000)
+    await server.stop()
+
+
+async def test_calls_over_the_limit_are_refused_at_once():
+    slow = Slow()
+    server = server_of(slow, concurrent_rpcs_max=1)
+    await server.start()
+    async with channel_to(server) as channel:
+        running = asyncio.create_task(search(channel))
+        await slow.arrived.wait()
+        with pytest.raises(errors.ResourceExhausted):
+            await search(channel)
+        slow.answer.set()
+        await running
+    await server.stop()
+
+
+class Authority:
+    """A certificate authority for one test."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.cert = self._sign("authority", self.key.public_key(), ca=True)
+        self.ca_file = folder / "ca.pem"
+        self.ca_file.write_bytes(self.cert.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str):
+        key = ec.generate_private_key(ec.SECP256R1())
+        cert_file, key_file = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        cert_file.write_bytes(self._sign(name, key.public_key()).public_bytes(serialization.Encoding.PEM))
+        key_file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return cert_file, key_file
+
+    def _sign(self, name: str, public_key, *, ca: bool = False):
+        now = datetime.datetime.now(datetime.UTC)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        issuer = subject if ca else self.cert.subject
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(self.key, hashes.SHA256())
+        )
+
+
+async def test_mutual_tls_lets_in_only_who_shows_a_certificate(tmp_path):
+    authority = Authority(tmp_path)
+    (server_cert, server_key), (client_cert, client_key) = authority.issue("server"), authority.issue("client")
+    slow = Slow()
+    slow.answer.set()
+    server = server_of(slow, tls_cert_file=server_cert, tls_key_file=server_key, tls_client_ca_file=authority.ca_file)
+    await server.start()
+    async with channel_to(server, ClientTls(authority.ca_file, client_cert, client_key)) as channel:
+        assert list((await search(channel)).degraded) == ["abc"]
+    async with channel_to(server, ClientTls(authority.ca_file)) as channel:
+        with pytest.raises(errors.MeshError):
+            await search(channel, timeout_s=1)
+    await server.stop()
+
+
+async def test_a_rotated_certificate_is_served_without_a_restart(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    cert_file, key_file = old.issue("server")
+    slow = Slow()
+    slow.answer.set()
+    server = server_of(slow, tls_cert_file=cert_file, tls_key_file=key_file)
+    await server.start()
+    async with channel_to(server, ClientTls(old.ca_file)) as channel:
+        await search(channel)
+    new_cert, new_key = new.issue("server")
+    key_file.write_bytes(new_key.read_bytes())
+    cert_file.write_bytes(new_cert.read_bytes())
+    async with channel_to(server, ClientTls(new.ca_file)) as channel:
+        assert list((await search(channel)).degraded) == ["abc"]
+    await server.stop()

@@ -1,0 +1,80 @@
+"""Settings: wrong ones are named, secrets stay secret, and no key means loopback."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import Field, ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from chassis.run import read_settings
+from chassis.settings import ServerSettings, is_loopback, unknown_variables
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+
+
+class Settings(ServerSettings):
+    model_config = SettingsConfigDict(env_prefix="HOCKET_PROBE_")
+    speed_fps: int = Field(default=30, ge=1, le=60, description="Frames a second.")
+
+
+def test_the_defaults_are_valid():
+    assert read_settings("hocket-probe", Settings).speed_fps == 30
+
+
+def test_a_wrong_value_is_named_by_its_variable(monkeypatch):
+    monkeypatch.setenv("HOCKET_PROBE_SPEED_FPS", "90")
+    with pytest.raises(SystemExit, match=r"HOCKET_PROBE_SPEED_FPS: .*less than or equal to 60"):
+        read_settings("hocket-probe", Settings)
+
+
+def test_a_misspelled_variable_is_refused_but_service_links_are_not(monkeypatch):
+    monkeypatch.setenv("HOCKET_PROBE_SPEED", "30")
+    monkeypatch.setenv("HOCKET_PROBE_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("HOCKET_PROBE_PORT_50051_TCP_ADDR", "10.0.0.1")
+    assert unknown_variables(Settings) == ["HOCKET_PROBE_SPEED"]
+    with pytest.raises(SystemExit, match="HOCKET_PROBE_SPEED"):
+        read_settings("hocket-probe", Settings)
+
+
+def test_a_secret_may_come_from_a_file_and_the_environment_wins(monkeypatch, tmp_path):
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\n")
+    monkeypatch.setenv("HOCKET_PROBE_JWT_SECRET_FILE", str(file))
+    secret = read_settings("hocket-probe", Settings).jwt_secret
+    assert secret is not None
+    assert secret.get_secret_value() == SECRET
+    monkeypatch.setenv("HOCKET_PROBE_JWT_SECRET", SECRET[::-1])
+    assert SECRET[::-1] == Settings().jwt_secret.get_secret_value()
+
+
+def test_a_secret_file_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setenv("HOCKET_PROBE_JWT_SECRET_FILE", "/nowhere/secret")
+    with pytest.raises(SystemExit, match="HOCKET_PROBE_JWT_SECRET_FILE: cannot read /nowhere/secret"):
+        read_settings("hocket-probe", Settings)
+
+
+def test_a_refused_secret_does_not_show_in_the_message(monkeypatch):
+    monkeypatch.setenv("HOCKET_PROBE_JWT_SECRET", "hunter2")
+    with pytest.raises(SystemExit) as caught:
+        read_settings("hocket-probe", Settings)
+    assert "32 bytes" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "hocket.example"])
+def test_without_a_key_nothing_listens_beyond_loopback(host):
+    with pytest.raises(ValidationError, match="loopback"):
+        Settings(grpc_host=host)
+    assert host == Settings(grpc_host=host, jwt_secret=SECRET).grpc_host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
+def test_loopback_is_recognised(host):
+    assert is_loopback(host)
+
+
+def test_tls_files_go_together(tmp_path):
+    with pytest.raises(ValidationError, match="go together"):
+        Settings(tls_cert_file=tmp_path / "cert.pem")
+    with pytest.raises(ValidationError, match="tls_client_ca_file needs"):
+        Settings(tls_client_ca_file=tmp_path / "ca.pem")

@@ -1,0 +1,47 @@
+"""Logs: one JSON object a line, with the trace, without what users said unless a setting allows it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import structlog
+from opentelemetry.sdk.trace import TracerProvider
+
+from chassis import telemetry
+
+
+@pytest.fixture(autouse=True)
+def _restored():
+    yield
+    structlog.reset_defaults()
+
+
+def logged(capsys, *, log_content: bool, level: str = "INFO") -> list[dict[str, object]]:
+    telemetry.set_up_logs("hocket-probe", level=level, log_content=log_content)
+    log = structlog.get_logger()
+    log.debug("detail")
+    with TracerProvider().get_tracer("t").start_as_current_span("span"):
+        log.info("turn ended", **{"hocket.pii.transcript": "my secret plan", "piiless": 1})
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_what_users_said_is_dropped_by_default(capsys):
+    (event,) = logged(capsys, log_content=False)
+    assert (
+        event["event"],
+        event["level"],
+        event["service"],
+        event["piiless"],
+    ) == ("turn ended", "info", "hocket-probe", 1)
+    assert len(event["trace_id"]) == 32
+    assert "my secret plan" not in json.dumps(event)
+
+
+def test_what_users_said_is_kept_where_a_setting_allows_it(capsys):
+    (event,) = logged(capsys, log_content=True)
+    assert event["hocket.pii.transcript"] == "my secret plan"
+
+
+def test_the_level_holds(capsys):
+    assert [e["event"] for e in logged(capsys, log_content=False, level="DEBUG")] == ["detail", "turn ended"]
