@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from chassis.auth import SECRET_BYTES_MIN
+from chassis.channel import ClientTls
 
 # Kubernetes puts these into every pod for a Service of the same name; they are not ours and not mistakes.
 _SERVICE_LINK = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
@@ -69,6 +70,9 @@ class ServerSettings(BaseSettings):
     tls_client_ca_file: Path | None = Field(
         default=None, description="PEM authority of client certificates; turns mTLS on."
     )
+    peer_ca_file: Path | None = Field(default=None, description="PEM authority of the peers called; turns TLS on.")
+    peer_cert_file: Path | None = Field(default=None, description="PEM certificate shown to peers, for mTLS.")
+    peer_key_file: Path | None = Field(default=None, description="PEM key of that certificate.")
     reflection: bool = Field(
         default=False, description="Whether gRPC reflection is served (to anybody who can connect)."
     )
@@ -114,6 +118,13 @@ class ServerSettings(BaseSettings):
         """Whether tokens can be verified."""
         return bool(self.jwt_secret or self.jwks_url or self.jwks_file)
 
+    @property
+    def peer_tls(self) -> ClientTls | None:
+        """How to call the other services, or None for plain text."""
+        if self.peer_ca_file is None:
+            return None
+        return ClientTls(self.peer_ca_file, self.peer_cert_file, self.peer_key_file)
+
     @model_validator(mode="after")
     def _safe(self) -> Self:
         if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
@@ -126,6 +137,10 @@ class ServerSettings(BaseSettings):
             raise ValueError("tls_cert_file and tls_key_file go together")
         if self.tls_client_ca_file and not self.tls_cert_file:
             raise ValueError("tls_client_ca_file needs tls_cert_file and tls_key_file")
+        if (self.peer_cert_file is None) != (self.peer_key_file is None):
+            raise ValueError("peer_cert_file and peer_key_file go together")
+        if self.peer_cert_file and not self.peer_ca_file:
+            raise ValueError("peer_cert_file needs peer_ca_file")
         return self
 
 

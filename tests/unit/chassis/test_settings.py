@@ -78,3 +78,12 @@ def test_tls_files_go_together(tmp_path):
         Settings(tls_cert_file=tmp_path / "cert.pem")
     with pytest.raises(ValidationError, match="tls_client_ca_file needs"):
         Settings(tls_client_ca_file=tmp_path / "ca.pem")
+
+
+def test_peers_are_called_in_plain_text_unless_an_authority_is_named(tmp_path):
+    assert Settings().peer_tls is None
+    tls = Settings(peer_ca_file=tmp_path / "ca.pem").peer_tls
+    assert tls is not None
+    assert tmp_path / "ca.pem" == tls.ca_file
+    with pytest.raises(ValidationError, match="peer_cert_file needs peer_ca_file"):
+        Settings(peer_cert_file=tmp_path / "cert.pem", peer_key_file=tmp_path / "key.pem")
