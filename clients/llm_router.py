@@ -1,4 +1,4 @@
-"""The caller's side of the router: an answer as a stream that ends when its reader leaves, and the smaller questions."""
+"""The caller's side of the router: an answer as a stream that ends with its reader, and the smaller questions."""
 
 from __future__ import annotations
 
