@@ -1,0 +1,1 @@
+"""What reaches outside: LiveKit, the other services, the tenant's backend, Redis."""

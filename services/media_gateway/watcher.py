@@ -1,0 +1,76 @@
+"""Keeps an agent in every room with people: on LiveKit's webhooks, and by a sweep for those that never came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+import structlog
+
+from chassis.errors import Unavailable
+from services.media_gateway import rooms, telemetry
+from services.media_gateway.flow import AgentDispatcher
+from services.media_gateway.ports import RoomServer
+
+_SEEN_MAX = 10_000
+_TIER_UNKNOWN = "standard"
+_log = structlog.get_logger()
+
+
+class RoomWatcher:
+    """Looks after rooms; LiveKit itself never replaces an agent that died (livekit/agents#1472)."""
+
+    def __init__(self, server: RoomServer, dispatcher: AgentDispatcher, *, sweep_interval_s: float) -> None:
+        """Sweep every `sweep_interval_s` seconds."""
+        self._server = server
+        self._dispatcher = dispatcher
+        self._sweep_interval_s = sweep_interval_s
+        self._seen: OrderedDict[str, None] = OrderedDict()
+
+    async def on_event(self, event_id: str, event: str, livekit_room: str) -> bool:
+        """Handle one webhook; False when it was delivered before."""
+        if event_id in self._seen:
+            return False
+        if event == "room_finished":
+            self._dispatcher.forget(livekit_room)
+        elif event in {"participant_joined", "participant_left", "participant_connection_aborted"}:
+            await self.look_after(livekit_room, cause="webhook")
+        # Only now: a delivery that failed half way is to be retried by LiveKit.
+        self._seen[event_id] = None
+        while len(self._seen) > _SEEN_MAX:
+            self._seen.popitem(last=False)
+        return True
+
+    async def sweep(self) -> None:
+        """Look after every room once."""
+        for room in await self._server.list_rooms():
+            await self.look_after(room.livekit_room, cause="sweep")
+
+    async def keep_sweeping(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(self._sweep_interval_s)
+            try:
+                await self.sweep()
+            except Unavailable as error:
+                _log.warning("sweep failed", error=error.message)
+
+    async def look_after(self, livekit_room: str, *, cause: str) -> None:
+        """Dispatch when people are in the room and no agent is there or on its way."""
+        owner = rooms.split_name(livekit_room)
+        if owner is None:
+            return
+        people = await self._server.list_people(livekit_room)
+        waiting = [p for p in people if not p.is_agent]
+        if not waiting or len(waiting) < len(people):
+            return
+        await self._dispatcher.ensure(livekit_room, await self._context(livekit_room, owner, waiting[0]), cause=cause)
+
+    async def _context(self, livekit_room: str, owner: tuple[str, str], person: rooms.Person) -> rooms.JobContext:
+        tenant_id, room = owner
+        for dispatch in await self._server.list_dispatches(livekit_room):
+            context = rooms.job_context(dispatch.metadata)
+            if context and (context.tenant_id, context.room) == owner:
+                return context
+        telemetry.fail_open.labels("dispatch_metadata").inc()
+        return rooms.JobContext(tenant_id, _TIER_UNKNOWN, room, person.identity)
