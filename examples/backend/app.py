@@ -1,0 +1,133 @@
+"""The HTTP side: who calls, what is asked, and JSON both ways. Errors are {"error": "..."} with a fitting status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from chassis.auth import TokenVerifier
+from chassis.errors import Unauthenticated
+from examples.backend.store import Full, KeyReused, TenantStore
+
+BODY_BYTES_MAX = 64 * 1024
+FIELD_CHARACTERS_MAX = 2000
+
+_VERIFIER = web.AppKey("verifier", TokenVerifier)
+_TENANTS = web.AppKey("tenants", dict[str, TenantStore])
+_TENANT = "hocket.tenant"
+_OPEN = frozenset({"/livez"})
+
+
+def make_app(verifier: TokenVerifier, tenants: dict[str, TenantStore]) -> web.Application:
+    """The application over `tenants`. A tenant that is not among them is answered 404."""
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors, _tenant])
+    app[_VERIFIER] = verifier
+    app[_TENANTS] = tenants
+    app.router.add_get("/livez", _livez)
+    app.router.add_get("/v1/settings", _settings)
+    app.router.add_get("/v1/users/{user_id}", _user)
+    app.router.add_get("/v1/tasks", _list_tasks)
+    app.router.add_post("/v1/tasks", _create_task)
+    app.router.add_post("/v1/insights", _log_insight)
+    return app
+
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _error(error.status, error.text or error.reason)
+    except KeyReused:
+        return _error(409, "this Idempotency-Key was used with another body; send a new key")
+    except Full:
+        return _error(507, "this example keeps no more records; restart it")
+
+
+@web.middleware
+async def _tenant(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    if request.path in _OPEN:
+        return await handler(request)
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise web.HTTPUnauthorized(text="send Authorization: Bearer <service token>")
+    try:
+        identity = await request.app[_VERIFIER].verify(token.strip())
+    except Unauthenticated as error:
+        raise web.HTTPUnauthorized(text=error.message) from error
+    # The tenant is the token's: nothing in the path or the body can name another one.
+    tenant = request.app[_TENANTS].get(identity.tenant_id)
+    if tenant is None:
+        raise web.HTTPNotFound(text="this backend does not know the tenant of the token")
+    request[_TENANT] = tenant
+    return await handler(request)
+
+
+def _store(request: web.Request) -> TenantStore:
+    store = request[_TENANT]
+    assert isinstance(store, TenantStore)  # noqa: S101 - the middleware put it there
+    return store
+
+
+async def _livez(_: web.Request) -> web.Response:
+    return web.json_response({"status": "alive"})
+
+
+async def _settings(request: web.Request) -> web.Response:
+    return web.json_response(dict(_store(request).settings))
+
+
+async def _user(request: web.Request) -> web.Response:
+    return web.json_response(dict(_store(request).user(request.match_info["user_id"])))
+
+
+async def _list_tasks(request: web.Request) -> web.Response:
+    return web.json_response({"tasks": _store(request).list_tasks()})
+
+
+async def _create_task(request: web.Request) -> web.Response:
+    body = await _body(request)
+    key = request.headers.get("Idempotency-Key", "")
+    task = _store(request).create_task(
+        _text(body, "title", required=True), _text(body, "due"), _text(body, "room"), _text(body, "user_id"), key
+    )
+    return web.json_response({"task_id": task.task_id, "title": task.title}, status=201)
+
+
+async def _log_insight(request: web.Request) -> web.Response:
+    body = await _body(request)
+    insight = _store(request).log_insight(
+        _text(body, "text", required=True), _text(body, "room"), _text(body, "user_id")
+    )
+    return web.json_response({"insight_id": insight.insight_id}, status=201)
+
+
+async def _body(request: web.Request) -> Mapping[str, Any]:
+    try:
+        body = await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise web.HTTPBadRequest(text="the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text="the body must be a JSON object")
+    return body  # pyright: ignore[reportUnknownVariableType] - each field is checked where it is read
+
+
+def _text(body: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+    value = body.get(name)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str) or (required and not value.strip()):
+        raise web.HTTPBadRequest(text=f"{name}: must be a text" + (" that is not empty" if required else ""))
+    if len(value) > FIELD_CHARACTERS_MAX:
+        raise web.HTTPBadRequest(text=f"{name}: at most {FIELD_CHARACTERS_MAX} characters")
+    return value.strip()
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)
