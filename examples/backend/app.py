@@ -17,25 +17,24 @@ FIELD_CHARACTERS_MAX = 2000
 
 _VERIFIER = web.AppKey("verifier", TokenVerifier)
 _TENANTS = web.AppKey("tenants", dict[str, TenantStore])
-_TENANT = "hocket.tenant"
-_OPEN = frozenset({"/livez"})
 
 
 def make_app(verifier: TokenVerifier, tenants: dict[str, TenantStore]) -> web.Application:
     """The application over `tenants`. A tenant that is not among them is answered 404."""
-    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors, _tenant])
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors])
     app[_VERIFIER] = verifier
     app[_TENANTS] = tenants
     app.router.add_get("/livez", _livez)
-    app.router.add_get("/v1/settings", _settings)
-    app.router.add_get("/v1/users/{user_id}", _user)
-    app.router.add_get("/v1/tasks", _list_tasks)
-    app.router.add_post("/v1/tasks", _create_task)
-    app.router.add_post("/v1/insights", _log_insight)
+    app.router.add_get("/v1/settings", _tenants_own(_settings))
+    app.router.add_get("/v1/users/{user_id}", _tenants_own(_user))
+    app.router.add_get("/v1/tasks", _tenants_own(_list_tasks))
+    app.router.add_post("/v1/tasks", _tenants_own(_create_task))
+    app.router.add_post("/v1/insights", _tenants_own(_log_insight))
     return app
 
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_TenantHandler = Callable[[web.Request, TenantStore], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
@@ -50,61 +49,53 @@ async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse
         return _error(507, "this example keeps no more records; restart it")
 
 
-@web.middleware
-async def _tenant(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    if request.path in _OPEN:
-        return await handler(request)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise web.HTTPUnauthorized(text="send Authorization: Bearer <service token>")
-    try:
-        identity = await request.app[_VERIFIER].verify(token.strip())
-    except Unauthenticated as error:
-        raise web.HTTPUnauthorized(text=error.message) from error
-    # The tenant is the token's: nothing in the path or the body can name another one.
-    tenant = request.app[_TENANTS].get(identity.tenant_id)
-    if tenant is None:
-        raise web.HTTPNotFound(text="this backend does not know the tenant of the token")
-    request[_TENANT] = tenant
-    return await handler(request)
+def _tenants_own(handler: _TenantHandler) -> _Handler:
+    """A handler that is given the store of the token's tenant: nothing in path or body can name another one."""
 
+    async def handle(request: web.Request) -> web.StreamResponse:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise web.HTTPUnauthorized(text="send Authorization: Bearer <service token>")
+        try:
+            identity = await request.app[_VERIFIER].verify(token.strip())
+        except Unauthenticated as error:
+            raise web.HTTPUnauthorized(text=error.message) from error
+        tenant = request.app[_TENANTS].get(identity.tenant_id)
+        if tenant is None:
+            raise web.HTTPNotFound(text="this backend does not know the tenant of the token")
+        return await handler(request, tenant)
 
-def _store(request: web.Request) -> TenantStore:
-    store = request[_TENANT]
-    assert isinstance(store, TenantStore)  # noqa: S101 - the middleware put it there
-    return store
+    return handle
 
 
 async def _livez(_: web.Request) -> web.Response:
     return web.json_response({"status": "alive"})
 
 
-async def _settings(request: web.Request) -> web.Response:
-    return web.json_response(dict(_store(request).settings))
+async def _settings(_: web.Request, tenant: TenantStore) -> web.Response:
+    return web.json_response(dict(tenant.settings))
 
 
-async def _user(request: web.Request) -> web.Response:
-    return web.json_response(dict(_store(request).user(request.match_info["user_id"])))
+async def _user(request: web.Request, tenant: TenantStore) -> web.Response:
+    return web.json_response(dict(tenant.user(request.match_info["user_id"])))
 
 
-async def _list_tasks(request: web.Request) -> web.Response:
-    return web.json_response({"tasks": _store(request).list_tasks()})
+async def _list_tasks(_: web.Request, tenant: TenantStore) -> web.Response:
+    return web.json_response({"tasks": tenant.list_tasks()})
 
 
-async def _create_task(request: web.Request) -> web.Response:
+async def _create_task(request: web.Request, tenant: TenantStore) -> web.Response:
     body = await _body(request)
     key = request.headers.get("Idempotency-Key", "")
-    task = _store(request).create_task(
+    task = tenant.create_task(
         _text(body, "title", required=True), _text(body, "due"), _text(body, "room"), _text(body, "user_id"), key
     )
     return web.json_response({"task_id": task.task_id, "title": task.title}, status=201)
 
 
-async def _log_insight(request: web.Request) -> web.Response:
+async def _log_insight(request: web.Request, tenant: TenantStore) -> web.Response:
     body = await _body(request)
-    insight = _store(request).log_insight(
-        _text(body, "text", required=True), _text(body, "room"), _text(body, "user_id")
-    )
+    insight = tenant.log_insight(_text(body, "text", required=True), _text(body, "room"), _text(body, "user_id"))
     return web.json_response({"insight_id": insight.insight_id}, status=201)
 
 
