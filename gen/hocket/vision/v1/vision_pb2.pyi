@@ -28,7 +28,7 @@ class _Policy:
 class _PolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Policy.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     POLICY_UNSPECIFIED: _Policy.ValueType  # 0
-    """The server's default, "cells" once it is built and "phash" until then."""
+    """The default: "cells"."""
     POLICY_CELLS: _Policy.ValueType  # 1
     """Changed cells of the thumbnail against the last kept frame."""
     POLICY_PHASH: _Policy.ValueType  # 2
@@ -46,7 +46,7 @@ class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
     """Policy names the rule that decides."""
 
 POLICY_UNSPECIFIED: Policy.ValueType  # 0
-"""The server's default, "cells" once it is built and "phash" until then."""
+"""The default: "cells"."""
 POLICY_CELLS: Policy.ValueType  # 1
 """Changed cells of the thumbnail against the last kept frame."""
 POLICY_PHASH: Policy.ValueType  # 2
@@ -116,7 +116,7 @@ class _CauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Cause.ValueType
     CAUSE_TIMER: _Cause.ValueType  # 9
     """The timer's interval passed."""
     CAUSE_PACED: _Cause.ValueType  # 10
-    """The frame came faster than the pace asked for."""
+    """The timer's interval has not passed yet."""
 
 class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
     """Cause says why a verdict fell."""
@@ -142,7 +142,7 @@ CAUSE_SETTLING: Cause.ValueType  # 8
 CAUSE_TIMER: Cause.ValueType  # 9
 """The timer's interval passed."""
 CAUSE_PACED: Cause.ValueType  # 10
-"""The frame came faster than the pace asked for."""
+"""The timer's interval has not passed yet."""
 Global___Cause: _TypeAlias = Cause  # noqa: Y015
 
 class _PixelFormat:
@@ -256,20 +256,109 @@ class WatchConfig(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POLICY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     policy: Global___Policy.ValueType
     """The rule for every track of the stream."""
+    @_builtins.property
+    def options(self) -> Global___PolicyOptions:
+        """Numbers of the rule that differ from the server's defaults."""
+
     def __init__(
         self,
         *,
         policy: Global___Policy.ValueType = ...,
+        options: Global___PolicyOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchConfig: _TypeAlias = WatchConfig  # noqa: Y015
+
+@_typing.final
+class PolicyOptions(_message.Message):
+    """PolicyOptions are the numbers of a rule. A field that is not set keeps the server's default; one that the policy does
+    not use is ignored.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HASH_THRESHOLD_BITS_FIELD_NUMBER: _builtins.int
+    CELL_THRESHOLD_LEVELS_FIELD_NUMBER: _builtins.int
+    CHANGED_CELLS_MIN_FIELD_NUMBER: _builtins.int
+    NOISE_FLOOR_LEVELS_FIELD_NUMBER: _builtins.int
+    CUT_SHARE_FIELD_NUMBER: _builtins.int
+    BUSY_INTERVAL_FIELD_NUMBER: _builtins.int
+    SETTLE_INTERVAL_FIELD_NUMBER: _builtins.int
+    REFRESH_INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMER_INTERVAL_FIELD_NUMBER: _builtins.int
+    hash_threshold_bits: _builtins.int
+    """phash, dhash, ahash: a frame is new when its hash differs in more bits than this; 0 to 64, by default 10."""
+    cell_threshold_levels: _builtins.int
+    """cells, economy: a cell changed when its luma or chroma moved by more levels than this; 1 to 128, by default 8."""
+    changed_cells_min: _builtins.int
+    """cells, economy: a picture changed when at least this many of the 4096 cells did; 1 to 4096, by default 1."""
+    noise_floor_levels: _builtins.int
+    """cells, economy: nothing moved while no cell differs from the frame before by more levels; 0 to 64, by default 3."""
+    cut_share: _builtins.float
+    """cells, economy: share of the cells that must change at once for a cut; above 0 to 1, by default 0.25."""
+    @_builtins.property
+    def busy_interval(self) -> _duration_pb2.Duration:
+        """cells: while the picture keeps changing, a frame is kept this often; 0.03 to 10 s, by default 0.25 s."""
+
+    @_builtins.property
+    def settle_interval(self) -> _duration_pb2.Duration:
+        """cells, economy: a change is kept once nothing moved for this long; 0.03 to 5 s, by default 0.1 s."""
+
+    @_builtins.property
+    def refresh_interval(self) -> _duration_pb2.Duration:
+        """Oldest picture that is not refreshed; 0.5 to 3600 s, by default 10 s for cells and economy and never for the others."""
+
+    @_builtins.property
+    def timer_interval(self) -> _duration_pb2.Duration:
+        """timer: a frame is kept this often; 0.03 to 60 s, by default 0.25 s."""
+
+    def __init__(
+        self,
+        *,
+        hash_threshold_bits: _builtins.int | None = ...,
+        cell_threshold_levels: _builtins.int | None = ...,
+        changed_cells_min: _builtins.int | None = ...,
+        noise_floor_levels: _builtins.int | None = ...,
+        cut_share: _builtins.float | None = ...,
+        busy_interval: _duration_pb2.Duration | None = ...,
+        settle_interval: _duration_pb2.Duration | None = ...,
+        refresh_interval: _duration_pb2.Duration | None = ...,
+        timer_interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_hash_threshold_bits", b"_hash_threshold_bits", "_noise_floor_levels", b"_noise_floor_levels", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "hash_threshold_bits", b"hash_threshold_bits", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "timer_interval", b"timer_interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_hash_threshold_bits", b"_hash_threshold_bits", "_noise_floor_levels", b"_noise_floor_levels", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "hash_threshold_bits", b"hash_threshold_bits", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "timer_interval", b"timer_interval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cell_threshold_levels: _TypeAlias = _typing.Literal["cell_threshold_levels"]  # noqa: Y015
+    _WhichOneofArgType__cell_threshold_levels: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels"]  # noqa: Y015
+    _WhichOneofReturnType__changed_cells_min: _TypeAlias = _typing.Literal["changed_cells_min"]  # noqa: Y015
+    _WhichOneofArgType__changed_cells_min: _TypeAlias = _typing.Literal["_changed_cells_min", b"_changed_cells_min"]  # noqa: Y015
+    _WhichOneofReturnType__cut_share: _TypeAlias = _typing.Literal["cut_share"]  # noqa: Y015
+    _WhichOneofArgType__cut_share: _TypeAlias = _typing.Literal["_cut_share", b"_cut_share"]  # noqa: Y015
+    _WhichOneofReturnType__hash_threshold_bits: _TypeAlias = _typing.Literal["hash_threshold_bits"]  # noqa: Y015
+    _WhichOneofArgType__hash_threshold_bits: _TypeAlias = _typing.Literal["_hash_threshold_bits", b"_hash_threshold_bits"]  # noqa: Y015
+    _WhichOneofReturnType__noise_floor_levels: _TypeAlias = _typing.Literal["noise_floor_levels"]  # noqa: Y015
+    _WhichOneofArgType__noise_floor_levels: _TypeAlias = _typing.Literal["_noise_floor_levels", b"_noise_floor_levels"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cell_threshold_levels) -> _WhichOneofReturnType__cell_threshold_levels | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__changed_cells_min) -> _WhichOneofReturnType__changed_cells_min | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cut_share) -> _WhichOneofReturnType__cut_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hash_threshold_bits) -> _WhichOneofReturnType__hash_threshold_bits | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noise_floor_levels) -> _WhichOneofReturnType__noise_floor_levels | None: ...
+
+Global___PolicyOptions: _TypeAlias = PolicyOptions  # noqa: Y015
 
 @_typing.final
 class OfferBatch(_message.Message):
@@ -428,18 +517,24 @@ class VerdictBatch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VERDICTS_FIELD_NUMBER: _builtins.int
+    REJECTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FrameVerdict]:
-        """One verdict an offer, in order."""
+        """One verdict an accepted offer, in order."""
+
+    @_builtins.property
+    def rejections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rejection]:
+        """Offers that were refused, by name, at most 16 of one batch; the stream goes on."""
 
     def __init__(
         self,
         *,
         verdicts: _abc.Iterable[Global___FrameVerdict] | None = ...,
+        rejections: _abc.Iterable[Global___Rejection] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rejections", b"rejections", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -504,10 +599,16 @@ class Rejection(_message.Message):
     FRAME_ID_FIELD_NUMBER: _builtins.int
     TRACK_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
     frame_id: _builtins.int
     """The frame."""
     message: _builtins.str
     """What is wrong and what to send instead."""
+    reason: _builtins.str
+    """As google.rpc.ErrorInfo.reason: INVALID_FIELD, TOO_LARGE, OVERLOADED or STREAM_ORDER."""
+    field: _builtins.str
+    """Path of the field that is wrong, for instance "frame.data"."""
     @_builtins.property
     def track(self) -> Global___TrackRef:
         """The track."""
@@ -518,10 +619,12 @@ class Rejection(_message.Message):
         frame_id: _builtins.int = ...,
         track: Global___TrackRef | None = ...,
         message: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        field: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["track", b"track"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_id", b"frame_id", "message", b"message", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "frame_id", b"frame_id", "message", b"message", "reason", b"reason", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -568,22 +671,28 @@ class DedupConfig(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     RETURN_JPEG_FIELD_NUMBER: _builtins.int
     RESIZE_LONGEST_PX_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     policy: Global___Policy.ValueType
     """The rule."""
     return_jpeg: _builtins.bool
     """Whether kept frames come back as JPEG."""
     resize_longest_px: _builtins.int
-    """Longest side of the JPEG in pixels, 16 to 4096; 0 keeps the size."""
+    """Longest side of the JPEG in pixels, 16 to 4096; 0 keeps the size. Nothing is enlarged."""
+    @_builtins.property
+    def options(self) -> Global___PolicyOptions:
+        """Numbers of the rule that differ from the server's defaults."""
+
     def __init__(
         self,
         *,
         policy: Global___Policy.ValueType = ...,
         return_jpeg: _builtins.bool = ...,
         resize_longest_px: _builtins.int = ...,
+        options: Global___PolicyOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "resize_longest_px", b"resize_longest_px", "return_jpeg", b"return_jpeg"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy", "resize_longest_px", b"resize_longest_px", "return_jpeg", b"return_jpeg"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -717,7 +826,7 @@ class ListKeyframesRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     INCLUDE_JPEG_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
-    """How many of the latest, 1 to 32; 0 means 1."""
+    """How many of the latest, 1 to 32; 0 means 1. The server may hold fewer."""
     include_jpeg: _builtins.bool
     """Whether to send the JPEG bytes too."""
     @_builtins.property

@@ -1,0 +1,118 @@
+"""Decides for one track, without a server: look at this frame or not, offer it or suppress it, keep it unasked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clients.vision.thumbnail import Thumbnail
+
+# A frame may come this much before its time, as a share of the interval and in seconds at most: with none, the
+# jitter of a 30 fps camera would halve a pace of 30 fps.
+_EARLY_SHARE = 0.35
+_EARLY_S_MAX = 0.010
+
+
+@dataclass(frozen=True, slots=True)
+class PacingRules:
+    """What a caller may set; times in seconds, levels of 0 to 255."""
+
+    # Without a verdict for this long, frames are kept by the timer.
+    verdict_timeout_s: float = 0.050
+    fallback_interval_s: float = 0.25
+    # While the server asks for 5 fps, the caller's own look (0.2 ms) still comes this often and finds a cut sooner.
+    look_interval_s_max: float = 0.1
+    # A still picture is offered this often, so that the server can refresh it.
+    heartbeat_interval_s: float = 1.0
+    noise_floor_levels: int = 3
+
+
+class TrackPacer:
+    """The pace of one track. Times are the capture clock's, in seconds; they may jump."""
+
+    def __init__(self, rules: PacingRules) -> None:
+        """Begin with the first frame wanted at once."""
+        self._rules = rules
+        self._interval_s = 0.0
+        self._looked_at_s: float | None = None
+        self._offered: Thumbnail | None = None
+        self._offered_at_s = 0.0
+        self._speaking = False
+        self._unsettled = True
+        self._kept_at_s: float | None = None
+        self.suppressed = 0
+
+    def wants(self, at_s: float, *, speaking: bool = False) -> bool:
+        """Whether the frame captured at `at_s` is to be looked at; the rest costs nothing at all."""
+        if self._looked_at_s is None or at_s < self._looked_at_s or speaking != self._speaking:
+            return True
+        interval_s = min(self._interval_s, self._rules.look_interval_s_max)
+        return at_s - self._looked_at_s >= interval_s - min(_EARLY_S_MAX, _EARLY_SHARE * interval_s)
+
+    def offers(self, thumbnail: Thumbnail, at_s: float, *, speaking: bool = False) -> bool:
+        """Whether the frame is offered; False counts it as suppressed.
+
+        The comparison is with the last *offered* thumbnail: a slow fade adds up until it is offered.
+        """
+        self._looked_at_s = at_s
+        idle_s = at_s - self._offered_at_s
+        if (
+            self._offered is not None
+            and not self._unsettled
+            and speaking == self._speaking
+            and 0 <= idle_s < self._rules.heartbeat_interval_s
+            and not moved(self._offered, thumbnail, self._rules.noise_floor_levels)
+        ):
+            self.suppressed += 1
+            return False
+        self._offered, self._offered_at_s, self._speaking = thumbnail, at_s, speaking
+        return True
+
+    def take_suppressed(self) -> int:
+        """Frames suppressed since the last offer, to be reported with the next."""
+        count, self.suppressed = self.suppressed, 0
+        return count
+
+    def answered(self, *, next_frame_in_s: float, settled: bool) -> None:
+        """A verdict came: its pace holds, and while the server waits for a change to settle every look is offered."""
+        self._interval_s = next_frame_in_s
+        self._unsettled = not settled
+
+    def kept(self, at_s: float) -> None:
+        """The frame captured at `at_s` was kept, by whoever's decision."""
+        self._kept_at_s = at_s if self._kept_at_s is None else max(at_s, self._kept_at_s)
+
+    def keeps_unasked(self, at_s: float) -> bool:
+        """Whether the timer keeps this frame, for the time in which no verdict comes."""
+        if self._kept_at_s is None or at_s < self._kept_at_s - self._rules.fallback_interval_s:
+            return True
+        return at_s - self._kept_at_s >= self._rules.fallback_interval_s - _EARLY_S_MAX
+
+    def kept_since(self, at_s: float) -> bool:
+        """Whether a frame captured at `at_s` or later was kept: a late verdict over an older one adds nothing."""
+        return self._kept_at_s is not None and self._kept_at_s >= at_s
+
+    def reset(self) -> None:
+        """The server forgot the track (a new stream): the next look is offered."""
+        self._offered = None
+        self._unsettled = True
+        self._interval_s = min(self._interval_s, self._rules.look_interval_s_max)
+
+
+def moved(before: Thumbnail, now: Thumbnail, noise_floor_levels: int) -> bool:
+    """Whether any cell differs by more than the noise floor, or the frame's size changed."""
+    if (before.width, before.height) != (now.width, now.height):
+        return True
+    return _differs(before.luma, now.luma, noise_floor_levels) or _differs(
+        before.chroma, now.chroma, noise_floor_levels
+    )
+
+
+def _differs(before: bytes, now: bytes, levels: int) -> bool:
+    if before == now:
+        return False
+    if len(before) != len(now):
+        return True
+    a, b = np.frombuffer(before, np.uint8), np.frombuffer(now, np.uint8)
+    return bool((np.maximum(a, b) - np.minimum(a, b)).max() > levels)

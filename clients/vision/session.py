@@ -1,0 +1,364 @@
+"""A session of watching: offers out in batches, verdicts in, kept frames encoded off the loop and uploaded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import grpc
+import structlog
+from hocket.vision.v1 import vision_pb2, vision_pb2_grpc
+
+from chassis.channel import MeshChannel
+from chassis.errors import FailedPrecondition, InvalidArgument, MeshError, PermissionDenied, ResourceExhausted
+from chassis.status import mesh_errors
+from clients.vision.frame import Frame
+from clients.vision.jpeg import encode_jpeg
+from clients.vision.pacing import PacingRules, TrackPacer
+from clients.vision.thumbnail import thumbnail
+
+OFFERS_PER_MESSAGE_MAX = 64
+FRAMES_HELD_MAX = 8  # per track: a quarter of a second at 30 fps, five times the verdict's deadline
+UPLOADS_QUEUED_MAX = 16
+ENCODES_QUEUED_MAX = 32
+UPLOAD_BYTES_MAX = 1024 * 1024
+# Tracks of one gateway are offered together: the wait is a sixth of the verdict's deadline, a message costs 50 offers.
+BATCH_WINDOW_S = 0.008
+STREAM_TIMEOUT_S = 4 * 3600.0
+_BACKOFF_S = (0.1, 1.0)
+_QUALITIES = (85, 70, 50, 30)
+_DRAIN_S = 1.0
+# Reconnecting cannot mend these.
+_FATAL = (InvalidArgument, PermissionDenied, FailedPrecondition)
+
+_WAITING = frozenset({vision_pb2.CAUSE_SETTLING, vision_pb2.CAUSE_PACED})
+_KEPT = frozenset({vision_pb2.VERDICT_KEEP, vision_pb2.VERDICT_REFRESH})
+_log = structlog.get_logger()
+
+# Generic in the type stubs alone.
+if TYPE_CHECKING:
+    _Call = grpc.aio.StreamStreamCall[vision_pb2.WatchRequest, vision_pb2.WatchResponse]
+else:
+    _Call = grpc.aio.StreamStreamCall
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframe:
+    """What is known of a kept frame. `by_timer` is set where no verdict came in time and the caller's timer kept it."""
+
+    room: str
+    track: str
+    frame_id: int
+    captured_at_s: float
+    width: int
+    height: int
+    cause: vision_pb2.Cause.ValueType
+    by_timer: bool
+
+
+OnKeyframe = Callable[[bytes, Keyframe], None]
+
+
+@dataclass(slots=True)
+class SessionStats:
+    """Counts of a session. Frames seen = not looked at + suppressed + offered + kept by the timer unoffered."""
+
+    seen: int = 0
+    looked_at: int = 0
+    suppressed: int = 0
+    offered: int = 0
+    kept: int = 0
+    refreshed: int = 0
+    kept_by_timer: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    messages: int = 0
+    offer_bytes: int = 0
+    jpeg_bytes: int = 0
+    reconnects: int = 0
+
+
+@dataclass(slots=True)
+class _Held:
+    frame: Frame
+    captured_at_s: float
+    offered_at_s: float
+
+
+class _Track:
+    def __init__(self, room: str, track: str, rules: PacingRules) -> None:
+        self.ref = vision_pb2.TrackRef(room=room, track=track)
+        self.pacer = TrackPacer(rules)
+        self.held: OrderedDict[int, _Held] = OrderedDict()
+        self.frame_id = 0
+
+
+class WatchSession:
+    """Tracks of one process, watched over one stream. Everything runs on the loop that entered it."""
+
+    def __init__(
+        self,
+        channel: MeshChannel,
+        on_keyframe: OnKeyframe,
+        *,
+        config: vision_pb2.WatchConfig,
+        rules: PacingRules,
+        upload: bool,
+    ) -> None:
+        """Prepare; nothing is sent before `async with`."""
+        self._channel = channel
+        self._stub = vision_pb2_grpc.VisionServiceStub(channel.channel)
+        self._on_keyframe = on_keyframe
+        self._config = config
+        self._rules = rules
+        self._upload = upload
+        self._tracks: dict[tuple[str, str], _Track] = {}
+        self._offers: deque[vision_pb2.Offer] = deque(maxlen=4 * OFFERS_PER_MESSAGE_MAX)
+        self._uploads: deque[vision_pb2.FrameUpload] = deque(maxlen=UPLOADS_QUEUED_MAX)
+        self._wake = asyncio.Event()
+        self._connected = False
+        self._closing = False
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._run_task: asyncio.Task[None] | None = None
+        # One thread keeps frames in order and takes no more than one core from the event loop.
+        self._encoder = ThreadPoolExecutor(1, "vision-jpeg")
+        self.stats = SessionStats()
+        self.error: MeshError | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to connect; frames may be submitted at once."""
+        self._run_task = asyncio.create_task(self._run(), name="vision-watch")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Deliver what is being encoded, send what is queued, for a second at most, and end the stream."""
+        if self._deliveries:
+            await asyncio.wait(self._deliveries, timeout=_DRAIN_S)
+        self._closing = True
+        self._wake.set()
+        if self._run_task:
+            await asyncio.wait([self._run_task], timeout=_DRAIN_S)
+            self._run_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._run_task
+        for task in self._deliveries:
+            task.cancel()
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    def submit(
+        self, room: str, track: str, frame: Frame, *, captured_at_s: float | None = None, speaking: bool = False
+    ) -> None:
+        """Consider a frame; at once, without awaiting. Its buffer must not change while it may still be kept (1 s).
+
+        `captured_at_s` is any clock that runs in seconds, the same for all frames of a track; by default the time of
+        this call. `speaking` says that the track's participant is speaking, which asks for the active pace.
+        """
+        self.stats.seen += 1
+        now_s = time.monotonic()
+        at_s = now_s if captured_at_s is None else captured_at_s
+        state = self._tracks.get((room, track))
+        if state is None:
+            state = self._tracks[room, track] = _Track(room, track, self._rules)
+        pacer = state.pacer
+        if self._unanswered(state, now_s):
+            if pacer.keeps_unasked(at_s):
+                self._keep_unasked(state, frame, at_s)
+        elif not pacer.wants(at_s, speaking=speaking):
+            return
+        if not self._connected:
+            return
+        self.stats.looked_at += 1
+        cells = thumbnail(frame)
+        if not pacer.offers(cells, at_s, speaking=speaking):
+            self.stats.suppressed += 1
+            return
+        state.frame_id += 1
+        self._hold(state, _Held(frame, at_s, now_s))
+        self._offers.append(
+            vision_pb2.Offer(
+                frame_id=state.frame_id,
+                track=state.ref,
+                captured_at_us=int(at_s * 1e6),
+                luma=cells.luma,
+                chroma=cells.chroma,
+                width=cells.width,
+                height=cells.height,
+                speaking=speaking,
+                suppressed=pacer.take_suppressed(),
+            )
+        )
+        self.stats.offered += 1
+        self._wake.set()
+
+    def forget(self, room: str, track: str) -> None:
+        """The track has ended: free what is held of it."""
+        self._tracks.pop((room, track), None)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a stream to the service is open; while not, frames are kept by the timer."""
+        return self._connected
+
+    def _hold(self, state: _Track, held: _Held) -> None:
+        state.held[state.frame_id] = held
+        if len(state.held) > FRAMES_HELD_MAX:
+            state.held.popitem(last=False)
+
+    def _unanswered(self, state: _Track, now_s: float) -> bool:
+        if not self._connected:
+            return True
+        oldest = next(iter(state.held.values()), None)
+        return oldest is not None and now_s - oldest.offered_at_s > self._rules.verdict_timeout_s
+
+    def _keep_unasked(self, state: _Track, frame: Frame, at_s: float) -> None:
+        state.frame_id += 1
+        self.stats.kept_by_timer += 1
+        self._keep(state, state.frame_id, frame, at_s, vision_pb2.CAUSE_TIMER, by_timer=True)
+
+    def _keep(
+        self,
+        state: _Track,
+        frame_id: int,
+        frame: Frame,
+        at_s: float,
+        cause: vision_pb2.Cause.ValueType,
+        *,
+        by_timer: bool,
+    ) -> None:
+        state.pacer.kept(at_s)
+        if len(self._deliveries) >= ENCODES_QUEUED_MAX:
+            self.stats.dropped += 1
+            return
+        width, height = frame.upright_size
+        keyframe = Keyframe(state.ref.room, state.ref.track, frame_id, at_s, width, height, cause, by_timer)
+        task = asyncio.create_task(self._deliver(frame, keyframe), name="vision-encode")
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
+
+    async def _deliver(self, frame: Frame, keyframe: Keyframe) -> None:
+        jpeg = await asyncio.get_running_loop().run_in_executor(self._encoder, _encode_within_limit, frame)
+        self.stats.jpeg_bytes += len(jpeg)
+        # The server knows only frames it was offered.
+        if self._upload and self._connected and not keyframe.by_timer and len(jpeg) <= UPLOAD_BYTES_MAX:
+            ref = vision_pb2.TrackRef(room=keyframe.room, track=keyframe.track)
+            self._uploads.append(vision_pb2.FrameUpload(frame_id=keyframe.frame_id, track=ref, jpeg=jpeg))
+            self._wake.set()
+        self._on_keyframe(jpeg, keyframe)
+
+    async def _run(self) -> None:
+        backoff_s = _BACKOFF_S[0]
+        while not self._closing:
+            started_s = time.monotonic()
+            try:
+                with mesh_errors():
+                    await self._stream()
+            except ResourceExhausted as error:
+                backoff_s = max(backoff_s, error.retry_after_s or 0)
+                _log.warning("vision stream refused", error=error.message)
+            except _FATAL as error:
+                self.error = error
+                _log.exception("vision stream failed; frames are kept by the timer")
+                return
+            except MeshError as error:
+                _log.info("vision stream lost", error=error.message)
+            finally:
+                self._connected = False
+            if self._closing:
+                return
+            self.stats.reconnects += 1
+            # A stream that lived begins anew with the shortest wait; half of each wait is random, against herds.
+            backoff_s = _BACKOFF_S[0] if time.monotonic() - started_s > 1 else min(2 * backoff_s, _BACKOFF_S[1])
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1))
+
+    async def _stream(self) -> None:
+        call = self._stub.Watch(**self._channel.options(STREAM_TIMEOUT_S))
+        sender: asyncio.Task[None] | None = None
+        try:
+            await call.write(vision_pb2.WatchRequest(config=self._config))
+            self._begin()
+            sender = asyncio.create_task(self._send(call), name="vision-send")
+            async for response in call:
+                self._receive(response)
+        finally:
+            if sender:
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+            call.cancel()
+
+    def _begin(self) -> None:
+        self._offers.clear()
+        self._uploads.clear()
+        for state in self._tracks.values():
+            state.held.clear()
+            state.pacer.reset()
+        self._connected = True
+
+    async def _send(self, call: _Call) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._offers and len(self._tracks) > 1:
+                await asyncio.sleep(BATCH_WINDOW_S)
+            while self._offers or self._uploads:
+                if self._offers:
+                    batch = [self._offers.popleft() for _ in range(min(len(self._offers), OFFERS_PER_MESSAGE_MAX))]
+                    message = vision_pb2.WatchRequest(offers=vision_pb2.OfferBatch(offers=batch))
+                    self.stats.offer_bytes += message.ByteSize()
+                else:
+                    message = vision_pb2.WatchRequest(upload=self._uploads.popleft())
+                self.stats.messages += 1
+                await call.write(message)
+            if self._closing:
+                await call.done_writing()
+                return
+
+    def _receive(self, response: vision_pb2.WatchResponse) -> None:
+        kind = response.WhichOneof("payload")
+        if kind == "verdicts":
+            for verdict in response.verdicts.verdicts:
+                self._decide(verdict)
+            for rejection in response.verdicts.rejections:
+                self._reject(rejection)
+        elif kind == "rejection":
+            self._reject(response.rejection)
+
+    def _decide(self, verdict: vision_pb2.FrameVerdict) -> None:
+        state = self._tracks.get((verdict.track.room, verdict.track.track))
+        held = state.held.pop(verdict.frame_id, None) if state else None
+        if state is None or held is None:
+            return
+        wait = verdict.next_frame_in
+        state.pacer.answered(next_frame_in_s=wait.seconds + wait.nanos / 1e9, settled=verdict.cause not in _WAITING)
+        if verdict.verdict not in _KEPT or state.pacer.kept_since(held.captured_at_s):
+            return
+        if verdict.verdict == vision_pb2.VERDICT_KEEP:
+            self.stats.kept += 1
+        else:
+            self.stats.refreshed += 1
+        self._keep(state, verdict.frame_id, held.frame, held.captured_at_s, verdict.cause, by_timer=False)
+
+    def _reject(self, rejection: vision_pb2.Rejection) -> None:
+        self.stats.rejected += 1
+        state = self._tracks.get((rejection.track.room, rejection.track.track))
+        if state:
+            state.held.pop(rejection.frame_id, None)
+        _log.warning("vision offer rejected", frame_id=rejection.frame_id, problem=rejection.message)
+
+
+def _encode_within_limit(frame: Frame) -> bytes:
+    jpeg = b""
+    for quality in _QUALITIES:
+        jpeg = encode_jpeg(frame, quality=quality)
+        if len(jpeg) <= UPLOAD_BYTES_MAX:
+            break
+    return jpeg
