@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hocket/rag/v1/rag.proto\x12\rhocket.rag.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\x05\x12:\n\x07\x66ilters\x18\x03 \x03(\x0b\x32).hocket.rag.v1.SearchRequest.FiltersEntry\x12)\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a.\n\x0c\x46iltersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd9\x01\n\x07Passage\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\nstart_byte\x18\x04 \x01(\x03\x12\x10\n\x08\x65nd_byte\x18\x05 \x01(\x03\x12\r\n\x05score\x18\x06 \x01(\x01\x12\x36\n\x08metadata\x18\x07 \x03(\x0b\x32$.hocket.rag.v1.Passage.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"y\n\x0eSearchResponse\x12(\n\x08passages\x18\x01 \x03(\x0b\x32\x16.hocket.rag.v1.Passage\x12+\n\x07timings\x18\x02 \x03(\x0b\x32\x1a.hocket.rag.v1.StageTiming\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t\":\n\rIngestRequest\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x17.hocket.rag.v1.Document\"\xa6\x01\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x37\n\x08metadata\x18\x04 \x03(\x0b\x32%.hocket.rag.v1.Document.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Y\n\x0eIngestResponse\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x10\n\x08passages\x18\x02 \x01(\x05\x12\x11\n\tunchanged\x18\x03 \x01(\x08\x12\r\n\x05\x65rror\x18\x04 \x01(\t\",\n\x15\x44\x65leteDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"2\n\x16\x44\x65leteDocumentResponse\x12\x18\n\x10passages_deleted\x18\x01 \x01(\x03\"0\n\x13\x44\x65leteTenantRequest\x12\x19\n\x11\x63onfirm_tenant_id\x18\x01 \x01(\t\"K\n\x14\x44\x65leteTenantResponse\x12\x19\n\x11\x64ocuments_deleted\x18\x01 \x01(\x03\x12\x18\n\x10passages_deleted\x18\x02 \x01(\x03\"=\n\x14ListDocumentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xf6\x01\n\x0c\x44ocumentInfo\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08passages\x18\x03 \x01(\x05\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08metadata\x18\x06 \x03(\x0b\x32).hocket.rag.v1.DocumentInfo.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"`\n\x15ListDocumentsResponse\x12.\n\tdocuments\x18\x01 \x03(\x0b\x32\x1b.hocket.rag.v1.DocumentInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\r\n\x05query\x18\x02 \x01(\x08\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"L\n\rEmbedResponse\x12,\n\nembeddings\x18\x01 \x03(\x0b\x32\x18.hocket.rag.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t2\xf6\x03\n\nRagService\x12\x45\n\x06Search\x12\x1c.hocket.rag.v1.SearchRequest\x1a\x1d.hocket.rag.v1.SearchResponse\x12I\n\x06Ingest\x12\x1c.hocket.rag.v1.IngestRequest\x1a\x1d.hocket.rag.v1.IngestResponse(\x01\x30\x01\x12]\n\x0e\x44\x65leteDocument\x12$.hocket.rag.v1.DeleteDocumentRequest\x1a%.hocket.rag.v1.DeleteDocumentResponse\x12W\n\x0c\x44\x65leteTenant\x12\".hocket.rag.v1.DeleteTenantRequest\x1a#.hocket.rag.v1.DeleteTenantResponse\x12Z\n\rListDocuments\x12#.hocket.rag.v1.ListDocumentsRequest\x1a$.hocket.rag.v1.ListDocumentsResponse\x12\x42\n\x05\x45mbed\x12\x1b.hocket.rag.v1.EmbedRequest\x1a\x1c.hocket.rag.v1.EmbedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hocket/rag/v1/rag.proto\x12\rhocket.rag.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\x05\x12:\n\x07\x66ilters\x18\x03 \x03(\x0b\x32).hocket.rag.v1.SearchRequest.FiltersEntry\x12)\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a.\n\x0c\x46iltersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xeb\x01\n\x07Passage\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\nstart_byte\x18\x04 \x01(\x03\x12\x10\n\x08\x65nd_byte\x18\x05 \x01(\x03\x12\r\n\x05score\x18\x06 \x01(\x01\x12\x36\n\x08metadata\x18\x07 \x03(\x0b\x32$.hocket.rag.v1.Passage.MetadataEntry\x12\x10\n\x08headings\x18\x08 \x03(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"y\n\x0eSearchResponse\x12(\n\x08passages\x18\x01 \x03(\x0b\x32\x16.hocket.rag.v1.Passage\x12+\n\x07timings\x18\x02 \x03(\x0b\x32\x1a.hocket.rag.v1.StageTiming\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t\":\n\rIngestRequest\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x17.hocket.rag.v1.Document\"\xa6\x01\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x37\n\x08metadata\x18\x04 \x03(\x0b\x32%.hocket.rag.v1.Document.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\x0eIngestResponse\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x10\n\x08passages\x18\x02 \x01(\x05\x12\x11\n\tunchanged\x18\x03 \x01(\x08\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x05 \x03(\t\",\n\x15\x44\x65leteDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"2\n\x16\x44\x65leteDocumentResponse\x12\x18\n\x10passages_deleted\x18\x01 \x01(\x03\"0\n\x13\x44\x65leteTenantRequest\x12\x19\n\x11\x63onfirm_tenant_id\x18\x01 \x01(\t\"K\n\x14\x44\x65leteTenantResponse\x12\x19\n\x11\x64ocuments_deleted\x18\x01 \x01(\x03\x12\x18\n\x10passages_deleted\x18\x02 \x01(\x03\"=\n\x14ListDocumentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xf6\x01\n\x0c\x44ocumentInfo\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08passages\x18\x03 \x01(\x05\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x08metadata\x18\x06 \x03(\x0b\x32).hocket.rag.v1.DocumentInfo.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"`\n\x15ListDocumentsResponse\x12.\n\tdocuments\x18\x01 \x03(\x0b\x32\x1b.hocket.rag.v1.DocumentInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x0c\x45mbedRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\r\n\x05query\x18\x02 \x01(\x08\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"L\n\rEmbedResponse\x12,\n\nembeddings\x18\x01 \x03(\x0b\x32\x18.hocket.rag.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t2\xf6\x03\n\nRagService\x12\x45\n\x06Search\x12\x1c.hocket.rag.v1.SearchRequest\x1a\x1d.hocket.rag.v1.SearchResponse\x12I\n\x06Ingest\x12\x1c.hocket.rag.v1.IngestRequest\x1a\x1d.hocket.rag.v1.IngestResponse(\x01\x30\x01\x12]\n\x0e\x44\x65leteDocument\x12$.hocket.rag.v1.DeleteDocumentRequest\x1a%.hocket.rag.v1.DeleteDocumentResponse\x12W\n\x0c\x44\x65leteTenant\x12\".hocket.rag.v1.DeleteTenantRequest\x1a#.hocket.rag.v1.DeleteTenantResponse\x12Z\n\rListDocuments\x12#.hocket.rag.v1.ListDocumentsRequest\x1a$.hocket.rag.v1.ListDocumentsResponse\x12\x42\n\x05\x45mbed\x12\x1b.hocket.rag.v1.EmbedRequest\x1a\x1c.hocket.rag.v1.EmbedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,43 +46,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHREQUEST_FILTERSENTRY']._serialized_start=254
   _globals['_SEARCHREQUEST_FILTERSENTRY']._serialized_end=300
   _globals['_PASSAGE']._serialized_start=303
-  _globals['_PASSAGE']._serialized_end=520
-  _globals['_PASSAGE_METADATAENTRY']._serialized_start=473
-  _globals['_PASSAGE_METADATAENTRY']._serialized_end=520
-  _globals['_STAGETIMING']._serialized_start=522
-  _globals['_STAGETIMING']._serialized_end=594
-  _globals['_SEARCHRESPONSE']._serialized_start=596
-  _globals['_SEARCHRESPONSE']._serialized_end=717
-  _globals['_INGESTREQUEST']._serialized_start=719
-  _globals['_INGESTREQUEST']._serialized_end=777
-  _globals['_DOCUMENT']._serialized_start=780
-  _globals['_DOCUMENT']._serialized_end=946
-  _globals['_DOCUMENT_METADATAENTRY']._serialized_start=473
-  _globals['_DOCUMENT_METADATAENTRY']._serialized_end=520
-  _globals['_INGESTRESPONSE']._serialized_start=948
-  _globals['_INGESTRESPONSE']._serialized_end=1037
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=1039
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=1083
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=1085
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=1135
-  _globals['_DELETETENANTREQUEST']._serialized_start=1137
-  _globals['_DELETETENANTREQUEST']._serialized_end=1185
-  _globals['_DELETETENANTRESPONSE']._serialized_start=1187
-  _globals['_DELETETENANTRESPONSE']._serialized_end=1262
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=1264
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=1325
-  _globals['_DOCUMENTINFO']._serialized_start=1328
-  _globals['_DOCUMENTINFO']._serialized_end=1574
-  _globals['_DOCUMENTINFO_METADATAENTRY']._serialized_start=473
-  _globals['_DOCUMENTINFO_METADATAENTRY']._serialized_end=520
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=1576
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=1672
-  _globals['_EMBEDREQUEST']._serialized_start=1674
-  _globals['_EMBEDREQUEST']._serialized_end=1718
-  _globals['_EMBEDDING']._serialized_start=1720
-  _globals['_EMBEDDING']._serialized_end=1747
-  _globals['_EMBEDRESPONSE']._serialized_start=1749
-  _globals['_EMBEDRESPONSE']._serialized_end=1825
-  _globals['_RAGSERVICE']._serialized_start=1828
-  _globals['_RAGSERVICE']._serialized_end=2330
+  _globals['_PASSAGE']._serialized_end=538
+  _globals['_PASSAGE_METADATAENTRY']._serialized_start=491
+  _globals['_PASSAGE_METADATAENTRY']._serialized_end=538
+  _globals['_STAGETIMING']._serialized_start=540
+  _globals['_STAGETIMING']._serialized_end=612
+  _globals['_SEARCHRESPONSE']._serialized_start=614
+  _globals['_SEARCHRESPONSE']._serialized_end=735
+  _globals['_INGESTREQUEST']._serialized_start=737
+  _globals['_INGESTREQUEST']._serialized_end=795
+  _globals['_DOCUMENT']._serialized_start=798
+  _globals['_DOCUMENT']._serialized_end=964
+  _globals['_DOCUMENT_METADATAENTRY']._serialized_start=491
+  _globals['_DOCUMENT_METADATAENTRY']._serialized_end=538
+  _globals['_INGESTRESPONSE']._serialized_start=966
+  _globals['_INGESTRESPONSE']._serialized_end=1073
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=1075
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=1119
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=1121
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=1171
+  _globals['_DELETETENANTREQUEST']._serialized_start=1173
+  _globals['_DELETETENANTREQUEST']._serialized_end=1221
+  _globals['_DELETETENANTRESPONSE']._serialized_start=1223
+  _globals['_DELETETENANTRESPONSE']._serialized_end=1298
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=1300
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=1361
+  _globals['_DOCUMENTINFO']._serialized_start=1364
+  _globals['_DOCUMENTINFO']._serialized_end=1610
+  _globals['_DOCUMENTINFO_METADATAENTRY']._serialized_start=491
+  _globals['_DOCUMENTINFO_METADATAENTRY']._serialized_end=538
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=1612
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=1708
+  _globals['_EMBEDREQUEST']._serialized_start=1710
+  _globals['_EMBEDREQUEST']._serialized_end=1754
+  _globals['_EMBEDDING']._serialized_start=1756
+  _globals['_EMBEDDING']._serialized_end=1783
+  _globals['_EMBEDRESPONSE']._serialized_start=1785
+  _globals['_EMBEDRESPONSE']._serialized_end=1861
+  _globals['_RAGSERVICE']._serialized_start=1864
+  _globals['_RAGSERVICE']._serialized_end=2366
 # @@protoc_insertion_point(module_scope)

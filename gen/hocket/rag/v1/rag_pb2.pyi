@@ -111,6 +111,7 @@ class Passage(_message.Message):
     END_BYTE_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    HEADINGS_FIELD_NUMBER: _builtins.int
     document_id: _builtins.str
     """The document."""
     title: _builtins.str
@@ -127,6 +128,10 @@ class Passage(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Metadata of the document."""
 
+    @_builtins.property
+    def headings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Headings above the passage in its document, outermost first."""
+
     def __init__(
         self,
         *,
@@ -137,10 +142,11 @@ class Passage(_message.Message):
         end_byte: _builtins.int = ...,
         score: _builtins.float = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        headings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "end_byte", b"end_byte", "metadata", b"metadata", "score", b"score", "start_byte", b"start_byte", "text", b"text", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "end_byte", b"end_byte", "headings", b"headings", "metadata", b"metadata", "score", b"score", "start_byte", b"start_byte", "text", b"text", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,6 +306,7 @@ class IngestResponse(_message.Message):
     PASSAGES_FIELD_NUMBER: _builtins.int
     UNCHANGED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
     document_id: _builtins.str
     """The document."""
     passages: _builtins.int
@@ -308,6 +315,10 @@ class IngestResponse(_message.Message):
     """Whether it was already stored with the same content."""
     error: _builtins.str
     """What is wrong with the document; empty when it was stored. The stream goes on."""
+    @_builtins.property
+    def degraded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Steps that were left out of storing it, and why; empty when all were taken. Ingesting it again takes them."""
+
     def __init__(
         self,
         *,
@@ -315,10 +326,11 @@ class IngestResponse(_message.Message):
         passages: _builtins.int = ...,
         unchanged: _builtins.bool = ...,
         error: _builtins.str = ...,
+        degraded: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "error", b"error", "passages", b"passages", "unchanged", b"unchanged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "document_id", b"document_id", "error", b"error", "passages", b"passages", "unchanged", b"unchanged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
