@@ -1,41 +1,40 @@
 """The mesh as one object: start it, call it, hurt it, stop it. For the demo, the end-to-end tests and `hocket-local`.
 
-    async with Mesh.start(Path(".hocket/demo")) as mesh:
-        token = mesh.minter.source("acme", caller="demo")
-        async with MeshChannel(mesh.targets["rag"], token) as channel:
-            ...
+async with Mesh.start(Path(".hocket/demo")) as mesh:
+    token = mesh.minter.source("acme", caller="demo")
+    async with MeshChannel(mesh.targets["rag"], token) as channel:
+        ...
 """
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chassis.auth import TokenMinter
+from local import stale, topology
+from local.data_folder import DataFolder
+from local.embedded.livekit import Livekit
+from local.embedded.postgres import PostgresUrls
+from local.errors import LocalError
+from local.ports import HOST, PortBlock
+from local.probes import serves
+from local.process import ProcessSpec
+from local.progress import Progress, silent
+from local.servers import Servers, prepare_servers
+from local.supervisor import Supervisor
+from local.topology import NOUNS, Ports, Service, Surroundings
 
-Progress = Callable[[str], None]
-SERVERS = ("redis", "postgres", "livekit")
-SERVICES = ("ratelimit", "rag", "vision", "llm_router", "speech", "media_gateway")
+__all__ = ["SERVERS", "SERVICES", "Livekit", "LocalError", "Mesh", "PostgresUrls"]
 
-
-@dataclass(frozen=True, slots=True)
-class PostgresUrls:
-    """One database and its two roles: `app_url` serves (row-level security binds it), `owner_url` migrates."""
-
-    app_url: str
-    owner_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Livekit:
-    """A LiveKit server: `url` is ws://host:port, as `rtc.Room.connect` and `api.LiveKitAPI` take it."""
-
-    url: str
-    api_key: str
-    api_secret: str
+SERVERS = topology.SERVERS
+SERVICES = NOUNS
+# The first start of a service reads its whole tree of packages from a cold disk.
+_SERVICE_READY_TIMEOUT_S = 90.0
+_SERVICE_STOP_GRACE_S = 15.0
 
 
 class Mesh:
@@ -44,7 +43,7 @@ class Mesh:
     Attributes:
         targets: noun -> "127.0.0.1:port" for `MeshChannel`.
         ops_urls: noun -> "http://127.0.0.1:port", below which /livez, /readyz and /metrics are.
-        http_url: the media gateway's JSON front end (rooms) and webhook receiver.
+        http_url: the media gateway's JSON front end (rooms) and webhook receiver; "" without the gateway.
         minter: signs tokens that every service accepts: `mesh.minter.mint("acme", caller="demo")`.
         livekit: url, api_key, api_secret of the LiveKit server; None when no service and no caller asked for one.
         redis_url: redis:// with its password; "" when not started.
@@ -52,17 +51,24 @@ class Mesh:
         data_dir: the folder of this mesh; logs are in `data_dir/logs/<name>.log`.
     """
 
-    targets: Mapping[str, str]
-    ops_urls: Mapping[str, str]
-    http_url: str
-    minter: TokenMinter
-    livekit: Livekit | None
-    redis_url: str
-    postgres_urls: PostgresUrls | None
-    data_dir: Path
+    def __init__(
+        self, folder: DataFolder, supervisor: Supervisor, servers: Servers, ports: Mapping[str, Ports]
+    ) -> None:
+        """Use `Mesh.start`."""
+        self._folder = folder
+        self._supervisor = supervisor
+        self.data_dir = folder.path
+        self.targets: Mapping[str, str] = {noun: f"{HOST}:{p.grpc}" for noun, p in ports.items()}
+        self.ops_urls: Mapping[str, str] = {noun: f"http://{HOST}:{p.ops}" for noun, p in ports.items()}
+        self.http_url = next((f"http://{HOST}:{p.http}" for p in ports.values() if p.http), "")
+        self.minter = TokenMinter(folder.secrets()["jwt"])
+        self.livekit = servers.livekit
+        self.redis_url = servers.redis_url
+        self.postgres_urls = servers.postgres_urls
 
     @classmethod
-    def start(
+    @asynccontextmanager
+    async def start(
         cls,
         data_dir: Path,
         *,
@@ -71,7 +77,7 @@ class Mesh:
         env: Mapping[str, Mapping[str, str]] | None = None,
         port_base: int = 0,
         progress: Progress | None = None,
-    ) -> AbstractAsyncContextManager[Mesh]:
+    ) -> AsyncGenerator[Mesh, None]:
         """Start `services` and what they need, wait until each is healthy, and stop all of it on leaving.
 
         Args:
@@ -86,24 +92,95 @@ class Mesh:
         Raises:
             LocalError: one line that says what to do; everything started until then has been stopped.
         """
-        raise NotImplementedError
+        say = progress or silent
+        chosen = [topology.service(noun) for noun in _known(services, SERVICES)]
+        wanted = _known(servers, SERVERS) if servers is not None else sorted({s for c in chosen for s in c.servers})
+        with DataFolder(data_dir).open() as folder, PortBlock.claim(port_base) as block:
+            await stale.clear(folder)
+            ports = {c.noun: Ports(block.next(), block.next(), block.next() if c.http else 0) for c in chosen}
+            webhook = next((f"http://{HOST}:{p.http}{topology.WEBHOOK_PATH}" for p in ports.values() if p.http), None)
+            found = await prepare_servers(folder, block, wanted, webhook, os.environ, say)
+            specs = [*found.specs, *(_spec(c, ports, found, folder, env or {}) for c in chosen)]
+            supervisor = Supervisor(specs, folder.logs, progress=say)
+            mesh = cls(folder, supervisor, found, ports)
+            try:
+                await supervisor.start(on_change=mesh._write_state)
+                yield mesh
+            finally:
+                await supervisor.stop()
+                folder.forget_state()
+
+    def _write_state(self) -> None:
+        self._folder.write_state(
+            {
+                "pid": os.getpid(),
+                "processes": stale.describe(self._supervisor.pids()),
+                "targets": dict(self.targets),
+                "ops_urls": dict(self.ops_urls),
+                "http_url": self.http_url,
+                "livekit_url": self.livekit.url if self.livekit else "",
+            }
+        )
+
+    def names(self) -> Sequence[str]:
+        """Every process of this mesh: embedded servers first, then services."""
+        return self._supervisor.names()
 
     def pid(self, name: str) -> int | None:
         """The process id of a service or server now, or None while it is down."""
-        raise NotImplementedError
+        return self._supervisor.keeper(name).pid
+
+    def is_ready(self, name: str) -> bool:
+        """Whether `name` answered its probe since it last started."""
+        return self._supervisor.keeper(name).ready.is_set()
 
     def kill(self, name: str, *, signal_number: signal.Signals = signal.SIGKILL) -> None:
         """End a service or server at once; it stays down until `restart`."""
-        raise NotImplementedError
+        self._supervisor.keeper(name).kill(signal_number, restart=False)
 
     def crash(self, name: str) -> None:
         """SIGKILL, as a crash would be: the supervisor starts the process again by itself, after a backoff."""
-        raise NotImplementedError
+        self._supervisor.keeper(name).kill(signal.SIGKILL, restart=True)
 
     async def restart(self, name: str) -> None:
         """Start `name` again (stopping it in its own order when it runs) and wait until it is ready."""
-        raise NotImplementedError
+        await self._supervisor.keeper(name).restart()
 
     async def wait_ready(self, name: str | None = None, *, timeout_s: float = 60) -> None:
         """Wait until `name`, or all of the mesh, is ready. Raises LocalError after `timeout_s` seconds."""
-        raise NotImplementedError
+        await self._supervisor.wait_ready([name] if name else self.names(), timeout_s)
+
+
+def _known(names: Sequence[str], all_names: Sequence[str]) -> list[str]:
+    unknown = sorted(set(names) - set(all_names))
+    if unknown:
+        raise LocalError(f"no such part: {', '.join(unknown)}; there are {', '.join(all_names)}")
+    return [name for name in all_names if name in names]
+
+
+def _spec(
+    declared: Service,
+    ports: Mapping[str, Ports],
+    servers: Servers,
+    folder: DataFolder,
+    extra_env: Mapping[str, Mapping[str, str]],
+) -> ProcessSpec:
+    noun = declared.noun
+    targets = {other: f"{HOST}:{p.grpc}" for other, p in ports.items()}
+    around = Surroundings(
+        jwt_secret=folder.secrets()["jwt"],
+        redis_url=servers.redis_url,
+        postgres_app_url=servers.postgres_urls.app_url if servers.postgres_urls else "",
+        postgres_owner_url=servers.postgres_urls.owner_url if servers.postgres_urls else "",
+        livekit=servers.livekit_variables(),
+        targets=targets,
+    )
+    return ProcessSpec(
+        name=noun,
+        argv=declared.argv,
+        env=topology.environment(declared, ports[noun], around) | dict(extra_env.get(noun, {})),
+        ready=lambda: serves(targets[noun]),
+        needs=(*declared.servers, *declared.calls),
+        stop_grace_s=_SERVICE_STOP_GRACE_S,
+        ready_timeout_s=_SERVICE_READY_TIMEOUT_S,
+    )

@@ -1,0 +1,110 @@
+"""Real servers for integration tests, started once a session: the embedded ones that the mesh itself runs on.
+
+REDIS_URL, DATABASE_URL and LIVEKIT_URL (with its key and secret) are used instead where they are set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import redis
+
+from local.data_folder import DataFolder
+from local.embedded import postgres
+from local.mesh import Livekit, Mesh, PostgresUrls
+
+
+class Loop:
+    """An event loop in a thread of its own: what lives on it serves tests of any loop, and of none."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="embedded-servers")
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine, timeout_s: float = 60):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop.close()
+
+
+@contextmanager
+def servers_alone(loop: Loop, data_dir: Path, *names: str) -> Iterator[Mesh]:
+    """A mesh of servers, without services."""
+    mesh = Mesh.start(data_dir, services=(), servers=names)
+    running = loop.run(mesh.__aenter__(), timeout_s=900)  # a first run may have to build livekit-server
+    try:
+        yield running
+    finally:
+        loop.run(mesh.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def _loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url(_loop, tmp_path_factory) -> Iterator[str]:
+    """URL of a Redis that is emptied before each test which names this fixture, directly or through another."""
+    with servers_alone(_loop, tmp_path_factory.mktemp("redis"), "redis") as mesh:
+        yield mesh.redis_url
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(request) -> None:
+    if "redis_url" in request.fixturenames:
+        with redis.Redis.from_url(request.getfixturevalue("redis_url")) as client:
+            client.flushall()
+
+
+@pytest.fixture(scope="session")
+def _postgres(_loop, tmp_path_factory) -> Iterator[Mesh]:
+    with servers_alone(_loop, tmp_path_factory.mktemp("postgres"), "postgres") as mesh:
+        yield mesh
+
+
+@pytest.fixture(scope="session")
+def postgres_urls(_postgres) -> PostgresUrls:
+    """A database with the extension vector and both roles: `.owner_url` migrates, `.app_url` serves."""
+    return _postgres.postgres_urls
+
+
+@pytest.fixture
+def fresh_postgres_urls(_loop, _postgres) -> Iterator[PostgresUrls]:
+    """As `postgres_urls`, but a database of this test alone, dropped at its end."""
+    name = f"test_{secrets.token_hex(6)}"
+    urls = _postgres.postgres_urls
+    admin = os.environ.get("DATABASE_URL") or postgres.admin_url(
+        urlsplit(urls.owner_url).port, DataFolder(_postgres.data_dir).secrets()["postgres_admin"]
+    )
+    passwords = [urlsplit(url).password for url in (urls.owner_url, urls.app_url)]
+
+    async def drop() -> None:
+        connection = await asyncpg.connect(admin)
+        await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await connection.close()
+
+    yield _loop.run(postgres.bootstrap(admin, *passwords, database=name))
+    _loop.run(drop())
+
+
+@pytest.fixture(scope="session")
+def livekit_server(_loop, tmp_path_factory) -> Iterator[Livekit]:
+    """A LiveKit server: `.url`, `.api_key`, `.api_secret`."""
+    with servers_alone(_loop, tmp_path_factory.mktemp("livekit"), "livekit") as mesh:
+        yield mesh.livekit
