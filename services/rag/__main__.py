@@ -1,0 +1,87 @@
+"""The command hocket-rag: settings to adapters to flow to servicer."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import structlog
+from hocket.rag.v1 import rag_pb2_grpc
+
+from chassis.channel import MeshChannel, forwarded_token
+from chassis.clock import SystemClock
+from chassis.postgres import TenantDatabase, migrate
+from chassis.run import run
+from chassis.server import Assembly, Servicer
+from clients.ratelimit import CostRecorder, RateLimitClient
+from services.rag.adapters.cached_embedder import CachedEmbedder, connected
+from services.rag.adapters.hashed_embedder import HashedEmbedder
+from services.rag.adapters.postgres_store import MIGRATIONS, SCHEMA, PostgresStore
+from services.rag.adapters.ratelimit import NoQueryLimit, RecordedCosts, RemoteQueryLimit
+from services.rag.adapters.voyage_embedder import VoyageEmbedder
+from services.rag.flow import Knowledge
+from services.rag.ports import Embedder, QueryLimit
+from services.rag.server import FULL_NAME, RagServicer
+from services.rag.settings import Settings
+
+_log = structlog.get_logger()
+
+
+def main() -> None:
+    """Be the command."""
+    run("rag", "Finds the passages of a tenant's knowledge that answer a query.", Settings, build)
+
+
+async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
+    """Wire the service; what it opens goes on `resources`."""
+    if settings.postgres_migration_url:
+        applied = await migrate(settings.postgres_migration_url.get_secret_value(), SCHEMA, MIGRATIONS)
+        _log.info("migrated", applied=applied)
+    database = TenantDatabase(
+        settings.postgres_url.get_secret_value(),
+        connections_max=settings.postgres_connections_max,
+        statement_timeout_s=settings.statement_timeout_s,
+    )
+    resources.push_async_callback(database.close)
+    store = PostgresStore(database)
+    knowledge = Knowledge(
+        store,
+        await _embedder(settings, resources),
+        await _limit(settings, resources),
+        SystemClock(),
+        passage_bytes_max=settings.passage_bytes_max,
+    )
+    servicer = RagServicer(knowledge, search_budget_s=settings.search_budget_s)
+    served = Servicer(FULL_NAME, lambda server: rag_pb2_grpc.add_RagServiceServicer_to_server(servicer, server))
+    return Assembly([served], {"postgres": store.check})
+
+
+async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
+    if settings.voyage_api_key is None:
+        _log.info("no voyage key: search ranks by words alone; vectors are hashes without meaning")
+        return HashedEmbedder()
+    recorder = await resources.enter_async_context(CostRecorder(settings.ratelimit_target))
+    voyage = VoyageEmbedder(
+        settings.voyage_api_key.get_secret_value(),
+        RecordedCosts(recorder),
+        model=settings.voyage_model,
+        dimensions=settings.voyage_dimensions,
+        query_timeout_s=settings.voyage_query_timeout_s,
+        document_timeout_s=settings.voyage_document_timeout_s,
+    )
+    resources.push_async_callback(voyage.close)
+    redis = connected(settings.redis_url.get_secret_value()) if settings.redis_url else None
+    if redis is not None:
+        resources.push_async_callback(redis.aclose)
+    return CachedEmbedder(voyage, redis, SystemClock())
+
+
+async def _limit(settings: Settings, resources: AsyncExitStack) -> QueryLimit:
+    if settings.ratelimit_target is None:
+        _log.info("no ratelimit target: queries are not limited")
+        return NoQueryLimit()
+    channel = await resources.enter_async_context(MeshChannel(settings.ratelimit_target, forwarded_token))
+    return RemoteQueryLimit(RateLimitClient(channel))
+
+
+if __name__ == "__main__":
+    main()

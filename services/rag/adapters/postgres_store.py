@@ -1,0 +1,240 @@
+"""The knowledge store in Postgres, under row-level security."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from asyncpg import Record
+from asyncpg.pool import PoolConnectionProxy
+
+from chassis.errors import FailedPrecondition
+from chassis.postgres import TenantDatabase
+from services.rag import spelling
+from services.rag.adapters import statements as sql
+from services.rag.analysis import QueryTerm
+from services.rag.knowledge import Document, DocumentInfo, IndexedPassage, Passage, Stored, Vectors
+
+SCHEMA = "rag"
+MIGRATIONS = Path(__file__).parent / "migrations"
+# Rows a statement: each stays well below the statement timeout.
+_POSTINGS_AT_ONCE = 20_000
+_DOCUMENTS_AT_ONCE = 100
+_VOCABULARY_MAX = 5_000
+_LAST_CHARACTER = "\U0010ffff"
+
+
+class PostgresStore:
+    """Implements ports.KnowledgeStore."""
+
+    def __init__(self, database: TenantDatabase) -> None:
+        """Keep the knowledge in `database`, which stays its owner's to close."""
+        self._database = database
+        self._bound = False
+
+    async def check(self) -> None:
+        """Raise unless Postgres answers and every table is bound by row-level security; a readiness check."""
+        await self._database.check()
+        if self._bound:
+            return
+        # The catalogue belongs to no tenant; any name will do.
+        async with self._database.tenant("-") as connection:
+            if not await connection.fetchval(sql.TABLES):
+                raise FailedPrecondition("the schema rag is empty: set HOCKET_RAG_POSTGRES_MIGRATION_URL once")
+            unbound = [str(row["relname"]) for row in await connection.fetch(sql.UNBOUND_TABLES)]
+        if unbound:
+            raise FailedPrecondition(f"row-level security is not forced on {', '.join(unbound)}")
+        self._bound = True
+
+    async def stored(self, tenant_id: str, document_id: str) -> Stored | None:
+        """As the port says."""
+        async with self._database.tenant(tenant_id) as connection:
+            row = await connection.fetchrow(sql.STORED, tenant_id, document_id)
+        return Stored(row["content_hash"], row["passages"], row["embedding_model"]) if row else None
+
+    async def replace(
+        self,
+        tenant_id: str,
+        document: Document,
+        content_hash: bytes,
+        passages: Sequence[IndexedPassage],
+        vectors: Vectors | None,
+    ) -> None:
+        """As the port says, in one transaction."""
+        ids = [uuid.uuid4() for _ in passages]
+        model = vectors.model if vectors else None
+        async with self._database.tenant(tenant_id) as connection:
+            await connection.execute(sql.LOCK_CORPUS, tenant_id)
+            gone, terms_gone = await _drop_passages(connection, tenant_id, document.document_id)
+            await connection.execute(
+                sql.PUT_DOCUMENT,
+                tenant_id,
+                document.document_id,
+                document.title,
+                json.dumps(dict(document.metadata)),
+                content_hash,
+                model,
+                len(document.text.encode()),
+                len(passages),
+            )
+            rows = _passage_rows(tenant_id, document.document_id, ids, passages, vectors)
+            await connection.executemany(sql.PUT_PASSAGE, rows)
+            for batch in _batches(_posting_rows(ids, passages), _POSTINGS_AT_ONCE):
+                await connection.execute(sql.PUT_POSTINGS, tenant_id, *map(list, zip(*batch, strict=True)))
+            terms = sum(passage.length for passage in passages)
+            await connection.execute(sql.COUNT_CORPUS, tenant_id, len(passages) - gone, terms - terms_gone)
+
+    async def lexical(
+        self, tenant_id: str, terms: Sequence[QueryTerm], filters: Mapping[str, str], k: int
+    ) -> list[Passage]:
+        """As the port says."""
+        async with self._database.tenant(tenant_id) as connection:
+            weights = await _used_weights(connection, tenant_id, terms)
+            rows = await connection.fetch(
+                sql.LEXICAL_FILTERED if filters else sql.LEXICAL,
+                tenant_id,
+                json.dumps(dict(filters)),
+                k,
+                list(weights),
+                list(weights.values()),
+            )
+        return [_passage(row) for row in rows]
+
+    async def nearest(
+        self, tenant_id: str, model: str, vector: Sequence[float], filters: Mapping[str, str], k: int
+    ) -> list[Passage]:
+        """As the port says."""
+        async with self._database.tenant(tenant_id) as connection:
+            rows = await connection.fetch(
+                sql.NEAREST_FILTERED if filters else sql.NEAREST,
+                tenant_id,
+                json.dumps(dict(filters)),
+                k,
+                model,
+                list(vector),
+            )
+        return [_passage(row) for row in rows]
+
+    async def delete_document(self, tenant_id: str, document_id: str) -> int | None:
+        """As the port says."""
+        async with self._database.tenant(tenant_id) as connection:
+            await connection.execute(sql.LOCK_CORPUS, tenant_id)
+            if await connection.fetchval(sql.DROP_DOCUMENT, tenant_id, document_id) is None:
+                return None
+            gone, terms_gone = await _drop_passages(connection, tenant_id, document_id)
+            await connection.execute(sql.COUNT_CORPUS, tenant_id, -gone, -terms_gone)
+            return gone
+
+    async def delete_tenant(self, tenant_id: str) -> tuple[int, int]:
+        """As the port says, in one transaction of many bounded statements."""
+        documents = passages = 0
+        async with self._database.tenant(tenant_id) as connection:
+            await connection.execute(sql.LOCK_CORPUS, tenant_id)
+            while some := await connection.fetch(sql.SOME_DOCUMENTS, tenant_id, _DOCUMENTS_AT_ONCE):
+                for row in some:
+                    gone, _ = await _drop_passages(connection, tenant_id, row["id"])
+                    await connection.execute(sql.DROP_DOCUMENT, tenant_id, row["id"])
+                    passages += gone
+                documents += len(some)
+            await connection.execute(sql.DROP_CORPUS, tenant_id)
+        return documents, passages
+
+    async def documents(self, tenant_id: str, after: str, limit: int) -> list[DocumentInfo]:
+        """As the port says."""
+        async with self._database.tenant(tenant_id) as connection:
+            rows = await connection.fetch(sql.DOCUMENTS, tenant_id, after, limit)
+        return [
+            DocumentInfo(
+                row["id"],
+                row["title"],
+                row["passages"],
+                row["size_bytes"],
+                row["updated_at"],
+                json.loads(row["metadata"]),
+            )
+            for row in rows
+        ]
+
+
+async def _drop_passages(connection: PoolConnectionProxy, tenant_id: str, document_id: str) -> tuple[int, int]:
+    """Remove a document's passages with their postings; how many went, and how many terms."""
+    rows = await connection.fetch(sql.DROP_PASSAGES, tenant_id, document_id)
+    if rows:
+        await connection.execute(sql.DROP_POSTINGS, tenant_id, [row["id"] for row in rows])
+    return len(rows), sum(row["terms"] for row in rows)
+
+
+async def _used_weights(
+    connection: PoolConnectionProxy, tenant_id: str, terms: Sequence[QueryTerm]
+) -> dict[str, float]:
+    """Weights by term, with the tenant's nearest terms in place of those it does not use."""
+    weights = {term.term: term.weight for term in terms}
+    guessable = [term.term for term in terms if term.weight == 1.0 and spelling.distance_allowed(term.term)]
+    if guessable:
+        for row in await connection.fetch(sql.UNUSED_TERMS, tenant_id, guessable):
+            for near in spelling.nearest(row["term"], await _vocabulary(connection, tenant_id, row["term"])):
+                weights.setdefault(near, spelling.NEAR_WEIGHT)
+    return weights
+
+
+async def _vocabulary(connection: PoolConnectionProxy, tenant_id: str, term: str) -> list[str]:
+    prefix = term[: spelling.PREFIX_CHARACTERS]
+    rows = await connection.fetch(sql.VOCABULARY, tenant_id, prefix, prefix + _LAST_CHARACTER, _VOCABULARY_MAX)
+    return [row["term"] for row in rows]
+
+
+def _passage_rows(
+    tenant_id: str,
+    document_id: str,
+    ids: Sequence[uuid.UUID],
+    passages: Sequence[IndexedPassage],
+    vectors: Vectors | None,
+) -> Iterator[tuple[object, ...]]:
+    for ordinal, (passage_id, passage) in enumerate(zip(ids, passages, strict=True)):
+        chunk = passage.chunk
+        yield (
+            tenant_id,
+            passage_id,
+            document_id,
+            ordinal,
+            chunk.start_byte,
+            chunk.end_byte,
+            list(chunk.headings),
+            chunk.text,
+            passage.length,
+            vectors.model if vectors else None,
+            list(vectors.values[ordinal]) if vectors else None,
+        )
+
+
+def _posting_rows(
+    ids: Sequence[uuid.UUID], passages: Sequence[IndexedPassage]
+) -> Iterator[tuple[str, uuid.UUID, int, int]]:
+    for passage_id, passage in zip(ids, passages, strict=True):
+        length = passage.length
+        for term, frequency in passage.frequencies.items():
+            yield term, passage_id, frequency, length
+
+
+def _batches(
+    rows: Iterator[tuple[str, uuid.UUID, int, int]], size: int
+) -> Iterator[list[tuple[str, uuid.UUID, int, int]]]:
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+def _passage(row: Record) -> Passage:
+    return Passage(
+        passage_id=str(row["id"]),
+        document_id=row["document_id"],
+        title=row["title"],
+        text=row["body"],
+        start_byte=row["start_byte"],
+        end_byte=row["end_byte"],
+        headings=tuple(row["headings"]),
+        metadata=json.loads(row["metadata"]),
+        score=float(row["score"]),
+    )

@@ -1,0 +1,54 @@
+"""What rag can be told from the environment."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServerSettings
+
+
+class Settings(ServerSettings):
+    """Settings of the rag service, HOCKET_RAG_*."""
+
+    model_config = SettingsConfigDict(env_prefix="HOCKET_RAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    postgres_url: SecretStr = Field(
+        default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),
+        description="Postgres with pgvector, as a role that row-level security binds.",
+    )
+    postgres_migration_url: SecretStr | None = Field(
+        default=None, description="The same database as the owner of its tables; when set, migrations run at start."
+    )
+    postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections of this process.")
+    statement_timeout_s: float = Field(default=10, gt=0, le=300, description="Longest statement, in seconds.")
+    redis_url: SecretStr | None = Field(
+        default=None, description="Redis that keeps query vectors for all replicas; unset keeps them in the process."
+    )
+    voyage_api_key: SecretStr | None = Field(
+        default=None,
+        description="Key of Voyage AI. Unset: search ranks by words alone, and vectors are hashes without meaning.",
+    )
+    voyage_model: str = Field(
+        default="voyage-4-lite",
+        min_length=1,
+        max_length=100,
+        description="Model of queries and documents; after a change documents must be ingested again.",
+    )
+    voyage_dimensions: int = Field(default=1024, ge=256, le=2048, description="Numbers in a vector of Voyage.")
+    voyage_query_timeout_s: float = Field(default=2, gt=0, le=60, description="Longest call for a query, in seconds.")
+    voyage_document_timeout_s: float = Field(
+        default=30, gt=0, le=300, description="Longest call for passages of a document, in seconds."
+    )
+    ratelimit_target: str | None = Field(
+        default=None, description="gRPC target of the ratelimit service; unset limits and books nothing."
+    )
+    search_budget_s: float = Field(
+        default=0.3, gt=0, le=30, description="Time of a search that names none, in seconds."
+    )
+    passage_bytes_max: int = Field(
+        default=1000,
+        ge=200,
+        le=8000,
+        description="Longest passage in bytes; after a change documents must be ingested again.",
+    )
