@@ -105,6 +105,7 @@ class Mesh:
             mesh = cls(folder, supervisor, found, ports)
             try:
                 await supervisor.start(on_change=mesh._write_state)
+                mesh._write_state()
                 yield mesh
             finally:
                 await supervisor.stop()
@@ -113,7 +114,8 @@ class Mesh:
     def _write_state(self) -> None:
         self._folder.write_state(
             {
-                "pid": os.getpid(),
+                **stale.describe({"mesh": os.getpid()})[0],
+                "ready": all(self.is_ready(name) for name in self.names()),
                 "processes": stale.describe(self._supervisor.pids()),
                 "targets": dict(self.targets),
                 "ops_urls": dict(self.ops_urls),

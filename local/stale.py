@@ -42,6 +42,11 @@ async def clear(folder: DataFolder) -> list[str]:
     return [str(p["name"]) for p in left]
 
 
+def names(state: Mapping[str, Any]) -> Sequence[str]:
+    """Names of the processes in a folder's state."""
+    return [str(process["name"]) for process in _processes(state)]
+
+
 def _processes(state: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [p for p in state.get("processes", ()) if {"name", "pid", "born_at_s"} <= p.keys()]
 

@@ -27,7 +27,7 @@ VENDOR_VARIABLES: Mapping[str, tuple[str, str]] = {
 }
 # Servers of one's own instead of the embedded ones.
 SERVER_VARIABLES = ("REDIS_URL", "DATABASE_URL", "LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
-WEBHOOK_PATH = "/livekit/webhook"
+WEBHOOK_PATH = "/v1/livekit/webhook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ class Service:
         servers: which of SERVERS it speaks to.
         calls: nouns of the services it calls; it starts after them and is told their targets.
         http: whether it serves an HTTP port of its own besides gRPC and operations.
+        settings: what it is told besides, on one machine.
     """
 
     noun: str
     servers: Sequence[str] = ()
     calls: Sequence[str] = ()
     http: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def prefix(self) -> str:
@@ -68,6 +70,8 @@ SERVICES = (
         servers=("livekit", "redis"),
         calls=("ratelimit", "vision", "rag", "llm_router", "speech"),
         http=True,
+        # In a cluster a room may talk on for half an hour; here Ctrl-C means now.
+        settings={"WORKER_DRAIN_S": "3", "DRAIN_GRACE_S": "3"},
     ),
 )
 NOUNS = tuple(service.noun for service in SERVICES)
@@ -112,6 +116,7 @@ def settings_of(declared: Service, ports: Ports, around: Surroundings) -> dict[s
         "HTTP_PORT": str(ports.http) if declared.http else "",
         "JWT_SECRET": around.jwt_secret,
         "REFLECTION": "true",
+        **declared.settings,
     }
     if "redis" in declared.servers:
         told["REDIS_URL"] = around.redis_url

@@ -1,0 +1,203 @@
+"""The supervisor over real processes: order, restart, stop, and what is left when it is killed itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import psutil
+import pytest
+
+from local.errors import LocalError
+from local.keeper import Backoff
+from local.process import ProcessSpec
+from local.supervisor import Supervisor
+
+SLEEPER = "import time, sys; print('up', flush=True); time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+WITH_CHILD = (
+    "import subprocess, sys, time;"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+    "print('up', child.pid, flush=True); time.sleep(60)"
+)
+
+
+class Scene:
+    """Specs whose readiness is a word in their log."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def spec(self, name, code=SLEEPER, **values):
+        async def ready():
+            log = self.folder / f"{name}.log"
+            return log.exists() and "up" in log.read_text()
+
+        return ProcessSpec(name=name, argv=(sys.executable, "-c", code), env=dict(os.environ), ready=ready, **values)
+
+    def supervisor(self, *specs, **values):
+        return Supervisor(specs, self.folder, backoff=Backoff(first_s=0.01, last_s=0.05), **values)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    return Scene(tmp_path)
+
+
+def runs(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def gone(*pids, within_s=10):
+    async with asyncio.timeout(within_s):
+        while any(runs(pid) for pid in pids):  # noqa: ASYNC110 - no event tells of a stranger's child
+            await asyncio.sleep(0.02)
+
+
+async def test_what_is_needed_is_ready_first(scene):
+    said = []
+    supervisor = scene.supervisor(
+        scene.spec("gateway", needs=("ledger", "store")),
+        scene.spec("ledger", needs=("store",)),
+        scene.spec("store"),
+        progress=said.append,
+    )
+    await supervisor.start()
+    await supervisor.stop()
+    assert [line.split()[0] for line in said] == ["store", "ledger", "gateway"]
+
+
+async def test_a_crashed_process_and_its_children_are_replaced(scene):
+    supervisor = scene.supervisor(scene.spec("service", WITH_CHILD))
+    await supervisor.start()
+    keeper = supervisor.keeper("service")
+    first, child = keeper.pid, int((scene.folder / "service.log").read_text().split()[1])
+    keeper.kill(signal.SIGKILL, restart=True)
+    await gone(first, child)
+    await supervisor.wait_ready(["service"], 10)
+    assert keeper.pid not in {None, first}
+    await supervisor.stop()
+
+
+async def test_a_killed_process_stays_down_until_it_is_restarted(scene):
+    supervisor = scene.supervisor(scene.spec("service"))
+    await supervisor.start()
+    keeper = supervisor.keeper("service")
+    first = keeper.pid
+    keeper.kill(signal.SIGKILL, restart=False)
+    await gone(first)
+    await asyncio.sleep(0.2)  # many times the backoff
+    assert keeper.pid is None
+    await keeper.restart()
+    assert keeper.pid not in {None, first}
+    await supervisor.stop()
+
+
+async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(scene):
+    supervisor = scene.supervisor(scene.spec("service", STUBBORN, stop_grace_s=0.1))
+    await supervisor.start()
+    pid = supervisor.keeper("service").pid
+    await supervisor.stop()
+    assert not psutil.pid_exists(pid)
+    assert "did not end within" in (scene.folder / "service.log").read_text()
+
+
+async def test_a_failing_start_says_why_and_leaves_nothing_running(scene):
+    supervisor = scene.supervisor(scene.spec("store"), scene.spec("service", "raise SystemExit('port 1 is taken')"))
+    with pytest.raises(LocalError, match=r"service ended \(exit code 1\) before it was ready: port 1 is taken"):
+        await supervisor.start()
+    await supervisor.stop()
+    assert not supervisor.pids()
+
+
+async def test_a_start_that_takes_too_long_is_named(scene):
+    spec = scene.spec("service", "import time; print('thinking', flush=True); time.sleep(60)", ready_timeout_s=0.5)
+    supervisor = scene.supervisor(spec)
+    with pytest.raises(LocalError, match="service was not ready within 0 s: thinking"):
+        await supervisor.start()
+    await supervisor.stop()
+
+
+async def test_a_missing_program_is_named(scene):
+    async def never():
+        return False
+
+    supervisor = scene.supervisor(ProcessSpec("service", ("/no/such/program",), {}, never))
+    with pytest.raises(LocalError, match="cannot start service.*No such file"):
+        await supervisor.start()
+    await supervisor.stop()
+
+
+OWNER = textwrap.dedent(
+    """
+    import asyncio, sys
+    from pathlib import Path
+    from local.mesh import Mesh
+
+    async def main():
+        async with Mesh.start(Path(sys.argv[1]), services=(), servers=("redis", "postgres")) as mesh:
+            print(*(mesh.pid(name) for name in mesh.names()), flush=True)
+            await asyncio.sleep(60)
+
+    asyncio.run(main())
+    """
+)
+
+
+async def start_owner(data_dir):
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OWNER, str(data_dir), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    pids = [int(pid) for pid in (await asyncio.wait_for(owner.stdout.readline(), 30)).split()]
+    if not pids:
+        raise AssertionError((await owner.stderr.read()).decode())
+    return owner, pids
+
+
+async def test_nothing_is_left_when_the_mesh_itself_is_killed(tmp_path):
+    owner, pids = await start_owner(tmp_path / "data")
+    watchers = [p.pid for p in psutil.Process(owner.pid).children() if p.pid not in pids]
+    owner.kill()
+    await owner.wait()
+    await gone(*pids, *watchers)
+    # The folder can be used again at once, and the cluster in it is sound.
+    again, pids = await start_owner(tmp_path / "data")
+    again.terminate()
+    await again.wait()
+    await gone(*pids)
+
+
+async def test_what_is_left_when_the_watcher_is_killed_too_is_ended_by_the_next_start(tmp_path):
+    owner, pids = await start_owner(tmp_path / "data")
+    for child in psutil.Process(owner.pid).children():
+        if child.pid not in pids:
+            child.kill()
+    owner.kill()
+    await owner.wait()
+    assert all(psutil.pid_exists(pid) for pid in pids)
+    again, new_pids = await start_owner(tmp_path / "data")
+    await gone(*pids)
+    again.kill()
+    await again.wait()
+    await gone(*new_pids)
+
+
+async def test_a_second_mesh_in_the_same_folder_is_refused_and_in_another_runs_beside_it(tmp_path):
+    owner, pids = await start_owner(tmp_path / "one")
+    second = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OWNER, str(tmp_path / "one"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    _, said = await second.communicate()
+    assert "a mesh already runs in" in said.decode().splitlines()[-1]
+    beside, more = await start_owner(tmp_path / "two")
+    for process in (owner, beside):
+        process.kill()
+        await process.wait()
+    await gone(*pids, *more)
