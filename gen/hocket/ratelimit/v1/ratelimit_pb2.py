@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#hocket/ratelimit/v1/ratelimit.proto\x12\x13hocket.ratelimit.v1\x1a\x1egoogle/protobuf/duration.proto\"5\n\x05Spend\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x03\x12\x0f\n\x07subject\x18\x03 \x01(\t\"\xa4\x01\n\x08Standing\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x10\n\x08\x61\x64mitted\x18\x02 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x03\x12\x11\n\tremaining\x18\x04 \x01(\x03\x12)\n\x06window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x0c\x43heckRequest\x12*\n\x06spends\x18\x01 \x03(\x0b\x32\x1a.hocket.ratelimit.v1.Spend\"e\n\rCheckResponse\x12\x10\n\x08\x61\x64mitted\x18\x01 \x01(\x08\x12\x30\n\tstandings\x18\x02 \x03(\x0b\x32\x1d.hocket.ratelimit.v1.Standing\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\x08\"W\n\x12\x43heckStreamRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x0e\n\x06limits\x18\x02 \x03(\t\x12\x10\n\x08subjects\x18\x03 \x03(\t\x12\r\n\x05\x63osts\x18\x04 \x03(\x03\"\\\n\x13\x43heckStreamResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x64mitted\x18\x02 \x01(\x0c\x12\x0f\n\x07wait_ms\x18\x03 \x03(\x03\x12\x10\n\x08\x64\x65graded\x18\x04 \x01(\x08\"?\n\x12GetWaitTimeRequest\x12)\n\x05spend\x18\x01 \x01(\x0b\x32\x1a.hocket.ratelimit.v1.Spend\"F\n\x13GetWaitTimeResponse\x12/\n\x08standing\x18\x01 \x01(\x0b\x32\x1d.hocket.ratelimit.v1.Standing\"=\n\x0cLeaseRequest\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\"\x81\x01\n\rLeaseResponse\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x03\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"0\n\rReturnRequest\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x03\"\x10\n\x0eReturnResponse\"W\n\x0e\x41\x63quireRequest\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"W\n\x0f\x41\x63quireResponse\x12\x10\n\x08\x61\x63quired\x18\x01 \x01(\x08\x12\x0e\n\x06in_use\x18\x02 \x01(\x03\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x03\x12\x10\n\x08\x64\x65graded\x18\x04 \x01(\x08\"/\n\x0eReleaseRequest\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\"\x11\n\x0fReleaseResponse2\xf9\x04\n\x10RateLimitService\x12N\n\x05\x43heck\x12!.hocket.ratelimit.v1.CheckRequest\x1a\".hocket.ratelimit.v1.CheckResponse\x12\x64\n\x0b\x43heckStream\x12\'.hocket.ratelimit.v1.CheckStreamRequest\x1a(.hocket.ratelimit.v1.CheckStreamResponse(\x01\x30\x01\x12`\n\x0bGetWaitTime\x12\'.hocket.ratelimit.v1.GetWaitTimeRequest\x1a(.hocket.ratelimit.v1.GetWaitTimeResponse\x12N\n\x05Lease\x12!.hocket.ratelimit.v1.LeaseRequest\x1a\".hocket.ratelimit.v1.LeaseResponse\x12Q\n\x06Return\x12\".hocket.ratelimit.v1.ReturnRequest\x1a#.hocket.ratelimit.v1.ReturnResponse\x12T\n\x07\x41\x63quire\x12#.hocket.ratelimit.v1.AcquireRequest\x1a$.hocket.ratelimit.v1.AcquireResponse\x12T\n\x07Release\x12#.hocket.ratelimit.v1.ReleaseRequest\x1a$.hocket.ratelimit.v1.ReleaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#hocket/ratelimit/v1/ratelimit.proto\x12\x13hocket.ratelimit.v1\x1a\x1egoogle/protobuf/duration.proto\"5\n\x05Spend\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x03\x12\x0f\n\x07subject\x18\x03 \x01(\t\"\xa4\x01\n\x08Standing\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x10\n\x08\x61\x64mitted\x18\x02 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x03\x12\x11\n\tremaining\x18\x04 \x01(\x03\x12)\n\x06window\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x0c\x43heckRequest\x12*\n\x06spends\x18\x01 \x03(\x0b\x32\x1a.hocket.ratelimit.v1.Spend\"e\n\rCheckResponse\x12\x10\n\x08\x61\x64mitted\x18\x01 \x01(\x08\x12\x30\n\tstandings\x18\x02 \x03(\x0b\x32\x1d.hocket.ratelimit.v1.Standing\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\x08\"W\n\x12\x43heckStreamRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x0e\n\x06limits\x18\x02 \x03(\t\x12\x10\n\x08subjects\x18\x03 \x03(\t\x12\r\n\x05\x63osts\x18\x04 \x03(\x03\"\\\n\x13\x43heckStreamResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x64mitted\x18\x02 \x01(\x0c\x12\x0f\n\x07wait_ms\x18\x03 \x03(\x03\x12\x10\n\x08\x64\x65graded\x18\x04 \x01(\x08\"?\n\x12GetWaitTimeRequest\x12)\n\x05spend\x18\x01 \x01(\x0b\x32\x1a.hocket.ratelimit.v1.Spend\"X\n\x13GetWaitTimeResponse\x12/\n\x08standing\x18\x01 \x01(\x0b\x32\x1d.hocket.ratelimit.v1.Standing\x12\x10\n\x08\x64\x65graded\x18\x02 \x01(\x08\"=\n\x0cLeaseRequest\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\"\x81\x01\n\rLeaseResponse\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x03\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"0\n\rReturnRequest\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x03\"\x10\n\x0eReturnResponse\"W\n\x0e\x41\x63quireRequest\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"W\n\x0f\x41\x63quireResponse\x12\x10\n\x08\x61\x63quired\x18\x01 \x01(\x08\x12\x0e\n\x06in_use\x18\x02 \x01(\x03\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x03\x12\x10\n\x08\x64\x65graded\x18\x04 \x01(\x08\"/\n\x0eReleaseRequest\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\"\x11\n\x0fReleaseResponse2\xf9\x04\n\x10RateLimitService\x12N\n\x05\x43heck\x12!.hocket.ratelimit.v1.CheckRequest\x1a\".hocket.ratelimit.v1.CheckResponse\x12\x64\n\x0b\x43heckStream\x12\'.hocket.ratelimit.v1.CheckStreamRequest\x1a(.hocket.ratelimit.v1.CheckStreamResponse(\x01\x30\x01\x12`\n\x0bGetWaitTime\x12\'.hocket.ratelimit.v1.GetWaitTimeRequest\x1a(.hocket.ratelimit.v1.GetWaitTimeResponse\x12N\n\x05Lease\x12!.hocket.ratelimit.v1.LeaseRequest\x1a\".hocket.ratelimit.v1.LeaseResponse\x12Q\n\x06Return\x12\".hocket.ratelimit.v1.ReturnRequest\x1a#.hocket.ratelimit.v1.ReturnResponse\x12T\n\x07\x41\x63quire\x12#.hocket.ratelimit.v1.AcquireRequest\x1a$.hocket.ratelimit.v1.AcquireResponse\x12T\n\x07Release\x12#.hocket.ratelimit.v1.ReleaseRequest\x1a$.hocket.ratelimit.v1.ReleaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,23 +47,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETWAITTIMEREQUEST']._serialized_start=660
   _globals['_GETWAITTIMEREQUEST']._serialized_end=723
   _globals['_GETWAITTIMERESPONSE']._serialized_start=725
-  _globals['_GETWAITTIMERESPONSE']._serialized_end=795
-  _globals['_LEASEREQUEST']._serialized_start=797
-  _globals['_LEASEREQUEST']._serialized_end=858
-  _globals['_LEASERESPONSE']._serialized_start=861
-  _globals['_LEASERESPONSE']._serialized_end=990
-  _globals['_RETURNREQUEST']._serialized_start=992
-  _globals['_RETURNREQUEST']._serialized_end=1040
-  _globals['_RETURNRESPONSE']._serialized_start=1042
-  _globals['_RETURNRESPONSE']._serialized_end=1058
-  _globals['_ACQUIREREQUEST']._serialized_start=1060
-  _globals['_ACQUIREREQUEST']._serialized_end=1147
-  _globals['_ACQUIRERESPONSE']._serialized_start=1149
-  _globals['_ACQUIRERESPONSE']._serialized_end=1236
-  _globals['_RELEASEREQUEST']._serialized_start=1238
-  _globals['_RELEASEREQUEST']._serialized_end=1285
-  _globals['_RELEASERESPONSE']._serialized_start=1287
-  _globals['_RELEASERESPONSE']._serialized_end=1304
-  _globals['_RATELIMITSERVICE']._serialized_start=1307
-  _globals['_RATELIMITSERVICE']._serialized_end=1940
+  _globals['_GETWAITTIMERESPONSE']._serialized_end=813
+  _globals['_LEASEREQUEST']._serialized_start=815
+  _globals['_LEASEREQUEST']._serialized_end=876
+  _globals['_LEASERESPONSE']._serialized_start=879
+  _globals['_LEASERESPONSE']._serialized_end=1008
+  _globals['_RETURNREQUEST']._serialized_start=1010
+  _globals['_RETURNREQUEST']._serialized_end=1058
+  _globals['_RETURNRESPONSE']._serialized_start=1060
+  _globals['_RETURNRESPONSE']._serialized_end=1076
+  _globals['_ACQUIREREQUEST']._serialized_start=1078
+  _globals['_ACQUIREREQUEST']._serialized_end=1165
+  _globals['_ACQUIRERESPONSE']._serialized_start=1167
+  _globals['_ACQUIRERESPONSE']._serialized_end=1254
+  _globals['_RELEASEREQUEST']._serialized_start=1256
+  _globals['_RELEASEREQUEST']._serialized_end=1303
+  _globals['_RELEASERESPONSE']._serialized_start=1305
+  _globals['_RELEASERESPONSE']._serialized_end=1322
+  _globals['_RATELIMITSERVICE']._serialized_start=1325
+  _globals['_RATELIMITSERVICE']._serialized_end=1958
 # @@protoc_insertion_point(module_scope)

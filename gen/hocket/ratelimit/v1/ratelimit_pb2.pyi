@@ -258,6 +258,9 @@ class GetWaitTimeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STANDING_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
+    degraded: _builtins.bool
+    """As in CheckResponse."""
     @_builtins.property
     def standing(self) -> Global___Standing:
         """Where the limit stands; wait is the answer."""
@@ -266,10 +269,11 @@ class GetWaitTimeResponse(_message.Message):
         self,
         *,
         standing: Global___Standing | None = ...,
+        degraded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,7 +293,7 @@ class LeaseRequest(_message.Message):
     subject: _builtins.str
     """As in Spend."""
     units: _builtins.int
-    """Units wished for, 1 to 1,000,000. Fewer may be granted."""
+    """Units wished for, 1 to 1,000,000, and at least 1/1024 of the limit. Fewer may be granted."""
     def __init__(
         self,
         *,
@@ -316,7 +320,7 @@ class LeaseResponse(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
-    """Handle for Return; 16 random bytes in hexadecimal."""
+    """Handle for Return; 16 random bytes in hexadecimal. Empty when nothing was granted."""
     units: _builtins.int
     """Units granted; 0 when none is free, then wait says when to ask again."""
     @_builtins.property

@@ -98,7 +98,8 @@ class RateLimitServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Lease(self, request, context):
-        """Lease debits a block of units in advance, to be spent by the caller without further calls.
+        """Lease debits a block of units in advance, to be spent by the caller without further calls. While Redis is gone nothing
+        is granted, and callers use Check.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -23,7 +23,9 @@ class RateLimitServiceStub:
     GetWaitTime: _aio.UnaryUnaryMultiCallable[_ratelimit_pb2.GetWaitTimeRequest, _ratelimit_pb2.GetWaitTimeResponse]
     """GetWaitTime says how long until a cost would be admitted. It consumes nothing."""
     Lease: _aio.UnaryUnaryMultiCallable[_ratelimit_pb2.LeaseRequest, _ratelimit_pb2.LeaseResponse]
-    """Lease debits a block of units in advance, to be spent by the caller without further calls."""
+    """Lease debits a block of units in advance, to be spent by the caller without further calls. While Redis is gone nothing
+    is granted, and callers use Check.
+    """
     Return: _aio.UnaryUnaryMultiCallable[_ratelimit_pb2.ReturnRequest, _ratelimit_pb2.ReturnResponse]
     """Return gives back what was not spent of a lease."""
     Acquire: _aio.UnaryUnaryMultiCallable[_ratelimit_pb2.AcquireRequest, _ratelimit_pb2.AcquireResponse]
@@ -64,7 +66,9 @@ class RateLimitServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ratelimit_pb2.LeaseRequest,
         context: _aio.ServicerContext[_ratelimit_pb2.LeaseRequest, _abc.Awaitable[_ratelimit_pb2.LeaseResponse]],
     ) -> _abc.Awaitable[_ratelimit_pb2.LeaseResponse]:
-        """Lease debits a block of units in advance, to be spent by the caller without further calls."""
+        """Lease debits a block of units in advance, to be spent by the caller without further calls. While Redis is gone nothing
+        is granted, and callers use Check.
+        """
 
     @_abc_1.abstractmethod
     def Return(

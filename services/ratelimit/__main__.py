@@ -1,0 +1,86 @@
+"""The command hocket-ratelimit: wiring only."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from hocket.ratelimit.v1 import ledger_pb2_grpc, ratelimit_pb2_grpc
+
+from chassis.clock import SystemClock
+from chassis.postgres import TenantDatabase, migrate
+from chassis.run import run
+from chassis.server import Assembly, Servicer
+from services.ratelimit import envoy_server, limit_file, server
+from services.ratelimit.adapters.memory_store import MemoryStore
+from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger
+from services.ratelimit.adapters.redis_store import RedisStore
+from services.ratelimit.breaker import Breaker
+from services.ratelimit.flow import Bookkeeper, Limiter
+from services.ratelimit.limits import LimitTable
+from services.ratelimit.readiness import until_answered
+from services.ratelimit.settings import Settings
+
+_DEFAULT_LIMITS = Path(__file__).parent / "default_limits.toml"
+
+
+def limit_table(settings: Settings) -> LimitTable:
+    """The built-in limits, replaced by those of the limits file."""
+    table = limit_file.parse(_DEFAULT_LIMITS.read_text(encoding="utf-8"))
+    if settings.limits_file is None:
+        return table
+    return limit_file.parse(settings.limits_file.read_text(encoding="utf-8")).over(table)
+
+
+async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
+    """Wire Redis, Postgres and the three services."""
+    if settings.postgres_migration_url:
+        await migrate(settings.postgres_migration_url.get_secret_value(), "ratelimit", MIGRATIONS)
+    database = TenantDatabase(
+        settings.postgres_url.get_secret_value(), connections_max=settings.postgres_connections_max
+    )
+    resources.push_async_callback(database.close)
+    store = RedisStore(
+        settings.redis_url.get_secret_value(),
+        timeout_s=settings.redis_timeout_s,
+        connections_max=settings.redis_connections_max,
+    )
+    resources.push_async_callback(store.close)
+    clock, table = SystemClock(), limit_table(settings)
+    limiter = Limiter(
+        table=table,
+        shared=store,
+        local=MemoryStore(lambda: time.monotonic_ns() // 1000),
+        breaker=Breaker(settings.breaker_failures_max, settings.breaker_open_s),
+        clock=clock,
+        new_lease_id=lambda: secrets.token_hex(16),
+        replicas_expected=settings.replicas_expected,
+    )
+    limits, ledger = (
+        server.RateLimitServicer(limiter),
+        server.LedgerServicer(Bookkeeper(PostgresLedger(database), clock)),
+    )
+    envoy = envoy_server.EnvoyServicer(limiter, frozenset(table.rates))
+    names = ("hocket.ratelimit.v1.RateLimitService", "hocket.ratelimit.v1.LedgerService", envoy_server.FULL_NAME)
+    return Assembly(
+        servicers=[
+            Servicer(names[0], lambda s: ratelimit_pb2_grpc.add_RateLimitServiceServicer_to_server(limits, s)),
+            Servicer(names[1], lambda s: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, s)),
+            Servicer(names[2], lambda s: envoy_server.add_to(envoy, s)),
+        ],
+        checks={
+            "redis": until_answered("redis", store.check),
+            "postgres": until_answered("postgres", database.check),
+        },
+    )
+
+
+def main() -> None:
+    """Run the service."""
+    run("ratelimit", "Decides what a tenant may spend now, and keeps the book of what it spent.", Settings, build)
+
+
+if __name__ == "__main__":
+    main()

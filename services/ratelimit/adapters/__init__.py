@@ -1,0 +1,1 @@
+"""Redis, Postgres and their twins in memory, behind the ports."""

@@ -1,0 +1,160 @@
+"""Buckets and slots in Redis: every decision is one script, on Redis' own clock, under keys of one tenant's slot."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from services.ratelimit import telemetry
+from services.ratelimit.errors import StoreGone
+from services.ratelimit.gcra import pace
+from services.ratelimit.limits import Algorithm, Charge, RateLimit, SlotLimit, Verdict
+from services.ratelimit.sliding_log import LEASE_DIVISOR, lease_ttl_us, smallest_lease
+from services.ratelimit.slots import Holding
+
+_FOLDER = Path(__file__).parent
+# Redis runs one script at a time: a longer one would make every other tenant wait.
+_KEYS_PER_SCRIPT_MAX = 256
+
+
+class _Script:
+    def __init__(self, *files: str) -> None:
+        self.text = "\n".join((_FOLDER / file).read_text(encoding="utf-8") for file in files)
+        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+_DECIDE = _Script("log.lua", "decide.lua")
+_LEASE = _Script("log.lua", "lease.lua")
+_GIVE_BACK = _Script("log.lua", "give_back.lua")
+_SLOTS = _Script("log.lua", "slots.lua")
+
+
+class RedisStore:
+    """Implements ports.LimitStore."""
+
+    def __init__(self, url: str, *, timeout_s: float, connections_max: int = 64, key_prefix: str = "hocket:rl") -> None:
+        """Connect lazily; every answer, connecting included, comes within `timeout_s` or raises StoreGone."""
+        self._timeout_s = timeout_s
+        self._prefix = key_prefix
+        pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis leaves **kwargs untyped
+            url,
+            max_connections=connections_max,
+            timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            # The deadline below bounds each call; the client's own retries would outlive it.
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        )
+        self._redis = Redis(connection_pool=pool)
+
+    async def check(self) -> None:
+        """Raise unless Redis answers; a readiness check."""
+        async with self._answering("ping", 1.0):
+            await self._redis.execute_command("PING")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def spend_all(self, tenant_id: str, charges: Sequence[Charge]) -> list[Verdict]:
+        """Spend every charge, or none when one does not fit."""
+        return await self._decide("all", tenant_id, charges)
+
+    async def spend_each(self, tenant_id: str, charges: Sequence[Charge]) -> list[Verdict]:
+        """Decide each charge for itself, in order."""
+        verdicts: list[Verdict] = []
+        for start in range(0, len(charges), _KEYS_PER_SCRIPT_MAX):
+            verdicts += await self._decide("each", tenant_id, charges[start : start + _KEYS_PER_SCRIPT_MAX])
+        return verdicts
+
+    async def peek(self, tenant_id: str, charge: Charge) -> Verdict:
+        """What a charge would be told."""
+        return (await self._decide("peek", tenant_id, [charge]))[0]
+
+    async def lease(self, tenant_id: str, lease_id: str, limit: RateLimit, subject: str, units: int) -> tuple[int, int]:
+        """Debit up to `units`."""
+        keys = [self._bucket(tenant_id, limit, subject), self._lease(tenant_id, lease_id)]
+        numbers = (units, limit.capacity_units, limit.window_us, limit.grain_us, lease_ttl_us(limit))
+        answer = await self._run(_LEASE, keys, [lease_id, *numbers, smallest_lease(limit), LEASE_DIVISOR])
+        return int(answer[0]), int(answer[1])
+
+    async def give_back(self, tenant_id: str, lease_id: str, units: int) -> int | None:
+        """End a lease."""
+        key = self._lease(tenant_id, lease_id)
+        async with self._answering("hget", self._timeout_s):
+            bucket = await self._redis.hget(key, "bucket")
+        if bucket is None:
+            return None
+        held = int(await self._run(_GIVE_BACK, [str(bucket), key], [lease_id, units]))
+        return None if held < 0 else held
+
+    async def acquire(self, tenant_id: str, limit: SlotLimit, holder: str, ttl_us: int) -> Holding:
+        """Take or renew a slot."""
+        key = self._slots(tenant_id, limit)
+        answer = await self._run(_SLOTS, [key], ["acquire", holder, limit.capacity_slots, ttl_us])
+        return Holding(bool(answer[0]), int(answer[1]))
+
+    async def release(self, tenant_id: str, limit: SlotLimit, holder: str) -> None:
+        """Give a slot back."""
+        await self._run(_SLOTS, [self._slots(tenant_id, limit)], ["release", holder])
+
+    async def _decide(self, mode: str, tenant_id: str, charges: Sequence[Charge]) -> list[Verdict]:
+        keys = [self._bucket(tenant_id, charge.limit, charge.subject) for charge in charges]
+        arguments: list[str | int] = [mode]
+        for charge in charges:
+            arguments += _arguments(charge)
+        answer = [int(number) for number in await self._run(_DECIDE, keys, arguments)]
+        return [
+            Verdict(fits == 1, remaining, None if wait < 0 else wait)
+            for fits, remaining, wait in zip(answer[::3], answer[1::3], answer[2::3], strict=True)
+        ]
+
+    async def _run(self, script: _Script, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        async with self._answering("script", self._timeout_s):
+            try:
+                return await self._redis.evalsha(script.sha, len(keys), *keys, *arguments)
+            except NoScriptError:
+                # A new or restarted Redis does not know it; EVAL also loads it.
+                return await self._redis.eval(script.text, len(keys), *keys, *arguments)
+
+    @asynccontextmanager
+    async def _answering(self, command: str, timeout_s: float) -> AsyncGenerator[None, None]:
+        started, outcome = time.perf_counter(), "failed"
+        try:
+            async with asyncio.timeout(timeout_s):
+                yield
+            outcome = "ok"
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreGone(f"Redis does not answer: {type(error).__name__}", retry_after_s=1) from error
+        finally:
+            telemetry.REDIS_SECONDS.labels(command, outcome).observe(time.perf_counter() - started)
+
+    # The braces are a hash tag: in a cluster all keys of a tenant share a slot. No name in front of the subject holds a
+    # colon or a brace, and the subject comes last, so that two buckets never share a key.
+    def _bucket(self, tenant_id: str, limit: RateLimit, subject: str) -> str:
+        return f"{self._prefix}:{{{tenant_id}}}:{limit.algorithm}:{limit.name}:{subject}"
+
+    def _slots(self, tenant_id: str, limit: SlotLimit) -> str:
+        return f"{self._prefix}:{{{tenant_id}}}:slots:{limit.name}"
+
+    def _lease(self, tenant_id: str, lease_id: str) -> str:
+        return f"{self._prefix}:{{{tenant_id}}}:lease:{lease_id}"
+
+
+def _arguments(charge: Charge) -> tuple[str | int, ...]:
+    limit = charge.limit
+    if limit.algorithm is Algorithm.LOG:
+        return "log", charge.cost_units, limit.capacity_units, limit.window_us, limit.grain_us
+    smooth = pace(limit)
+    return "gcra", charge.cost_units, smooth.burst_units, smooth.interval_us, 0

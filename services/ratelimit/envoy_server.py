@@ -1,0 +1,94 @@
+"""envoy.service.ratelimit.v3.RateLimitService, so that Envoy, Istio and Contour can ask as they are.
+
+Envoy sends a token by `grpc_service.initial_metadata` of its filter. Descriptors name limits as descriptors.py says.
+Unlike Envoy's own service a request is all or nothing: a descriptor over its limit does not spend from the others.
+"""
+
+# ruff: noqa: ARG002 - gRPC passes request and context to every method
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
+
+from chassis import identity
+from chassis.errors import invalid_field
+from chassis.guard import Context
+from services.ratelimit import descriptors, wire
+from services.ratelimit.flow import Limiter, Standing
+from services.ratelimit.limits import US
+from services.ratelimit.spends import SPENDS_MAX, Spend
+
+FULL_NAME = "envoy.service.ratelimit.v3.RateLimitService"
+_UNITS = {
+    1 * US: rls_pb2.RateLimitResponse.RateLimit.SECOND,
+    60 * US: rls_pb2.RateLimitResponse.RateLimit.MINUTE,
+    3600 * US: rls_pb2.RateLimitResponse.RateLimit.HOUR,
+    86_400 * US: rls_pb2.RateLimitResponse.RateLimit.DAY,
+}
+
+
+class EnvoyServicer(rls_pb2_grpc.RateLimitServiceServicer):
+    """The service that Envoy's rate limit filters call."""
+
+    def __init__(self, limiter: Limiter, limits: frozenset[str]) -> None:
+        """Serve the decisions of `limiter`, which knows `limits`."""
+        self._limiter = limiter
+        self._limits = limits
+
+    async def ShouldRateLimit(self, request: rls_pb2.RateLimitRequest, context: Context) -> rls_pb2.RateLimitResponse:
+        """Decide all descriptors, all or nothing."""
+        spends = _spends(request, self._limits)
+        asked = descriptors.merged([spend for spend in spends if spend])
+        if not asked:
+            return _response(spends, {})
+        decision = await self._limiter.check(identity.current(), asked)
+        standings = {(s.limit, s.subject): t for s, t in zip(asked, decision.standings, strict=True)}
+        return _response(spends, standings)
+
+
+def _spends(request: rls_pb2.RateLimitRequest, known: frozenset[str]) -> list[Spend | None]:
+    if not request.domain:
+        raise invalid_field("domain", "must not be empty")
+    if not 1 <= len(request.descriptors) <= SPENDS_MAX:
+        raise invalid_field("descriptors", f"must hold 1 to {SPENDS_MAX} entries")
+    return [
+        descriptors.spend_of(
+            [(entry.key, entry.value) for entry in one.entries],
+            one.hits_addend.value if one.HasField("hits_addend") else request.hits_addend,
+            known,
+        )
+        for one in request.descriptors
+    ]
+
+
+def _response(spends: Sequence[Spend | None], standings: dict[tuple[str, str], Standing]) -> rls_pb2.RateLimitResponse:
+    statuses = [_status(standings[s.limit, s.subject]) if s else _unlimited() for s in spends]
+    over = any(status.code == rls_pb2.RateLimitResponse.OVER_LIMIT for status in statuses)
+    code = rls_pb2.RateLimitResponse.OVER_LIMIT if over else rls_pb2.RateLimitResponse.OK
+    return rls_pb2.RateLimitResponse(overall_code=code, statuses=statuses)
+
+
+def _unlimited() -> rls_pb2.RateLimitResponse.DescriptorStatus:
+    return rls_pb2.RateLimitResponse.DescriptorStatus(code=rls_pb2.RateLimitResponse.OK)
+
+
+def _status(standing: Standing) -> rls_pb2.RateLimitResponse.DescriptorStatus:
+    limit, verdict = standing.limit, standing.verdict
+    if limit.capacity_units == 0:
+        return _unlimited()
+    unit = _UNITS.get(limit.window_us, rls_pb2.RateLimitResponse.RateLimit.UNKNOWN)
+    return rls_pb2.RateLimitResponse.DescriptorStatus(
+        code=rls_pb2.RateLimitResponse.OK if verdict.fits else rls_pb2.RateLimitResponse.OVER_LIMIT,
+        current_limit=rls_pb2.RateLimitResponse.RateLimit(
+            name=limit.name, requests_per_unit=min(limit.capacity_units, 2**32 - 1), unit=unit
+        ),
+        limit_remaining=min(verdict.remaining_units, 2**32 - 1),
+        duration_until_reset=wire.duration(verdict.wait_us or limit.window_us),
+    )
+
+
+def add_to(servicer: EnvoyServicer, server: grpc.aio.Server) -> None:
+    """Serve `servicer` on `server`; its generated code has no types."""
+    rls_pb2_grpc.add_RateLimitServiceServicer_to_server(servicer, server)

@@ -1,0 +1,61 @@
+"""What this service can be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServerSettings
+from services.ratelimit.limit_file import parse
+
+
+class Settings(ServerSettings):
+    """Environment variables HOCKET_RATELIMIT_*."""
+
+    model_config = SettingsConfigDict(env_prefix="HOCKET_RATELIMIT_")
+
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis that all replicas share (redis:// or rediss://). Unset: redis://127.0.0.1:6379/0.",
+    )
+    redis_timeout_s: float = Field(
+        default=0.04,
+        gt=0,
+        le=5,
+        description="Wait for Redis, in seconds; then the decision is made locally and marked degraded.",
+    )
+    redis_connections_max: int = Field(default=64, ge=1, le=1000, description="Connections to Redis.")
+    breaker_failures_max: int = Field(
+        default=3, ge=1, le=100, description="Failures of Redis in a row after which it is not asked for a while."
+    )
+    breaker_open_s: float = Field(default=1.0, gt=0, le=60, description="How long it is not asked, in seconds.")
+    replicas_expected: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="Replicas of this service; while Redis is gone each admits its share of every limit.",
+    )
+    limits_file: Path | None = Field(
+        default=None, description="TOML file of limits that replace the built-in ones by name (default_limits.toml)."
+    )
+    postgres_url: SecretStr = Field(
+        default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),
+        description="Postgres of the book, as the role that serves (neither superuser nor BYPASSRLS). "
+        "Unset: postgresql://hocket_app@127.0.0.1:5432/hocket.",
+    )
+    postgres_migration_url: SecretStr | None = Field(
+        default=None, description="The same database as its owner; when set, migrations run at start."
+    )
+    postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections to Postgres.")
+
+    @field_validator("limits_file")
+    @classmethod
+    def _readable(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                parse(path.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"cannot read {path}: {error}") from error
+        return path
