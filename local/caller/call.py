@@ -83,14 +83,18 @@ class Call:
         await self.room.local_participant.send_text(text, topic=CHAT_TOPIC)
         return time.monotonic()
 
-    async def turn_after(self, count: int, timeout_s: float) -> TurnReport | None:
-        """The report that follows the first `count` ones, or None when none comes in time."""
+    async def turn_with_answer(self, count: int, timeout_s: float) -> TurnReport | None:
+        """The first report after the first `count` ones that holds a finished answer, or None when none comes."""
+
+        def finished() -> TurnReport | None:
+            return next((t for t in self.turns[count:] if t.answered and not t.interrupted), None)
+
         try:
             async with asyncio.timeout(timeout_s), self._turn_came:
-                await self._turn_came.wait_for(lambda: len(self.turns) > count)
+                await self._turn_came.wait_for(lambda: finished() is not None)
         except TimeoutError:
             return None
-        return self.turns[count]
+        return finished()
 
     def record(self, path: Path) -> None:
         """Write both sides so far to a stereo WAV."""

@@ -22,7 +22,7 @@ class Ear:
         """Nothing is heard until `listen` runs."""
         self.tape = Tape(started_s)
         self.last_loud_s: float | None = None
-        self._onsets: list[float] = []
+        self._utterances: list[tuple[float, float]] = []
         self._heard = asyncio.Condition()
 
     async def listen(self, track: rtc.Track) -> None:
@@ -40,7 +40,8 @@ class Ear:
             return
         # Counted from the frame's arrival, not from its samples: a caller hears nothing before it is there.
         if self.last_loud_s is None or now_s - self.last_loud_s > PAUSE_S:
-            self._onsets.append(now_s)
+            self._utterances.append((now_s, now_s))
+        self._utterances[-1] = (self._utterances[-1][0], now_s)
         self.last_loud_s = now_s
         async with self._heard:
             self._heard.notify_all()
@@ -58,7 +59,16 @@ class Ear:
         return self._onset(after_s)
 
     def _onset(self, after_s: float) -> float | None:
-        return next((onset for onset in self._onsets if onset > after_s), None)
+        return next((onset for onset, _ in self._utterances if onset > after_s), None)
+
+    def speaking(self, at_s: float) -> bool:
+        """Whether the agent was being heard at `at_s`."""
+        return any(onset <= at_s <= end + PAUSE_S for onset, end in self._utterances)
+
+    def end_of_utterance(self, at_s: float) -> float | None:
+        """When the utterance that was going on at `at_s` was last heard; None when there was none, or it goes on."""
+        ends = [end for onset, end in self._utterances if onset <= at_s <= end + PAUSE_S]
+        return ends[0] if ends and time.monotonic() - ends[0] > PAUSE_S else None
 
     async def silence(self, for_s: float, timeout_s: float) -> bool:
         """Wait until nothing was heard for `for_s` seconds; False when `timeout_s` passed before."""
