@@ -1,0 +1,39 @@
+"""The embedded answerer as a provider: the rules of `answering`, streamed word by word with no delay of its own."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncGenerator
+
+from chassis.clock import Clock
+from services.llm_router.adapters.pictures import look
+from services.llm_router.answering import Call, deltas_of, respond
+from services.llm_router.conversation import Request, ToolCall, prompt_tokens, tokens_of
+from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Usage, UsageSeen
+from services.llm_router.tiers import Candidate
+
+
+class EmbeddedProvider:
+    """Answers in this process, for nothing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
+        """The answer of the rules; token counts are estimates, since there is no tokenizer."""
+        answer = respond(request, look, self._clock.time())
+        if isinstance(answer, Call):
+            arguments = json.dumps(answer.arguments, ensure_ascii=False)
+            yield CallMade(ToolCall(f"call_{uuid.uuid4().hex[:24]}", answer.name, arguments))
+            output, reason = arguments, EndReason.TOOL_CALLS
+        else:
+            for delta in deltas_of(answer.text):
+                yield TextDelta(delta)
+            output, reason = answer.text, EndReason.STOP
+        usage = Usage(input_tokens=prompt_tokens(request), output_tokens=tokens_of(output))
+        yield UsageSeen(usage, candidate.vendor_model)
+        yield Ended(reason)
+
+    async def close(self) -> None:
+        """Nothing is held."""

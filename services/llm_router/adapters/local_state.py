@@ -1,0 +1,48 @@
+"""What this process alone knows of tenants' mixes and conversations; bounded, oldest out first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from services.llm_router.conversation import MixMode, Tier
+from services.llm_router.mix import Mix
+from services.llm_router.sessions import Session
+
+MIXES_MAX = 10_000
+SESSIONS_MAX = 50_000
+MixKey = tuple[str, MixMode, str]
+
+
+class LocalState:
+    """Mixes and sessions in memory."""
+
+    def __init__(self) -> None:
+        self._mixes: OrderedDict[MixKey, Mix] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+
+    async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
+        """The conversation, or None when it is new here."""
+        return self._sessions.get((tenant_id, conversation_id))
+
+    def store_session(self, tenant_id: str, conversation_id: str, session: Session) -> None:
+        """Keep the conversation."""
+        key = (tenant_id, conversation_id)
+        self._sessions[key] = session
+        self._sessions.move_to_end(key)
+        if len(self._sessions) > SESSIONS_MAX:
+            self._sessions.popitem(last=False)
+
+    def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
+        """The mix, begun anew when the shares have changed."""
+        key = (tenant_id, mode, use)
+        mix = self._mixes.get(key)
+        if mix is None or mix.shares != shares:
+            mix = self._mixes[key] = Mix(shares)
+        self._mixes.move_to_end(key)
+        if len(self._mixes) > MIXES_MAX:
+            self._mixes.popitem(last=False)
+        return mix
+
+    def count(self, tenant_id: str, mode: MixMode, use: str, tier: Tier) -> None:
+        """Nobody else is to be told."""

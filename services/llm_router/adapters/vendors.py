@@ -1,0 +1,30 @@
+"""Which providers this process has: one pooled client for each vendor whose key or address is set."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from chassis.clock import Clock
+from services.llm_router.adapters.embedded import EmbeddedProvider
+from services.llm_router.ports import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class VendorAccess:
+    """Keys and addresses; None where a vendor is not configured."""
+
+    anthropic_api_key: str | None = None
+    anthropic_base_url: str | None = None
+    gemini_api_key: str | None = None
+    gemini_base_url: str | None = None
+    openai_base_url: str | None = None
+    openai_api_key: str | None = None
+
+
+def open_providers(access: VendorAccess, clock: Clock, resources: AsyncExitStack) -> dict[str, Provider]:
+    """The providers by name, the embedded one always; `resources` closes them."""
+    providers: dict[str, Provider] = {"embedded": EmbeddedProvider(clock)}
+    for provider in providers.values():
+        resources.push_async_callback(provider.close)
+    return providers

@@ -1,0 +1,59 @@
+"""Whether a model is worth asking: closed, open for a while after failures, half open for one probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+FAILURES_TO_OPEN = 5
+PAUSE_MIN_S = 2.0
+PAUSE_MAX_S = 60.0
+# A probe that never came back frees its place after this long.
+PROBE_MAX_S = 15.0
+
+
+class BreakerState(StrEnum):
+    """Requests pass, are refused, or one may try."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """The health of one candidate. Times are Unix seconds, so that replicas can share it."""
+
+    failures: int = 0
+    open_until_s: float = 0.0
+    pause_s: float = 0.0
+    probe_until_s: float = 0.0
+
+    def state(self, now_s: float) -> BreakerState:
+        """The state at `now_s`."""
+        if not self.pause_s:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now_s < self.open_until_s else BreakerState.HALF_OPEN
+
+    def passes(self, now_s: float) -> bool:
+        """Whether a request may be sent; half open, only while no probe is out."""
+        state = self.state(now_s)
+        return state is BreakerState.CLOSED or (state is BreakerState.HALF_OPEN and now_s >= self.probe_until_s)
+
+    def sent(self, now_s: float) -> Breaker:
+        """After a request was sent: half open, it is the probe."""
+        if self.state(now_s) is BreakerState.HALF_OPEN:
+            return replace(self, probe_until_s=now_s + PROBE_MAX_S)
+        return self
+
+    def succeeded(self) -> Breaker:
+        """After an answer."""
+        return Breaker()
+
+    def failed(self, now_s: float, retry_after_s: float | None = None) -> Breaker:
+        """After a failure that is the model's; each pause is twice the one before, or what the vendor asked for."""
+        failures = self.failures + 1
+        if self.state(now_s) is BreakerState.OPEN or (failures < FAILURES_TO_OPEN and not self.pause_s):
+            return replace(self, failures=failures)
+        pause = min(max(self.pause_s * 2, PAUSE_MIN_S, retry_after_s or 0.0), PAUSE_MAX_S)
+        return Breaker(failures, now_s + pause, pause)

@@ -1,0 +1,202 @@
+"""What is asked of a model, in no vendor's words: messages, tools, and how the answer may look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+CHARACTERS_PER_TOKEN = 3.6  # English prose on the vendors' tokenizers lies between 3.3 and 4.5; low is the safe side.
+IMAGE_TOKENS = 1600  # What Anthropic bills for a picture at its largest useful size; Gemini bills 258 to 1548.
+
+
+class Role(StrEnum):
+    """Who speaks."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class Tier(IntEnum):
+    """A class of models by price and ability, cheapest first."""
+
+    SIMPLE = 1
+    MODERATE = 2
+    COMPLEX = 3
+
+
+class ToolChoice(StrEnum):
+    """Whether tools may, must or must not be called."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+
+
+class MixMode(StrEnum):
+    """How the shares of tiers are held: exactly, as ceilings of the dearer tiers, or not at all."""
+
+    SHARE = "share"
+    CAP = "cap"
+    QUALITY = "quality"
+
+
+State = Mapping[str, bytes]
+_NO_STATE: State = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words. `state` is what each provider wants back with this part in later turns."""
+
+    text: str
+    state: State = field(default_factory=lambda: _NO_STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture: JPEG, PNG or WebP bytes, its size in pixels, and when it was taken (Unix seconds)."""
+
+    data: bytes
+    mime_type: str
+    width_px: int
+    height_px: int
+    captured_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool the model asks for; arguments are a JSON object in text form."""
+
+    call_id: str
+    name: str
+    arguments_json: str
+    state: State = field(default_factory=lambda: _NO_STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call gave back."""
+
+    call_id: str
+    name: str
+    content: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of the tenant's knowledge."""
+
+    document_id: str
+    title: str
+    text: str
+    score: float = 0.0
+
+
+Part = Text | Picture | ToolCall | ToolResult | Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of a conversation."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def words(self) -> str:
+        """The text parts, joined by line breaks."""
+        return "\n".join(p.text for p in self.parts if isinstance(p, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call; `parameters` is a JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An answer asked for. Empty names mean none; `max_output_tokens` 0 means the server's default."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice.AUTO
+    response_schema: Mapping[str, Any] | None = None
+    max_output_tokens: int = 0
+    conversation_id: str = ""
+    turn_id: str = ""
+    room: str = ""
+    speculative: bool = False
+    pin_tier: Tier | None = None
+    pin_model: str = ""
+    mix_mode: MixMode | None = None
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """Every part, in order."""
+        return (part for message in self.messages for part in message.parts)
+
+    @property
+    def system(self) -> str:
+        """The tenant's instructions, joined by blank lines."""
+        return "\n\n".join(m.words for m in self.messages if m.role is Role.SYSTEM)
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """Every message but the instructions."""
+        return tuple(m for m in self.messages if m.role is not Role.SYSTEM)
+
+    @property
+    def awaits_tool_result(self) -> bool:
+        """Whether the conversation stands between a tool call and the words that follow its result."""
+        return bool(self.messages) and self.messages[-1].role is Role.TOOL
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Capabilities a model must have: of "text", "vision", "tools", "json_schema"."""
+        needs = {"text"}
+        if any(isinstance(p, Picture) for p in self.parts):
+            needs.add("vision")
+        if self.tools and self.tool_choice is not ToolChoice.NONE:
+            needs.add("tools")
+        if self.response_schema is not None:
+            needs.add("json_schema")
+        return frozenset(needs)
+
+
+def tokens_of(text: str) -> int:
+    """An estimate of the tokens of `text`, from its UTF-8 length, so that no script is counted short."""
+    return int(len(text.encode()) / CHARACTERS_PER_TOKEN) + 1 if text else 0
+
+
+def prefix_tokens(request: Request) -> int:
+    """Estimated tokens of what stays the same from turn to turn: instructions and tools."""
+    tools = sum(tokens_of(t.name) + tokens_of(t.description) + tokens_of(repr(t.parameters)) for t in request.tools)
+    return tokens_of(request.system) + tools
+
+
+def prompt_tokens(request: Request) -> int:
+    """Estimated tokens of the whole prompt."""
+    return prefix_tokens(request) + sum(_part_tokens(p) for m in request.turns for p in m.parts)
+
+
+def _part_tokens(part: Part) -> int:
+    match part:
+        case Text(text=text):
+            return tokens_of(text)
+        case Picture():
+            return IMAGE_TOKENS
+        case ToolCall():
+            return tokens_of(part.name) + tokens_of(part.arguments_json)
+        case ToolResult():
+            return tokens_of(part.content)
+        case Passage():
+            return tokens_of(part.title) + tokens_of(part.text)

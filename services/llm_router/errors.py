@@ -1,0 +1,58 @@
+"""What the router raises to its callers, and how an attempt at a vendor may fail.
+
+ModelFailure            an attempt failed; `kind` says what may be done about it (never crosses the wire)
+NoCapableModel          FAILED_PRECONDITION: no model serves what the request needs
+AllModelsFailed         UNAVAILABLE: every candidate was tried and failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from chassis.errors import FailedPrecondition, Unavailable
+
+
+class FailureKind(StrEnum):
+    """Why an attempt failed."""
+
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+    CUT = "cut"
+    REFUSED = "refused"
+    CREDENTIALS = "credentials"
+    INVALID = "invalid"
+    EMPTY = "empty"
+
+
+# Sent again to the same model: the vendor said "later", or the network failed; everything else moves on.
+RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.UNAVAILABLE})
+# Says nothing about the model's health: the request, not the model, is to blame.
+BLAMELESS = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY})
+
+
+class ModelFailure(Exception):
+    """An attempt at a vendor failed. Holds neither a secret nor what a user said."""
+
+    def __init__(self, kind: FailureKind, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+
+
+class NoCapableModel(FailedPrecondition):
+    """No model of the table serves what the request needs."""
+
+    default_reason = "NO_CAPABLE_MODEL"
+
+
+class AllModelsFailed(Unavailable):
+    """Every candidate failed. `failures` maps a model's alias to how it failed."""
+
+    default_reason = "ALL_MODELS_FAILED"
+
+    def __init__(self, failures: Mapping[str, str], retry_after_s: float | None = None) -> None:
+        told = ", ".join(f"{alias}: {kind}" for alias, kind in failures.items()) or "none could be tried"
+        super().__init__(f"no model answered ({told}); try again", metadata=dict(failures), retry_after_s=retry_after_s)

@@ -1,0 +1,66 @@
+"""Which candidates there are now, whether each may be tried, and the breaker of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chassis.clock import Clock
+from services.llm_router.breaker import Breaker, BreakerState
+from services.llm_router.conversation import Tier
+from services.llm_router.ports import Providers, Tables
+from services.llm_router.tiers import Candidate, TierTable
+
+
+class Inventory:
+    """Candidates of the table in force, seen with the providers configured and their health."""
+
+    def __init__(self, tables: Tables, providers: Providers, clock: Clock, *, embedded: bool) -> None:
+        """`embedded` says whether the embedded answerer stands in every tier as its last candidate."""
+        self._tables = tables
+        self._providers = providers
+        self._clock = clock
+        self._embedded = embedded
+        self._breakers: dict[str, Breaker] = {}
+
+    @property
+    def table(self) -> TierTable:
+        """The table in force."""
+        return self._tables.current
+
+    @property
+    def now_s(self) -> float:
+        """Unix seconds."""
+        return self._clock.time()
+
+    def why_not(self, candidate: Candidate) -> str | None:
+        """Why `candidate` may not be tried now, or None."""
+        if candidate.provider == "embedded" and not self._embedded:
+            return "the embedded answerer is off where a vendor is configured"
+        if candidate.provider not in self._providers:
+            return f"no {candidate.provider} is configured"
+        if not candidate.vendor_model:
+            return "no model is named for it in the settings"
+        if not self.breaker(candidate).passes(self.now_s):
+            return "its circuit breaker is open"
+        return None
+
+    def breaker(self, candidate: Candidate) -> Breaker:
+        """The breaker of `candidate`."""
+        return self._breakers.get(candidate.alias, Breaker())
+
+    def set_breaker(self, candidate: Candidate, breaker: Breaker) -> None:
+        """Replace the breaker of `candidate`."""
+        self._breakers[candidate.alias] = breaker
+
+    def models(self) -> list[tuple[Tier, Candidate, str | None]]:
+        """Every candidate in the order of trying, tier by tier, with why it may not be tried now."""
+        return [
+            (tier, c, self.why_not(c) if c.alive(self.now_s) else "its vendor has taken it out of service")
+            for tier in Tier
+            for c in self.table.candidates(tier)
+        ]
+
+    def health(self) -> Mapping[str, tuple[Breaker, BreakerState]]:
+        """The breaker of each candidate and its state now, by alias."""
+        seen = {c.alias: self.breaker(c) for tier in Tier for c in self.table.candidates(tier)}
+        return {alias: (b, b.state(self.now_s)) for alias, b in seen.items()}

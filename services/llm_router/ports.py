@@ -1,0 +1,101 @@
+"""What the router needs from outside. Each port says what happens when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from services.llm_router.conversation import MixMode, Request, Tier
+from services.llm_router.events import ModelEvent, Usage
+from services.llm_router.mix import Mix
+from services.llm_router.sessions import Session
+from services.llm_router.tiers import Candidate, TierTable
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt at a vendor ended, for the book."""
+
+    OK = "ok"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptCost:
+    """One vendor call, to be booked exactly once under `event_id`."""
+
+    event_id: str
+    ended_at_s: float
+    provider: str
+    model: str
+    tier: Tier
+    usage: Usage
+    cost_micro_usd: int
+    price_row: str
+    outcome: AttemptOutcome
+    speculative: bool
+    room: str
+    turn_id: str
+    estimated: bool = False
+
+
+class Provider(Protocol):
+    """A vendor. Its stream raises ModelFailure; closing it ends the vendor's work at once."""
+
+    def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
+        """The events of one answer; the last is Ended. A stream without one was cut."""
+        ...
+
+    async def close(self) -> None:
+        """Let pooled connections go."""
+        ...
+
+
+Providers = Mapping[str, Provider]
+
+
+class Tables(Protocol):
+    """The table of tiers now; a new one may appear at any time, never a wrong one."""
+
+    @property
+    def current(self) -> TierTable:
+        """The newest valid table."""
+        ...
+
+
+class Limits(Protocol):
+    """Whether the tenant may ask. Fails open, counted: a silent limiter must not silence a conversation."""
+
+    async def require_request(self) -> None:
+        """Spend one request of the caller's tenant. Raises ResourceExhausted when none is left."""
+        ...
+
+
+class Ledger(Protocol):
+    """The book of costs. Never waits and never fails the caller; what cannot be booked is logged and counted."""
+
+    def book(self, cost: AttemptCost) -> None:
+        """Book one attempt for the caller's tenant."""
+        ...
+
+
+class SharedState(Protocol):
+    """What replicas know together. Fails open to this process's own knowledge, counted."""
+
+    async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
+        """The conversation, or None when it is new or cannot be had."""
+        ...
+
+    def store_session(self, tenant_id: str, conversation_id: str, session: Session) -> None:
+        """Keep the conversation; does not wait."""
+        ...
+
+    def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
+        """The mix of a tenant, mode and use ("generate", "route"), with the counts of other replicas merged in."""
+        ...
+
+    def count(self, tenant_id: str, mode: MixMode, use: str, tier: Tier) -> None:
+        """Tell other replicas of one more request in `tier`; does not wait."""
+        ...

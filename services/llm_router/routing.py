@@ -1,0 +1,213 @@
+"""Which tier answers a request, which of its models first and which after it, and why; nothing is awaited here.
+
+The order of causes: a pinned model, a pinned tier, an open tool call, the mix over the score. A gate (what a model can
+do, how long its window is, whether it lives and is well) never changes the score: it takes candidates away, and the
+tier moves up where nothing capable is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from services.llm_router.conversation import MixMode, Request, Tier, prefix_tokens, prompt_tokens
+from services.llm_router.errors import NoCapableModel
+from services.llm_router.events import Usage
+from services.llm_router.mix import Mix, Placement
+from services.llm_router.pricing import cost_micro_usd
+from services.llm_router.scoring import Complexity, Contribution
+from services.llm_router.sessions import Session, holds
+from services.llm_router.tiers import Candidate, TierTable
+
+# What an answer in a voice conversation takes, for estimates: 60 tokens were typical, 150 is a long one.
+EXPECTED_OUTPUT_TOKENS = 100
+REASONS_MAX = 6
+_TIER_UP_THEN_DOWN = {
+    Tier.SIMPLE: (Tier.SIMPLE, Tier.MODERATE, Tier.COMPLEX),
+    Tier.MODERATE: (Tier.MODERATE, Tier.COMPLEX, Tier.SIMPLE),
+    Tier.COMPLEX: (Tier.COMPLEX, Tier.MODERATE, Tier.SIMPLE),
+}
+
+# None when the candidate may be tried now, else why not (no key, breaker open).
+Usable = Callable[[Candidate], str | None]
+
+
+class Cause(StrEnum):
+    """What decided the tier."""
+
+    PINNED_MODEL = "pinned_model"
+    PINNED_TIER = "pinned_tier"
+    OPEN_TOOL_CALL = "open_tool_call"
+    GATE = "gate"
+    SESSION = "session"
+    BUDGET = "budget"
+    MIX = "mix"
+    SCORE = "score"
+
+
+# These stay out of the shares, counted apart.
+EXEMPT = frozenset({Cause.PINNED_MODEL, Cause.PINNED_TIER, Cause.OPEN_TOOL_CALL, Cause.GATE})
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A candidate not tried first, its estimated cost in micro-USD, and why it is not."""
+
+    tier: Tier
+    model: str
+    cost_micro_usd: int
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The tier, the one the score alone wished for, what decided it, the candidates in the order of trying, and the reasons, strongest first."""
+
+    tier: Tier
+    wished: Tier
+    cause: Cause
+    ladder: tuple[Candidate, ...]
+    score: float
+    features: Mapping[str, float]
+    reasons: tuple[Contribution, ...]
+    alternatives: tuple[Alternative, ...]
+    estimates: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision depends on besides the request."""
+
+    table: TierTable
+    now_s: float
+    mode: MixMode
+    tie: float
+    usable: Usable
+    session: Session | None = None
+    cheapest_only: bool = False
+
+
+def decide(request: Request, complexity: Complexity, mix: Mix, situation: Situation) -> Decision:
+    """The decision for `request`; the mix is read, not counted. Raises NoCapableModel."""
+    tokens = prompt_tokens(request)
+    fit = _Fit(request, tokens, situation)
+    placed = mix.place(complexity.score, situation.mode, situation.tie)
+    tier, cause, detail = _tier(request, placed, complexity.score, mix, situation)
+    gated = next((t for t in _TIER_UP_THEN_DOWN[tier] if any(fit.problem(c) is None for c in _of(situation, t))), None)
+    if gated is not None and gated is not tier:
+        tier, cause, detail = gated, Cause.GATE, f"nothing in {tier.name.lower()} serves this request now"
+    ladder = _ladder(request, tier, situation, fit)
+    if not ladder:
+        raise NoCapableModel(_nothing_serves(request, situation, fit))
+    estimates = {c.alias: estimate_micro_usd(request, c, situation) for c in situation.table.models.values()}
+    reasons = (Contribution(cause.value, 0.0, detail), *complexity.contributions[:REASONS_MAX])
+    alternatives = tuple(_alternatives(tier, ladder, situation, fit, estimates))
+    return Decision(
+        tier, placed.tier, cause, ladder, complexity.score, complexity.features, reasons, alternatives, estimates
+    )
+
+
+def _tier(request: Request, placed: Placement, score: float, mix: Mix, situation: Situation) -> tuple[Tier, Cause, str]:
+    session = situation.session
+    if request.pin_model:
+        return (
+            situation.table.tier_of(request.pin_model),
+            Cause.PINNED_MODEL,
+            f"the caller asked for {request.pin_model}",
+        )
+    if request.pin_tier is not None:
+        return request.pin_tier, Cause.PINNED_TIER, f"the caller asked for {request.pin_tier.name.lower()}"
+    if request.awaits_tool_result and session is not None:
+        return session.tier, Cause.OPEN_TOOL_CALL, f"{session.model} waits for the result of its tool call"
+    if situation.cheapest_only:
+        return Tier.SIMPLE, Cause.BUDGET, "the tenant is near its budget"
+    if session is not None and holds(session, placed.tier, situation.now_s) and not mix.full(session.tier):
+        return session.tier, Cause.SESSION, f"the conversation stays with {session.tier.name.lower()} a while"
+    return placed.tier, *_placement_cause(placed, situation.mode, score)
+
+
+def _placement_cause(placed: Placement, mode: MixMode, score: float) -> tuple[Cause, str]:
+    if placed.moved:
+        return Cause.MIX, f"{placed.wished.name.lower()} by its score, moved to hold the {mode.value} of the tiers"
+    if mode is MixMode.SHARE:
+        return Cause.SCORE, f"score {score:.2f} ranks {placed.rank:.0%} among recent ones"
+    return Cause.SCORE, f"score {score:.2f} against fixed cuts"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """Whether a candidate can serve the request at all."""
+
+    request: Request
+    prompt_tokens: int
+    situation: Situation
+
+    def problem(self, candidate: Candidate) -> str | None:
+        if not candidate.alive(self.situation.now_s):
+            return "its vendor has taken it out of service"
+        lacking = self.request.needs - candidate.capabilities
+        if lacking:
+            return f"cannot do {', '.join(sorted(lacking))}"
+        if self.prompt_tokens + self.request.max_output_tokens > candidate.context_window_tokens:
+            return f"the prompt of about {self.prompt_tokens} tokens is longer than its window"
+        return self.situation.usable(candidate)
+
+
+def _of(situation: Situation, tier: Tier) -> tuple[Candidate, ...]:
+    return tuple(situation.table.candidates(tier))
+
+
+def _ladder(request: Request, tier: Tier, situation: Situation, fit: _Fit) -> tuple[Candidate, ...]:
+    if request.pin_model:
+        pinned = situation.table.models[request.pin_model]
+        return (pinned,) if fit.problem(pinned) is None else ()
+    seen: dict[str, Candidate] = {}
+    for other in _TIER_UP_THEN_DOWN[tier]:
+        for candidate in _of(situation, other):
+            if candidate.alias not in seen and fit.problem(candidate) is None:
+                seen[candidate.alias] = candidate
+    # The embedded answerer is no model: it speaks when nothing else can, whatever the tier.
+    ordered = sorted(seen.values(), key=lambda c: c.provider == "embedded")
+    session = situation.session
+    if session is not None and session.tier is tier and session.model in seen:
+        # Its cache is warm and it knows its own signatures; a sibling of the tier would start cold.
+        ordered.sort(key=lambda c: c.alias != session.model)
+    return tuple(ordered)
+
+
+def _nothing_serves(request: Request, situation: Situation, fit: _Fit) -> str:
+    problems = {c.alias: fit.problem(c) or "not in the pinned place" for c in situation.table.models.values()}
+    if request.pin_model:
+        return f"{request.pin_model} cannot serve this request: {problems[request.pin_model]}"
+    return "no model serves this request: " + "; ".join(f"{alias} {problem}" for alias, problem in problems.items())
+
+
+def _alternatives(
+    tier: Tier, ladder: tuple[Candidate, ...], situation: Situation, fit: _Fit, estimates: Mapping[str, int]
+) -> list[Alternative]:
+    found: list[Alternative] = []
+    for other in Tier:
+        for candidate in _of(situation, other):
+            if candidate.alias == ladder[0].alias and other is tier:
+                continue
+            why = fit.problem(candidate)
+            if why is None:
+                why = f"next in the tier, {ladder.index(candidate) + 1}." if other is tier else "another tier"
+            found.append(Alternative(other, candidate.alias, estimates[candidate.alias], why))
+    return found
+
+
+def estimate_micro_usd(request: Request, candidate: Candidate, situation: Situation) -> int:
+    """What `candidate` would charge for this turn, in micro-USD, with its prefix warm or cold as the session knows."""
+    prompt = prompt_tokens(request)
+    price = candidate.price(situation.now_s, prompt)
+    usage = Usage(input_tokens=prompt, output_tokens=request.max_output_tokens or EXPECTED_OUTPUT_TOKENS)
+    if candidate.cache != "none" and prompt >= candidate.cache_prefix_tokens_min:
+        session = situation.session
+        warm = session.warm_tokens(candidate.alias, situation.now_s) if session else 0
+        cached = min(warm, prompt)
+        written = max(prefix_tokens(request) - cached, 0) if candidate.cache == "explicit" else 0
+        fresh = max(prompt - cached - written, 0)
+        usage = replace(usage, input_tokens=fresh, cached_input_tokens=cached, cache_write_5m_tokens=written)
+    return cost_micro_usd(usage, price)

@@ -1,0 +1,81 @@
+"""`hocket-llm-router score`: scores prompts from standard input, for calibrating on one's own traffic."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+from services.llm_router.adapters.tiers_file import parse_tiers
+from services.llm_router.conversation import MixMode, Tier
+from services.llm_router.mix import Mix, tie_of
+from services.llm_router.scoring import SurfaceScorer
+
+PROMPT_CHARACTERS_MAX = 10_000_000
+
+
+def score_lines(lines: IO[str], mode: MixMode, shares: dict[Tier, float]) -> Iterator[dict[str, Any]]:
+    """One row for each line. Raises ValueError naming the line that is wrong."""
+    scorer, mix = SurfaceScorer(), Mix(shares)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        row = _row(line, number)
+        complexity = scorer.score_text(row["prompt"])
+        placed = mix.place(complexity.score, mode, tie_of(mix.total))
+        mix.count(complexity.score, placed.tier)
+        reasons = [{"name": c.name, "weight": round(c.weight, 4), "detail": c.detail} for c in complexity.contributions]
+        if placed.moved:
+            reasons.append({"name": "mix", "weight": 0.0, "detail": f"{placed.wished.name.lower()} by its score alone"})
+        yield {
+            "id": row.get("id"),
+            "score": round(complexity.score, 6),
+            "tier": placed.tier.name.lower(),
+            "reasons": reasons,
+        }
+
+
+def _row(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number}: is not JSON: {error}") from error
+    if not isinstance(row, dict) or not isinstance(row.get("prompt"), str):
+        raise ValueError(f'line {number}: must be an object with a string "prompt"')
+    if len(row["prompt"]) > PROMPT_CHARACTERS_MAX:
+        raise ValueError(f"line {number}: prompt: must be at most {PROMPT_CHARACTERS_MAX} characters long")
+    return row
+
+
+def main(arguments: list[str]) -> None:
+    """Be the command `hocket-llm-router score`."""
+    parser = argparse.ArgumentParser(
+        prog="hocket-llm-router score",
+        description='Score prompts: JSONL {"id", "prompt"} on standard input, {"id", "score", "tier", "reasons"} out.',
+    )
+    parser.add_argument(
+        "--mode",
+        choices=[m.value for m in MixMode],
+        default=MixMode.SHARE.value,
+        help="how a score becomes a tier: share holds the shares over the stream, cap holds them as ceilings,"
+        " quality cuts at fixed scores (default: share)",
+    )
+    parser.add_argument("--tiers-file", help="TOML file with the shares (default: the one shipped)")
+    given = parser.parse_args(arguments)
+    try:
+        for row in score_lines(sys.stdin, MixMode(given.mode), _shares(given.tiers_file)):
+            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+    except (ValueError, OSError) as error:
+        sys.exit(f"hocket-llm-router score: {error}")
+
+
+def _shares(path: str | None) -> dict[Tier, float]:
+    if path is None:
+        text = resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8")
+    else:
+        text = Path(path).read_text("utf-8")
+    return dict(parse_tiers(text, path or "tiers.toml").shares)

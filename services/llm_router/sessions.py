@@ -1,0 +1,55 @@
+"""Where a conversation stands: its tier, its model, which caches are warm; when it stays and when it lets go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.llm_router.conversation import Tier
+
+# A conversation that climbed stays for so many easier turns: a follow-up is short and still about the hard thing.
+TURNS_HELD = 2
+CACHE_TTL_S = 300.0
+SESSION_TTL_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """A vendor's cache of the conversation's prefix: how many tokens, and until when (Unix seconds)."""
+
+    tokens: int
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One conversation as the router sees it."""
+
+    tier: Tier
+    model: str
+    easier_turns: int = 0
+    warm: Mapping[str, Warm] = field(default_factory=dict[str, Warm])
+    seen_s: float = 0.0
+
+    def warm_tokens(self, alias: str, now_s: float) -> int:
+        """Tokens that the cache of `alias` still holds."""
+        warm = self.warm.get(alias)
+        return warm.tokens if warm is not None and warm.until_s > now_s else 0
+
+
+def holds(session: Session, wished: Tier, now_s: float) -> bool:
+    """Whether the conversation stays in its tier although a cheaper one would do: climb at once, descend slowly."""
+    fresh = now_s - session.seen_s < SESSION_TTL_S
+    return fresh and wished < session.tier and session.easier_turns < TURNS_HELD
+
+
+def after_turn(
+    session: Session | None, *, tier: Tier, wished: Tier, model: str, cached_tokens: int, now_s: float
+) -> Session:
+    """The session after a turn that `model` answered; its cache now holds `cached_tokens` for five minutes."""
+    warm = dict(session.warm) if session else {}
+    warm = {alias: w for alias, w in warm.items() if w.until_s > now_s}
+    if cached_tokens:
+        warm[model] = Warm(cached_tokens, now_s + CACHE_TTL_S)
+    easier = session.easier_turns + 1 if session and session.tier is tier and wished < tier else 0
+    return Session(tier=tier, model=model, easier_turns=easier, warm=warm, seen_s=now_s)

@@ -1,0 +1,63 @@
+"""What the router can be told by its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServerSettings
+
+
+class Settings(ServerSettings):
+    """Settings of the router, each HOCKET_LLM_ROUTER_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="HOCKET_LLM_ROUTER_")
+
+    message_bytes_max: int = Field(
+        default=16 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest message, in bytes."
+    )
+    tiers_file: Path | None = Field(
+        default=None, description="TOML file of tiers, models and prices, read again on change; unset: the shipped one."
+    )
+    tiers_refresh_s: float = Field(
+        default=2, gt=0, le=3600, description="How often the tiers file is looked at, in seconds."
+    )
+    mix_mode: Literal["share", "cap", "quality"] = Field(
+        default="share", description="How the shares of tiers are held for requests that do not say."
+    )
+    embedded: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Whether the embedded answerer may answer; auto: only while no vendor is configured.",
+    )
+    anthropic_api_key: SecretStr | None = Field(default=None, description="Key of Anthropic's API.")
+    anthropic_base_url: str | None = Field(default=None, description="Another address of Anthropic's API.")
+    gemini_api_key: SecretStr | None = Field(default=None, description="Key of Google's Gemini API.")
+    gemini_base_url: str | None = Field(default=None, description="Another address of the Gemini API.")
+    openai_base_url: str | None = Field(
+        default=None,
+        description="Address of a server with the OpenAI chat API, ending in /v1 (vLLM, Ollama, llama.cpp).",
+    )
+    openai_api_key: SecretStr | None = Field(default=None, description="Key of that server, where it asks for one.")
+    openai_model: str | None = Field(default=None, description="Name of the model at that server.")
+    redis_url: SecretStr | None = Field(
+        default=None, description="Redis that replicas share mixes, conversations and breakers through; unset: none."
+    )
+    ratelimit_target: str | None = Field(
+        default=None, description="gRPC target of the ratelimit service; unset: nothing is limited or booked."
+    )
+    first_token_timeout_s: float = Field(
+        default=3,
+        gt=0,
+        le=120,
+        description="Longest wait for the first text or tool call of the first attempt, in seconds.",
+    )
+    fallback_first_token_timeout_s: float = Field(
+        default=5, gt=0, le=120, description="The same for later attempts, whose model is cold, in seconds."
+    )
+    between_tokens_timeout_s: float = Field(
+        default=5, gt=0, le=120, description="Longest wait between two pieces of an answer, in seconds."
+    )
+    attempt_timeout_s: float = Field(default=120, gt=0, le=3600, description="Longest attempt as a whole, in seconds.")

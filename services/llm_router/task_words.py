@@ -1,0 +1,68 @@
+"""What a person wants remembered: the title and the due time in "remind me to call Anna tomorrow at five"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LEAD = r"^(?:(?:hey|ok|okay|hi|hello|well|so|and|please|can you|could you|would you|will you|i(?:'d| would) like you to|i want you to|i need you to)[,\s]+)*"
+_FORMS = tuple(
+    re.compile(_LEAD + form, re.IGNORECASE | re.DOTALL)
+    for form in (
+        r"remind me (?:(?P<due>(?:on|at|by|in|next|this|tomorrow|tonight|today)\b.*?) )?(?:to|about|that|of) (?P<title>.+)$",
+        r"(?:set|make|create|add) (?:me )?(?:a |an |another |one )?reminder (?:(?:to|for|about|that) )?(?P<title>.+)$",
+        r"(?:create|add|make|open|set up|file|start) (?:me )?(?:a |an |another |one )?(?:new )?(?:task|to-?do|todo|action item|ticket)"
+        r"(?: item)?(?: for me)?(?:[:,]| that says| called| named| titled| saying| to| for| about)?\s+(?P<title>.+)$",
+        r"(?:add|put) (?P<title>.+?) (?:to|on|onto|in) (?:my|the|our) (?:[\w-]+ )?(?:list|tasks|to-?dos?|todos?)\b(?P<due>.*)$",
+        r"(?:don'?t let me forget|i need to remember|help me remember) (?:to|about|that)?\s*(?P<title>.+)$",
+    )
+)
+_DAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+_CLOCK = r"(?:at (?:\d{1,2}(?::\d{2})?\s*(?:am|pm|a\.m\.|p\.m\.|o'clock)?|noon|midnight|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?: (?:am|pm|o'clock|thirty|fifteen))?)"
+_SPAN = r"(?:in (?:an?|\d+|one|two|three|four|five|six|ten|fifteen|twenty|thirty|half an) (?:minutes?|hours?|days?|weeks?|months?))"
+_DATE = rf"(?:(?:on |by |before |until |for )?(?:today|tonight|tomorrow(?: (?:morning|afternoon|evening|night))?|(?:next |this )?{_DAY}(?: (?:morning|afternoon|evening|night))?|next (?:week|month|year)|the end of (?:the )?(?:day|week|month)|\d{{4}}-\d{{2}}-\d{{2}}|(?:january|february|march|april|may|june|july|august|september|october|november|december) \d{{1,2}}(?:st|nd|rd|th)?))"
+_DUE = re.compile(
+    rf"[,\s]+(?P<due>{_DATE}(?:[,\s]+{_CLOCK})?|{_CLOCK}(?:[,\s]+{_DATE})?|{_SPAN})[\s.!?]*$", re.IGNORECASE
+)
+_WISH = re.compile(
+    r"\b(?:remind me|reminder|(?:new |a |another )task|to-?do|my list|the list|don'?t let me forget)\b", re.IGNORECASE
+)
+_ASKS = re.compile(
+    r"^\s*(?:what|which|how|when|where|who|why|do i|did i|have i|is|are|was|were|list|show|read)\b", re.IGNORECASE
+)
+TITLE_CHARACTERS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWish:
+    """A task somebody wants. `due` is in the speaker's own words; empty when not said."""
+
+    title: str
+    due: str = ""
+
+
+def task_in(text: str) -> TaskWish | None:
+    """The task that `text` asks for, or None when it asks for none or does not say what."""
+    text = " ".join(text.split())
+    for form in _FORMS:
+        found = form.match(text)
+        if found is None:
+            continue
+        groups = found.groupdict()
+        title, due = _split_due(groups["title"])
+        due = due or _split_due(f" {groups.get('due') or ''}")[1] or (groups.get("due") or "").strip(" .,!?")
+        title = title.strip(" .,!?:;\"'")
+        return TaskWish(title[:1].upper() + title[1:TITLE_CHARACTERS_MAX], due) if title else None
+    return None
+
+
+def wants_task(text: str) -> bool:
+    """Whether `text` speaks of making a task, also where `task_in` finds no title; questions about tasks do not."""
+    return task_in(text) is not None or (bool(_WISH.search(text)) and not _ASKS.match(text))
+
+
+def _split_due(text: str) -> tuple[str, str]:
+    found = _DUE.search(text)
+    if found is None:
+        return re.sub(r",?\s*please[.!?]*$", "", text, flags=re.IGNORECASE), ""
+    return text[: found.start()], re.sub(r"^(?:on|by|before|for) ", "", found["due"], flags=re.IGNORECASE).strip(" .,")
