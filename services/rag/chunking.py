@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Part of a document's fingerprint: a new way to split must not leave documents "unchanged".
+# Part of a document's fingerprint: a new way to split or to count terms must not leave documents "unchanged".
 VERSION = 1
 
 _HEADING = re.compile(r"[ ]{0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
