@@ -76,9 +76,9 @@ async def _until_stopped(given: argparse.Namespace, report: Report, own: Pcm | N
     return True
 
 
-def main() -> None:
+def main(command_line: Sequence[str] | None = None) -> None:
     """Be the command: exit 0 when every part worked, 1 when one did not, 130 when stopped by a signal."""
-    given = arguments()
+    given = arguments(command_line)
     try:
         own = read_wav(given.wav) if given.wav else None
     except NotARecording as error:

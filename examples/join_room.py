@@ -1,0 +1,58 @@
+"""Go into a room, write to the agent, and print what it says.
+
+make up                                     # prints a token and the target of each service
+TOKEN=... python examples/join_room.py 127.0.0.1:20013 "how long is the warranty"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from livekit import rtc
+
+from chassis.channel import MeshChannel
+from chassis.errors import MeshError
+from clients.media_gateway import RoomClient
+
+ROOM, PERSON = "example", "ada"
+
+
+async def main(target: str, token: str, question: str) -> None:
+    """Send `question` as chat once the agent is there, and print its answer as it is spoken."""
+    async with MeshChannel(target, lambda: token) as channel:
+        rooms = RoomClient(channel)
+        await rooms.create_room(ROOM)
+        access = await rooms.join_room(ROOM, PERSON, display_name="Ada")
+        room, agent_there, answered = rtc.Room(), asyncio.Event(), asyncio.Event()
+        asked = False
+
+        async def show(reader: rtc.TextStreamReader, speaker: str) -> None:
+            print(f"{speaker}: {(await reader.read_all()).strip()}")
+            if asked and speaker != PERSON:
+                answered.set()
+
+        tasks: list[asyncio.Task[None]] = []
+        room.on("track_subscribed", lambda *_: agent_there.set())  # pyright: ignore[reportUnknownMemberType,reportUnknownLambdaType] - untyped there
+        room.register_text_stream_handler(
+            "lk.transcription", lambda r, s: tasks.append(asyncio.ensure_future(show(r, s)))
+        )
+        await room.connect(access.url, access.token)
+        try:
+            await asyncio.wait_for(agent_there.wait(), 30)
+            asked = True
+            await room.local_participant.send_text(question, topic="lk.chat")
+            await asyncio.wait_for(answered.wait(), 30)
+        finally:
+            await room.disconnect()
+            await rooms.delete_room(ROOM)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or "TOKEN" not in os.environ:
+        sys.exit(__doc__)
+    try:
+        asyncio.run(main(sys.argv[1], os.environ["TOKEN"], sys.argv[2]))
+    except (MeshError, TimeoutError) as error:
+        sys.exit(f"{type(error).__name__}: {error or 'no answer within 30 s'}")
