@@ -17,6 +17,7 @@ def failures(report: Report, demo_documents: frozenset[str]) -> list[str]:
         turn = report.turn(name)
         found += [f"{name}: the turn was not reached"] if turn is None else _unanswered(turn)
     found += _knowledge(report, "knowledge", script.KNOWLEDGE) + _knowledge(report, "text", script.TEXT)
+    found += _knowledge(report, "barge_in", script.BARGE_IN)
     found += _task(report) + _screen(report) + _barge_in(report) + _frames(report) + _ledger(report)
     return found + _tenants(report, demo_documents)
 

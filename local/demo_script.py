@@ -14,11 +14,14 @@ CALLER = "ada"
 CALLER_VOICE = "en-us+f3"
 KNOWLEDGE_FOLDER = Path(__file__).resolve().parent.parent / "examples" / "knowledge"
 
-# What the other tenant knows: on the same subject, with other facts, so that a leak would be heard.
-OTHER_DOCUMENT = "rival-terms"
-OTHER_KNOWLEDGE = "# Rival\n\nNothing yet.\n"
+# What the other tenant knows: on the same subjects, with other facts, so that a leak would be heard.
+OTHER_DOCUMENT = "another-office"
+OTHER_KNOWLEDGE = """# Another office
+
+The company meeting starts at four in the afternoon on Fridays. Visitors park on the roof, and a new badge is free.
+"""
 # Both tenants write about it; a search for it shows whether they are kept apart.
-SHARED_SUBJECT = "warranty shipping opening hours"
+SHARED_SUBJECT = "company meeting, visitors, new badge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,14 @@ class Line:
     expect: tuple[str, ...] = ()
 
 
-KNOWLEDGE = Line("how long is the warranty", ("two years",))
-TASK = Line("remind me to call the workshop tomorrow", ("workshop",))
-TASK_TITLE_HOLDS = "workshop"
-SCREEN = Line("what do you see on the screen")
-LONG = Line("what should i do when the lamp does not turn on")
-BARGE_IN = Line("when does the workshop open")
-TEXT = Line("What does shipping cost?")
+KNOWLEDGE = Line("What time does the company meeting start?", ("nine thirty",))
+TASK = Line("Remind me to call the help desk tomorrow.")
+TASK_TITLE_HOLDS = "help desk"
+SCREEN = Line("What do you see on the screen?")
+# Its answer is long enough to be interrupted.
+LONG = Line("What do I do when the coffee machine does not start?")
+BARGE_IN = Line("Where do visitors park?", ("first row",))
+TEXT = Line("How much does a new badge cost?", ("ten euros",))
 SPOKEN = (KNOWLEDGE, TASK, SCREEN, LONG, BARGE_IN)
 
 SLIDES = (
