@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from types import TracebackType
+from typing import Self
 
 import structlog
 
@@ -26,6 +28,20 @@ class RoomWatcher:
         self._dispatcher = dispatcher
         self._sweep_interval_s = sweep_interval_s
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to sweep."""
+        self._sweeping = asyncio.create_task(self.keep_sweeping(), name="room-sweep")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        if self._sweeping:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
 
     async def on_event(self, event_id: str, event: str, livekit_room: str) -> bool:
         """Handle one webhook; False when it was delivered before."""

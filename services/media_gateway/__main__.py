@@ -1,0 +1,84 @@
+"""Wires the media gateway: RoomService over gRPC and HTTP, and the worker that gives each room its agent."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from aiohttp import web
+from hocket.media_gateway.v1 import media_gateway_pb2_grpc
+from livekit import api
+
+from chassis.clock import SystemClock
+from chassis.run import run
+from chassis.server import Assembly, Servicer
+from services.media_gateway import server
+from services.media_gateway.adapters import turn_reports
+from services.media_gateway.adapters.livekit_server import LiveKitServer, LiveKitTokens
+from services.media_gateway.adapters.livekit_webhook import WebhookReader
+from services.media_gateway.adapters.livekit_worker import Worker
+from services.media_gateway.flow import AgentDispatcher, Rooms
+from services.media_gateway.front_end import FrontEnd
+from services.media_gateway.job import prewarm, serve_room
+from services.media_gateway.settings import Settings
+from services.media_gateway.slots import SlotDesk
+from services.media_gateway.watcher import RoomWatcher
+
+
+async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
+    """Everything that runs in this process; the rooms' own processes are wired by `job`."""
+    secret = settings.livekit_api_secret.get_secret_value()
+    client = api.LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret)
+    resources.push_async_callback(client.aclose)  # pyright: ignore[reportUnknownMemberType] - livekit-api leaves it untyped
+    livekit = LiveKitServer(client, agent_name=settings.agent_name)
+    clock, rules = SystemClock(), settings.room_rules()
+    dispatcher = AgentDispatcher(livekit, clock, rules)
+    resources.push_async_callback(dispatcher.close)
+    rooms = Rooms(livekit, LiveKitTokens(settings.livekit_api_key, secret), dispatcher, clock, rules)
+    watcher = RoomWatcher(livekit, dispatcher, sweep_interval_s=settings.sweep_interval_s)
+    await resources.enter_async_context(watcher)
+
+    folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="hocket-")))
+    reports = await turn_reports.listen(folder / "turns")
+    resources.callback(reports.close)
+
+    worker = Worker(
+        settings.worker_rules(),
+        partial(serve_room, settings.job_plan(str(folder / "turns"))),
+        prewarm,
+        SlotDesk(settings.peers(), ttl_s=settings.slot_ttl_s),
+    )
+    worker.start()
+    resources.push_async_callback(worker.close)
+
+    front_end = FrontEnd(
+        rooms,
+        watcher,
+        settings.token_verifier(),
+        WebhookReader(settings.livekit_api_key, secret),
+        local_identity=settings.local_identity(),
+        origins=frozenset(settings.http_origins),
+    )
+    runner = web.AppRunner(front_end.app(), access_log=None)
+    await runner.setup()
+    resources.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+
+    servicer = server.RoomServicer(rooms)
+    add = partial(media_gateway_pb2_grpc.add_RoomServiceServicer_to_server, servicer)
+    return Assembly(
+        [Servicer(server.SERVICE, add)],
+        {"livekit": livekit.check, "worker": worker.check},
+        on_drain=[worker.drain],
+    )
+
+
+def main() -> None:
+    """Be `hocket-media-gateway`."""
+    run("media_gateway", "Rooms, and the agents in them.", Settings, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The worker that LiveKit offers jobs to: it accepts or rejects, and gives each room a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from livekit.agents import AgentServer, JobProcess, JobRequest
+from livekit.agents import JobContext as LiveKitJob
+
+from chassis.errors import Unavailable
+from services.media_gateway import admission, telemetry
+from services.media_gateway.admission import Outcome, Slot, Verdict
+from services.media_gateway.rooms import AGENT_IDENTITY, JobContext
+
+# 244 MB for a turn detector that is not used (measured); read by livekit-agents when it is imported by its forkserver.
+_PRELOAD = "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE"
+_GAUGE_INTERVAL_S = 1.0
+# LiveKit takes its time to come up, and goes away to be updated: not a reason to stop. Readiness tells meanwhile.
+_CONNECTS_MAX = 1_000_000
+_log = structlog.get_logger()
+
+AskSlot = Callable[[JobContext, str], Awaitable[Slot]]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRules:
+    """How the worker runs: the LiveKit server, the name it is dispatched by, and how many rooms it takes."""
+
+    livekit_url: str
+    api_key: str
+    api_secret: str
+    agent_name: str
+    rooms_max: int
+    idle_processes: int
+    process_start_timeout_s: float
+    drain_s: float
+    log_level: str
+
+
+class Worker:
+    """Runs an AgentServer as a task of this process; rooms run in its children."""
+
+    def __init__(
+        self,
+        rules: WorkerRules,
+        serve_room: Callable[[LiveKitJob], Awaitable[None]],
+        prewarm: Callable[[JobProcess], None],
+        ask_slot: AskSlot,
+    ) -> None:
+        """`serve_room` and `prewarm` run in the rooms' processes and must be picklable."""
+        os.environ[_PRELOAD] = "0"
+        self._rules = rules
+        self._ask_slot = ask_slot
+        self._server = AgentServer(
+            ws_url=rules.livekit_url,
+            api_key=rules.api_key,
+            api_secret=rules.api_secret,
+            load_fnc=self._load,
+            load_threshold=1.0,
+            num_idle_processes=rules.idle_processes,
+            initialize_process_timeout=rules.process_start_timeout_s,
+            drain_timeout=int(rules.drain_s),
+            max_retry=_CONNECTS_MAX,
+            setup_fnc=prewarm,
+            preload_modules=["grpc", "services.media_gateway.job"],
+            # Its own health page says 200 while draining and before registration; the operations port tells better.
+            host="127.0.0.1",
+            port=0,
+            log_level=rules.log_level,
+        )
+        self._server.rtc_session(serve_room, agent_name=rules.agent_name, on_request=self._on_request)
+        self._server.on("worker_registered", self._on_registered)
+        self._registered = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining: asyncio.Task[None] | None = None
+        telemetry.rooms_max.set(rules.rooms_max)
+
+    def start(self) -> None:
+        """Begin to connect to LiveKit."""
+        self._tasks = [
+            asyncio.create_task(self._run(), name="livekit-worker"),
+            asyncio.create_task(self._keep_gauge(), name="livekit-gauge"),
+        ]
+
+    async def check(self) -> None:
+        """Raise unless LiveKit may offer jobs; a readiness check."""
+        if not self._registered:
+            raise Unavailable("the worker has not registered with LiveKit yet")
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more jobs are taken."""
+        return self._draining is not None
+
+    def active_rooms(self) -> int:
+        """Rooms being served."""
+        return len(self._server.active_jobs) if self._registered else 0
+
+    def drain(self) -> None:
+        """Take no more jobs; running rooms go on to their end."""
+        if self._draining is None and self._registered:
+            self._draining = asyncio.create_task(self._drain(), name="livekit-drain")
+
+    async def close(self) -> None:
+        """Wait for the rooms to end, as long as the rules allow, and stop."""
+        self.drain()
+        if self._draining:
+            await self._draining
+        if self._registered:
+            await self._server.aclose()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            await self._server.run()
+        finally:
+            self._registered = False
+
+    async def _drain(self) -> None:
+        _log.info("worker draining", active_rooms=self.active_rooms(), drain_s=self._rules.drain_s)
+        with contextlib.suppress(TimeoutError):
+            await self._server.drain(timeout=int(self._rules.drain_s))
+
+    async def _keep_gauge(self) -> None:
+        while True:
+            telemetry.active_rooms.set(self.active_rooms())
+            await asyncio.sleep(_GAUGE_INTERVAL_S)
+
+    def _on_registered(self, worker_id: str, _: Any) -> None:
+        self._registered = True
+        _log.info("worker registered", worker_id=worker_id, agent_name=self._rules.agent_name)
+
+    def _load(self, server: AgentServer) -> float:
+        return admission.load(len(server.active_jobs), self._rules.rooms_max)
+
+    async def _on_request(self, request: JobRequest) -> None:
+        context = admission.read_job(request.job.metadata, request.room.name)
+        verdict = await self._decide(context, request.room.name)
+        tier = context.tenant_tier if context else "none"
+        telemetry.jobs.labels(tier, verdict.outcome.value).inc()
+        _log.info("job offered", livekit_room=request.room.name, outcome=verdict.outcome.value)
+        if verdict.accepted:
+            await request.accept(name="hocket", identity=AGENT_IDENTITY)
+        else:
+            await request.reject(terminate=verdict.terminate)
+
+    async def _decide(self, context: JobContext | None, livekit_room: str) -> Verdict:
+        refusal = admission.before_slot(
+            context, draining=self.draining, active_rooms=self.active_rooms(), rooms_max=self._rules.rooms_max
+        )
+        if refusal:
+            return refusal
+        if context is None:
+            return Verdict(Outcome.MALFORMED, terminate=True)
+        return admission.after_slot(await self._ask_slot(context, livekit_room))

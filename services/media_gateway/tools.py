@@ -1,0 +1,55 @@
+"""The tools an agent offers to the model, as JSON schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SEARCH_KNOWLEDGE = "search_knowledge"
+GET_USER_PROFILE = "get_user_profile"
+CREATE_TASK = "create_task"
+LOG_INSIGHT = "log_insight"
+ARGUMENT_CHARS_MAX = 4000
+
+
+def _schema(name: str, description: str, **properties: str) -> dict[str, Any]:
+    optional = {key for key in properties if key.endswith("_optional")}
+    return {
+        "name": name,
+        "description": description,
+        "parameters": {
+            "type": "object",
+            "properties": {
+                key.removesuffix("_optional"): {"type": "string", "description": text, "maxLength": ARGUMENT_CHARS_MAX}
+                for key, text in properties.items()
+            },
+            "required": [key for key in properties if key not in optional],
+            "additionalProperties": False,
+        },
+    }
+
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    SEARCH_KNOWLEDGE: _schema(
+        SEARCH_KNOWLEDGE,
+        "Search the knowledge base when the passages at hand do not answer the question.",
+        query="What to look for, in plain words.",
+    ),
+    GET_USER_PROFILE: _schema(GET_USER_PROFILE, "Tell who the person in the conversation is."),
+    CREATE_TASK: _schema(
+        CREATE_TASK,
+        "Write down a task or reminder for the person when they ask for one.",
+        title="What is to be done.",
+        due_optional="When it is due, as the person said it.",
+    ),
+    LOG_INSIGHT: _schema(
+        LOG_INSIGHT,
+        "Keep a lasting fact about the person or their wishes that will matter in later conversations.",
+        text="The fact in one sentence.",
+    ),
+}
+
+
+def text_argument(arguments: dict[str, object], name: str) -> str:
+    """A tool's argument as text, cut to its limit; empty when it is missing or of another kind."""
+    value = arguments.get(name)
+    return value.strip()[:ARGUMENT_CHARS_MAX] if isinstance(value, str) else ""
