@@ -1,0 +1,1 @@
+"""Engines, limits and the ledger, each behind a port."""

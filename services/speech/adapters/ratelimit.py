@@ -1,0 +1,67 @@
+"""ports.Limits and ports.Ledger over the ratelimit service."""
+
+from __future__ import annotations
+
+import structlog
+from hocket.ratelimit.v1.ledger_pb2 import CostEvent, CostKind, CostOutcome
+from prometheus_client import Counter
+
+from chassis.errors import MeshError, ResourceExhausted
+from clients.ratelimit import CostRecorder, RateLimitClient
+from services.speech import ports
+
+_UNANSWERED = Counter("hocket_speech_limits_unanswered", "Limit checks that no service answered, and that passed.")
+_OUTCOMES = {
+    ports.CostOutcome.OK: CostOutcome.COST_OUTCOME_OK,
+    ports.CostOutcome.CANCELLED: CostOutcome.COST_OUTCOME_CANCELLED,
+    ports.CostOutcome.FAILED: CostOutcome.COST_OUTCOME_FAILED,
+}
+_KINDS = {
+    ports.STT_LIMIT: (CostKind.COST_KIND_STT, "audio_ms"),
+    ports.TTS_LIMIT: (CostKind.COST_KIND_TTS, "characters"),
+}
+_log = structlog.get_logger()
+
+
+class MeshLimits:
+    """Asks the ratelimit service; where it does not answer, the call goes on."""
+
+    def __init__(self, client: RateLimitClient | None) -> None:
+        """Ask `client`; None admits everything."""
+        self._client = client
+
+    async def spend(self, limit: str, cost: int) -> None:
+        """Spend `cost` units of the running RPC's tenant. Raises ResourceExhausted when they are spent."""
+        if self._client is None:
+            return
+        try:
+            await self._client.require(limit, cost)
+        except ResourceExhausted:
+            raise
+        except MeshError as error:
+            _UNANSWERED.inc()
+            _log.warning("limit not checked", limit=limit, reason=error.reason)
+
+
+class MeshLedger:
+    """Books through the ratelimit service's ledger, behind the caller's back."""
+
+    def __init__(self, recorder: CostRecorder) -> None:
+        """Hand costs to `recorder`."""
+        self._recorder = recorder
+
+    def record(self, cost: ports.Cost) -> None:
+        """Book `cost` for the running RPC's tenant."""
+        kind, unit = _KINDS[cost.limit]
+        self._recorder.record(
+            CostEvent(
+                kind=kind,
+                provider=cost.price.provider,
+                model=cost.price.model,
+                cost_micro_usd=cost.cost_micro_usd,
+                quantities={unit: cost.quantity},
+                room=cost.room,
+                price_row=cost.price.name,
+                outcome=_OUTCOMES[cost.outcome],
+            )
+        )

@@ -1,0 +1,136 @@
+"""Decides whether somebody speaks and has finished, from the loudness of 10 ms frames.
+
+All time is counted in audio, never on a clock: a stalled delivery is not silence. The thresholds follow the noise
+floor, which sinks at once and rises slowly, and the speaker's own peak, so that an echoing room ends with the word.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+FRAME_MS = 10
+# Between digital silence and a noisy street; outside of it the floor says nothing about speech.
+FLOOR_DBFS_MIN = -65.0
+FLOOR_DBFS_MAX = -30.0
+_FLOOR_RISE_DB = 0.05  # a frame: 5 dB a second while nobody speaks
+_FLOOR_RISE_SPEAKING_DB = 0.005
+_ONSET_DB = 12.0
+_OFFSET_DB = 7.0
+_PEAK_DROP_DB = 32.0  # unvoiced consonants lie 20 to 30 dB below the vowel beside them
+_PEAK_FALL_DB = 0.1
+
+
+class Mark(Enum):
+    """What a frame changed."""
+
+    NONE = "none"
+    ONSET = "onset"
+    UTTERANCE_END = "utterance_end"
+    TURN_END = "turn_end"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointingRules:
+    """Milliseconds of audio. An utterance ends no later than its turn, and at `utterance_ms_max` in any case."""
+
+    onset_ms: int = 30
+    onset_window_ms: int = 50
+    utterance_silence_ms: int = 200
+    turn_silence_ms: int = 300
+    utterance_ms_max: int = 30_000
+
+    def ending_at(self, turn_silence_ms: int) -> EndpointingRules:
+        """These rules with another silence that ends the turn; the utterance ends with it where it would be later."""
+        return EndpointingRules(
+            onset_ms=self.onset_ms,
+            onset_window_ms=self.onset_window_ms,
+            utterance_silence_ms=min(self.utterance_silence_ms, turn_silence_ms),
+            turn_silence_ms=turn_silence_ms,
+            utterance_ms_max=self.utterance_ms_max,
+        )
+
+
+@dataclass(slots=True)
+class Endpointer:
+    """Hears one frame after the other.
+
+    Silence -> ONSET -> utterance -> UTTERANCE_END -> pause -> ONSET (the turn goes on) or TURN_END -> silence. A frame
+    that ends both the utterance and the turn gives UTTERANCE_END, and `turn_over` tells the rest.
+    """
+
+    rules: EndpointingRules
+    position_ms: int = 0
+    floor_dbfs: float = -60.0
+    in_utterance: bool = False
+    in_turn: bool = False
+    speech_end_ms: int = 0
+    _peak_dbfs: float = -90.0
+    _onset_ms: int = 0
+    _recent: deque[bool] = field(default_factory=deque[bool])
+
+    @property
+    def silence_ms(self) -> int:
+        """Audio since the last speech."""
+        return self.position_ms - self.speech_end_ms
+
+    @property
+    def onset_ms(self) -> int:
+        """Where the current or last utterance began."""
+        return self._onset_ms
+
+    @property
+    def turn_over(self) -> bool:
+        """Whether a turn is open and its silence is long enough."""
+        return self.in_turn and not self.in_utterance and self.silence_ms >= self.rules.turn_silence_ms
+
+    def hear(self, level_dbfs: float) -> Mark:
+        """Take the next frame's loudness (RMS in dB below full scale, -90 for digital silence)."""
+        self.position_ms += FRAME_MS
+        speaking = self._is_speech(level_dbfs)
+        self._follow(level_dbfs)
+        if not self.in_utterance:
+            return self._outside(speaking=speaking)
+        if speaking:
+            self.speech_end_ms = self.position_ms
+        too_long = self.position_ms - self._onset_ms >= self.rules.utterance_ms_max
+        if too_long or self.silence_ms >= self.rules.utterance_silence_ms:
+            self.in_utterance = False
+            return Mark.UTTERANCE_END
+        return Mark.NONE
+
+    def end_turn(self) -> None:
+        """Close utterance and turn, whoever decided it."""
+        self.in_utterance = self.in_turn = False
+        self._recent.clear()
+
+    def _is_speech(self, level_dbfs: float) -> bool:
+        if not self.in_utterance:
+            return level_dbfs > self.floor_dbfs + _ONSET_DB
+        return level_dbfs > max(self.floor_dbfs + _OFFSET_DB, self._peak_dbfs - _PEAK_DROP_DB)
+
+    def _outside(self, *, speaking: bool) -> Mark:
+        self._recent.append(speaking)
+        if len(self._recent) * FRAME_MS > self.rules.onset_window_ms:
+            self._recent.popleft()
+        if sum(self._recent) * FRAME_MS >= self.rules.onset_ms:
+            self._onset_ms = self.position_ms - FRAME_MS * (len(self._recent) - self._recent.index(True))
+            self._recent.clear()
+            self.in_utterance = self.in_turn = True
+            self.speech_end_ms = self.position_ms
+            return Mark.ONSET
+        if self.turn_over:
+            self.end_turn()
+            return Mark.TURN_END
+        return Mark.NONE
+
+    def _follow(self, level_dbfs: float) -> None:
+        rise = _FLOOR_RISE_SPEAKING_DB if self.in_utterance else _FLOOR_RISE_DB
+        if level_dbfs < self.floor_dbfs:
+            self.floor_dbfs += 0.3 * (level_dbfs - self.floor_dbfs)
+        else:
+            self.floor_dbfs += min(rise, level_dbfs - self.floor_dbfs)
+        self.floor_dbfs = min(max(self.floor_dbfs, FLOOR_DBFS_MIN), FLOOR_DBFS_MAX)
+        fallen = self._peak_dbfs - _PEAK_FALL_DB if self.in_utterance else -90.0
+        self._peak_dbfs = max(level_dbfs, fallen)

@@ -1,0 +1,43 @@
+"""hocket.speech.v1.SpeechService over the flow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from hocket.speech.v1 import speech_pb2, speech_pb2_grpc
+
+from chassis.guard import Context
+from services.speech import wire
+from services.speech.flow import Speech
+
+
+class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
+    """Turns messages into values and back."""
+
+    def __init__(self, speech: Speech) -> None:
+        """Serve `speech`."""
+        self._speech = speech
+
+    async def Transcribe(
+        self,
+        request_iterator: AsyncIterator[speech_pb2.TranscribeRequest],
+        context: Context,  # noqa: ARG002 - the contract names it
+    ) -> AsyncIterator[speech_pb2.TranscribeResponse]:
+        """Text of audio."""
+        config = await wire.listening_config(request_iterator)
+        audio = wire.audio(request_iterator, config.sample_rate_hz)
+        async with aclosing(self._speech.listen(config, audio)) as events:
+            async for event in events:
+                yield wire.transcribe_response(event)
+
+    async def Synthesize(
+        self,
+        request_iterator: AsyncIterator[speech_pb2.SynthesizeRequest],
+        context: Context,  # noqa: ARG002 - the contract names it
+    ) -> AsyncIterator[speech_pb2.SynthesizeResponse]:
+        """Audio of text."""
+        config = await wire.speaking_config(request_iterator)
+        async with aclosing(self._speech.speak(config, wire.texts(request_iterator))) as events:
+            async for event in events:
+                yield wire.synthesize_response(event)
