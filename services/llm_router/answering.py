@@ -1,7 +1,7 @@
 """What the embedded answerer says: rules over the conversation, honest about what they cannot do.
 
 It answers from passages, makes tasks and notes through the tools it is offered, tells what can be measured of a
-picture, greets, and says plainly when it does not know. Answers are meant to be spoken: short, the first sentence first.
+picture, greets, and says plainly when it does not know. Answers are meant to be spoken: short, their point first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from services.llm_router.conversation import Message, Passage, Picture, Request, Role, Text, ToolChoice, ToolResult
+from services.llm_router.conversation import Message, Passage, Picture, Request, Role, ToolChoice, ToolResult
 from services.llm_router.extraction import extract
 from services.llm_router.task_words import task_in, wants_task
 
@@ -47,28 +47,40 @@ class Look:
 
 Looker = Callable[[Picture], Look]
 
-_GREETING = re.compile(
-    r"^(?:(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings|hallo|howdy)\b[\s,.!]*(?:there|everyone|again|hocket)?[\s,.!?]*)+$",
-    re.IGNORECASE,
-)
-_LEADING_GREETING = re.compile(
-    r"^(?:(?:hi|hello|hey|good (?:morning|afternoon|evening|day))(?: there)?[\s,.!]+)+", re.IGNORECASE
-)
-_THANKS = re.compile(
-    r"^(?:ok(?:ay)?|great|perfect|cool|no|yes)?[\s,.!]*(?:thanks|thank you|cheers)\b.{0,30}$", re.IGNORECASE
-)
-_BYE = re.compile(
-    r"^(?:ok(?:ay)?[\s,.!]*)?(?:bye|goodbye|good night|see you|that's all|that is all)\b.{0,30}$", re.IGNORECASE
-)
-_HOW_ARE_YOU = re.compile(r"\bhow (?:are you|is it going|do you do)\b", re.IGNORECASE)
-_WHO_ARE_YOU = re.compile(
-    r"\b(?:who are you|what are you|what(?:'s| is) your name|what can you do|can you help)\b", re.IGNORECASE
+_HELLO = r"(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings|hallo|howdy)"
+_GREETING = re.compile(rf"^(?:{_HELLO}\b[\s,.!]*(?:there|everyone|again|hocket)?[\s,.!?]*)+$", re.IGNORECASE)
+_LEADING_GREETING = re.compile(rf"^(?:{_HELLO}(?: there)?[\s,.!]+)+", re.IGNORECASE)
+_SMALL_TALK = (
+    (
+        re.compile(
+            r"^(?:ok(?:ay)?|great|perfect|cool|no|yes)?[\s,.!]*(?:thanks|thank you|cheers)\b.{0,30}$", re.IGNORECASE
+        ),
+        "You're welcome.",
+    ),
+    (
+        re.compile(
+            r"^(?:ok(?:ay)?[\s,.!]*)?(?:bye|goodbye|good night|see you|that(?:'s| is) all)\b.{0,30}$", re.IGNORECASE
+        ),
+        "Goodbye.",
+    ),
+    (
+        re.compile(r"\bhow (?:are you|is it going|do you do)\b", re.IGNORECASE),
+        "I'm fine, thank you. How can I help you?",
+    ),
+    (
+        re.compile(
+            r"\b(?:who are you|what are you|what(?:'s| is) your name|what can you do|can you help)\b", re.IGNORECASE
+        ),
+        "I'm the built-in assistant, not a language model. I answer from your documents and can note down tasks.",
+    ),
 )
 _AGAIN = re.compile(r"\b(?:say (?:that|it) again|repeat (?:that|it)|come again|pardon)\b", re.IGNORECASE)
 _PICTURE = re.compile(
-    r"\b(?:on|in|at|of) (?:my|the|this|that) (?:screen|picture|image|photo|camera|video|frame|screenshot|display|slide|page)\b"
-    r"|\b(?:can|do) you see\b|\bwhat (?:do|can) you see\b|\bwhat am i (?:showing|holding|looking at|sharing)\b|\blook at (?:this|that|my|the)\b"
-    r"|\b(?:my|this|the) (?:screen|picture|image|photo|screenshot)\b|\bsee (?:this|that|my)\b",
+    r"\b(?:on|in|at|of) (?:my|the|this|that) "
+    r"(?:screen|picture|image|photo|camera|video|frame|screenshot|display|slide|page)\b"
+    r"|\b(?:can|do) you see\b|\bwhat (?:do|can) you see\b|\bwhat am i (?:showing|holding|looking at|sharing)\b"
+    r"|\blook at (?:this|that|my|the)\b|\b(?:my|this|the) (?:screen|picture|image|photo|screenshot)\b"
+    r"|\bsee (?:this|that|my)\b",
     re.IGNORECASE,
 )
 _PROFILE = re.compile(
@@ -81,8 +93,9 @@ _NOTE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _QUESTION = re.compile(
-    r"\?\s*$|^(?:so |and |but |ok(?:ay)? |well |please |hey )*(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|do|does|did"
-    r"|can|could|will|would|should|may|has|have|tell me|explain|find|search|look up|show me|give me)\b",
+    r"\?\s*$|^(?:so |and |but |ok(?:ay)? |well |please |hey )*"
+    r"(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|do|does|did|can|could|will|would|should|may"
+    r"|has|have|tell me|explain|find|search|look up|show me|give me)\b",
     re.IGNORECASE,
 )
 
@@ -104,23 +117,28 @@ def _to_user(request: Request, last: Message, look: Looker, now_s: float) -> Say
     called = _tool(words, tools, required=request.tool_choice is ToolChoice.REQUIRED)
     if called is not None:
         return called
-    if wants_task(words):
-        return Say("What should the task say?" if "create_task" in tools else "I'm sorry, I cannot create tasks here.")
-    small = _small_talk(request, words)
-    if small:
-        return Say(small)
     pictures = [p for p in last.parts if isinstance(p, Picture)]
-    if _PICTURE.search(words) or (pictures and not words):
-        return Say(_of_pictures(pictures, look, now_s))
-    passages = [p for p in last.parts if isinstance(p, Passage)]
+    said = _task_talk(words, tools) or _small_talk(request, words)
+    if not said and (_PICTURE.search(words) or (pictures and not words)):
+        said = _of_pictures(pictures, look, now_s)
+    return Say(said) if said else _from_passages(words, [p for p in last.parts if isinstance(p, Passage)], tools)
+
+
+def _from_passages(words: str, passages: Sequence[Passage], tools: set[str]) -> Say | Call:
     found = extract(words, passages)
     if found is not None:
         return Say(" ".join(found.sentences))
-    if not passages and "search_knowledge" in tools and _QUESTION.search(words):
-        return Call("search_knowledge", {"query": words})
-    if not _QUESTION.search(words) and not passages:
+    if passages:
+        return Say(UNKNOWN)
+    if not _QUESTION.search(words):
         return Say("I'm not sure what you mean. Ask me something about your documents.")
-    return Say(UNKNOWN if passages else UNKNOWN_ALONE)
+    return Call("search_knowledge", {"query": words}) if "search_knowledge" in tools else Say(UNKNOWN_ALONE)
+
+
+def _task_talk(words: str, tools: set[str]) -> str:
+    if not wants_task(words):
+        return ""
+    return "What should the task say?" if "create_task" in tools else "I'm sorry, I cannot create tasks here."
 
 
 def _tool(words: str, tools: set[str], *, required: bool) -> Call | None:
@@ -142,14 +160,9 @@ def _tool(words: str, tools: set[str], *, required: bool) -> Call | None:
 def _small_talk(request: Request, words: str) -> str:
     if _GREETING.match(words):
         return "Hello. How can I help you?"
-    if _THANKS.match(words):
-        return "You're welcome."
-    if _BYE.match(words):
-        return "Goodbye."
-    if _HOW_ARE_YOU.search(words):
-        return "I'm fine, thank you. How can I help you?"
-    if _WHO_ARE_YOU.search(words):
-        return "I'm the built-in assistant. I answer from your documents and can note down tasks, but I am not a language model."
+    for pattern, reply in _SMALL_TALK:
+        if pattern.search(words):
+            return reply
     if _AGAIN.search(words):
         said = [m.words for m in request.turns if m.role is Role.ASSISTANT and m.words]
         return said[-1] if said else "I have not said anything yet."
@@ -188,43 +201,46 @@ def _after_tools(request: Request, last: Message) -> str:
     return " ".join(_after_tool(result, asked) for result in results) or UNKNOWN_ALONE
 
 
+_UNDONE = {"create_task": "create the task", "log_insight": "write that down", "search_knowledge": "search"}
+
+
 def _after_tool(result: ToolResult, asked: str) -> str:
-    data = _json(result.content)
     if result.is_error:
-        done = {"create_task": "create the task", "log_insight": "write that down", "search_knowledge": "search"}
-        return f"I'm sorry, I could not {done.get(result.name, 'do that')}. Please try again later."
+        return f"I'm sorry, I could not {_UNDONE.get(result.name, 'do that')}. Please try again later."
+    data = _json(result.content)
+    row = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
     match result.name:
         case "create_task":
-            title = data.get("title") if isinstance(data, dict) else None
-            wish = task_in(asked)
-            title = title or (wish.title if wish else "")
-            due = f", due {wish.due}" if wish and wish.due else ""
-            return f"Done. I created the task {title}{due}." if title else "Done. I created the task."
+            return _task_made(row, asked)
         case "log_insight":
             return "Noted."
         case "get_user_profile":
-            return _profile(data)
+            return _profile(row)
         case "search_knowledge":
-            found = extract(asked, _passages(data, result.content))
+            found = extract(asked, _passages(row.get("passages", row.get("results", data)), result.content))
             return " ".join(found.sentences) if found else UNKNOWN
         case _:
-            text = " ".join(result.content.split())
-            return text[:300] if text else "Done."
+            return " ".join(result.content.split())[:300] or "Done."
 
 
-def _profile(data: Any) -> str:
-    name = data.get("display_name") if isinstance(data, dict) else None
-    notes = data.get("notes") if isinstance(data, dict) else None
+def _task_made(row: Mapping[str, Any], asked: str) -> str:
+    wish = task_in(asked)
+    title = row.get("title") or (wish.title if wish else "")
+    due = f", due {wish.due}" if wish and wish.due else ""
+    return f"Done. I created the task {title}{due}." if title else "Done. I created the task."
+
+
+def _profile(row: Mapping[str, Any]) -> str:
+    name, notes = row.get("display_name"), row.get("notes")
     told = f"You are {name}." if name else "I don't know your name."
     return f"{told} {notes}" if isinstance(notes, str) and notes else told
 
 
-def _passages(data: Any, content: str) -> list[Passage]:
-    rows = data.get("passages", data.get("results")) if isinstance(data, dict) else data
-    if isinstance(rows, list):
-        texts = [r.get("text", "") if isinstance(r, dict) else str(r) for r in cast("list[Any]", rows)]
-        return [Passage("", "", text) for text in texts if text]
-    return [Passage("", "", content)]
+def _passages(rows: Any, content: str) -> list[Passage]:
+    if not isinstance(rows, list):
+        return [Passage("", "", content)]
+    texts = [r.get("text", "") if isinstance(r, Mapping) else r for r in cast("list[str | Mapping[str, Any]]", rows)]
+    return [Passage("", "", str(text)) for text in texts if text]
 
 
 def _json(content: str) -> Any:
@@ -237,6 +253,3 @@ def _json(content: str) -> Any:
 def deltas_of(text: str) -> list[str]:
     """`text` in pieces of one word with the space before it, so that a voice can begin with the first."""
     return re.findall(r"\s*\S+", text)
-
-
-__all__ = ["Call", "Look", "Looker", "Say", "Text", "deltas_of", "respond"]

@@ -12,9 +12,14 @@ from services.llm_router.conversation import Passage
 
 _WORD = re.compile(r"[^\W_]+(?:'[a-z]+)?", re.UNICODE)
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9À-ÞА-Я])|\n+")
-_STOP = frozenset(
-    ["a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "me", "my", "of", "on", "or", "our", "please", "shall", "should", "so", "tell", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "us", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you", "your", "about", "know", "find", "say", "said", "give", "get", "any", "some", "much", "many", "okay", "ok", "hey", "hi", "hello", "thanks", "thank", "just", "like", "want", "need", "let's", "lets", "i'm", "i'd", "what's", "who's", "where's", "when's", "how's"]
+_STOP_WORDS = (
+    "a an and are as at be been but by can could did do does for from had has have how i if in into is it its me "
+    "my of on or our please shall should so tell that the their them then there these they this to us was we were "
+    "what when where which who whom whose why will with would you your about know find say said give get any some "
+    "much many okay ok hey hi hello thanks thank just like want need let's lets i'm i'd what's who's where's "
+    "when's how's"
 )
+_STOP = frozenset(_STOP_WORDS.split())
 # The kind of thing asked for, and how a sentence that holds one looks.
 _EXPECTED = (
     (

@@ -1,4 +1,4 @@
-"""The order in which one request is served: limit, session, decision, attempts along the ladder, the book, the session."""
+"""The order in which one request is served: limit, session, decision, attempts along the ladder, book, session."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Router:
         self._usable = usable
 
     async def route(self, request: Request) -> Decision:
-        """The decision alone. Its mix is kept apart from that of answered requests, so that neither disturbs the other."""
+        """The decision alone. Its mix is kept apart from that of answered requests, so neither disturbs the other."""
         decision, _ = await self._decide(request, "route")
         return decision
 
@@ -159,7 +159,7 @@ class Router:
         complexity = self._scorer.score(request)
         mix = ports.state.mix(caller.tenant_id, mode, use, table.shares)
         situation = Situation(table, ports.clock.time(), mode, tie_of(mix.total), self._usable, session)
-        # No await between reading the mix and counting in it: requests that start together would all see the same state.
+        # No await between reading the mix and counting in it: requests that start together would see the same state.
         decision = decide(request, complexity, mix, situation)
         self._count(mix, decision, mode, use)
         return decision, session

@@ -62,7 +62,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The tier, the one the score alone wished for, what decided it, the candidates in the order of trying, and the reasons, strongest first."""
+    """The tier, the one the mix wished for, what decided it, whom to try in which order, and why, strongest first."""
 
     tier: Tier
     wished: Tier

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from services.llm_router.adapters.tiers_file import parse_tiers
 from services.llm_router.conversation import MixMode, Tier
@@ -41,12 +41,15 @@ def score_lines(lines: IO[str], mode: MixMode, shares: dict[Tier, float]) -> Ite
 
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        parsed = json.loads(line)
     except ValueError as error:
         raise ValueError(f"line {number}: is not JSON: {error}") from error
-    if not isinstance(row, dict) or not isinstance(row.get("prompt"), str):
-        raise ValueError(f'line {number}: must be an object with a string "prompt"')
-    if len(row["prompt"]) > PROMPT_CHARACTERS_MAX:
+    row = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    prompt = row.get("prompt")
+    if not isinstance(prompt, str):
+        # A TypeError would be the caller's mistake; this is the file's.
+        raise ValueError(f'line {number}: must be an object with a string "prompt"')  # noqa: TRY004 - as said
+    if len(prompt) > PROMPT_CHARACTERS_MAX:
         raise ValueError(f"line {number}: prompt: must be at most {PROMPT_CHARACTERS_MAX} characters long")
     return row
 

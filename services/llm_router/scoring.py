@@ -24,7 +24,8 @@ _WORD = re.compile(r"\S+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SYMBOL = re.compile(r"[=^<>≤≥±√∑∫πθ∈∀∃→]|\\[a-zA-Z]+|\$[^$\n]{1,80}\$|\*\*|[a-zA-Z]\([a-z]\)")
 _CODE = re.compile(
-    r"```|\b(?:def|class|return|import|SELECT|FROM|WHERE|function|const|public|void|int main|#include)\b|[{};]\s*$|</?\w+>",
+    r"```|\b(?:def|class|return|import|SELECT|FROM|WHERE|function|const|public|void|int main|#include)\b"
+    r"|[{};]\s*$|</?\w+>",
     re.MULTILINE,
 )
 _OPTION = re.compile(r"^\s*\(?[A-J][.):]\s", re.MULTILINE)

@@ -5,24 +5,44 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LEAD = r"^(?:(?:hey|ok|okay|hi|hello|well|so|and|please|can you|could you|would you|will you|i(?:'d| would) like you to|i want you to|i need you to)[,\s]+)*"
+_POLITE = (
+    r"hey|ok|okay|hi|hello|well|so|and|please|can you|could you|would you|will you"
+    r"|i(?:'d| would) like you to|i want you to|i need you to"
+)
+_LEAD = rf"^(?:(?:{_POLITE})[,\s]+)*"
+_A = r"(?:me )?(?:a |an |another |one )?(?:new )?"
+_TASK = r"(?:task|to-?do|todo|action item|ticket)(?: item)?(?: for me)?"
+_SAYING = r"(?:[:,]| that says| called| named| titled| saying| to| for| about)?"
+_LIST = r"(?:my|the|our) (?:[\w-]+ )?(?:list|tasks|to-?dos?|todos?)"
+_SOON = r"(?:on|at|by|in|next|this|tomorrow|tonight|today)"
 _FORMS = tuple(
     re.compile(_LEAD + form, re.IGNORECASE | re.DOTALL)
     for form in (
-        r"remind me (?:(?P<due>(?:on|at|by|in|next|this|tomorrow|tonight|today)\b.*?) )?(?:to|about|that|of) (?P<title>.+)$",
+        rf"remind me (?:(?P<due>{_SOON}\b.*?) )?(?:to|about|that|of) (?P<title>.+)$",
         r"(?:set|make|create|add) (?:me )?(?:a |an |another |one )?reminder (?:(?:to|for|about|that) )?(?P<title>.+)$",
-        r"(?:create|add|make|open|set up|file|start) (?:me )?(?:a |an |another |one )?(?:new )?(?:task|to-?do|todo|action item|ticket)"
-        r"(?: item)?(?: for me)?(?:[:,]| that says| called| named| titled| saying| to| for| about)?\s+(?P<title>.+)$",
-        r"(?:add|put) (?P<title>.+?) (?:to|on|onto|in) (?:my|the|our) (?:[\w-]+ )?(?:list|tasks|to-?dos?|todos?)\b(?P<due>.*)$",
+        rf"(?:create|add|make|open|set up|file|start) {_A}{_TASK}{_SAYING}\s+(?P<title>.+)$",
+        rf"(?:add|put) (?P<title>.+?) (?:to|on|onto|in) {_LIST}\b(?P<due>.*)$",
         r"(?:don'?t let me forget|i need to remember|help me remember) (?:to|about|that)?\s*(?P<title>.+)$",
     )
 )
 _DAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
-_CLOCK = r"(?:at (?:\d{1,2}(?::\d{2})?\s*(?:am|pm|a\.m\.|p\.m\.|o'clock)?|noon|midnight|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?: (?:am|pm|o'clock|thirty|fifteen))?)"
-_SPAN = r"(?:in (?:an?|\d+|one|two|three|four|five|six|ten|fifteen|twenty|thirty|half an) (?:minutes?|hours?|days?|weeks?|months?))"
-_DATE = rf"(?:(?:on |by |before |until |for )?(?:today|tonight|tomorrow(?: (?:morning|afternoon|evening|night))?|(?:next |this )?{_DAY}(?: (?:morning|afternoon|evening|night))?|next (?:week|month|year)|the end of (?:the )?(?:day|week|month)|\d{{4}}-\d{{2}}-\d{{2}}|(?:january|february|march|april|may|june|july|august|september|october|november|december) \d{{1,2}}(?:st|nd|rd|th)?))"
+_MONTH = (
+    r"(?:january|february|march|april|may|june|july|august|september|october|november|december) \d{1,2}(?:st|nd|rd|th)?"
+)
+_PART = r"(?: (?:morning|afternoon|evening|night))?"
+_NUMBER = r"(?:an?|\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|half an)"
+_CLOCK = (
+    rf"(?:at (?:\d{{1,2}}(?::\d{{2}})?\s*(?:am|pm|a\.m\.|p\.m\.|o'clock)?|noon|midnight"
+    rf"|{_NUMBER}(?: (?:am|pm|o'clock|thirty|fifteen))?))"
+)
+_SPAN = rf"(?:in {_NUMBER} (?:minutes?|hours?|days?|weeks?|months?))"
+_DATE = (
+    rf"(?:(?:on |by |before |until |for )?(?:today|tonight|tomorrow{_PART}|(?:next |this )?{_DAY}{_PART}"
+    rf"|next (?:week|month|year)|the end of (?:the )?(?:day|week|month)|\d{{4}}-\d{{2}}-\d{{2}}|{_MONTH}))"
+)
 _DUE = re.compile(
-    rf"[,\s]+(?P<due>{_DATE}(?:[,\s]+{_CLOCK})?|{_CLOCK}(?:[,\s]+{_DATE})?|{_SPAN})[\s.!?]*$", re.IGNORECASE
+    rf"[,\s]+(?P<due>{_DATE}(?:[,\s]+{_CLOCK})?|{_CLOCK}(?:[,\s]+{_DATE})?|{_SPAN})(?:,? please)?[\s.!?]*$",
+    re.IGNORECASE,
 )
 _WISH = re.compile(
     r"\b(?:remind me|reminder|(?:new |a |another )task|to-?do|my list|the list|don'?t let me forget)\b", re.IGNORECASE

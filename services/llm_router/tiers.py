@@ -182,7 +182,7 @@ def _candidate(alias: str, row: Mapping[str, Any]) -> Candidate:
         context_window_tokens=_whole(row, path, "context_window_tokens"),
         output_tokens_max=_whole(row, path, "output_tokens_max"),
         prices=tuple(_price(alias, i, price) for i, price in enumerate(prices)),
-        cache=cast("Cache", cache),
+        cache=cache,
         cache_prefix_tokens_min=_whole(row, path, "cache_prefix_tokens_min", default=0),
         end_of_life_s=_moment(row, path, "end_of_life") if "end_of_life" in row else None,
     )
@@ -234,7 +234,7 @@ def _text(row: Mapping[str, Any], path: Path, key: str) -> str:
 
 def _texts(row: Mapping[str, Any], path: Path, key: str) -> list[str]:
     value = row.get(key)
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in cast("list[Any]", value)):
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise TableError((*path, key), "must be a list of strings")
     return cast("list[str]", value)
 

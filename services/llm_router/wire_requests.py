@@ -141,19 +141,19 @@ def _part(path: str, wire: pb.Part, role: Role) -> Part:
     for provider, state in wire.provider_state.items():
         if len(state) > STATE_BYTES_MAX:
             raise _too_large(f"{path}.provider_state[{provider!r}]", f"must be at most {STATE_BYTES_MAX} bytes")
-    state = dict(wire.provider_state)
+    states = dict(wire.provider_state)
     kind = wire.WhichOneof("content")
     _check_place(path, kind, role)
     match kind:
         case "text":
-            return Text(wire.text, state)
+            return Text(wire.text, states)
         case "image":
             return _picture(f"{path}.image", wire.image)
         case "tool_call":
             call = wire.tool_call
             _named(f"{path}.tool_call", call.call_id, call.name)
             _json_object(f"{path}.tool_call.arguments_json", call.arguments_json or "{}")
-            return ToolCall(call.call_id, call.name, call.arguments_json or "{}", state)
+            return ToolCall(call.call_id, call.name, call.arguments_json or "{}", states)
         case "tool_result":
             result = wire.tool_result
             if not result.call_id:
@@ -249,11 +249,12 @@ def _parsed_schema(text: str) -> tuple[str, Mapping[str, Any]]:
         return f"is not JSON: {error}", {}
     if not isinstance(schema, dict):
         return "must be a JSON object that is a JSON Schema", {}
+    schema = cast("dict[str, Any]", schema)
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
         return f"is not a JSON Schema: at {error.json_path}: {error.message[:200]}", {}
-    return "", cast("dict[str, Any]", schema)
+    return "", schema
 
 
 def _json_object(path: str, text: str) -> None:

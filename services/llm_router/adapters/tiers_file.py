@@ -1,4 +1,4 @@
-"""The tiers file: read, checked with line numbers, and read again when it changes; a wrong file never replaces a good one."""
+"""The tiers file: read, checked with line numbers, read again on change; a wrong one never replaces a good one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class TiersFile:
         return self._current
 
     def refresh(self) -> bool:
-        """Read the file again if it changed; True when the table is new. A wrong file is logged, the old table stays."""
+        """Read the file again if it changed; True when the table is new. A wrong file is logged and changes nothing."""
         stamp = self._stamp()
         if stamp == self._seen:
             return False

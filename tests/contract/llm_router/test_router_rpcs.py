@@ -25,7 +25,11 @@ CREATE_TASK = pb.Tool(
     name="create_task",
     description="Create a task.",
     parameters_json_schema=json.dumps(
-        {"type": "object", "properties": {"title": {"type": "string"}, "due": {"type": "string"}}, "required": ["title"]}
+        {
+            "type": "object",
+            "properties": {"title": {"type": "string"}, "due": {"type": "string"}},
+            "required": ["title"],
+        }
     ),
 )
 
@@ -156,7 +160,8 @@ BAD = {
     ),
     "tools[0].name": asking(user("x"), tools=[pb.Tool(name="has space")]),
     "tools[0].parameters_json_schema": asking(
-        user("x"), tools=[pb.Tool(name="t", parameters_json_schema='{"type":"object","properties":{"a":{"type":"no"}}}')]
+        user("x"),
+        tools=[pb.Tool(name="t", parameters_json_schema='{"type":"object","properties":{"a":{"type":"no"}}}')],
     ),
     "response_json_schema": asking(user("x"), response_json_schema="{"),
     "max_output_tokens": asking(user("x"), max_output_tokens=-1),
@@ -199,9 +204,7 @@ async def test_a_json_schema_that_no_configured_model_serves_is_a_failed_precond
     assert caught.value.reason == "NO_CAPABLE_MODEL"
 
 
-@pytest.mark.parametrize(
-    "token", ["", TokenMinter("another-secret-of-at-least-32-bytes").mint("acme", caller="test")]
-)
+@pytest.mark.parametrize("token", ["", TokenMinter("another-secret-of-at-least-32-bytes").mint("acme", caller="test")])
 async def test_a_missing_or_foreign_token_is_refused(token: str):
     async with routing(token) as client:
         with pytest.raises(errors.Unauthenticated):
