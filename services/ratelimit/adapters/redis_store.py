@@ -60,7 +60,7 @@ class RedisStore:
     async def check(self) -> None:
         """Raise unless Redis answers; a readiness check."""
         async with self._answering("ping", 1.0):
-            await self._redis.execute_command("PING")
+            await self._redis.ping()  # pyright: ignore[reportUnknownMemberType] - redis leaves **kwargs untyped
 
     async def close(self) -> None:
         """Close every connection."""

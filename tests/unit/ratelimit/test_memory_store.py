@@ -1,0 +1,18 @@
+"""The store in memory stays bounded."""
+
+from __future__ import annotations
+
+from services.ratelimit.adapters.memory_store import MemoryStore
+from services.ratelimit.limits import Charge, RateLimit
+
+LIMIT = RateLimit("x", 1, 1_000_000)
+
+
+async def test_the_bucket_used_longest_ago_is_forgotten_first():
+    store = MemoryStore(lambda: 0, buckets_max=2)
+
+    async def fits(subject: str) -> bool:
+        return (await store.spend_all("t", [Charge(LIMIT, subject, 1)]))[0].fits
+
+    assert [await fits(s) for s in ("a", "b", "a", "c", "a", "b")] == [True, True, False, True, False, True]
+    assert len(store._logs) == 2
