@@ -1,0 +1,70 @@
+"""Which terms texts and spoken questions become."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.rag.analysis import QUERY_TERMS_MAX, TERM_CHARACTERS_MAX, query_terms, terms
+
+
+def certain(query: str) -> list[str]:
+    return [term.term for term in query_terms(query) if term.weight == 1.0]
+
+
+def test_a_spoken_question_is_reduced_to_what_it_is_about():
+    assert ["time", "meet", "start"] == certain("Um, what time does the meeting start?")
+    assert ["park", "car"] == certain("hello, can you tell me where I can park my car please")
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("wi fi", "Wi-Fi"),
+        ("wifi", "wi-fi"),
+        ("wi fi", "wifi"),
+        ("nine thirty", "9:30"),
+        ("twenty five", "25"),
+        ("the café's doors", "Cafe door"),
+        ("don\u2019t park", "parking"),
+        ("receipts", "receipt"),
+        ("companies", "company"),
+    ],
+)
+def test_what_is_said_meets_what_is_written(said, written):
+    assert {term.term for term in query_terms(said)} & set(terms(written))
+
+
+def test_fillers_are_looked_for_when_nothing_else_was_said():
+    assert ["pleas", "thank"] == certain("please thanks")
+    assert ["rule"] == certain("please the rules")
+
+
+def test_only_stop_words_leave_nothing_to_look_for():
+    assert [] == query_terms("what is it")
+
+
+def test_tens_at_the_end_and_before_tens_stay_numbers():
+    assert ["30"] == terms("thirty")
+    assert ["20", "37"] == terms("twenty thirty seven")
+    assert ["20", "11", "21", "o", "20"] == terms("twenty eleven twenty one o twenty")
+
+
+def test_scripts_without_spaces_are_found_by_pairs():
+    assert ["会議", "議室"] == terms("会議室")
+    assert set(terms("会議")) <= set(terms("大会議室"))
+
+
+@given(st.text(max_size=500))
+def test_any_text_gives_bounded_terms_without_nul_or_space(text):
+    for term in terms(text):
+        assert 0 < len(term) <= TERM_CHARACTERS_MAX
+        assert not any(character.isspace() or character == "\0" for character in term)
+
+
+@given(st.text(max_size=2000))
+def test_a_query_has_each_term_once_and_not_too_many(text):
+    found = query_terms(text)
+    assert len({term.term for term in found}) == len(found) <= QUERY_TERMS_MAX
+    assert all(0 < term.weight <= 1 for term in found)

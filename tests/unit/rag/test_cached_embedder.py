@@ -1,0 +1,119 @@
+"""Query vectors are remembered for a day, per tenant, with or without Redis."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from chassis.errors import Unavailable
+from services.rag.adapters.cached_embedder import CachedEmbedder
+from services.rag.knowledge import Vectors
+
+
+class Counting:
+    model = "m@1"
+    ranks = True
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def embed(self, tenant_id, texts, *, query):
+        self.calls += 1
+        return Vectors(self.model, [[0.5, -0.25] for _ in texts])
+
+    async def forget(self, tenant_id):
+        pass
+
+
+class Clock:
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+class Redis:
+    """What is used of redis.asyncio."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+        self.gone = False
+
+    def _check(self):
+        if self.gone:
+            raise RedisConnectionError("gone")
+
+    async def get(self, key):
+        self._check()
+        return self.held.get(key)
+
+    async def set(self, key, value, ex):
+        self._check()
+        self.held[key] = value
+
+    async def scan_iter(self, match, count):
+        self._check()
+        for key in [key for key in self.held if key.startswith(match.removesuffix("*"))]:
+            yield key
+
+    async def unlink(self, key):
+        del self.held[key]
+
+
+async def ask(cache, tenant_id="acme", text="q"):
+    return list((await cache.embed(tenant_id, [text], query=True)).values[0])
+
+
+async def test_a_query_is_embedded_once_a_day():
+    behind, clock = Counting(), Clock()
+    cache = CachedEmbedder(behind, None, clock)
+    assert [0.5, -0.25] == await ask(cache) == await ask(cache)
+    assert 1 == behind.calls
+    clock.now = 24 * 3600 + 1
+    await ask(cache)
+    assert 2 == behind.calls
+
+
+async def test_another_tenant_or_text_is_another_entry_and_documents_are_none():
+    behind = Counting()
+    cache = CachedEmbedder(behind, None, Clock())
+    await ask(cache)
+    await ask(cache, "globex")
+    await ask(cache, text="r")
+    await cache.embed("acme", ["q"], query=False)
+    assert 4 == behind.calls
+
+
+async def test_replicas_share_through_redis():
+    redis, first, second = Redis(), Counting(), Counting()
+    assert await ask(CachedEmbedder(first, redis, Clock())) == await ask(CachedEmbedder(second, redis, Clock()))
+    assert (1, 0) == (first.calls, second.calls)
+
+
+async def test_without_redis_or_with_rubbish_in_it_the_vendor_is_asked():
+    redis, behind = Redis(), Counting()
+    redis.gone = True
+    assert [0.5, -0.25] == await ask(CachedEmbedder(behind, redis, Clock()))
+    redis.gone = False
+    await ask(CachedEmbedder(behind, redis, Clock()))
+    redis.held = dict.fromkeys(redis.held, b"abc")
+    assert [0.5, -0.25] == await ask(CachedEmbedder(behind, redis, Clock()))
+    assert 3 == behind.calls
+
+
+async def test_a_forgotten_tenant_leaves_nothing_here_or_in_redis_and_others_keep_theirs():
+    redis, behind = Redis(), Counting()
+    cache = CachedEmbedder(behind, redis, Clock())
+    await ask(cache)
+    await ask(cache, "acme2")
+    await cache.forget("acme")
+    assert ["rag:vector:acme2"] == [key.rpartition(":")[0] for key in redis.held]
+    await ask(cache)
+    assert 3 == behind.calls
+
+
+async def test_to_forget_without_redis_is_refused():
+    redis = Redis()
+    redis.gone = True
+    with pytest.raises(Unavailable):
+        await CachedEmbedder(Counting(), redis, Clock()).forget("acme")

@@ -1,0 +1,92 @@
+"""Where documents split: every span is true to the text, nothing but space and headings is left out."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.rag.chunking import chunks
+
+words = st.text(st.sampled_from("abcé日🙂 .!?\n-"), max_size=300)
+lines = st.lists(
+    st.one_of(words, st.sampled_from(["# One", "## Two ##", "### Three", "#", "```", "~~~", "", "- item", "1. item"])),
+    max_size=20,
+).map("\n".join)
+sizes = st.integers(min_value=8, max_value=120)
+
+
+@given(lines, sizes)
+def test_every_span_slices_the_text_and_spans_do_not_overlap(text, bytes_max):
+    encoded, last_end = text.encode(), 0
+    for chunk in chunks(text, bytes_max):
+        assert encoded[chunk.start_byte : chunk.end_byte].decode() == chunk.text
+        assert 0 < len(chunk.text.encode()) <= bytes_max
+        assert chunk.text == chunk.text.strip()
+        assert last_end <= chunk.start_byte
+        last_end = chunk.end_byte
+
+
+@given(words, sizes)
+def test_without_headings_only_space_lies_between_passages(text, bytes_max):
+    encoded, at, rebuilt = text.encode(), 0, b""
+    for chunk in chunks(text, bytes_max):
+        assert not encoded[at : chunk.start_byte].strip()
+        rebuilt += encoded[at : chunk.start_byte] + chunk.text.encode()
+        at = chunk.end_byte
+    assert not encoded[at:].strip()
+    assert rebuilt + encoded[at:] == encoded
+
+
+@given(lines, sizes)
+def test_every_word_is_in_a_passage_or_in_the_headings_above_one(text, bytes_max):
+    found = chunks(text, bytes_max)
+    kept = "".join(c.text + "".join(c.headings) for c in found)
+    assert set(re.findall(r"\w", text)) <= set(kept)
+
+
+def test_a_passage_names_its_headings_and_leaves_them_out():
+    text = (
+        "# House\n\nFour floors.\n\n## Doors\n\nUse a badge.\n\n### Lost badges\nCall us.\n\n# Garden\nOpen at noon.\n"
+    )
+    assert [(c.headings, c.text) for c in chunks(text, 200)] == [
+        (("House",), "Four floors."),
+        (("House", "Doors"), "Use a badge."),
+        (("House", "Doors", "Lost badges"), "Call us."),
+        (("Garden",), "Open at noon."),
+    ]
+
+
+def test_a_heading_with_nothing_below_is_a_passage_and_one_with_sections_below_is_not():
+    text = "# Rooms\n## Heron\n## Wren\nSeats four.\n"
+    assert [(c.headings, c.text) for c in chunks(text, 200)] == [
+        (("Rooms",), "Heron"),
+        (("Rooms", "Wren"), "Seats four."),
+    ]
+
+
+def test_a_number_sign_in_a_code_block_is_no_heading():
+    text = "# Setup\n```\n# not a heading\n```\nDone.\n"
+    assert [c.headings for c in chunks(text, 200)] == [("Setup",)]
+
+
+def test_sentences_stay_whole_while_they_fit():
+    text = "One two three. Four five six! Seven eight? Nine."
+    assert [c.text for c in chunks(text, 30)] == ["One two three. Four five six!", "Seven eight? Nine."]
+
+
+def test_a_passage_past_half_of_its_size_ends_with_its_paragraph():
+    text = "One two three four five.\n\nSix seven."
+    assert [c.text for c in chunks(text, 40)] == ["One two three four five.", "Six seven."]
+    assert [c.text for c in chunks(text, 100)] == [text]
+
+
+def test_a_sentence_that_is_too_long_splits_between_words_and_a_word_between_characters():
+    assert [c.text for c in chunks("alpha beta gamma delta", 12)] == ["alpha beta", "gamma delta"]
+    assert [c.text for c in chunks("日本語日本語", 8)] == ["日本", "語日", "本語"]
+
+
+def test_a_megabyte_without_a_space_is_split_all_the_same():
+    found = chunks("x" * 1_000_000, 1000)
+    assert 1000 == len(found)

@@ -1,0 +1,107 @@
+"""Which requests are acceptable."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.errors import InvalidArgument
+from services.rag import limits
+
+
+def question(query="what", *, k=0, filters=None, budget_s=None, left_s=None):
+    return limits.acceptable_question(
+        query, k=k, filters=filters or {}, budget_s=budget_s, budget_s_default=0.3, left_s=left_s
+    )
+
+
+def document(document_id="a", title="", text="t", metadata=None):
+    return limits.acceptable_document(document_id, title, text, metadata or {})
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: question(""), "query"),
+        (lambda: question(" \n"), "query"),
+        (lambda: question("a\0b"), "query"),
+        (lambda: question("é" * 2049), "query"),
+        (lambda: question(k=-1), "k"),
+        (lambda: question(k=101), "k"),
+        (lambda: question(filters={str(i): "" for i in range(17)}), "filters"),
+        (lambda: question(filters={"": "a"}), "filters"),
+        (lambda: question(filters={"a": "b" * 256}), "filters"),
+        (lambda: question(filters={"a": "\0"}), "filters"),
+        (lambda: question(budget_s=0), "budget"),
+        (lambda: question(budget_s=-1), "budget"),
+        (lambda: question(budget_s=31), "budget"),
+        (lambda: question(budget_s=float("nan")), "budget"),
+        (lambda: document(""), "document.document_id"),
+        (lambda: document("x" * 129), "document.document_id"),
+        (lambda: document("a\0"), "document.document_id"),
+        (lambda: document("a\n"), "document.document_id"),
+        (lambda: document("e\u0301"), "document.document_id"),
+        (lambda: document(title="t" * 513), "document.title"),
+        (lambda: document(title="a\tb"), "document.title"),
+        (lambda: document(text=""), "document.text"),
+        (lambda: document(text=" \n\t"), "document.text"),
+        (lambda: document(text="a\0"), "document.text"),
+        (lambda: document(text="x" * (1024 * 1024 + 1)), "document.text"),
+        (lambda: document(metadata={str(i): "" for i in range(33)}), "document.metadata"),
+        (lambda: limits.acceptable_texts([]), "texts"),
+        (lambda: limits.acceptable_texts(["a"] * 129), "texts"),
+        (lambda: limits.acceptable_texts(["a", ""]), "texts[1]"),
+        (lambda: limits.acceptable_texts(["x" * (32 * 1024 + 1)]), "texts[0]"),
+        (lambda: limits.acceptable_page(-1, ""), "page_size"),
+        (lambda: limits.acceptable_page(1001, ""), "page_size"),
+        (lambda: limits.acceptable_page(1, "not base64!"), "page_token"),
+        (lambda: limits.acceptable_page(1, "/w=="), "page_token"),
+        (lambda: limits.acceptable_page(1, "_w=="), "page_token"),
+        (lambda: limits.acceptable_page(1, "AA=="), "page_token"),
+        (lambda: limits.acceptable_page(1, "é"), "page_token"),
+    ],
+)
+def test_what_is_wrong_is_named(make, field):
+    with pytest.raises(InvalidArgument) as caught:
+        make()
+    assert [field] == list(caught.value.fields)
+
+
+def test_zero_means_the_default_and_the_title_falls_back_to_the_id():
+    assert (5, 0.3) == (question().k, question().budget_s)
+    assert (100, "") == limits.acceptable_page(0, "")
+    assert "a" == document(title=" ").title
+
+
+def test_the_budget_ends_with_the_call():
+    assert 0.1 == question(budget_s=2, left_s=0.1).budget_s
+    assert 0.2 == question(budget_s=0.2, left_s=5).budget_s
+
+
+@pytest.mark.parametrize(
+    "document_id", ["'", "a b", " a ", "日本語", "\U0001f600", "../etc", "x" * 128, "%", "\u202ea"]
+)
+def test_odd_ids_are_kept_as_they_are(document_id):
+    assert document_id == limits.acceptable_document_id(document_id)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_a_page_token_leads_back_to_its_id(document_id):
+    try:
+        limits.acceptable_document_id(document_id)
+    except InvalidArgument:
+        return
+    assert (7, document_id) == limits.acceptable_page(7, limits.page_token(document_id))
+
+
+def test_the_fingerprint_changes_with_all_that_is_stored_and_with_nothing_else():
+    made = limits.fingerprint(document(metadata={"a": "1", "b": "2"}), 1000)
+    assert made == limits.fingerprint(document(metadata={"b": "2", "a": "1"}), 1000)
+    others = [
+        limits.fingerprint(document(metadata={"a": "1", "b": "3"}), 1000),
+        limits.fingerprint(document(title="x", metadata={"a": "1", "b": "2"}), 1000),
+        limits.fingerprint(document(text="u", metadata={"a": "1", "b": "2"}), 1000),
+        limits.fingerprint(document(metadata={"a": "1", "b": "2"}), 999),
+    ]
+    assert 5 == len({made, *others})

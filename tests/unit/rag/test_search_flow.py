@@ -1,0 +1,213 @@
+"""How a question is answered within its budget: fused, degraded by name, or refused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from chassis.clock import SystemClock
+from chassis.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from services.rag import limits
+from services.rag.adapters.hashed_embedder import HashedEmbedder
+from services.rag.adapters.memory_store import MemoryStore
+from services.rag.adapters.ratelimit import NoQueryLimit
+from services.rag.flow import Knowledge
+from services.rag.knowledge import Vectors
+
+HANDBOOK = Path(__file__).parents[3] / "examples" / "knowledge"
+
+
+class Meaning:
+    """An embedder that ranks: texts that name a colour lie apart from those that do not."""
+
+    model = "meaning@2"
+    ranks = True
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.stuck = False
+        self.calls = 0
+
+    async def embed(self, tenant_id, texts, *, query):
+        self.calls += 1
+        if self.stuck:
+            await asyncio.Event().wait()
+        if self.failure:
+            raise self.failure
+        return Vectors(self.model, [[1.0, 0.0] if "red" in text or "colour" in text else [0.0, 1.0] for text in texts])
+
+    async def forget(self, tenant_id):
+        self.forgotten = tenant_id
+
+
+class Spent:
+    async def spend(self):
+        raise ResourceExhausted("spent", retry_after_s=2)
+
+
+class StuckStore(MemoryStore):
+    async def lexical(self, *_):
+        await asyncio.Event().wait()
+
+
+class GoneStore(MemoryStore):
+    async def lexical(self, *_):
+        raise Unavailable("Postgres does not answer")
+
+
+def knowledge(store=None, embedder=None, limit=None) -> Knowledge:
+    return Knowledge(
+        store or MemoryStore(),
+        embedder or HashedEmbedder(),
+        limit or NoQueryLimit(),
+        SystemClock(),
+        passage_bytes_max=1000,
+    )
+
+
+def question(query, *, k=5, filters=None, budget_s=20.0):
+    return limits.acceptable_question(query, k=k, filters=filters or {}, budget_s=budget_s, budget_s_default=1)
+
+
+async def put(flow, document_id, text, tenant_id="acme", **metadata):
+    return await flow.ingest(
+        tenant_id, lambda: limits.acceptable_document(document_id, "", text, metadata), document_id
+    )
+
+
+async def colours(flow):
+    await put(flow, "red", "The red one.")
+    await put(flow, "door", "The door has a colour, and it is blue.")
+    await put(flow, "tea", "Tea is free.")
+
+
+async def test_without_a_ranking_embedder_the_search_is_lexical_and_not_degraded():
+    flow = knowledge()
+    await colours(flow)
+    answer = await flow.search("acme", question("which colour is the door"))
+    assert ["door"] == [passage.document_id for passage in answer.passages]
+    assert (["lexical"], []) == ([stage for stage, _ in answer.timings_s], list(answer.degraded))
+
+
+async def test_meaning_brings_what_words_miss():
+    flow = knowledge(embedder=Meaning())
+    await colours(flow)
+    answer = await flow.search("acme", question("colour of the door"))
+    assert ["door", "red", "tea"] == [passage.document_id for passage in answer.passages]
+    assert {"embed", "lexical", "vector", "fuse"} == {stage for stage, _ in answer.timings_s}
+    assert [] == list(answer.degraded)
+
+
+@pytest.mark.parametrize("failure", [Unavailable("gone"), FailedPrecondition("key")])
+async def test_a_failed_vendor_is_named_and_words_answer(failure):
+    meaning = Meaning()
+    flow = knowledge(embedder=meaning)
+    await colours(flow)
+    meaning.failure = failure
+    answer = await flow.search("acme", question("colour of the door"))
+    assert ["door"] == [passage.document_id for passage in answer.passages]
+    assert ["embed: the vendor failed", "vector: no query vector"] == list(answer.degraded)
+
+
+async def test_a_vendor_that_keeps_failing_is_left_alone():
+    meaning = Meaning()
+    flow = knowledge(embedder=meaning)
+    await colours(flow)
+    meaning.failure, before = Unavailable("gone"), meaning.calls
+    for _ in range(5):
+        answer = await flow.search("acme", question("colour"))
+    assert before + 3 == meaning.calls
+    assert "embed: the vendor failed lately" in answer.degraded
+
+
+async def test_a_stuck_vendor_costs_the_budget_and_no_more():
+    meaning = Meaning()
+    flow = knowledge(embedder=meaning)
+    await colours(flow)
+    meaning.stuck = True
+    async with asyncio.timeout(5):
+        answer = await flow.search("acme", question("colour of the door", budget_s=0.15))
+    assert ["door"] == [passage.document_id for passage in answer.passages]
+    assert ["embed: budget", "vector: no query vector"] == list(answer.degraded)
+
+
+async def test_a_budget_too_short_for_the_vendor_does_not_call_it():
+    meaning = Meaning()
+    flow = knowledge(embedder=meaning)
+    await colours(flow)
+    before = meaning.calls
+    answer = await flow.search("acme", question("colour", budget_s=0.03))
+    assert before == meaning.calls
+    assert "embed: budget" in answer.degraded
+
+
+async def test_when_even_words_do_not_fit_the_answer_is_empty_and_says_so():
+    answer = await knowledge(StuckStore()).search("acme", question("colour", budget_s=0.02))
+    assert ([], ["lexical: budget"]) == (list(answer.passages), list(answer.degraded))
+
+
+@pytest.mark.parametrize("embedder", [HashedEmbedder(), Meaning()])
+async def test_a_store_that_is_gone_fails_the_search(embedder):
+    with pytest.raises(Unavailable):
+        await knowledge(GoneStore(), embedder).search("acme", question("colour"))
+
+
+async def test_a_spent_limit_refuses_before_anything_is_done():
+    meaning = Meaning()
+    with pytest.raises(ResourceExhausted):
+        await knowledge(embedder=meaning, limit=Spent()).search("acme", question("colour"))
+    assert 0 == meaning.calls
+
+
+async def test_filters_hold_in_both_orders():
+    flow = knowledge(embedder=Meaning())
+    await put(flow, "a", "The red door.", floor="1")
+    await put(flow, "b", "The red door.", floor="2")
+    answer = await flow.search("acme", question("red door colour", filters={"floor": "2"}))
+    assert ["b"] == [passage.document_id for passage in answer.passages]
+
+
+async def test_a_document_stored_without_vectors_is_not_unchanged_when_the_vendor_is_back():
+    meaning = Meaning()
+    flow = knowledge(embedder=meaning)
+    meaning.failure = Unavailable("gone")
+    first = await put(flow, "a", "The red one.")
+    meaning.failure = None
+    second = await put(flow, "a", "The red one.")
+    third = await put(flow, "a", "The red one.")
+    assert ["embed: the vendor failed; ingest the document again"] == list(first.degraded)
+    assert (False, []) == (second.unchanged, list(second.degraded))
+    assert third.unchanged
+
+
+async def test_to_forget_a_tenant_reaches_the_cache():
+    meaning = Meaning()
+    flow = knowledge(embedder=meaning)
+    await colours(flow)
+    assert (3, 3) == await flow.delete_tenant("acme", "acme")
+    assert "acme" == meaning.forgotten
+
+
+SPOKEN = [
+    ("what time does the company meeting start", "nine thirty in the morning"),
+    ("when do you open on saturday", "On Saturdays the office is open from nine"),
+    ("where can visitors park their car", "Visitors park in the first row"),
+    ("how much does lunch cost", "Lunch costs six euros"),
+    ("what is the wi fi called for guests", "called Larkspur Guest"),
+    ("the coffee machine blinks red what should I do", "needs water"),
+    ("how many days of holliday do I have", "twenty eight days of paid holiday"),
+    ("who do I ask about expences", "Marta Lindqvist"),
+    ("um I forgot my password", "forget your password"),
+    ("how do I reach security", "extension one one one"),
+]
+
+
+@pytest.mark.parametrize(("spoken", "told"), SPOKEN)
+async def test_spoken_questions_find_the_handbooks_answer_in_the_first_three_passages(spoken, told):
+    flow = knowledge()
+    for file in sorted(HANDBOOK.glob("*.md")):
+        await put(flow, file.stem, file.read_text(encoding="utf-8"))
+    answer = await flow.search("acme", question(spoken, k=3))
+    assert any(told in " ".join(passage.text.split()) for passage in answer.passages), answer
