@@ -18,10 +18,12 @@ def encode_jpeg(frame: Frame, *, quality: int = QUALITY) -> bytes:
         if not frame.full_range:
             y, u, v = _luma_to_full(y), _chroma_to_full(u), _chroma_to_full(v)
         planes = (np.ascontiguousarray(plane) for plane in (y, u, v))
-        return simplejpeg.encode_jpeg_yuv_planes(*planes, quality=quality)
+        of_planes: bytes = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=quality)
+        return of_planes
     pixels = upright(frame.pixels, frame.rotation)
     space = "RGB" if frame.bytes_per_pixel == 3 else "RGBA"
-    return simplejpeg.encode_jpeg(pixels, quality=quality, colorspace=space, colorsubsampling="420")
+    of_pixels: bytes = simplejpeg.encode_jpeg(pixels, quality=quality, colorspace=space, colorsubsampling="420")
+    return of_pixels
 
 
 def _luma_to_full(plane: Plane) -> Plane:

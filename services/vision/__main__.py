@@ -1,0 +1,58 @@
+"""The command hocket-vision: adapters, flow and servicer, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from hocket.vision.v1 import vision_pb2_grpc
+
+from chassis.clock import SystemClock
+from chassis.run import run
+from chassis.server import Assembly, Servicer
+from services.vision.adapters.images import PillowImages
+from services.vision.adapters.keyframes_memory import MemoryKeyframes
+from services.vision.flow import VisionFlow
+from services.vision.gauges import Gauges
+from services.vision.server import SERVICE, VisionServicer
+from services.vision.settings import Settings
+from services.vision.tally import Tally
+from services.vision.tracks import TrackBudget, TrackLimits
+
+
+async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
+    """Wire the service."""
+    clock = SystemClock()
+    images = PillowImages(pixels_max=settings.image_pixels_max, threads=settings.image_threads)
+    resources.callback(images.close)
+    flow = VisionFlow(
+        rules=settings.rules(),
+        limits=TrackLimits(settings.tracks_per_stream_max, settings.track_idle_s),
+        budget=TrackBudget(settings.tracks_max),
+        tally=Tally(
+            rows_ended_max=settings.track_rows_ended_max,
+            ended_ttl_s=settings.track_row_ttl_s,
+            republish_s=settings.track_row_ttl_s / 6,
+        ),
+        keyframes=MemoryKeyframes(clock, ring=settings.keyframes_per_track, ttl_s=settings.keyframe_ttl_s),
+        stats=None,
+        images=images,
+        clock=clock,
+        gauges=Gauges(),
+    )
+    sharing = asyncio.create_task(flow.share_counts(settings.stats_share_interval_s))
+    resources.callback(sharing.cancel)
+    servicer = VisionServicer(flow)
+    return Assembly(
+        [Servicer(SERVICE, lambda server: vision_pb2_grpc.add_VisionServiceServicer_to_server(servicer, server))],
+        on_drain=[flow.drain],
+    )
+
+
+def main() -> None:
+    """Run the service."""
+    run("vision", __doc__ or "", Settings, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Reads whole frames that strangers send: everything a header can tell is checked before a pixel is decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+
+from PIL import Image, ImageOps
+
+from chassis.errors import InvalidArgument, invalid_field
+from clients.vision.frame import Frame, I420Frame, RgbFrame
+from clients.vision.jpeg import encode_jpeg
+from clients.vision.thumbnail import thumbnail
+from services.vision.errors import too_large
+from services.vision.perceptual_hash import hash_of
+from services.vision.ports import ReadFrame, WholeFrame
+from services.vision.verdict import Policy
+
+SIDE_PX_MAX = 8192
+_FIELD = "frame.data"
+_HASHES = frozenset({Policy.PHASH, Policy.DHASH, Policy.AHASH})
+_BYTES_PER_PIXEL = {"rgb24": 3, "rgba": 4}
+_SIGNATURES = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF"}
+_PNG_DEPTH_AT = 24
+# What Pillow raises for files that are broken, truncated or made to break it.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    frame: Frame
+
+
+class PillowImages:
+    """Decodes in threads, so that one large picture does not hold up every stream's verdicts."""
+
+    def __init__(self, *, pixels_max: int, threads: int) -> None:
+        """Accept pictures up to `pixels_max` pixels; decode `threads` at once."""
+        self._pixels_max = pixels_max
+        self._threads = ThreadPoolExecutor(threads, "vision-images")
+
+    async def read(self, frame: WholeFrame, policy: Policy) -> ReadFrame:
+        """Check, decode, make the thumbnail and, for a hash policy, the hash. Raises InvalidArgument."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, frame, policy)
+
+    async def encode(self, frame: ReadFrame, longest_px: int) -> bytes:
+        """JPEG of quality 85, scaled down to `longest_px` when that is not 0."""
+        picture = cast("_Picture", frame.picture).frame
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _encode, picture, longest_px)
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, frame: WholeFrame, policy: Policy) -> ReadFrame:
+        if frame.encoding in _SIGNATURES:
+            picture, grey = self._read_file(frame)
+        else:
+            picture, grey = self._read_raw(frame)
+        frame_hash = hash_of(policy, grey) if policy in _HASHES else None
+        return ReadFrame(thumbnail(picture), frame_hash, _Picture(picture))
+
+    def _read_raw(self, frame: WholeFrame) -> tuple[Frame, Image.Image]:
+        width, height = frame.width, frame.height
+        for name, side in (("frame.width", width), ("frame.height", height)):
+            if not 1 <= side <= SIDE_PX_MAX:
+                raise invalid_field(name, f"is {side} pixels; a raw frame names its size, 1 to {SIDE_PX_MAX} a side")
+        self._check_pixels(width, height)
+        if frame.encoding == "i420":
+            needed = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+            _check_length(frame, needed)
+            planes = I420Frame(frame.data, width, height)
+            return planes, Image.frombytes("L", (width, height), frame.data[: width * height])
+        depth = _BYTES_PER_PIXEL[frame.encoding]
+        _check_length(frame, width * height * depth)
+        mode = "RGB" if depth == 3 else "RGBA"
+        grey = Image.frombytes(mode, (width, height), frame.data).convert("L")
+        return RgbFrame(frame.data, width, height, depth), grey
+
+    def _read_file(self, frame: WholeFrame) -> tuple[Frame, Image.Image]:
+        name = frame.encoding.upper()
+        if not frame.data.startswith(_SIGNATURES[frame.encoding]):
+            raise invalid_field(_FIELD, f"is not a {name} file; send one or set frame.format to what it is")
+        try:
+            with Image.open(io.BytesIO(frame.data), formats=[name]) as file:
+                self._check_file(frame, file)
+                file.load()
+                picture = ImageOps.exif_transpose(file)
+                colours = picture if picture.mode == "RGB" else picture.convert("RGB")
+                return RgbFrame(colours.tobytes(), *colours.size), picture.convert("L")
+        except InvalidArgument:
+            raise
+        except _BROKEN as error:
+            raise invalid_field(_FIELD, f"is a broken or truncated {name} file; send a whole one") from error
+
+    def _check_file(self, frame: WholeFrame, file: Image.Image) -> None:
+        width, height = file.size
+        if not (1 <= width <= SIDE_PX_MAX and 1 <= height <= SIDE_PX_MAX):
+            raise too_large(_FIELD, f"{width}x{height} pixels; each side is 1 to {SIDE_PX_MAX}")
+        self._check_pixels(width, height)
+        for field, told, real in (("frame.width", frame.width, width), ("frame.height", frame.height, height)):
+            if told not in {0, real}:
+                raise invalid_field(field, f"says {told} pixels where the file has {real}; leave it 0 or set it right")
+        if getattr(file, "n_frames", 1) != 1:
+            raise invalid_field(_FIELD, "is animated; send one frame at a time")
+        if file.mode == "CMYK":
+            raise invalid_field(_FIELD, "is in CMYK; send RGB or grey")
+        sixteen = frame.encoding == "png" and len(frame.data) > _PNG_DEPTH_AT and frame.data[_PNG_DEPTH_AT] == 16
+        if sixteen or file.mode.startswith(("I", "F")):
+            raise invalid_field(_FIELD, "has 16 or more bits a channel; send 8")
+
+    def _check_pixels(self, width: int, height: int) -> None:
+        if width * height > self._pixels_max:
+            raise too_large(_FIELD, f"{width}x{height} is {width * height} pixels; send at most {self._pixels_max}")
+
+
+def _check_length(frame: WholeFrame, needed: int) -> None:
+    if len(frame.data) != needed:
+        kind = f"{frame.encoding} of {frame.width}x{frame.height}"
+        raise invalid_field(_FIELD, f"holds {len(frame.data)} bytes; {kind} has {needed}")
+
+
+def _encode(frame: Frame, longest_px: int) -> bytes:
+    longest = max(frame.width, frame.height)
+    if not longest_px or longest <= longest_px:
+        return encode_jpeg(frame)
+    width = max(1, round(frame.width * longest_px / longest))
+    height = max(1, round(frame.height * longest_px / longest))
+    if isinstance(frame, RgbFrame):
+        mode = "RGB" if frame.bytes_per_pixel == 3 else "RGBA"
+        whole = Image.frombytes(mode, (frame.width, frame.height), bytes(frame.data))
+        small = whole.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        return encode_jpeg(RgbFrame(small.tobytes(), width, height))
+    sizes = ((width, height), ((width + 1) // 2, (height + 1) // 2), ((width + 1) // 2, (height + 1) // 2))
+    planes = [
+        Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0).tobytes()
+        for plane, size in zip(frame.planes, sizes, strict=True)
+    ]
+    return encode_jpeg(I420Frame(b"".join(planes), width, height, full_range=frame.full_range))

@@ -1,0 +1,216 @@
+"""The order of awaits over the ports: streams open, frames come up and are remembered, counts are shared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from dataclasses import dataclass
+from typing import TypeVar
+
+from chassis.clock import Clock
+from chassis.errors import MeshError, Unavailable
+from services.vision.gauges import Gauges
+from services.vision.ports import ImageReader, KeyframeStore, StatsStore, StoredKeyframe, WholeFrame
+from services.vision.rules import Rules, rules_for
+from services.vision.tally import Row, Summary, Tally, TrackKey, summarize
+from services.vision.tracks import TrackBudget, TrackLimits, TrackTable
+from services.vision.verdict import Decision, Policy, Verdict
+from services.vision.watching import Offer, Refusal, Watching
+
+# Keyframes on their way to the store; when it is slower than the frames come, the newest are not remembered.
+_STORING_MAX = 64
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WholeFrameOffer:
+    """A whole frame with what an offer says of it; `offer` has no thumbnail yet."""
+
+    offer: Offer
+    frame: WholeFrame
+
+
+class VisionFlow:
+    """What the service does, in order; the rules are elsewhere."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        limits: TrackLimits,
+        budget: TrackBudget,
+        tally: Tally,
+        keyframes: KeyframeStore,
+        stats: StatsStore | None,
+        images: ImageReader,
+        clock: Clock,
+        gauges: Gauges,
+    ) -> None:
+        """Decide by `rules` unless a stream says otherwise; without `stats` this server's counts are all there are."""
+        self._rules = rules
+        self._limits = limits
+        self._budget = budget
+        self._tally = tally
+        self._keyframes = keyframes
+        self._stats = stats
+        self._images = images
+        self._clock = clock
+        self._gauges = gauges
+        self._storing: set[asyncio.Task[None]] = set()
+        self._draining = asyncio.Event()
+
+    def drain(self) -> None:
+        """End every stream with its counts; safe to call from a callback of the server's stop."""
+        self._draining.set()
+
+    def open(self, tenant_id: str, policy: Policy, changes: dict[str, float]) -> Watching:
+        """A new stream. Raises InvalidArgument for options out of bounds."""
+        rules = rules_for(policy, self._rules, changes)
+        table = TrackTable(tenant_id, policy, rules, self._limits, self._budget, self._tally)
+        self._gauges.opened(policy)
+        return Watching(policy, rules, table)
+
+    async def close(self, watching: Watching, tenant_id: str) -> None:
+        """The stream is over: free its tracks and share its counts, so that sums are exact from here on."""
+        watching.close(self._clock.monotonic())
+        self._gauges.closed(watching.policy)
+        self._gauges.tracks.set(self._budget.held)
+        await self._publish(tenant_id)
+
+    def decide(self, watching: Watching, offers: list[Offer]) -> list[Decision | Refusal]:
+        """Decide over a batch."""
+        results = watching.decide(offers, self._clock.monotonic())
+        self._gauges.decided(watching.policy, results)
+        self._gauges.tracks.set(self._budget.held)
+        return results
+
+    async def dedup(
+        self, watching: Watching, whole: WholeFrameOffer, *, return_jpeg: bool, longest_px: int, tenant_id: str
+    ) -> tuple[Decision, bytes]:
+        """Decide over a whole frame; the JPEG is empty unless it is kept and asked for. Raises InvalidArgument."""
+        read = await self._images.read(whole.frame, watching.policy)
+        cells, asked = read.thumbnail, whole.offer
+        offer = Offer(
+            asked.room,
+            asked.track,
+            asked.frame_id,
+            asked.captured_at_us,
+            cells.luma,
+            cells.chroma,
+            cells.width,
+            cells.height,
+            speaking=asked.speaking,
+            frame_hash=read.frame_hash,
+        )
+        (result,) = self.decide(watching, [offer])
+        if isinstance(result, Refusal):
+            raise result.error
+        if result.ruling.verdict is Verdict.SKIP or not return_jpeg:
+            return result, b""
+        jpeg = await self._images.encode(read, longest_px)
+        watching.await_upload(asked.room, asked.track, asked.frame_id, len(jpeg))
+        self._remember(TrackKey(tenant_id, asked.room, asked.track), offer.frame_id, cells.width, cells.height, jpeg)
+        return result, jpeg
+
+    def upload(self, watching: Watching, key: TrackKey, frame_id: int, jpeg: bytes, size_px: tuple[int, int]) -> None:
+        """Take a kept frame in. Raises InvalidArgument for one that was not asked for."""
+        watching.await_upload(key.room, key.track, frame_id, len(jpeg))
+        self._gauges.upload_bytes.inc(len(jpeg))
+        self._remember(key, frame_id, *size_px, jpeg)
+
+    async def list_keyframes(self, key: TrackKey, limit: int, *, include_jpeg: bool) -> list[StoredKeyframe]:
+        """The latest kept frames. Raises KeyframesUnavailable."""
+        return await self._keyframes.latest(key, limit, include_jpeg=include_jpeg)
+
+    async def get_stats(self, tenant_id: str, room: str, track: str) -> tuple[Summary, bool]:
+        """Counts of all servers, and whether they are those of this one alone because the store is away."""
+        if self._stats is None:
+            return summarize(self._tally.rows(tenant_id), room, track), False
+        try:
+            await self._publish_or_raise(self._stats, tenant_id)
+            return summarize(await self._stats.read(tenant_id), room, track), False
+        except Unavailable:
+            return summarize(self._tally.rows(tenant_id), room, track), True
+
+    def stats_of(self, watching: Watching) -> Summary:
+        """Counts of one stream's tracks on this server."""
+        return summarize(watching.rows(), "", "")
+
+    async def share_counts(self, interval_s: float) -> None:
+        """Publish changed counts until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            now_s = self._clock.monotonic()
+            self._tally.retire_idle(now_s)
+            for tenant_id in self._tally.tenants_to_publish(now_s):
+                await self._publish(tenant_id)
+
+    async def until_drained(self, messages: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+        """`messages`, cut short when the server drains."""
+        draining = asyncio.create_task(self._draining.wait())
+        reading: asyncio.Task[T] | None = None
+        try:
+            while not draining.done():
+                reading = asyncio.create_task(_next(messages))
+                await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
+                if not reading.done():
+                    return
+                try:
+                    message = reading.result()
+                except StopAsyncIteration:
+                    return
+                yield message
+        finally:
+            draining.cancel()
+            if reading is not None:
+                reading.cancel()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is stopping."""
+        return self._draining.is_set()
+
+    def _remember(self, key: TrackKey, frame_id: int, width: int, height: int, jpeg: bytes) -> None:
+        if len(self._storing) >= _STORING_MAX:
+            self._gauges.keyframes.labels("dropped").inc()
+            return
+        keyframe = StoredKeyframe(frame_id, self._clock.time(), width, height, jpeg)
+        task = asyncio.create_task(self._store(self._keyframes.add(key, keyframe)))
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
+
+    async def _store(self, adding: Coroutine[None, None, None]) -> None:
+        try:
+            await adding
+        except MeshError:
+            self._gauges.keyframes.labels("lost").inc()
+        else:
+            self._gauges.keyframes.labels("stored").inc()
+
+    async def _publish(self, tenant_id: str) -> None:
+        if self._stats is None:
+            return
+        try:
+            await self._publish_or_raise(self._stats, tenant_id)
+        except Unavailable:
+            # The rows are marked again and go out with the next interval.
+            self._gauges.stats_publishes.labels("failed").inc()
+        else:
+            self._gauges.stats_publishes.labels("done").inc()
+
+    async def _publish_or_raise(self, store: StatsStore, tenant_id: str) -> None:
+        rows, gone = self._tally.take_unpublished(tenant_id, self._clock.monotonic())
+        if not rows and not gone:
+            return
+        try:
+            await store.publish(tenant_id, rows, gone)
+        except (Unavailable, asyncio.CancelledError):
+            self._put_back(tenant_id, rows, gone)
+            raise
+
+    def _put_back(self, tenant_id: str, rows: list[Row], gone: list[str]) -> None:
+        self._tally.put_back(tenant_id, [row.uid for row in rows], gone)
+
+
+async def _next(messages: AsyncIterator[T]) -> T:
+    return await anext(messages)

@@ -1,0 +1,164 @@
+"""Decides over one frame of one track: keep it, skip it, or refresh an old picture; and how soon the next is wanted."""
+
+from __future__ import annotations
+
+from services.vision.cells import Measured
+from services.vision.perceptual_hash import distance_bits
+from services.vision.rules import CELLS, Rules
+from services.vision.verdict import (
+    BUSY,
+    CUT,
+    DISTANCE,
+    FIRST,
+    PACED,
+    SETTLED,
+    SETTLING,
+    STALE,
+    TIMER,
+    UNCHANGED,
+    Decision,
+    Policy,
+    Ruling,
+    Verdict,
+)
+
+# Frames come on a grid of 33 or 40 ms: an interval that ends within this much of a frame has ended.
+_GRID_S = 0.002
+# Cuts in a row are kept this far apart at most often: a strobe is not sixteen cuts a second.
+_CUT_INTERVAL_S = 0.1
+# A cut changes more than twice as many cells at once as the frames before it did: a pan does not.
+_CUT_OVER_MOTION = 2.0
+_MOTION_MEMORY_S = 0.3
+# At this share of changed cells the hidden difference counts in full (economy).
+_SATURATED_SHARE = 0.25
+
+
+class CellsGate:
+    """Policies `cells` and `economy`: changed cells against the last kept frame. Times in seconds, never falling."""
+
+    def __init__(self, policy: Policy, rules: Rules) -> None:
+        """Begin with no frame kept."""
+        self._rules = rules
+        self._economy = policy is Policy.ECONOMY
+        self._kept_at_s: float | None = None
+        self._seen_at_s = 0.0
+        self._moved_at_s = 0.0
+        self._changed_at_s: float | None = None
+        self._active_at_s = 0.0
+        self._motion_share = 0.0
+        self._cut_pending = False
+        self._hidden_share_s = 0.0
+
+    def decide(self, at_s: float, measured: Measured, *, speaking: bool) -> Decision:
+        """Judge the frame captured at `at_s`."""
+        ruling = self._rule(at_s, measured)
+        if ruling.verdict is not Verdict.SKIP:
+            self._kept_at_s, self._changed_at_s = at_s, None
+            self._cut_pending, self._hidden_share_s = False, 0.0
+        if measured.changed_now > 0 or ruling not in {UNCHANGED, STALE}:
+            self._active_at_s = at_s
+        self._seen_at_s = at_s
+        return Decision(ruling, 0, measured.changed, _pace(self._rules, at_s, self._active_at_s, speaking=speaking))
+
+    def _rule(self, at_s: float, measured: Measured) -> Ruling:
+        rules, elapsed_s = self._rules, at_s - self._seen_at_s
+        if self._kept_at_s is None:
+            self._moved_at_s = at_s
+            return FIRST
+        since_kept_s = at_s - self._kept_at_s + _GRID_S
+        if measured.moved > rules.noise_floor_levels:
+            self._moved_at_s = at_s
+        self._notice_cut(measured, elapsed_s)
+        different = measured.changed >= rules.changed_cells_min
+        if self._cut_pending and measured.changed > rules.cut_share * CELLS and since_kept_s >= _CUT_INTERVAL_S:
+            return CUT
+        if different and self._waited_enough(at_s, elapsed_s, since_kept_s, measured.changed):
+            return BUSY
+        if different and at_s - self._moved_at_s + _GRID_S >= rules.settle_interval_s:
+            return SETTLED
+        if since_kept_s >= rules.refresh_interval_s:
+            return STALE
+        return SETTLING if different else UNCHANGED
+
+    def _notice_cut(self, measured: Measured, elapsed_s: float) -> None:
+        share = measured.changed_now / CELLS
+        if share > self._rules.cut_share and share > _CUT_OVER_MOTION * self._motion_share:
+            self._cut_pending = True
+        weight = min(1.0, elapsed_s / _MOTION_MEMORY_S)
+        self._motion_share += weight * (share - self._motion_share)
+
+    def _waited_enough(self, at_s: float, elapsed_s: float, since_kept_s: float, changed: int) -> bool:
+        rules = self._rules
+        if not self._economy:
+            return since_kept_s >= rules.busy_interval_s
+        # What stays hidden adds up, share of the cells x seconds: little for long or much for short.
+        self._hidden_share_s += min(changed / CELLS, _SATURATED_SHARE) * elapsed_s
+        if self._changed_at_s is None:
+            self._changed_at_s = at_s
+        if at_s - self._changed_at_s + _GRID_S >= rules.economy_interval_s_max:
+            return True
+        return self._hidden_share_s >= rules.economy_budget_share_s and since_kept_s >= rules.busy_interval_s
+
+
+class HashGate:
+    """Policies `phash`, `dhash`, `ahash`: Hamming distance to the last kept frame."""
+
+    def __init__(self, rules: Rules) -> None:
+        """Begin with no frame kept."""
+        self._rules = rules
+        self._kept_hash: int | None = None
+        self._kept_at_s = 0.0
+        self._active_at_s = 0.0
+
+    def decide(self, at_s: float, frame_hash: int, *, speaking: bool) -> Decision:
+        """Judge the frame captured at `at_s`."""
+        distance = 0 if self._kept_hash is None else distance_bits(frame_hash, self._kept_hash)
+        ruling = self._rule(at_s, distance)
+        if ruling.verdict is not Verdict.SKIP:
+            self._kept_hash, self._kept_at_s = frame_hash, at_s
+        if ruling.verdict is Verdict.KEEP:
+            self._active_at_s = at_s
+        return Decision(ruling, distance, 0, _pace(self._rules, at_s, self._active_at_s, speaking=speaking))
+
+    def _rule(self, at_s: float, distance: int) -> Ruling:
+        if self._kept_hash is None:
+            return FIRST
+        if distance > self._rules.hash_threshold_bits:
+            return DISTANCE
+        return STALE if at_s - self._kept_at_s + _GRID_S >= self._rules.refresh_interval_s else UNCHANGED
+
+
+class TimerGate:
+    """Policy `timer`: a frame at even intervals, whatever it shows."""
+
+    def __init__(self, rules: Rules) -> None:
+        """Begin with no frame kept."""
+        self._rules = rules
+        self._kept_at_s: float | None = None
+
+    def decide(self, at_s: float) -> Decision:
+        """Judge the frame captured at `at_s`."""
+        interval_s = self._rules.timer_interval_s
+        if self._kept_at_s is None:
+            ruling = FIRST
+        else:
+            ruling = TIMER if at_s - self._kept_at_s + _GRID_S >= interval_s else PACED
+        if ruling is not PACED:
+            self._kept_at_s = at_s
+        left_s = interval_s - (at_s - (self._kept_at_s or 0.0))
+        return Decision(ruling, 0, 0, max(left_s, 0.0))
+
+
+Gate = CellsGate | HashGate | TimerGate
+
+
+def gate_for(policy: Policy, rules: Rules) -> Gate:
+    """A gate for a new track."""
+    if policy is Policy.TIMER:
+        return TimerGate(rules)
+    return CellsGate(policy, rules) if policy in {Policy.CELLS, Policy.ECONOMY} else HashGate(rules)
+
+
+def _pace(rules: Rules, at_s: float, active_at_s: float, *, speaking: bool) -> float:
+    active = speaking or at_s - active_at_s < rules.active_hold_s
+    return rules.active_interval_s if active else rules.idle_interval_s

@@ -1,0 +1,45 @@
+"""The metrics that a platform team scales and alarms on; labels are bounded, no tenant, room or track."""
+
+from __future__ import annotations
+
+from collections import Counter as Multiset
+
+from prometheus_client import Counter, Gauge
+
+from services.vision.verdict import Decision, Policy
+from services.vision.watching import Refusal
+
+# Registered once a process; a service may be built several times in it.
+_OFFERS = Counter("hocket_vision_offers", "Frames decided over; scale on its rate.", ["policy", "verdict", "cause"])
+_REFUSED = Counter("hocket_vision_offers_refused", "Offers refused, by reason.", ["reason"])
+_STREAMS = Gauge("hocket_vision_streams_open", "Open Watch and Dedup streams.", ["policy"])
+_TRACKS = Gauge("hocket_vision_tracks_held", "Tracks whose state is held.")
+_UPLOAD_BYTES = Counter("hocket_vision_upload_bytes", "Bytes of kept frames that came up.")
+_KEYFRAMES = Counter("hocket_vision_keyframes", "Kept frames by what became of them in the store.", ["outcome"])
+_PUBLISHES = Counter("hocket_vision_stats_publishes", "Attempts to share counts.", ["outcome"])
+
+
+class Gauges:
+    """The service's metrics, as its flow speaks of them."""
+
+    tracks = _TRACKS
+    upload_bytes = _UPLOAD_BYTES
+    keyframes = _KEYFRAMES
+    stats_publishes = _PUBLISHES
+
+    def opened(self, policy: Policy) -> None:
+        """A stream began."""
+        _STREAMS.labels(policy.value).inc()
+
+    def closed(self, policy: Policy) -> None:
+        """A stream ended."""
+        _STREAMS.labels(policy.value).dec()
+
+    def decided(self, policy: Policy, results: list[Decision | Refusal]) -> None:
+        """A batch was decided over."""
+        rulings = Multiset(r.ruling for r in results if isinstance(r, Decision))
+        for ruling, count in rulings.items():
+            _OFFERS.labels(policy.value, ruling.verdict.value, ruling.cause.value).inc(count)
+        for result in results:
+            if isinstance(result, Refusal):
+                _REFUSED.labels(result.error.reason).inc()

@@ -1,0 +1,66 @@
+"""The numbers of the policies, within their bounds, and what a caller may change of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from chassis.errors import invalid_field
+from services.vision.verdict import Policy
+
+CELLS = 4096  # 64x64
+NEVER_S = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Every number a policy uses; bits of Hamming distance, levels of 0 to 255, cells of 4096, seconds."""
+
+    hash_threshold_bits: int = 10
+    cell_threshold_levels: int = 8
+    changed_cells_min: int = 1
+    noise_floor_levels: int = 3
+    cut_share: float = 0.25
+    busy_interval_s: float = 0.25
+    settle_interval_s: float = 0.1
+    refresh_interval_s: float = 10.0
+    timer_interval_s: float = 0.25
+    # economy: share of the cells x seconds that may be hidden, and the longest a change may be.
+    economy_budget_share_s: float = 0.04
+    economy_interval_s_max: float = 1.0
+    active_interval_s: float = 1 / 30
+    idle_interval_s: float = 0.2
+    # The active pace holds for this long after the last change.
+    active_hold_s: float = 1.0
+
+
+# Least and greatest value of each number that a request may change.
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "hash_threshold_bits": (0, 64),
+    "cell_threshold_levels": (1, 128),
+    "changed_cells_min": (1, CELLS),
+    "noise_floor_levels": (0, 64),
+    "cut_share": (0.01, 1),
+    "busy_interval_s": (0.03, 10),
+    "settle_interval_s": (0.03, 5),
+    "refresh_interval_s": (0.5, 3600),
+    "timer_interval_s": (0.03, 60),
+}
+_WHOLE = frozenset(f.name for f in fields(Rules) if f.type == "int")
+_HASHES = frozenset({Policy.PHASH, Policy.DHASH, Policy.AHASH})
+
+
+def rules_for(policy: Policy, defaults: Rules, changes: Mapping[str, float]) -> Rules:
+    """The rules of one stream. Raises InvalidArgument naming `config.options.<field>` for a number out of bounds."""
+    for name, value in changes.items():
+        least, greatest = BOUNDS[name]
+        if not least <= value <= greatest:
+            path = f"config.options.{name.removesuffix('_s')}"
+            unit = " s" if name.endswith("_s") else ""
+            raise invalid_field(path, f"is {value:g}{unit}; must be {least:g} to {greatest:g}{unit}")
+    # The plan's rule has no refresh: it stays as it was unless the caller asks for one.
+    bare = policy in _HASHES or policy is Policy.TIMER
+    start = replace(defaults, refresh_interval_s=NEVER_S) if bare else defaults
+    values: dict[str, Any] = {name: int(value) if name in _WHOLE else value for name, value in changes.items()}
+    return replace(start, **values)

@@ -1,0 +1,145 @@
+"""The servicer: messages in, the flow's words, messages out."""
+# ruff: noqa: ARG002 - gRPC passes request and context to every method
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import simplejpeg
+from hocket.vision.v1 import vision_pb2 as pb
+from hocket.vision.v1 import vision_pb2_grpc
+
+from chassis import identity
+from chassis.errors import MeshError, invalid_field
+from chassis.guard import Context
+from services.vision import wire
+from services.vision.errors import WrongOrder
+from services.vision.flow import VisionFlow, WholeFrameOffer
+from services.vision.tally import TrackKey
+from services.vision.watching import Watching, check_track
+
+SERVICE = "hocket.vision.v1.VisionService"
+
+
+class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
+    """hocket.vision.v1.VisionService."""
+
+    def __init__(self, flow: VisionFlow) -> None:
+        """Serve `flow`."""
+        self._flow = flow
+
+    async def Watch(
+        self, request_iterator: AsyncIterator[pb.WatchRequest], context: Context
+    ) -> AsyncGenerator[pb.WatchResponse, None]:
+        """Verdicts over thumbnails."""
+        tenant_id = identity.current().tenant_id
+        config = await _watch_config(request_iterator)
+        watching = self._flow.open(tenant_id, wire.policy_from(config.policy), wire.options_from(config.options))
+        try:
+            async for request in self._flow.until_drained(request_iterator):
+                response = self._answer(watching, tenant_id, request)
+                if response is not None:
+                    yield response
+            if self._flow.draining:
+                yield pb.WatchResponse(final_stats=wire.stats_to(self._flow.stats_of(watching)))
+        finally:
+            await self._flow.close(watching, tenant_id)
+
+    def _answer(self, watching: Watching, tenant_id: str, request: pb.WatchRequest) -> pb.WatchResponse | None:
+        match request.WhichOneof("payload"):
+            case "offers":
+                offers = wire.offers_from(request.offers)
+                results = self._flow.decide(watching, offers)
+                return pb.WatchResponse(verdicts=wire.verdicts_to(offers, results, request.offers))
+            case "upload":
+                return self._take_upload(watching, tenant_id, request.upload)
+            case _:
+                raise _misplaced("offers or an upload")
+
+    def _take_upload(self, watching: Watching, tenant_id: str, upload: pb.FrameUpload) -> pb.WatchResponse | None:
+        key = TrackKey(tenant_id, upload.track.room, upload.track.track)
+        try:
+            self._flow.upload(watching, key, upload.frame_id, upload.jpeg, _jpeg_size(upload.jpeg))
+        except MeshError as error:
+            return pb.WatchResponse(rejection=wire.rejection_to(upload.frame_id, upload.track, error))
+        return None
+
+    async def Dedup(
+        self, request_iterator: AsyncIterator[pb.DedupRequest], context: Context
+    ) -> AsyncGenerator[pb.DedupResponse, None]:
+        """Verdicts over whole frames."""
+        tenant_id = identity.current().tenant_id
+        config = await _dedup_config(request_iterator)
+        wire.check_resize(config.resize_longest_px)
+        watching = self._flow.open(tenant_id, wire.policy_from(config.policy), wire.options_from(config.options))
+        try:
+            async for request in self._flow.until_drained(request_iterator):
+                if request.WhichOneof("payload") != "frame":
+                    raise _misplaced("frames")
+                yield await self._dedup(watching, tenant_id, config, request.frame)
+            if self._flow.draining:
+                yield pb.DedupResponse(final_stats=wire.stats_to(self._flow.stats_of(watching)))
+        finally:
+            await self._flow.close(watching, tenant_id)
+
+    async def _dedup(
+        self, watching: Watching, tenant_id: str, config: pb.DedupConfig, frame: pb.WholeFrame
+    ) -> pb.DedupResponse:
+        try:
+            decision, jpeg = await self._flow.dedup(
+                watching,
+                WholeFrameOffer(*wire.whole_frame_from(frame)),
+                return_jpeg=config.return_jpeg,
+                longest_px=config.resize_longest_px,
+                tenant_id=tenant_id,
+            )
+        except MeshError as error:
+            return pb.DedupResponse(rejection=wire.rejection_to(frame.frame_id, frame.track, error))
+        verdict = wire.verdict_to(frame.frame_id, frame.track, decision)
+        return pb.DedupResponse(result=pb.DedupResult(verdict=verdict, jpeg=jpeg))
+
+    async def ListKeyframes(self, request: pb.ListKeyframesRequest, context: Context) -> pb.ListKeyframesResponse:
+        """The latest kept frames of a track of the caller's tenant."""
+        check_track(request.track.room, request.track.track, "track")
+        if not 0 <= request.limit <= wire.KEYFRAMES_MAX:
+            raise invalid_field("limit", f"is {request.limit}; must be 0 to {wire.KEYFRAMES_MAX}")
+        key = TrackKey(identity.current().tenant_id, request.track.room, request.track.track)
+        found = await self._flow.list_keyframes(key, request.limit or 1, include_jpeg=request.include_jpeg)
+        return pb.ListKeyframesResponse(keyframes=[wire.keyframe_to(keyframe) for keyframe in found])
+
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
+        """Counts of the caller's tenant."""
+        if request.track and not request.room:
+            raise invalid_field("room", "is empty; a track is named within its room")
+        tenant_id = identity.current().tenant_id
+        summary, degraded = await self._flow.get_stats(tenant_id, request.room, request.track)
+        return wire.stats_to(summary, request.room, request.track, degraded=degraded)
+
+
+async def _watch_config(messages: AsyncIterator[pb.WatchRequest]) -> pb.WatchConfig:
+    async for request in messages:
+        if request.WhichOneof("payload") == "config":
+            return request.config
+        break
+    raise WrongOrder("the first message of the stream must be its config", fields={"config": "must come first"})
+
+
+async def _dedup_config(messages: AsyncIterator[pb.DedupRequest]) -> pb.DedupConfig:
+    async for request in messages:
+        if request.WhichOneof("payload") == "config":
+            return request.config
+        break
+    raise WrongOrder("the first message of the stream must be its config", fields={"config": "must come first"})
+
+
+def _misplaced(wanted: str) -> WrongOrder:
+    return WrongOrder(f"after the config the stream carries {wanted}, and a config only once")
+
+
+def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
+    """Width and height in pixels. Raises InvalidArgument for what is no JPEG."""
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
+    except ValueError as error:
+        raise invalid_field("upload.jpeg", "is not a JPEG file") from error
+    return int(width), int(height)

@@ -1,0 +1,115 @@
+"""What this service can be told by its environment."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServerSettings
+from services.vision.rules import CELLS, Rules
+
+
+class Settings(ServerSettings):
+    """HOCKET_VISION_*."""
+
+    model_config = SettingsConfigDict(env_prefix="HOCKET_VISION_")
+
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis for keyframes and shared counts; unset keeps both in this process, for one server alone.",
+    )
+    redis_timeout_s: float = Field(default=0.25, gt=0, le=10, description="Longest wait for Redis, in seconds.")
+    keyframes_per_track: int = Field(default=8, ge=1, le=32, description="Kept frames remembered of each track.")
+    keyframe_ttl_s: float = Field(default=600, gt=0, le=86_400, description="Life of a remembered frame, in seconds.")
+    stats_share_interval_s: float = Field(
+        default=1.0, gt=0, le=60, description="How often changed counts are shared with the other servers, in seconds."
+    )
+    stats_ttl_s: float = Field(
+        default=86_400, ge=60, le=30 * 86_400, description="Life of a tenant's counts after its last frame, in seconds."
+    )
+    track_rows_ended_max: int = Field(
+        default=4096, ge=1, le=1_000_000, description="Ended tracks whose own counts this server still remembers."
+    )
+    track_row_ttl_s: float = Field(
+        default=3600,
+        gt=0,
+        le=86_400,
+        description="How long an ended track has counts of its own, in seconds; then they go into the tenant's sum.",
+    )
+    tracks_per_stream_max: int = Field(default=512, ge=1, le=100_000, description="Tracks a stream holds state of.")
+    tracks_max: int = Field(
+        default=16_384, ge=1, le=1_000_000, description="Tracks this server holds state of, 10 KiB each."
+    )
+    track_idle_s: float = Field(
+        default=30, gt=0, le=86_400, description="Idle time after which a track gives way to a new one, in seconds."
+    )
+    image_pixels_max: int = Field(
+        default=4096 * 4096, ge=1, le=8192 * 8192, description="Largest whole frame that is decoded, in pixels."
+    )
+    image_threads: int = Field(default=2, ge=1, le=64, description="Whole frames decoded at once.")
+
+    hash_threshold_bits: int = Field(
+        default=10,
+        ge=0,
+        le=64,
+        description="phash, dhash, ahash: a frame is new beyond this Hamming distance, in bits.",
+    )
+    cell_threshold_levels: int = Field(
+        default=8, ge=1, le=128, description="cells, economy: a cell changed beyond this difference, in levels of 255."
+    )
+    changed_cells_min: int = Field(
+        default=1, ge=1, le=CELLS, description="cells, economy: cells of 4096 that make a changed picture."
+    )
+    noise_floor_levels: int = Field(
+        default=3, ge=0, le=64, description="cells, economy: differences up to this are noise, in levels of 255."
+    )
+    cut_share: float = Field(
+        default=0.25, ge=0.01, le=1, description="cells, economy: share of the cells that changes at once in a cut."
+    )
+    busy_interval_s: float = Field(
+        default=0.25, ge=0.03, le=10, description="cells: seconds between kept frames while the picture changes."
+    )
+    settle_interval_s: float = Field(
+        default=0.1, ge=0.03, le=5, description="cells, economy: seconds without motion after which a change is kept."
+    )
+    refresh_interval_s: float = Field(
+        default=10,
+        ge=0.5,
+        le=3600,
+        description="cells, economy: age at which a still picture is refreshed, in seconds.",
+    )
+    timer_interval_s: float = Field(default=0.25, ge=0.03, le=60, description="timer: seconds between kept frames.")
+    economy_budget_share_s: float = Field(
+        default=0.04, gt=0, le=10, description="economy: share of the cells x seconds of change that may stay hidden."
+    )
+    economy_interval_s_max: float = Field(
+        default=1.0, ge=0.1, le=60, description="economy: longest time that a change stays hidden, in seconds."
+    )
+    active_interval_s: float = Field(
+        default=1 / 30, ge=0.01, le=1, description="Seconds between frames wanted while something moves or speaks."
+    )
+    idle_interval_s: float = Field(
+        default=0.2, ge=0.01, le=5, description="Seconds between frames wanted of a still picture."
+    )
+    active_hold_s: float = Field(
+        default=1.0, ge=0, le=60, description="Seconds after the last change for which the active pace holds."
+    )
+
+    def rules(self) -> Rules:
+        """The numbers of the policies."""
+        return Rules(
+            hash_threshold_bits=self.hash_threshold_bits,
+            cell_threshold_levels=self.cell_threshold_levels,
+            changed_cells_min=self.changed_cells_min,
+            noise_floor_levels=self.noise_floor_levels,
+            cut_share=self.cut_share,
+            busy_interval_s=self.busy_interval_s,
+            settle_interval_s=self.settle_interval_s,
+            refresh_interval_s=self.refresh_interval_s,
+            timer_interval_s=self.timer_interval_s,
+            economy_budget_share_s=self.economy_budget_share_s,
+            economy_interval_s_max=self.economy_interval_s_max,
+            active_interval_s=self.active_interval_s,
+            idle_interval_s=self.idle_interval_s,
+            active_hold_s=self.active_hold_s,
+        )

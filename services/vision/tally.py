@@ -1,0 +1,137 @@
+"""Counts per track of what this server decided, kept so that sums stay exact while rows come and go.
+
+A row lives from a track's first frame until it has been idle for a while; then its counts move into the tenant's rest.
+Each row has an identity of its own (`uid`) and absolute numbers, so that publishing it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from services.vision.counts import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class TrackKey:
+    """A video track of a tenant."""
+
+    tenant_id: str
+    room: str
+    track: str
+
+
+def _uid() -> str:
+    return uuid.uuid4().hex[:16]
+
+
+@dataclass(slots=True)
+class Row:
+    """The counts of one track since `uid` was given; room and track are empty in a tenant's rest."""
+
+    room: str
+    track: str
+    counts: Counts = field(default_factory=Counts)
+    uid: str = field(default_factory=_uid)
+    dirty: bool = False
+    holders: int = 0
+    released_at_s: float = 0.0
+    published_at_s: float = 0.0
+
+
+class Tally:
+    """All rows of this server, bounded: those no stream holds any more give way, oldest first."""
+
+    def __init__(self, *, rows_ended_max: int, ended_ttl_s: float, republish_s: float) -> None:
+        """Keep at most `rows_ended_max` rows of ended tracks, each for `ended_ttl_s`.
+
+        A row that is held is published again after `republish_s`, so that nobody takes it for a dead server's.
+        """
+        self._rows_ended_max = rows_ended_max
+        self._ended_ttl_s = ended_ttl_s
+        self._republish_s = republish_s
+        self._rows: dict[TrackKey, Row] = {}
+        self._ended: OrderedDict[TrackKey, Row] = OrderedDict()
+        self._rest: dict[str, Row] = {}
+        self._gone: dict[str, list[str]] = {}
+
+    def hold(self, key: TrackKey) -> Row:
+        """The row of a track, for a stream that will count in it and mark it dirty."""
+        row = self._rows.setdefault(key, Row(key.room, key.track))
+        row.holders += 1
+        self._ended.pop(key, None)
+        return row
+
+    def release(self, key: TrackKey, now_s: float) -> None:
+        """A stream counts no more in the row of a track."""
+        row = self._rows[key]
+        row.holders -= 1
+        if row.holders == 0:
+            row.released_at_s = now_s
+            self._ended[key] = row
+        while len(self._ended) > self._rows_ended_max:
+            self._retire_oldest()
+
+    def retire_idle(self, now_s: float) -> None:
+        """Move rows that ended long ago into their tenants' rest."""
+        while self._ended and now_s - next(iter(self._ended.values())).released_at_s > self._ended_ttl_s:
+            self._retire_oldest()
+
+    def rows(self, tenant_id: str) -> list[Row]:
+        """Rows of a tenant on this server, the rest included."""
+        own = [row for key, row in self._rows.items() if key.tenant_id == tenant_id]
+        return [*own, self._rest[tenant_id]] if tenant_id in self._rest else own
+
+    def tenants_to_publish(self, now_s: float) -> set[str]:
+        """Tenants with something to publish."""
+        changed = {key.tenant_id for key, row in self._rows.items() if self._is_due(row, now_s)}
+        return changed | {tenant_id for tenant_id, row in self._rest.items() if row.dirty} | set(self._gone)
+
+    def take_unpublished(self, tenant_id: str, now_s: float) -> tuple[list[Row], list[str]]:
+        """Copies of the rows of a tenant to publish, and the uids of rows that went into its rest."""
+        due = [row for row in self.rows(tenant_id) if self._is_due(row, now_s)]
+        for row in due:
+            row.dirty, row.published_at_s = False, now_s
+        return [replace(row, counts=replace(row.counts)) for row in due], self._gone.pop(tenant_id, [])
+
+    def put_back(self, tenant_id: str, uids: Iterable[str], gone: list[str]) -> None:
+        """Publishing failed: these are unpublished again."""
+        wanted = set(uids)
+        for row in self.rows(tenant_id):
+            if row.uid in wanted:
+                row.dirty = True
+        if gone:
+            self._gone.setdefault(tenant_id, []).extend(gone)
+
+    def _is_due(self, row: Row, now_s: float) -> bool:
+        return row.dirty or (row.holders > 0 and now_s - row.published_at_s > self._republish_s)
+
+    def _retire_oldest(self) -> None:
+        key, row = self._ended.popitem(last=False)
+        del self._rows[key]
+        rest = self._rest.setdefault(key.tenant_id, Row("", ""))
+        rest.counts.add(row.counts)
+        rest.dirty = True
+        self._gone.setdefault(key.tenant_id, []).append(row.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of what was asked for: the sum, and one entry a track."""
+
+    total: Counts
+    tracks: Mapping[tuple[str, str], Counts]
+
+
+def summarize(rows: Iterable[Row], room: str, track: str) -> Summary:
+    """Sum rows of one tenant; `room` and `track` narrow, empty does not. A tenant's rest is in its whole sum only."""
+    total, tracks = Counts(), dict[tuple[str, str], Counts]()
+    for row in rows:
+        if (room and row.room != room) or (track and row.track != track):
+            continue
+        total.add(row.counts)
+        if row.track:
+            tracks.setdefault((row.room, row.track), Counts()).add(row.counts)
+    return Summary(total, tracks)

@@ -1,0 +1,135 @@
+"""The tracks of one stream: which offers are in order, what time it is on each track, how many there may be."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from services.vision.errors import TooManyTracks, WrongOrder
+from services.vision.gate import Gate, gate_for
+from services.vision.rules import Rules
+from services.vision.tally import Row, Tally, TrackKey
+from services.vision.verdict import Policy
+
+# Kept frames of a track that may still be uploaded: four seconds of the busiest policy.
+_UPLOADS_AWAITED_MAX = 16
+_LIMIT_HINT = "end tracks that are over, or open another stream"
+
+
+@dataclass(slots=True)
+class Track:
+    """One track's state."""
+
+    key: TrackKey
+    gate: Gate
+    slot: int
+    row: Row
+    frame_id: int = -1
+    at_us: int = 0
+    shift_us: int = 0
+    used_at_s: float = 0.0
+    awaited: deque[int] = field(default_factory=lambda: deque[int](maxlen=_UPLOADS_AWAITED_MAX))
+
+    def advance(self, frame_id: int, captured_at_us: int) -> float:
+        """Time of this frame on the track, in seconds, never falling. Raises WrongOrder for an id that does not rise.
+
+        A clock that jumps back stands still for one frame and goes on from there: intervals after the jump are right.
+        """
+        if frame_id <= self.frame_id:
+            raise WrongOrder(f"frame_id {frame_id} does not rise: frame {self.frame_id} of this track came before")
+        if self.frame_id < 0:
+            self.shift_us = -captured_at_us
+        at_us = captured_at_us + self.shift_us
+        if at_us < self.at_us:
+            self.shift_us += self.at_us - at_us
+            at_us = self.at_us
+        self.frame_id, self.at_us = frame_id, at_us
+        return at_us / 1e6
+
+
+class TrackBudget:
+    """How many tracks all streams of this server hold together."""
+
+    def __init__(self, tracks_max: int) -> None:
+        """Allow `tracks_max`."""
+        self._tracks_max = tracks_max
+        self.held = 0
+
+    def take(self) -> None:
+        """Hold one more. Raises TooManyTracks."""
+        if self.held >= self._tracks_max:
+            raise TooManyTracks("this server holds as many tracks as it may; call another replica", retry_after_s=1)
+        self.held += 1
+
+    def give_back(self, count: int) -> None:
+        """Hold `count` fewer."""
+        self.held -= count
+
+
+@dataclass(frozen=True, slots=True)
+class TrackLimits:
+    """How many tracks a stream holds; one that was idle for `idle_s` seconds gives way to a new one."""
+
+    tracks_max: int
+    idle_s: float
+
+
+class TrackTable:
+    """The tracks of one stream by (room, track), the least recently used first."""
+
+    def __init__(
+        self, tenant_id: str, policy: Policy, rules: Rules, limits: TrackLimits, budget: TrackBudget, tally: Tally
+    ) -> None:
+        """Hold no track yet."""
+        self._tenant_id = tenant_id
+        self._policy = policy
+        self._rules = rules
+        self._limits = limits
+        self._budget = budget
+        self._tally = tally
+        self._tracks: OrderedDict[tuple[str, str], Track] = OrderedDict()
+
+    def find(self, room: str, track: str, now_s: float) -> Track:
+        """The track, made when it is new. Raises TooManyTracks."""
+        key = (room, track)
+        found = self._tracks.get(key)
+        if found is None:
+            found = self._tracks[key] = self._make(room, track, now_s)
+        else:
+            self._tracks.move_to_end(key)
+        found.used_at_s = now_s
+        return found
+
+    def peek(self, room: str, track: str) -> Track | None:
+        """The track if there is one."""
+        return self._tracks.get((room, track))
+
+    def rows(self) -> list[Row]:
+        """The counts of each track on this server."""
+        return [track.row for track in self._tracks.values()]
+
+    def close(self, now_s: float) -> None:
+        """The stream is over."""
+        for track in self._tracks.values():
+            self._tally.release(track.key, now_s)
+        self._budget.give_back(len(self._tracks))
+        self._tracks.clear()
+
+    def _make(self, room: str, name: str, now_s: float) -> Track:
+        slot = len(self._tracks)
+        if slot >= self._limits.tracks_max:
+            slot = self._make_room(now_s)
+        self._budget.take()
+        key = TrackKey(self._tenant_id, room, name)
+        return Track(key, gate_for(self._policy, self._rules), slot, self._tally.hold(key))
+
+    def _make_room(self, now_s: float) -> int:
+        """Drop the track that was idle longest; its slot is free."""
+        oldest = next(iter(self._tracks.values()))
+        if now_s - oldest.used_at_s < self._limits.idle_s:
+            limit = self._limits.tracks_max
+            raise TooManyTracks(f"this stream holds {limit} tracks, as many as it may; {_LIMIT_HINT}")
+        self._tracks.popitem(last=False)
+        self._tally.release(oldest.key, now_s)
+        self._budget.give_back(1)
+        return oldest.slot

@@ -1,0 +1,162 @@
+"""Decides over the offers of one stream, batch by batch, and knows which kept frames may be uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chassis.errors import MeshError, invalid_field
+from services.vision.cells import CHROMA_BYTES, LUMA_BYTES, ThumbnailMemory, stacked
+from services.vision.errors import WrongOrder, too_large
+from services.vision.gate import CellsGate, HashGate
+from services.vision.perceptual_hash import hash_of_thumbnail
+from services.vision.rules import Rules
+from services.vision.tally import Row
+from services.vision.tracks import Track, TrackTable
+from services.vision.verdict import Decision, Policy, Verdict
+
+ROOM_BYTES_MAX = 256
+TRACK_BYTES_MAX = 128
+SIDE_PX_MAX = 8192
+SUPPRESSED_MAX = 1_000_000
+UPLOAD_BYTES_MAX = 1024 * 1024
+_LUMA_SIDE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One frame to decide over. `frame_hash` is set where the whole frame was at hand (Dedup)."""
+
+    room: str
+    track: str
+    frame_id: int
+    captured_at_us: int
+    luma: bytes
+    chroma: bytes
+    width: int
+    height: int
+    speaking: bool = False
+    suppressed: int = 0
+    frame_hash: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An offer that was not accepted, and why."""
+
+    error: MeshError
+
+
+_Admitted = tuple[int, Offer, Track, float]
+
+
+class Watching:
+    """One stream: its policy and its tracks."""
+
+    def __init__(self, policy: Policy, rules: Rules, table: TrackTable) -> None:
+        """Decide by `rules` over the tracks in `table`, which is this stream's own."""
+        self.policy = policy
+        self._rules = rules
+        self._table = table
+        self._memory = ThumbnailMemory()
+
+    def decide(self, offers: Sequence[Offer], now_s: float) -> list[Decision | Refusal]:
+        """One decision or refusal an offer, in order. `now_s` is the server's monotonic clock."""
+        results: list[Decision | Refusal | None] = [None] * len(offers)
+        admitted: list[_Admitted] = []
+        for index, offer in enumerate(offers):
+            try:
+                check_offer(offer, index)
+                track = self._table.find(offer.room, offer.track, now_s)
+                at_s = track.advance(offer.frame_id, offer.captured_at_us)
+            except MeshError as error:
+                results[index] = Refusal(error)
+            else:
+                admitted.append((index, offer, track, at_s))
+        while admitted:
+            # Frames of one track depend on each other: each round takes the first of every track.
+            first: dict[int, _Admitted] = {}
+            later = [item for item in admitted if first.setdefault(item[2].slot, item) is not item]
+            for item, decision in zip(first.values(), self._judge(list(first.values())), strict=True):
+                results[item[0]] = decision
+            admitted = later
+        return [result for result in results if result is not None]
+
+    def await_upload(self, room: str, track: str, frame_id: int, size_bytes: int) -> Row:
+        """A kept frame came up: the row it counts in. Raises InvalidArgument for one that nobody asked for."""
+        if size_bytes > UPLOAD_BYTES_MAX:
+            raise too_large("upload.jpeg", f"{size_bytes} bytes; send at most {UPLOAD_BYTES_MAX}")
+        known = self._table.peek(room, track)
+        if known is None or frame_id not in known.awaited:
+            raise WrongOrder(f"upload.frame_id: frame {frame_id} of this track is not awaited; upload kept frames once")
+        known.awaited.remove(frame_id)
+        known.row.counts.count_upload(size_bytes)
+        known.row.dirty = True
+        return known.row
+
+    def rows(self) -> list[Row]:
+        """Counts of this stream's tracks on this server."""
+        return self._table.rows()
+
+    def close(self, now_s: float) -> None:
+        """The stream is over."""
+        self._table.close(now_s)
+
+    def _judge(self, items: list[_Admitted]) -> list[Decision]:
+        if self.policy in {Policy.CELLS, Policy.ECONOMY}:
+            decisions = self._judge_cells(items)
+        else:
+            decisions = [self._judge_one(offer, track, at_s) for _, offer, track, at_s in items]
+        for (_, offer, track, _), decision in zip(items, decisions, strict=True):
+            verdict = decision.ruling.verdict
+            if verdict is not Verdict.SKIP:
+                track.awaited.append(offer.frame_id)
+            track.row.counts.count(verdict, offer.width, offer.height, offer.suppressed)
+            track.row.dirty = True
+        return decisions
+
+    def _judge_cells(self, items: list[_Admitted]) -> list[Decision]:
+        now = stacked([item[1].luma for item in items], [item[1].chroma for item in items])
+        slots = [item[2].slot for item in items]
+        measured = self._memory.measure(slots, now, self._rules.cell_threshold_levels)
+        decisions: list[Decision] = []
+        for (_, offer, track, at_s), numbers in zip(items, measured, strict=True):
+            assert isinstance(track.gate, CellsGate)  # noqa: S101 - tells the type checkers what gate_for made
+            decisions.append(track.gate.decide(at_s, numbers, speaking=offer.speaking))
+        kept = [i for i, decision in enumerate(decisions) if decision.ruling.verdict is not Verdict.SKIP]
+        if kept:
+            self._memory.keep([slots[i] for i in kept], now[kept])
+        return decisions
+
+    def _judge_one(self, offer: Offer, track: Track, at_s: float) -> Decision:
+        if isinstance(track.gate, HashGate):
+            frame_hash = offer.frame_hash
+            if frame_hash is None:
+                frame_hash = hash_of_thumbnail(self.policy, offer.luma, _LUMA_SIDE)
+            return track.gate.decide(at_s, frame_hash, speaking=offer.speaking)
+        assert not isinstance(track.gate, CellsGate)  # noqa: S101 - tells the type checkers what gate_for made
+        return track.gate.decide(at_s)
+
+
+def check_offer(offer: Offer, index: int) -> None:
+    """Raise InvalidArgument naming the field of an offer that breaks the contract."""
+    path = f"offers[{index}]"
+    check_track(offer.room, offer.track, f"{path}.track")
+    if len(offer.luma) != LUMA_BYTES:
+        raise invalid_field(f"{path}.luma", f"holds {len(offer.luma)} bytes; send 64x64, {LUMA_BYTES} bytes")
+    if len(offer.chroma) not in {0, CHROMA_BYTES}:
+        raise invalid_field(
+            f"{path}.chroma", f"holds {len(offer.chroma)} bytes; send {CHROMA_BYTES} (U then V, 16x16 each) or none"
+        )
+    if not (1 <= offer.width <= SIDE_PX_MAX and 1 <= offer.height <= SIDE_PX_MAX):
+        raise invalid_field(f"{path}.width", f"{offer.width}x{offer.height} pixels; each side is 1 to {SIDE_PX_MAX}")
+    if not 0 <= offer.suppressed <= SUPPRESSED_MAX:
+        raise invalid_field(f"{path}.suppressed", f"is {offer.suppressed}; must be 0 to {SUPPRESSED_MAX}")
+
+
+def check_track(room: str, track: str, path: str) -> None:
+    """Raise InvalidArgument for a room or track name that is empty or too long."""
+    if not 1 <= len(room.encode()) <= ROOM_BYTES_MAX:
+        raise invalid_field(f"{path}.room", f"must hold 1 to {ROOM_BYTES_MAX} bytes")
+    if not 1 <= len(track.encode()) <= TRACK_BYTES_MAX:
+        raise invalid_field(f"{path}.track", f"must hold 1 to {TRACK_BYTES_MAX} bytes")

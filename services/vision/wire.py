@@ -1,0 +1,183 @@
+"""Messages of the contract to the service's own words and back."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from hocket.vision.v1 import vision_pb2 as pb
+
+from chassis.errors import InvalidArgument, MeshError, invalid_field
+from services.vision.counts import Counts
+from services.vision.ports import StoredKeyframe, WholeFrame
+from services.vision.tally import Summary
+from services.vision.verdict import Cause, Decision, Policy, Ruling, Verdict
+from services.vision.watching import Offer, Refusal
+
+OFFERS_MAX = 256
+REJECTIONS_MAX = 16
+TRACK_ROWS_MAX = 1000
+KEYFRAMES_MAX = 32
+_RESIZE_PX = (16, 4096)
+
+_POLICIES: dict[int, Policy] = {
+    pb.POLICY_UNSPECIFIED: Policy.CELLS,
+    **{pb.Policy.Value(f"POLICY_{policy.name}"): policy for policy in Policy},
+}
+_FORMATS: dict[int, str] = {
+    pb.PixelFormat.Value(f"PIXEL_FORMAT_{name.upper()}"): name
+    for name in ("jpeg", "png", "webp", "rgb24", "rgba", "i420")
+}
+
+
+def policy_from(value: int) -> Policy:
+    """The policy of a config. Raises InvalidArgument for one that this server does not know."""
+    if value not in _POLICIES:
+        raise invalid_field("config.policy", f"{value} is not known; send 0 to {max(_POLICIES)}")
+    return _POLICIES[value]
+
+
+def options_from(options: pb.PolicyOptions) -> dict[str, float]:
+    """The numbers that a config changes, times in seconds under names that end with `_s`."""
+    changes: dict[str, float] = {}
+    for field, value in options.ListFields():
+        if isinstance(value, Duration):
+            changes[f"{field.name}_s"] = value.seconds + value.nanos / 1e9
+        else:
+            changes[field.name] = value
+    return changes
+
+
+def check_resize(longest_px: int) -> int:
+    """`longest_px`. Raises InvalidArgument unless it is 0 or within bounds."""
+    least, greatest = _RESIZE_PX
+    if longest_px and not least <= longest_px <= greatest:
+        raise invalid_field("config.resize_longest_px", f"is {longest_px}; must be {least} to {greatest}, or 0")
+    return longest_px
+
+
+def offers_from(batch: pb.OfferBatch) -> list[Offer]:
+    """The offers of a message. Raises InvalidArgument for none or too many."""
+    count = len(batch.offers)
+    if not 1 <= count <= OFFERS_MAX:
+        raise invalid_field("offers.offers", f"holds {count} offers; send 1 to {OFFERS_MAX}")
+    return [_offer_from(offer) for offer in batch.offers]
+
+
+def _offer_from(offer: pb.Offer) -> Offer:
+    track = offer.track
+    return Offer(
+        track.room,
+        track.track,
+        offer.frame_id,
+        offer.captured_at_us,
+        offer.luma,
+        offer.chroma,
+        offer.width,
+        offer.height,
+        offer.speaking,
+        offer.suppressed,
+    )
+
+
+def whole_frame_from(frame: pb.WholeFrame) -> tuple[Offer, WholeFrame]:
+    """A whole frame and what it says of itself. Raises InvalidArgument for an unknown format."""
+    if frame.format not in _FORMATS:
+        raise invalid_field("frame.format", f"{frame.format} is not known; send 1 to {max(_FORMATS)}")
+    offer = Offer(
+        frame.track.room,
+        frame.track.track,
+        frame.frame_id,
+        frame.captured_at_us,
+        b"",
+        b"",
+        frame.width,
+        frame.height,
+        frame.speaking,
+    )
+    return offer, WholeFrame(_FORMATS[frame.format], frame.data, frame.width, frame.height)
+
+
+def verdicts_to(offers: list[Offer], results: list[Decision | Refusal], refs: pb.OfferBatch) -> pb.VerdictBatch:
+    """The answer to a batch."""
+    verdicts: list[pb.FrameVerdict] = []
+    rejections: list[pb.Rejection] = []
+    for offer, result, sent in zip(offers, results, refs.offers, strict=True):
+        if isinstance(result, Decision):
+            verdicts.append(verdict_to(offer.frame_id, sent.track, result))
+        elif len(rejections) < REJECTIONS_MAX:
+            rejections.append(rejection_to(offer.frame_id, sent.track, result.error))
+    return pb.VerdictBatch(verdicts=verdicts, rejections=rejections)
+
+
+def verdict_to(frame_id: int, track: pb.TrackRef, decision: Decision) -> pb.FrameVerdict:
+    """One verdict."""
+    verdict, cause = _RULINGS[decision.ruling]
+    return pb.FrameVerdict(
+        frame_id=frame_id,
+        track=track,
+        verdict=verdict,
+        cause=cause,
+        distance_bits=decision.distance_bits,
+        cells_changed=decision.cells_changed,
+        next_frame_in=_duration(decision.next_frame_in_s),
+    )
+
+
+def rejection_to(frame_id: int, track: pb.TrackRef, error: MeshError) -> pb.Rejection:
+    """A refusal that the stream survives."""
+    field = next(iter(error.fields), "") if isinstance(error, InvalidArgument) else ""
+    return pb.Rejection(frame_id=frame_id, track=track, message=error.message, reason=error.reason, field=field)
+
+
+def keyframe_to(keyframe: StoredKeyframe) -> pb.Keyframe:
+    """A kept frame."""
+    kept_at = Timestamp()
+    kept_at.FromMicroseconds(int(keyframe.kept_at_s * 1e6))
+    return pb.Keyframe(
+        frame_id=keyframe.frame_id,
+        kept_at=kept_at,
+        width=keyframe.width,
+        height=keyframe.height,
+        jpeg=keyframe.jpeg,
+    )
+
+
+def stats_to(summary: Summary, room: str = "", track: str = "", *, degraded: bool = False) -> pb.GetStatsResponse:
+    """Counts, the busiest tracks first."""
+    busiest = sorted(summary.tracks.items(), key=lambda item: -item[1].offered)[:TRACK_ROWS_MAX]
+    return pb.GetStatsResponse(
+        total=_counts_to(room, track, summary.total),
+        tracks=[_counts_to(r, t, counts) for (r, t), counts in busiest],
+        degraded=degraded,
+    )
+
+
+def _counts_to(room: str, track: str, counts: Counts) -> pb.FrameStats:
+    return pb.FrameStats(
+        room=room,
+        track=track,
+        offered=counts.offered,
+        kept=counts.kept,
+        refreshed=counts.refreshed,
+        skipped=counts.skipped,
+        suppressed=counts.suppressed,
+        dedup_rate=counts.dedup_rate,
+        bytes_saved=counts.bytes_saved,
+        tokens_saved=counts.tokens_saved,
+        bytes_uploaded=counts.bytes_uploaded,
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    nanos = round(seconds * 1e9)
+    return Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
+
+
+_RULINGS: dict[Ruling, tuple[pb.Verdict.ValueType, pb.Cause.ValueType]] = {
+    Ruling(verdict, cause): (
+        pb.Verdict.Value(f"VERDICT_{verdict.name}"),
+        pb.Cause.Value(f"CAUSE_{cause.name}"),
+    )
+    for verdict in Verdict
+    for cause in Cause
+}
