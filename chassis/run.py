@@ -74,6 +74,7 @@ def read_settings(command: str, settings_type: type[S]) -> S:
 async def _serve(noun: str, settings: S, build: Callable[[S, AsyncExitStack], Awaitable[Assembly]]) -> None:
     async with AsyncExitStack() as resources:
         server = MeshServer(noun, settings, await build(settings, resources))
+        server.stop_on_signals()
         await server.start()
         await server.run()
 

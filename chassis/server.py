@@ -128,11 +128,15 @@ class MeshServer:
         """Ask `run` to end; safe from a signal handler."""
         self._stop.set()
 
-    async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or `request_stop`, then stop in order."""
+    def stop_on_signals(self) -> None:
+        """Let SIGTERM and SIGINT request a stop; before `start`, lest one that comes early ends us without order."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or `request_stop`, then stop in order."""
+        self.stop_on_signals()
         await self._stop.wait()
         await self.stop()
 

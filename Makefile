@@ -1,0 +1,157 @@
+# The one front door. `make` alone lists the targets.
+# On a bare machine it needs Python 3.11 to 3.13 (PYTHON=python3.12 names one) and nothing else.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+TOOLS := .hocket-tools
+VENV := .venv
+BIN := $(VENV)/bin
+# Expanded when a recipe runs: by then `$(TOOLS)` has put one there where PATH has none.
+UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/$(TOOLS)/bin/uv)
+SERVICES := ratelimit vision rag llm_router speech media_gateway
+CHECKED := chassis clients services local scripts bench examples tests
+# What wire compatibility is held against: the main branch, where there is one.
+BASE ?= $(shell git rev-parse -q --verify origin/main 2>/dev/null || git rev-parse -q --verify main 2>/dev/null)
+
+# The interpreter is the one named above, never a download.
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+# Who told pip where packages come from told uv, too.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+.PHONY: help setup demo up down status test unit contract integration e2e check format lint mypy pyright imports \
+	buf stubs docs-fresh extras fmt protos docs cover bench clean distclean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- setting up -------------------------------------------------------------------------------------------------
+
+$(TOOLS)/.python: Makefile
+	@command -v $(PYTHON) >/dev/null 2>&1 \
+		|| { echo "no $(PYTHON) on PATH: install Python 3.11 to 3.13, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hocket runs on Python 3.11 to 3.13 and $(PYTHON) is %d.%d: name another, make PYTHON=python3.12" % sys.version_info[:2])'
+	@mkdir -p $(TOOLS) && touch $@
+
+# uv from PATH, else the pinned one in a folder of its own.
+$(TOOLS)/.uv: $(TOOLS)/.python
+	@if ! command -v uv >/dev/null 2>&1 && [ ! -x $(TOOLS)/bin/uv ]; then \
+		echo "Fetching uv $(UV_VERSION) into $(TOOLS)"; \
+		{ $(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); } >$(TOOLS)/.log 2>&1 \
+		|| $(PYTHON) -m pip install --quiet --disable-pip-version-check --target $(TOOLS) uv==$(UV_VERSION) >>$(TOOLS)/.log 2>&1 \
+		|| { echo "cannot fetch uv: $$(tail -n 1 $(TOOLS)/.log) (install uv or the package python3-venv, or check the network)" >&2; exit 1; }; \
+	fi
+	@touch $@
+
+# What runs the mesh, without the tools of its developers.
+$(VENV)/.runs: $(TOOLS)/.uv pyproject.toml uv.lock
+	@echo "Installing the mesh into $(VENV)"
+	@$(UV) sync --quiet --locked --inexact --no-dev --extra local --python $(PYTHON)
+	@touch $@
+
+$(VENV)/.develops: $(TOOLS)/.uv pyproject.toml uv.lock
+	@echo "Installing the mesh and its tools into $(VENV)"
+	@$(UV) sync --quiet --locked --inexact --all-extras --all-groups --python $(PYTHON)
+	@touch $@ $(VENV)/.runs
+
+setup: $(VENV)/.develops ## Install everything, build the LiveKit server once
+	@UV=$(UV) $(BIN)/hocket-local setup
+
+# --- running ----------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.runs ## Hold a conversation with the whole mesh (WAV=question.wav asks your own)
+	@UV=$(UV) $(BIN)/hocket-local demo $(if $(WAV),--wav "$(WAV)") $(ARGS)
+
+up: $(VENV)/.runs ## Start the mesh in the background, print every endpoint and a token (LOGS=1 stays and prints logs)
+	@UV=$(UV) $(BIN)/hocket-local up $(if $(LOGS),--logs,--detach)
+
+down: $(VENV)/.runs ## End the mesh that `up` started
+	@$(BIN)/hocket-local down
+
+status: $(VENV)/.runs ## Print what runs and how to reach it
+	@$(BIN)/hocket-local status
+
+bench: $(VENV)/.runs ## Measure one part (S=voice, S=llm_router, S=vision; ARGS="--help")
+	@$(if $(S),,echo "say which: make bench S=NAME; there are $$(cd bench && ls -d */ | tr -d '/' | grep -v __ | tr '\n' ' ')" >&2; exit 1)
+	@$(BIN)/python -m bench.$(S) $(ARGS)
+
+# --- tests ------------------------------------------------------------------------------------------------------
+# T="-k name" or T=path narrows any of them; S=rag keeps to one service.
+
+PYTEST = UV=$(UV) $(BIN)/python -m pytest
+tier = $(wildcard $(if $(S),tests/$(1)/$(S),tests/$(1)))
+
+test: setup ## All tests: unit, contract, integration, end to end
+	$(PYTEST) $(if $(S),$(foreach tier,unit contract integration e2e,$(call tier,$(tier))),tests) $(T)
+
+unit: $(VENV)/.develops ## Decisions and flows: pure, no socket
+	$(PYTEST) $(call tier,unit) $(T)
+
+contract: $(VENV)/.develops ## Every RPC over a real in-process gRPC server
+	$(PYTEST) $(call tier,contract) $(T)
+
+integration: setup ## Real Redis, Postgres, LiveKit
+	$(PYTEST) $(call tier,integration) $(T)
+
+e2e: setup ## The whole mesh in conversation
+	$(PYTEST) $(call tier,e2e) $(T)
+
+cover: setup ## Unit, contract and integration tests with branch coverage
+	$(BIN)/coverage run --branch --source chassis,clients,services,local -m pytest tests/unit tests/contract tests/integration $(T)
+	$(BIN)/coverage report --skip-covered --sort cover
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+check: format lint mypy pyright imports buf stubs docs-fresh extras ## Everything that is not a test: style, types, rules, contracts, generated files
+	@echo "check: all good"
+
+format: $(VENV)/.develops ## Formatted as ruff does
+	@$(BIN)/ruff format --check --quiet $(CHECKED) || { echo "not formatted: make fmt" >&2; exit 1; }
+
+lint: $(VENV)/.develops ## ruff's rules
+	@$(BIN)/ruff check --quiet $(CHECKED)
+
+mypy: $(VENV)/.develops ## Types, strictly
+	@$(BIN)/mypy --no-error-summary
+
+pyright: $(VENV)/.develops ## Types, strictly, by the other checker
+	@$(BIN)/pyright --warnings
+
+imports: $(VENV)/.develops ## Who may import whom
+	@$(BIN)/lint-imports --no-logo --no-timings || { echo "see [tool.importlinter] in pyproject.toml" >&2; exit 1; }
+
+buf: $(VENV)/.develops ## Contracts: style, and nothing broken against main
+	@cd protos && ../$(BIN)/buf lint .
+	@if [ -n "$(BASE)" ] && git cat-file -e "$(BASE):protos/buf.yaml" 2>/dev/null; then \
+		$(BIN)/buf breaking protos --against ".git#ref=$(BASE),subdir=protos"; fi
+
+stubs: $(VENV)/.develops ## gen/ is what the protos generate
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/gen_protos.py --check
+
+docs-fresh: $(VENV)/.develops ## docs/config.md and docs/errors.md are what the code says
+	@$(BIN)/python scripts/gen_docs.py --check
+
+extras: $(VENV)/.develops ## Each service starts with its own extra and nothing else
+	@UV=$(UV) $(BIN)/python scripts/check_extras.py $(or $(S),$(SERVICES))
+
+fmt: $(VENV)/.develops ## Format and fix what can be fixed
+	@$(BIN)/ruff check --quiet --fix $(CHECKED); $(BIN)/ruff format --quiet $(CHECKED)
+
+protos: $(VENV)/.develops ## Regenerate gen/ from protos/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/gen_protos.py
+
+docs: $(VENV)/.develops ## Regenerate docs/config.md and docs/errors.md
+	@$(BIN)/python scripts/gen_docs.py
+
+# --- cleaning ---------------------------------------------------------------------------------------------------
+
+clean: ## End the mesh and remove its data and reports (not the caches)
+	@[ ! -x $(BIN)/hocket-local ] || [ ! -d .hocket ] || HOCKET_LOCAL_DATA_DIR=.hocket $(BIN)/hocket-local down >/dev/null 2>&1 || true
+	rm -rf .hocket demo-report.json demo-recording.wav .coverage dist
+
+distclean: clean ## Also remove what was installed into the clone
+	rm -rf $(VENV) $(TOOLS) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

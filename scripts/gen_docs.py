@@ -1,0 +1,181 @@
+"""Write docs/config.md and docs/errors.md from the code they describe; --check fails where they are stale."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from chassis.settings import ServerSettings
+from local import topology
+from local.settings import Settings as LocalSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+REASONS = ROOT / "protos" / "hocket" / "errors" / "v1" / "reason.proto"
+GENERATED = "<!-- Written by scripts/gen_docs.py (`make docs`); edits here are lost. -->\n"
+CONFIG_INTRODUCTION = (
+    "All settings are environment variables. A secret may also come from a file: set `<NAME>_FILE` to its path."
+    " `hocket-<service> --check-config` reads them and says what is wrong.\n"
+)
+ERRORS_INTRODUCTION = (
+    "An error carries a gRPC code and `google.rpc.ErrorInfo`: `reason` below, `domain` `hocket.<service>`, and"
+    " metadata whose keys name their unit. `BadRequest` names wrong fields, `RetryInfo` says when to come"
+    " back. Python clients raise the class of `chassis.errors` with the same fields.\n"
+)
+# How the bounds of a field are written, by the attribute that holds them.
+BOUNDS = {
+    "ge": "≥ {}",
+    "gt": "> {}",
+    "le": "≤ {}",
+    "lt": "< {}",
+    "min_length": "{} or more long",
+    "max_length": "at most {} long",
+}
+_REASON = re.compile(r"^\s*REASON_(\w+) = \d+;", re.MULTILINE)
+_CODES = re.compile(r"\b([A-Z]+(?:_[A-Z]+)*)\b")
+# What a caller does about a code; AIP-193 and the gRPC status code guide.
+REMEDIES = {
+    "INVALID_ARGUMENT": "Fix the request; the same one fails again.",
+    "UNAUTHENTICATED": "Send a valid token.",
+    "PERMISSION_DENIED": "Ask for the right, or call for another tenant.",
+    "NOT_FOUND": "Check the name; it may have been deleted.",
+    "FAILED_PRECONDITION": "Change the state or the configuration first.",
+    "RESOURCE_EXHAUSTED": "Wait as long as RetryInfo says.",
+    "ABORTED": "Start the whole operation again.",
+    "DEADLINE_EXCEEDED": "Allow more time, or ask for less.",
+    "UNAVAILABLE": "Try again, with backoff.",
+    "UNIMPLEMENTED": "Use a version that serves it.",
+    "INTERNAL": "Report it; the service's log has the detail.",
+}
+
+
+def config_page() -> str:
+    """Every setting of every service, as Markdown."""
+    shared = set(ServerSettings.model_fields)
+    parts = [
+        "# Settings\n",
+        GENERATED,
+        CONFIG_INTRODUCTION,
+        "## Every service\n",
+        "`<SERVICE>` is the service's own name, as in `HOCKET_RAG_GRPC_PORT`.\n",
+        table(ServerSettings, "HOCKET_<SERVICE>_", shared),
+    ]
+    for noun in sorted(topology.NOUNS):
+        settings = importlib.import_module(f"services.{noun}.settings").Settings
+        own = {name for name in settings.model_fields if differs(settings, name)}
+        parts += [f"## {noun}\n", table(settings, topology.service(noun).prefix, own)]
+    parts += [
+        "## hocket-local\n",
+        "The whole mesh on one machine.\n",
+        table(LocalSettings, "HOCKET_LOCAL_", set(LocalSettings.model_fields)),
+        "These replace embedded servers: " + ", ".join(f"`{v}`" for v in topology.SERVER_VARIABLES) + ".\n",
+        "These are handed to the service that uses them:\n",
+        "| variable | service | as |\n|---|---|---|",
+        *(
+            f"| `{variable}` | {noun} | `{topology.service(noun).prefix}{setting}` |"
+            for variable, (noun, setting) in topology.VENDOR_VARIABLES.items()
+        ),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def differs(settings: type[BaseSettings], name: str) -> bool:
+    """Whether a service's field is its own, or a shared one with another default."""
+    shared = ServerSettings.model_fields.get(name)
+    return shared is None or shared.default != settings.model_fields[name].default
+
+
+def table(settings: type[BaseSettings], prefix: str, names: set[str]) -> str:
+    """Name, default, range and meaning of the fields `names`."""
+    rows = ["| variable | default | range | meaning |", "|---|---|---|---|"]
+    rows += [
+        f"| `{prefix}{name.upper()}` | {default_of(field)} | {range_of(field)} | {cell(field.description or '')} |"
+        for name, field in settings.model_fields.items()
+        if name in names
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def default_of(field: FieldInfo) -> str:
+    """The default as one would write it in the environment."""
+    default = field.get_default(call_default_factory=False)
+    if default is None or default == "":
+        return ""
+    if isinstance(default, SecretStr):
+        return "(secret)"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{cell(str(default))}`"
+
+
+def range_of(field: FieldInfo) -> str:
+    """The bounds that the value must keep, or the values it may have."""
+    if "Literal" in str(get_origin(field.annotation)):
+        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    limits = ((name, getattr(item, name, None)) for item in field.metadata for name in BOUNDS)
+    return ", ".join(BOUNDS[name].format(limit) for name, limit in limits if limit is not None)
+
+
+def cell(text: str) -> str:
+    """Text that does not break a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def errors_page() -> str:
+    """Every reason of the mesh with its codes and what to do, as Markdown."""
+    rows = ["| reason | code | what happened | what to do |", "|---|---|---|---|"]
+    rows += [
+        f"| `{reason}` | {', '.join(f'`{c}`' for c in codes)} | {cell(text)} | {' '.join(REMEDIES[c] for c in codes)} |"
+        for reason, codes, text in reasons(REASONS.read_text(encoding="utf-8"))
+    ]
+    return "\n".join(
+        (
+            "# Errors\n",
+            GENERATED,
+            ERRORS_INTRODUCTION,
+            *rows,
+            "",
+        )
+    )
+
+
+def reasons(proto: str) -> Iterator[tuple[str, list[str], str]]:
+    """(reason, codes, sentence) of each value of the enum that is ever sent."""
+    for found in _REASON.finditer(proto):
+        if found[1] == "UNSPECIFIED":
+            continue
+        comment = " ".join(re.findall(r"//\s*(.*)", proto[: found.start()].rpartition(";")[2]))
+        sentence, _, tail = comment.rstrip(".").rpartition(". ")
+        codes = [code for code in _CODES.findall(tail) if code in REMEDIES]
+        if not codes:
+            sys.exit(f"{REASONS}: the comment of REASON_{found[1]} does not end with its gRPC code")
+        yield found[1], codes, f"{sentence}."
+
+
+def main() -> None:
+    """Write both pages, or with --check compare them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail when a page is stale, write nothing")
+    check = parser.parse_args().check
+    stale: list[str] = []
+    for name, page in (("config.md", config_page()), ("errors.md", errors_page())):
+        path = ROOT / "docs" / name
+        if not check:
+            path.write_text(page, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != page:
+            stale.append(f"docs/{name}")
+    if stale:
+        sys.exit(f"stale, run `make docs`: {', '.join(stale)}")
+
+
+if __name__ == "__main__":
+    main()
