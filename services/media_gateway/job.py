@@ -20,7 +20,7 @@ import structlog
 from livekit import rtc
 from livekit.agents import AgentSession, JobProcess, inference, llm
 from livekit.agents import JobContext as LiveKitJob
-from livekit.agents.voice import room_io
+from livekit.agents.voice import CloseEvent, room_io
 
 from chassis import telemetry as chassis_telemetry
 from chassis.auth import TokenMinter
@@ -130,6 +130,7 @@ class _Room:
         self._resources.push_async_callback(conversation.close)
         offered = Toolbox(self._job, self._book, parts.backend, parts.knowledge).offered()
         self._ctx.room.on("disconnected", self._on_disconnected)
+        session.on("close", self._on_close)
         await session.start(
             RoomAgent(settings.instructions, offered, self._book, context=held),
             room=self._ctx.room,
@@ -319,6 +320,10 @@ class _Room:
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         self._taken_over = reason == rtc.DisconnectReason.DUPLICATE_IDENTITY
+
+    def _on_close(self, event: CloseEvent) -> None:
+        # The person has left, or nothing works: an agent that stays would be taken for one that serves.
+        self._ctx.shutdown(f"session closed: {event.reason.value}")
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Knowledge:
         self._searching: asyncio.Task[rag_pb2.SearchResponse] | None = None
         self._searching_for = ""
         self._latest: tuple[str, rag_pb2.SearchResponse] | None = None
+        self._hurry = asyncio.Event()
 
     def prefetch(self, text: str) -> None:
         """Search for what has been said so far; the latest text wins."""
@@ -56,6 +58,7 @@ class Knowledge:
         prefetched = queries.words(text) == queries.words(self._searching_for)
         if not prefetched:
             self._begin(text, 0)
+        self._hurry.set()
         task = self._searching
         assert task is not None  # noqa: S101 - set by whoever set what is searched for
         try:
@@ -89,12 +92,15 @@ class Knowledge:
         if self._searching:
             self._searching.cancel()
         self._searching_for = text
+        self._hurry = asyncio.Event()
         self._searching = asyncio.create_task(self._search(text, rest_s), name="knowledge-search")
         # A failed prefetch that nobody waited for is no news.
         self._searching.add_done_callback(lambda task: None if task.cancelled() else task.exception())
 
     async def _search(self, text: str, rest_s: float) -> rag_pb2.SearchResponse:
-        await asyncio.sleep(rest_s)
+        # More words may come; a turn that waits for the passages ends the rest.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), rest_s)
         response = await self._client.search(
             queries.query(text), k=self._passages_max, budget_s=SEARCH_BUDGET_S, timeout_s=_SEARCH_TIMEOUT_S
         )

@@ -75,7 +75,7 @@ class Worker:
             log_level=rules.log_level,
         )
         self._server.rtc_session(serve_room, agent_name=rules.agent_name, on_request=self._on_request)
-        self._server.on("worker_registered", self._on_registered)
+        self._server.on("worker_registered", self._on_registered)  # pyright: ignore[reportUnknownMemberType] - as livekit types it
         self._registered = False
         self._tasks: list[asyncio.Task[None]] = []
         self._draining: asyncio.Task[None] | None = None

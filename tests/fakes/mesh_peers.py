@@ -1,0 +1,218 @@
+"""The services that a media gateway calls, in process: each does what a test tells it, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from google.protobuf.duration_pb2 import Duration
+from hocket.llm_router.v1 import llm_router_pb2, llm_router_pb2_grpc
+from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
+from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
+from hocket.speech.v1 import speech_pb2, speech_pb2_grpc
+
+from chassis import identity
+from chassis.errors import Unavailable
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+LOUD = 500
+SILENCE_CHUNKS = 8
+
+
+def tone(seconds: float, rate_hz: int, frequency_hz: float = 440.0) -> bytes:
+    count = int(seconds * rate_hz)
+    return struct.pack(f"<{count}h", *(int(9000 * math.sin(2 * math.pi * frequency_hz * n / rate_hz)) for n in range(count)))
+
+
+class Speech(speech_pb2_grpc.SpeechServiceServicer):
+    """Hears the next of `lines` whenever loud audio is followed by silence; speaks a tone for any text."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.dead_ears = self.dead_voice = self.mute = False
+        self.spoken: list[str] = []
+        self.listeners = 0
+        self.cancelled = asyncio.Event()
+        self.configs: list[object] = []
+
+    async def Transcribe(self, request_iterator, context):
+        if self.dead_ears:
+            raise Unavailable("no ears")
+        self.listeners += 1
+        quiet, loud = 0, False
+        async for request in request_iterator:
+            if request.WhichOneof("payload") == "config":
+                self.configs.append(request.config)
+                continue
+            pcm = np.frombuffer(request.audio, np.int16)
+            if not len(pcm):
+                continue
+            if np.abs(pcm.astype(int)).mean() > LOUD:
+                loud, quiet = True, 0
+                continue
+            quiet += 1
+            if loud and quiet >= SILENCE_CHUNKS and self.lines:
+                loud, line = False, self.lines.pop(0)
+                words = line.split()
+                yield speech_pb2.TranscribeResponse(interim=speech_pb2.Transcript(text=" ".join(words[:-1])))
+                yield speech_pb2.TranscribeResponse(preflight=speech_pb2.Transcript(text=line))
+                yield speech_pb2.TranscribeResponse(final=speech_pb2.Transcript(text=line, confidence=0.9))
+                usage = speech_pb2.TranscribeUsage(audio=Duration(seconds=1), cost_micro_usd=7)
+                yield speech_pb2.TranscribeResponse(usage=usage)
+
+    async def Synthesize(self, request_iterator, context):
+        if self.dead_voice:
+            raise Unavailable("no voice")
+        rate_hz, text = 24_000, ""
+        try:
+            async for request in request_iterator:
+                match request.WhichOneof("payload"):
+                    case "config":
+                        rate_hz = request.config.sample_rate_hz
+                        self.configs.append(request.config)
+                        yield speech_pb2.SynthesizeResponse(format=speech_pb2.AudioFormat(sample_rate_hz=rate_hz))
+                    case "text":
+                        text += request.text
+            self.spoken.append(text)
+            if self.mute:
+                await asyncio.sleep(60)
+            if any(c.isalnum() for c in text):
+                for _ in range(max(1, len(text) // 12)):
+                    yield speech_pb2.SynthesizeResponse(audio=speech_pb2.Audio(pcm=tone(0.2, rate_hz)))
+            usage = speech_pb2.SynthesizeUsage(characters=len(text), cost_micro_usd=11)
+            yield speech_pb2.SynthesizeResponse(usage=usage)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.set()
+            raise
+
+
+class Router(llm_router_pb2_grpc.LlmRouterServiceServicer):
+    """Answers with what `answer` yields for a request."""
+
+    def __init__(self) -> None:
+        self.requests: list[llm_router_pb2.GenerateRequest] = []
+        self.callers: list[identity.Identity] = []
+        self.answer: Callable[[llm_router_pb2.GenerateRequest], AsyncIterator[llm_router_pb2.GenerateResponse]] = says(
+            "The office opens at nine."
+        )
+        self.cancelled = asyncio.Event()
+
+    async def Generate(self, request, context):
+        self.requests.append(request)
+        self.callers.append(identity.current())
+        try:
+            async for event in self.answer(request):
+                yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.set()
+            raise
+
+
+def route(model: str = "small") -> llm_router_pb2.GenerateResponse:
+    return llm_router_pb2.GenerateResponse(
+        route=llm_router_pb2.RouteDecision(
+            tier=llm_router_pb2.TIER_SIMPLE,
+            model=model,
+            provider="fake",
+            score=0.125,
+            reasons=[llm_router_pb2.RouteReason(name="words", weight=0.1, detail="few")],
+        )
+    )
+
+
+def finish(reason=llm_router_pb2.FINISH_REASON_STOP) -> llm_router_pb2.GenerateResponse:
+    return llm_router_pb2.GenerateResponse(
+        finish=llm_router_pb2.Finish(
+            reason=reason,
+            cost_micro_usd=42,
+            usage=llm_router_pb2.Usage(input_tokens=100, output_tokens=20, cached_input_tokens=60),
+        )
+    )
+
+
+def says(text: str):
+    async def answer(request):
+        yield route()
+        for word in text.split(" "):
+            yield llm_router_pb2.GenerateResponse(text_delta=word + " ")
+        yield finish()
+
+    return answer
+
+
+class Rag(rag_pb2_grpc.RagServiceServicer):
+    """Finds `passages`, after `delay_s`."""
+
+    def __init__(self) -> None:
+        self.passages = [rag_pb2.Passage(document_id="hours", title="Hours", text="Open from nine.", score=0.9)]
+        self.delay_s = 0.0
+        self.dead = False
+        self.queries: list[str] = []
+
+    async def Search(self, request, context):
+        self.queries.append(request.query)
+        if self.dead:
+            raise Unavailable("no knowledge")
+        await asyncio.sleep(self.delay_s)
+        return rag_pb2.SearchResponse(passages=self.passages)
+
+
+class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
+    """Has `capacity` slots."""
+
+    def __init__(self) -> None:
+        self.capacity = 100
+        self.holders: set[tuple[str, str]] = set()
+        self.released: list[str] = []
+
+    async def Acquire(self, request, context):
+        held = (identity.current().tenant_id, request.holder)
+        fits = held in self.holders or len(self.holders) < self.capacity
+        if fits:
+            self.holders.add(held)
+        return ratelimit_pb2.AcquireResponse(acquired=fits, in_use=len(self.holders), capacity=self.capacity)
+
+    async def Release(self, request, context):
+        self.holders.discard((identity.current().tenant_id, request.holder))
+        self.released.append(request.holder)
+        return ratelimit_pb2.ReleaseResponse()
+
+
+@dataclass
+class Peers:
+    speech: Speech = field(default_factory=Speech)
+    router: Router = field(default_factory=Router)
+    rag: Rag = field(default_factory=Rag)
+    limits: Limits = field(default_factory=Limits)
+    target: str = ""
+
+
+@asynccontextmanager
+async def serving(peers: Peers | None = None) -> AsyncIterator[Peers]:
+    """All of them behind one port, held to the same tokens as the real ones."""
+    peers = peers or Peers()
+    add = {
+        "hocket.speech.v1.SpeechService": lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(peers.speech, s),
+        "hocket.llm_router.v1.LlmRouterService": lambda s: llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server(
+            peers.router, s
+        ),
+        "hocket.rag.v1.RagService": lambda s: rag_pb2_grpc.add_RagServiceServicer_to_server(peers.rag, s),
+        "hocket.ratelimit.v1.RateLimitService": lambda s: ratelimit_pb2_grpc.add_RateLimitServiceServicer_to_server(
+            peers.limits, s
+        ),
+    }
+    settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2)
+    server = MeshServer("fake_peers", settings, Assembly([Servicer(name, adder) for name, adder in add.items()]))
+    await server.start()
+    peers.target = f"127.0.0.1:{server.grpc_port}"
+    try:
+        yield peers
+    finally:
+        await server.stop()
