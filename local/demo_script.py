@@ -10,8 +10,8 @@ from local.caller.pictures import Slide
 TENANT = "demo"
 OTHER_TENANT = "rival"
 CALLER = "ada"
-# Another voice than the agent's own, so that the recording can be told apart by ear.
-CALLER_VOICE = "en-us+f3"
+# Another voice than the agent's own, so that the two can be told apart by ear.
+CALLER_VOICE = "en-us+f2"
 KNOWLEDGE_FOLDER = Path(__file__).resolve().parent.parent / "examples" / "knowledge"
 
 # What the other tenant knows: on the same subjects, with other facts, so that a leak would be heard.

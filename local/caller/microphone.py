@@ -1,4 +1,4 @@
-"""The caller's microphone: 10 ms frames in real time, silence while nothing is said."""
+"""The caller's microphone: 10 ms frames in real time, a quiet room while nothing is said."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from local.caller.tape import Tape
 FRAME_SAMPLES = RATE_HZ // 100
 # With frames paced by a clock the queue stays near empty; it only bounds what a stalled loop may push at once.
 _QUEUE_MS = 200
-_SILENCE = np.zeros(FRAME_SAMPLES, np.int16)
+# A quiet room: no microphone delivers digital silence, and recognisers that level loudness are misled by it.
+_ROOM_AMPLITUDE = 15
+_ROOM_NOISE = np.random.default_rng(1).normal(0, _ROOM_AMPLITUDE, RATE_HZ).astype(np.int16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Microphone:
         self.track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         self.tape = Tape(started_s)
         self.frames_late = 0
+        self._sent = 0
         self._waiting: asyncio.Queue[tuple[Pcm, asyncio.Future[Said]]] = asyncio.Queue(maxsize=1)
 
     async def say(self, pcm: Pcm) -> Said:
@@ -48,7 +51,7 @@ class Microphone:
         due_s = time.monotonic()
         while True:
             if self._waiting.empty():
-                due_s = await self._send(_SILENCE, due_s)
+                due_s = await self._send(np.zeros(FRAME_SAMPLES, np.int16), due_s)
                 continue
             pcm, done = self._waiting.get_nowait()
             started_s = time.monotonic()
@@ -67,7 +70,10 @@ class Microphone:
             # After a stall the lost time stays lost, as it would with a real microphone.
             self.frames_late += int((now_s - due_s) * 100)
             due_s = now_s
-        await self._source.capture_frame(rtc.AudioFrame(frame.tobytes(), RATE_HZ, 1, FRAME_SAMPLES))
+        start = self._sent % (RATE_HZ // FRAME_SAMPLES) * FRAME_SAMPLES
+        self._sent += 1
+        noisy = np.clip(frame.astype(np.int32) + _ROOM_NOISE[start : start + FRAME_SAMPLES], -32768, 32767)
+        await self._source.capture_frame(rtc.AudioFrame(noisy.astype(np.int16).tobytes(), RATE_HZ, 1, FRAME_SAMPLES))
         self.tape.add(frame, time.monotonic())
         return due_s + FRAME_SAMPLES / RATE_HZ
 
