@@ -1,0 +1,179 @@
+"""Costs recorded behind the caller's back reach the book exactly once, or are named as lost."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+import structlog
+from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc
+
+from chassis import deadline, errors, identity
+from chassis.auth import TokenMinter
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+from clients.ratelimit import CostRecorder
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+MINTER = TokenMinter(SECRET)
+ACME = MINTER.mint("acme", caller="test")
+OTHER = MINTER.mint("other", caller="test")
+
+
+class Book(ledger_pb2_grpc.LedgerServiceServicer):
+    """Keeps event ids by tenant; fails first as often as told, after booking where `loses_answers`."""
+
+    def __init__(self) -> None:
+        self.ids: list[tuple[str, str]] = []
+        self.calls: list[tuple[str, int]] = []
+        self.failures = 0
+        self.loses_answers = False
+
+    async def RecordCosts(self, request, context):
+        self.calls.append((identity.current().tenant_id, len(request.events)))
+        if self.failures and not self.loses_answers:
+            self.failures -= 1
+            raise errors.Unavailable("gone")
+        for number, event in enumerate(request.events):
+            if event.model == "bad":
+                raise errors.invalid_field(f"events[{number}].model", "is bad")
+        known = set(self.ids)
+        new = [(identity.current().tenant_id, event.event_id) for event in request.events]
+        self.ids += [one for one in new if one not in known]
+        if self.failures:
+            self.failures -= 1
+            raise errors.Unavailable("the answer is lost")
+        return ledger_pb2.RecordCostsResponse(recorded=len(new))
+
+    async def GetCosts(self, request, context):
+        raise errors.Unimplemented("not here")
+
+
+@asynccontextmanager
+async def serving(book: Book, port: int = 0):
+    servicer = Servicer("ledger", lambda s: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(book, s))
+    settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, grpc_port=port)
+    server = MeshServer("ledger_test", settings, Assembly([servicer]))
+    await server.start()
+    try:
+        yield f"127.0.0.1:{server.grpc_port}"
+    finally:
+        await server.stop()
+
+
+def recorder(target: str | None, **options) -> CostRecorder:
+    return CostRecorder(target, **{"linger_s": 0.01, "retry_min_s": 0.01, "retry_max_s": 0.05, **options})
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is a number, not an event
+            await asyncio.sleep(0.01)
+
+
+async def test_each_event_is_booked_with_the_token_of_its_own_tenant():
+    book = Book()
+    async with serving(book) as target, recorder(target) as costs:
+        for _ in range(3):
+            assert costs.record(ledger_pb2.CostEvent(), token=ACME)
+            assert costs.record(ledger_pb2.CostEvent(), token=OTHER)
+        await until(lambda: costs.booked == 6)
+    assert sorted(tenant for tenant, _ in book.ids) == ["acme"] * 3 + ["other"] * 3
+    assert len({event_id for _, event_id in book.ids}) == 6
+    assert sorted(book.calls) == [("acme", 3), ("other", 3)]
+
+
+async def test_the_token_of_the_rpc_being_served_is_taken_and_its_deadline_is_not():
+    book = Book()
+    async with serving(book) as target:
+        costs = recorder(target)
+        identity.bind(identity.Identity("acme", "standard", "test", token=ACME))
+        deadline.bind(0.0)
+        costs.record(ledger_pb2.CostEvent())
+        await until(lambda: costs.booked == 1)
+        await costs.close()
+    identity.bind(None)
+    deadline.bind(None)
+    assert book.ids[0][0] == "acme"
+
+
+@pytest.mark.parametrize("loses_answers", [False, True])
+async def test_failures_are_retried_with_the_same_ids_until_booked(loses_answers):
+    book = Book()
+    book.failures, book.loses_answers = 4, loses_answers
+    async with serving(book) as target, recorder(target) as costs:
+        costs.record(ledger_pb2.CostEvent(event_id="fixed"), token=ACME)
+        await until(lambda: costs.booked == 1)
+    assert book.ids == [("acme", "fixed")]
+    assert (costs.pending, costs.lost, len(book.calls)) == (0, 0, 5)
+
+
+async def test_closing_books_what_is_queued():
+    book = Book()
+    async with serving(book) as target:
+        async with recorder(target, linger_s=30) as costs:
+            for _ in range(1200):
+                costs.record(ledger_pb2.CostEvent(), token=ACME)
+        assert (costs.booked, len(book.ids), costs.pending) == (1200, 1200, 0)
+    assert [size for _, size in book.calls] == [500, 500, 200]
+
+
+async def test_one_refused_event_does_not_take_the_others_with_it():
+    book = Book()
+    async with serving(book) as target:
+        with structlog.testing.capture_logs() as logs:
+            async with recorder(target) as costs:
+                for number in range(20):
+                    costs.record(ledger_pb2.CostEvent(model="bad" if number == 13 else "good"), token=ACME)
+        assert (costs.booked, costs.lost) == (19, 1)
+    lost = [entry for entry in logs if entry["event"] == "cost event lost"]
+    assert [ledger_pb2.CostEvent.FromString(bytes.fromhex(entry["event_hex"])).model for entry in lost] == ["bad"]
+
+
+async def test_a_token_that_is_refused_loses_its_events_and_no_others():
+    book = Book()
+    async with serving(book) as target, recorder(target) as costs:
+        costs.record(ledger_pb2.CostEvent(), token=MINTER.mint("acme", caller="test", ttl_s=-60))
+        costs.record(ledger_pb2.CostEvent(), token=OTHER)
+        await until(lambda: costs.pending == 0)
+    assert (costs.booked, costs.lost) == (1, 1)
+
+
+async def test_what_no_service_takes_is_named_as_lost_when_the_drain_ends():
+    async with serving(Book()) as target:
+        pass
+    costs = recorder(target, drain_s=0.2)
+    costs.record(ledger_pb2.CostEvent(), token=ACME)
+    costs.record(ledger_pb2.CostEvent(), token=ACME)
+    await costs.close()
+    assert (costs.booked, costs.lost, costs.pending) == (0, 2, 0)
+    assert not costs.record(ledger_pb2.CostEvent(), token=ACME)
+
+
+async def test_the_queue_is_bounded():
+    async with serving(Book()) as target:
+        costs = recorder(target, events_max=2, linger_s=5)
+        assert [costs.record(ledger_pb2.CostEvent(), token=ACME) for _ in range(3)] == [True, True, False]
+        await costs.close()
+    assert (costs.booked, costs.lost) == (2, 1)
+
+
+async def test_without_a_target_nothing_is_booked_and_it_is_said_once():
+    with structlog.testing.capture_logs() as logs:
+        async with recorder(None) as costs:
+            assert not costs.record(ledger_pb2.CostEvent())
+            assert not costs.record(ledger_pb2.CostEvent())
+    assert [entry["event"] for entry in logs] == ["costs are not booked: no ratelimit target is set"]
+
+
+async def test_a_service_that_comes_back_is_found_again():
+    book = Book()
+    async with serving(book) as target:
+        pass
+    async with recorder(target) as costs:
+        costs.record(ledger_pb2.CostEvent(), token=ACME)
+        await asyncio.sleep(0.1)
+        async with serving(book, port=int(target.rpartition(":")[2])):
+            await until(lambda: costs.booked == 1)
+    assert len(book.ids) == 1

