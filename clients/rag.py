@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from google.protobuf.duration_pb2 import Duration
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
@@ -55,10 +57,18 @@ class RagClient:
         A document that is refused is answered with `error` and the rest goes on. Closing the generator ends the call.
         """
         with mesh_errors():
-            call = self._stub.Ingest(_requests(documents), **self._channel.options(timeout_s))
+            call = self._stub.Ingest(**self._channel.options(timeout_s))
             try:
-                async for response in call:
+                # One at a time: grpc.aio reports a write that meets the end of its call as INTERNAL, and hides why.
+                for document in documents:
+                    with suppress(asyncio.InvalidStateError):
+                        await call.write(rag_pb2.IngestRequest(document=document))
+                    response = await call.read()
+                    if not isinstance(response, rag_pb2.IngestResponse):
+                        return
                     yield response
+                await call.done_writing()
+                await call.read()
             finally:
                 call.cancel()
 
@@ -96,7 +106,3 @@ class RagClient:
             return await self._stub.Embed(
                 rag_pb2.EmbedRequest(texts=texts, query=query), **self._channel.options(timeout_s)
             )
-
-
-def _requests(documents: Iterable[rag_pb2.Document]) -> Iterator[rag_pb2.IngestRequest]:
-    return (rag_pb2.IngestRequest(document=document) for document in documents)

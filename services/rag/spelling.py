@@ -15,7 +15,7 @@ def distance_allowed(term: str) -> int:
     """How many letters may differ: none in short terms and numbers, one in usual ones, two in long ones."""
     if len(term) < _SHORTEST or not term.isalpha():
         return 0
-    return 1 if len(term) < 8 else 2
+    return 1 if len(term) < 7 else 2
 
 
 def nearest(term: str, vocabulary: Iterable[str]) -> list[str]:

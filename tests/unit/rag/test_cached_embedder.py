@@ -68,10 +68,10 @@ async def test_a_query_is_embedded_once_a_day():
     behind, clock = Counting(), Clock()
     cache = CachedEmbedder(behind, None, clock)
     assert [0.5, -0.25] == await ask(cache) == await ask(cache)
-    assert 1 == behind.calls
+    assert behind.calls == 1
     clock.now = 24 * 3600 + 1
     await ask(cache)
-    assert 2 == behind.calls
+    assert behind.calls == 2
 
 
 async def test_another_tenant_or_text_is_another_entry_and_documents_are_none():
@@ -81,24 +81,24 @@ async def test_another_tenant_or_text_is_another_entry_and_documents_are_none():
     await ask(cache, "globex")
     await ask(cache, text="r")
     await cache.embed("acme", ["q"], query=False)
-    assert 4 == behind.calls
+    assert behind.calls == 4
 
 
 async def test_replicas_share_through_redis():
     redis, first, second = Redis(), Counting(), Counting()
     assert await ask(CachedEmbedder(first, redis, Clock())) == await ask(CachedEmbedder(second, redis, Clock()))
-    assert (1, 0) == (first.calls, second.calls)
+    assert (first.calls, second.calls) == (1, 0)
 
 
 async def test_without_redis_or_with_rubbish_in_it_the_vendor_is_asked():
     redis, behind = Redis(), Counting()
     redis.gone = True
-    assert [0.5, -0.25] == await ask(CachedEmbedder(behind, redis, Clock()))
+    assert await ask(CachedEmbedder(behind, redis, Clock())) == [0.5, -0.25]
     redis.gone = False
     await ask(CachedEmbedder(behind, redis, Clock()))
     redis.held = dict.fromkeys(redis.held, b"abc")
-    assert [0.5, -0.25] == await ask(CachedEmbedder(behind, redis, Clock()))
-    assert 3 == behind.calls
+    assert await ask(CachedEmbedder(behind, redis, Clock())) == [0.5, -0.25]
+    assert behind.calls == 3
 
 
 async def test_a_forgotten_tenant_leaves_nothing_here_or_in_redis_and_others_keep_theirs():
@@ -107,9 +107,9 @@ async def test_a_forgotten_tenant_leaves_nothing_here_or_in_redis_and_others_kee
     await ask(cache)
     await ask(cache, "acme2")
     await cache.forget("acme")
-    assert ["rag:vector:acme2"] == [key.rpartition(":")[0] for key in redis.held]
+    assert [key.rpartition(":")[0] for key in redis.held] == ["rag:vector:acme2"]
     await ask(cache)
-    assert 3 == behind.calls
+    assert behind.calls == 3
 
 
 async def test_to_forget_without_redis_is_refused():

@@ -14,7 +14,7 @@ from services.rag.hashed_vectors import DIMENSIONS, hashed_vector
 @given(st.text(min_size=1, max_size=200))
 def test_every_text_has_a_vector_of_unit_length(text):
     vector = hashed_vector(text, terms(text))
-    assert DIMENSIONS == len(vector)
+    assert len(vector) == DIMENSIONS
     assert math.isclose(1.0, math.sqrt(sum(value * value for value in vector)), rel_tol=1e-9)
     assert vector == hashed_vector(text, terms(text))
 

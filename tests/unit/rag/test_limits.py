@@ -69,14 +69,14 @@ def test_what_is_wrong_is_named(make, field):
 
 
 def test_zero_means_the_default_and_the_title_falls_back_to_the_id():
-    assert (5, 0.3) == (question().k, question().budget_s)
-    assert (100, "") == limits.acceptable_page(0, "")
-    assert "a" == document(title=" ").title
+    assert (question().k, question().budget_s) == (5, 0.3)
+    assert limits.acceptable_page(0, "") == (100, "")
+    assert document(title=" ").title == "a"
 
 
 def test_the_budget_ends_with_the_call():
-    assert 0.1 == question(budget_s=2, left_s=0.1).budget_s
-    assert 0.2 == question(budget_s=0.2, left_s=5).budget_s
+    assert question(budget_s=2, left_s=0.1).budget_s == 0.1
+    assert question(budget_s=0.2, left_s=5).budget_s == 0.2
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_the_fingerprint_changes_with_all_that_is_stored_and_with_nothing_else()
         limits.fingerprint(document(text="u", metadata={"a": "1", "b": "2"}), 1000),
         limits.fingerprint(document(metadata={"a": "1", "b": "2"}), 999),
     ]
-    assert 5 == len({made, *others})
+    assert len({made, *others}) == 5

@@ -87,17 +87,17 @@ async def test_without_a_ranking_embedder_the_search_is_lexical_and_not_degraded
     flow = knowledge()
     await colours(flow)
     answer = await flow.search("acme", question("which colour is the door"))
-    assert ["door"] == [passage.document_id for passage in answer.passages]
-    assert (["lexical"], []) == ([stage for stage, _ in answer.timings_s], list(answer.degraded))
+    assert [passage.document_id for passage in answer.passages] == ["door"]
+    assert ([stage for stage, _ in answer.timings_s], list(answer.degraded)) == (["lexical"], [])
 
 
 async def test_meaning_brings_what_words_miss():
     flow = knowledge(embedder=Meaning())
     await colours(flow)
     answer = await flow.search("acme", question("colour of the door"))
-    assert ["door", "red", "tea"] == [passage.document_id for passage in answer.passages]
+    assert [passage.document_id for passage in answer.passages] == ["door", "red", "tea"]
     assert {"embed", "lexical", "vector", "fuse"} == {stage for stage, _ in answer.timings_s}
-    assert [] == list(answer.degraded)
+    assert list(answer.degraded) == []
 
 
 @pytest.mark.parametrize("failure", [Unavailable("gone"), FailedPrecondition("key")])
@@ -107,8 +107,8 @@ async def test_a_failed_vendor_is_named_and_words_answer(failure):
     await colours(flow)
     meaning.failure = failure
     answer = await flow.search("acme", question("colour of the door"))
-    assert ["door"] == [passage.document_id for passage in answer.passages]
-    assert ["embed: the vendor failed", "vector: no query vector"] == list(answer.degraded)
+    assert [passage.document_id for passage in answer.passages] == ["door"]
+    assert list(answer.degraded) == ["embed: the vendor failed", "vector: no query vector"]
 
 
 async def test_a_vendor_that_keeps_failing_is_left_alone():
@@ -129,8 +129,8 @@ async def test_a_stuck_vendor_costs_the_budget_and_no_more():
     meaning.stuck = True
     async with asyncio.timeout(5):
         answer = await flow.search("acme", question("colour of the door", budget_s=0.15))
-    assert ["door"] == [passage.document_id for passage in answer.passages]
-    assert ["embed: budget", "vector: no query vector"] == list(answer.degraded)
+    assert [passage.document_id for passage in answer.passages] == ["door"]
+    assert list(answer.degraded) == ["embed: budget", "vector: no query vector"]
 
 
 async def test_a_budget_too_short_for_the_vendor_does_not_call_it():
@@ -145,7 +145,7 @@ async def test_a_budget_too_short_for_the_vendor_does_not_call_it():
 
 async def test_when_even_words_do_not_fit_the_answer_is_empty_and_says_so():
     answer = await knowledge(StuckStore()).search("acme", question("colour", budget_s=0.02))
-    assert ([], ["lexical: budget"]) == (list(answer.passages), list(answer.degraded))
+    assert (list(answer.passages), list(answer.degraded)) == ([], ["lexical: budget"])
 
 
 @pytest.mark.parametrize("embedder", [HashedEmbedder(), Meaning()])
@@ -158,7 +158,7 @@ async def test_a_spent_limit_refuses_before_anything_is_done():
     meaning = Meaning()
     with pytest.raises(ResourceExhausted):
         await knowledge(embedder=meaning, limit=Spent()).search("acme", question("colour"))
-    assert 0 == meaning.calls
+    assert meaning.calls == 0
 
 
 async def test_filters_hold_in_both_orders():
@@ -166,7 +166,7 @@ async def test_filters_hold_in_both_orders():
     await put(flow, "a", "The red door.", floor="1")
     await put(flow, "b", "The red door.", floor="2")
     answer = await flow.search("acme", question("red door colour", filters={"floor": "2"}))
-    assert ["b"] == [passage.document_id for passage in answer.passages]
+    assert [passage.document_id for passage in answer.passages] == ["b"]
 
 
 async def test_a_document_stored_without_vectors_is_not_unchanged_when_the_vendor_is_back():
@@ -177,8 +177,8 @@ async def test_a_document_stored_without_vectors_is_not_unchanged_when_the_vendo
     meaning.failure = None
     second = await put(flow, "a", "The red one.")
     third = await put(flow, "a", "The red one.")
-    assert ["embed: the vendor failed; ingest the document again"] == list(first.degraded)
-    assert (False, []) == (second.unchanged, list(second.degraded))
+    assert list(first.degraded) == ["embed: the vendor failed; ingest the document again"]
+    assert (second.unchanged, list(second.degraded)) == (False, [])
     assert third.unchanged
 
 
@@ -186,8 +186,8 @@ async def test_to_forget_a_tenant_reaches_the_cache():
     meaning = Meaning()
     flow = knowledge(embedder=meaning)
     await colours(flow)
-    assert (3, 3) == await flow.delete_tenant("acme", "acme")
-    assert "acme" == meaning.forgotten
+    assert await flow.delete_tenant("acme", "acme") == (3, 3)
+    assert meaning.forgotten == "acme"
 
 
 SPOKEN = [

@@ -49,7 +49,7 @@ async def test_the_request_names_model_size_and_kind_of_text(key, host, query, k
         return rows((1, [0.0, 1.0]), (0, [1.0, 0.0]))
 
     vectors = await embedder(answer, Book(), key).embed("acme", ["a", "b"], query=query)
-    assert ("voyage-4-lite@256", [[1.0, 0.0], [0.0, 1.0]]) == (vectors.model, vectors.values)
+    assert (vectors.model, vectors.values) == ("voyage-4-lite@256", [[1.0, 0.0], [0.0, 1.0]])
     assert (host, f"Bearer {key}") == (seen[0].url.host, seen[0].headers["authorization"])
     assert {
         "model": "voyage-4-lite",
@@ -63,9 +63,9 @@ async def test_the_request_names_model_size_and_kind_of_text(key, host, query, k
 async def test_each_call_is_booked_once_with_the_vendors_own_count():
     book = Book()
     await embedder(lambda _: rows((0, [1.0]), tokens=1_000_000), book).embed("acme", ["a"], query=True)
-    assert [
+    assert book.events == [
         {"provider": "voyage", "model": "voyage-4-lite", "tokens": 1_000_000, "cost_micro_usd": 20_000, "outcome": "ok"}
-    ] == book.events
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ async def test_a_refusal_is_an_error_of_the_mesh_and_is_not_booked(response, kin
     book = Book()
     with pytest.raises(kind) as caught:
         await embedder(lambda _: response, book).embed("acme", ["a"], query=True)
-    assert [] == book.events
+    assert book.events == []
     if response.status_code == 429:
-        assert 3 == caught.value.retry_after_s
+        assert caught.value.retry_after_s == 3
 
 
 async def test_an_answer_to_other_texts_is_refused_though_it_was_paid_for():
     book = Book()
     with pytest.raises(Unavailable):
         await embedder(lambda _: rows((1, [1.0])), book).embed("acme", ["a"], query=True)
-    assert ["ok"] == [event["outcome"] for event in book.events]
+    assert [event["outcome"] for event in book.events] == ["ok"]
 
 
 @pytest.mark.parametrize(("failure", "booked"), [(httpx.ConnectError, []), (httpx.ReadTimeout, ["cancelled"])])
@@ -119,4 +119,4 @@ async def test_a_cancelled_call_is_booked_as_such_and_stays_cancelled():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [("cancelled", 10)] == [(event["outcome"], event["tokens"]) for event in book.events]
+    assert [(event["outcome"], event["tokens"]) for event in book.events] == [("cancelled", 10)]

@@ -1,0 +1,93 @@
+"""The whole service on a Postgres that is killed, and on one whose role must not serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from hocket.rag.v1 import rag_pb2
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel
+from chassis.errors import Unavailable
+from chassis.postgres import TenantDatabase
+from chassis.server import MeshServer
+from clients.rag import RagClient
+from local.data_folder import DataFolder
+from local.embedded import postgres
+from local.mesh import Mesh
+from services.rag.__main__ import build
+from services.rag.settings import Settings
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+
+
+@asynccontextmanager
+async def serving(urls) -> AsyncIterator[tuple[RagClient, MeshServer]]:
+    settings = Settings(
+        postgres_url=urls.app_url, postgres_migration_url=urls.owner_url, jwt_secret=SECRET, drain_grace_s=0.2
+    )
+    token = TokenMinter(SECRET).mint("acme", caller="test")
+    async with AsyncExitStack() as resources:
+        server = MeshServer("rag", settings, await build(settings, resources))
+        await server.start()
+        resources.push_async_callback(server.stop)
+        channel = await resources.enter_async_context(MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token))
+        yield RagClient(channel), server
+
+
+def document(i: int) -> rag_pb2.Document:
+    return rag_pb2.Document(document_id=f"d{i}", text=f"Walrus number {i} is here. " * 20)
+
+
+@pytest.fixture
+async def mesh(tmp_path) -> AsyncIterator[Mesh]:
+    async with Mesh.start(tmp_path, services=(), servers=("postgres",)) as running:
+        yield running
+
+
+async def test_postgres_killed_half_way_is_unavailable_and_what_was_answered_is_there_afterwards(mesh):
+    async with serving(mesh.postgres_urls) as (rag, server):
+        assert server.readiness.ready
+        durable = []
+
+        async def ingest() -> None:
+            async for response in rag.ingest(document(i) for i in range(100_000)):
+                durable.append(response.document_id)
+                if len(durable) == 20:
+                    mesh.kill("postgres")
+
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(ingest(), 60)
+        with pytest.raises(Unavailable):
+            await rag.search("walrus", budget_s=10)
+        await server.readiness.refresh()
+        assert not server.readiness.ready
+
+        await mesh.restart("postgres")
+        found = await rag.search("walrus", k=100, budget_s=20)
+        listed = [info.document_id async for info in rag.list_documents()]
+        # The one that was under way may have been committed without its answer, never by half.
+        assert set(durable) <= set(listed) <= {*durable, f"d{len(durable)}"}
+        assert {passage.document_id for passage in found.passages} == set(listed)
+        await server.readiness.refresh()
+        assert server.readiness.ready
+
+
+async def test_a_role_with_bypassrls_is_refused(mesh):
+    urls = mesh.postgres_urls
+    admin = postgres.admin_url(urlsplit(urls.app_url).port, DataFolder(mesh.data_dir).secrets()["postgres_admin"])
+    connection = await asyncpg.connect(admin)
+    await connection.execute("ALTER ROLE hocket_app BYPASSRLS")
+    await connection.close()
+    for url in (urls.app_url, admin):
+        database = TenantDatabase(url)
+        with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError, match="BYPASSRLS"):
+            await database.check()
+        await database.close()
+    async with serving(urls) as (_, server):
+        assert "BYPASSRLS" in server.readiness.problems()["postgres"]
