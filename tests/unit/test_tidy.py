@@ -15,7 +15,7 @@ SERVICES = sorted(p.name for p in (ROOT / "services").iterdir() if (p / "__init_
 FILE_LINES_MAX = 400
 TEST_FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
-MAIN_LINES_MAX = 80
+MAIN_LINES_MAX = 100
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc", "handler", "core", "lib"}
 ROOMS = ("__init__.py", "__main__.py", "settings.py", "server.py", "flow.py", "ports.py", "errors.py", "adapters")
 
@@ -23,7 +23,7 @@ ROOMS = ("__init__.py", "__main__.py", "settings.py", "server.py", "flow.py", "p
 OUTER_ROOMS = {"__main__", "settings", "server", "flow"}
 OUTER_MODULES = {
     "llm_router": {"attempt", "score_command", "wire_requests", "wire_responses"},
-    "media_gateway": {"agent", "conversation", "front_end", "job", "watcher"},
+    "media_gateway": {"agent", "conversation", "front_end", "job", "slots", "watcher"},
     "rag": set[str](),
     "ratelimit": {"envoy_server", "wire", "readiness"},
     "speech": {"wire"},
@@ -33,12 +33,11 @@ OUTSIDE = {
     *("asyncio", "asyncpg", "google", "grpc", "hocket", "httpx", "livekit", "pydantic_settings", "redis"),
     *("anthropic", "deepgram", "elevenlabs", "openai", "requests", "socket", "aiohttp", "clients"),
 }
+# Parts of a client that are arithmetic alone, shared by both ends.
+PURE_CLIENT_MODULES = ("clients.vision.thumbnail",)
 CLOCKS = {
-    ("time", "time"),
-    ("time", "monotonic"),
-    ("time", "perf_counter"),
-    ("datetime", "now"),
-    ("datetime", "utcnow"),
+    *(("time", "time"), ("time", "monotonic"), ("time", "perf_counter")),
+    *(("datetime", "now"), ("datetime", "utcnow")),
 }
 
 
@@ -96,8 +95,9 @@ def test_a_module_is_named_after_what_it_decides():
 def test_annotations_cost_nothing_at_run_time_in_any_module():
     def says_so(path: Path) -> bool:
         body = tree(path).body
-        only_a_docstring = all(isinstance(n, ast.Expr) for n in body)
-        return only_a_docstring or "__future__" in imported(path)
+        # A package that only says what it is, or names again what it holds.
+        plain = all(isinstance(n, ast.Expr | ast.ImportFrom | ast.Assign) for n in body)
+        return plain or "__future__" in imported(path)
 
     assert names(p for p in files(*PRODUCT) if not says_so(p)) == []
 
@@ -116,9 +116,9 @@ def test_decisions_know_neither_the_wire_nor_a_driver(service):
     outer = {prefix + name for name in OUTER_ROOMS | OUTER_MODULES[service] | {"adapters"}}
 
     def reaches_out(module: str) -> bool:
-        return module.split(".", maxsplit=1)[0] in OUTSIDE or any(
-            module == o or module.startswith(f"{o}.") for o in outer
-        )
+        if module.startswith(PURE_CLIENT_MODULES):
+            return False
+        return module.partition(".")[0] in OUTSIDE or any(module == o or module.startswith(f"{o}.") for o in outer)
 
     guilty = {p.name: found for p in decisions(service) if (found := sorted(filter(reaches_out, imported(p))))}
     assert guilty == {}
@@ -143,9 +143,8 @@ def test_every_decision_has_unit_tests_and_every_service_contract_tests(service)
     """A decision is tested when a file of tests/unit/<service> imports it."""
     tested = set[str]().union(*map(imported, files(f"tests/unit/{service}")))
     plain = {"__init__", "ports", "errors", "events", "telemetry"}
-    untested = [
-        p.stem for p in decisions(service) if p.stem not in plain and f"services.{service}.{p.stem}" not in tested
-    ]
+    modules = [p.stem for p in decisions(service) if p.stem not in plain]
+    untested = [name for name in modules if f"services.{service}.{name}" not in tested]
     assert untested == []
     assert files(f"tests/contract/{service}")
 
