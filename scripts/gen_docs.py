@@ -39,7 +39,7 @@ BOUNDS = {
     "min_length": "{} or more long",
     "max_length": "at most {} long",
 }
-_REASON = re.compile(r"^\s*REASON_(\w+) = \d+;", re.MULTILINE)
+_REASON = re.compile(r"\s*REASON_(\w+) = \d+;")
 _CODES = re.compile(r"\b([A-Z]+(?:_[A-Z]+)*)\b")
 # What a caller does about a code; AIP-193 and the gRPC status code guide.
 REMEDIES = {
@@ -150,15 +150,16 @@ def errors_page() -> str:
 
 def reasons(proto: str) -> Iterator[tuple[str, list[str], str]]:
     """(reason, codes, sentence) of each value of the enum that is ever sent."""
-    for found in _REASON.finditer(proto):
-        if found[1] == "UNSPECIFIED":
-            continue
-        comment = " ".join(re.findall(r"//\s*(.*)", proto[: found.start()].rpartition(";")[2]))
-        sentence, _, tail = comment.rstrip(".").rpartition(". ")
-        codes = [code for code in _CODES.findall(tail) if code in REMEDIES]
-        if not codes:
-            sys.exit(f"{REASONS}: the comment of REASON_{found[1]} does not end with its gRPC code")
-        yield found[1], codes, f"{sentence}."
+    comment: list[str] = []
+    for line in proto.splitlines():
+        found = _REASON.match(line)
+        if found and found[1] != "UNSPECIFIED":
+            sentence, _, tail = " ".join(comment).rstrip(".").rpartition(". ")
+            codes = [code for code in _CODES.findall(tail) if code in REMEDIES]
+            if not codes:
+                sys.exit(f"{REASONS}: the comment of REASON_{found[1]} does not end with its gRPC code")
+            yield found[1], codes, f"{sentence}."
+        comment = [*comment, line.strip().removeprefix("//").strip()] if line.strip().startswith("//") else []
 
 
 def main() -> None:
