@@ -11,7 +11,14 @@ import asyncpg
 from chassis.errors import Unavailable
 
 _LOCK_KEY = 0x686F636B6574  # "hocket": one migration at a time per database, whichever service runs it
-_DRIVER_FAILURES = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, TimeoutError)
+_DRIVER_FAILURES = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # the server is starting, stopping or was crashed by another connection
+    asyncpg.TooManyConnectionsError,
+)
 
 
 async def migrate(url: str, schema: str, folder: Path) -> list[str]:

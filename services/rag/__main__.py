@@ -34,22 +34,16 @@ def main() -> None:
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     """Wire the service; what it opens goes on `resources`."""
     if settings.postgres_migration_url:
-        applied = await migrate(settings.postgres_migration_url.get_secret_value(), SCHEMA, MIGRATIONS)
-        _log.info("migrated", applied=applied)
+        await migrate(settings.postgres_migration_url.get_secret_value(), SCHEMA, MIGRATIONS)
     database = TenantDatabase(
         settings.postgres_url.get_secret_value(),
         connections_max=settings.postgres_connections_max,
         statement_timeout_s=settings.statement_timeout_s,
     )
     resources.push_async_callback(database.close)
-    store = PostgresStore(database)
-    knowledge = Knowledge(
-        store,
-        await _embedder(settings, resources),
-        await _limit(settings, resources),
-        SystemClock(),
-        passage_bytes_max=settings.passage_bytes_max,
-    )
+    store, embedder = PostgresStore(database), await _embedder(settings, resources)
+    limit = await _limit(settings, resources)
+    knowledge = Knowledge(store, embedder, limit, SystemClock(), passage_bytes_max=settings.passage_bytes_max)
     servicer = RagServicer(knowledge, search_budget_s=settings.search_budget_s)
     served = Servicer(FULL_NAME, lambda server: rag_pb2_grpc.add_RagServiceServicer_to_server(servicer, server))
     return Assembly([served], {"postgres": store.check})
@@ -59,15 +53,11 @@ async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
     if settings.voyage_api_key is None:
         _log.info("no voyage key: search ranks by words alone; vectors are hashes without meaning")
         return HashedEmbedder()
-    recorder = await resources.enter_async_context(CostRecorder(settings.ratelimit_target))
-    voyage = VoyageEmbedder(
-        settings.voyage_api_key.get_secret_value(),
-        RecordedCosts(recorder),
-        model=settings.voyage_model,
-        dimensions=settings.voyage_dimensions,
-        query_timeout_s=settings.voyage_query_timeout_s,
-        document_timeout_s=settings.voyage_document_timeout_s,
-    )
+    target, tls = settings.ratelimit_target, settings.peer_tls
+    costs = RecordedCosts(await resources.enter_async_context(CostRecorder(target, tls=tls)))
+    key, model = settings.voyage_api_key.get_secret_value(), settings.voyage_model
+    size, timeout_s = settings.voyage_dimensions, settings.voyage_timeout_s
+    voyage = VoyageEmbedder(key, costs, model=model, dimensions=size, timeout_s=timeout_s)
     resources.push_async_callback(voyage.close)
     redis = connected(settings.redis_url.get_secret_value()) if settings.redis_url else None
     if redis is not None:
@@ -77,10 +67,9 @@ async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
 
 async def _limit(settings: Settings, resources: AsyncExitStack) -> QueryLimit:
     if settings.ratelimit_target is None:
-        _log.info("no ratelimit target: queries are not limited")
         return NoQueryLimit()
-    channel = await resources.enter_async_context(MeshChannel(settings.ratelimit_target, forwarded_token))
-    return RemoteQueryLimit(RateLimitClient(channel))
+    channel = MeshChannel(settings.ratelimit_target, forwarded_token, tls=settings.peer_tls)
+    return RemoteQueryLimit(RateLimitClient(await resources.enter_async_context(channel)))
 
 
 if __name__ == "__main__":

@@ -36,10 +36,7 @@ class Settings(ServerSettings):
         description="Model of queries and documents; after a change documents must be ingested again.",
     )
     voyage_dimensions: int = Field(default=1024, ge=256, le=2048, description="Numbers in a vector of Voyage.")
-    voyage_query_timeout_s: float = Field(default=2, gt=0, le=60, description="Longest call for a query, in seconds.")
-    voyage_document_timeout_s: float = Field(
-        default=30, gt=0, le=300, description="Longest call for passages of a document, in seconds."
-    )
+    voyage_timeout_s: float = Field(default=10, gt=0, le=300, description="Longest call of Voyage, in seconds.")
     ratelimit_target: str | None = Field(
         default=None, description="gRPC target of the ratelimit service; unset limits and books nothing."
     )

@@ -53,16 +53,15 @@ class VoyageEmbedder:
         *,
         model: str,
         dimensions: int,
-        query_timeout_s: float,
-        document_timeout_s: float,
+        timeout_s: float,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        """Embed with `model` to vectors of `dimensions` numbers. Timeouts are those of one call, in seconds."""
+        """Embed with `model` to vectors of `dimensions` numbers. A call takes at most `timeout_s`."""
         # Vectors of another size are of another space.
         self.model = f"{model}@{dimensions}"
         self._body = {"model": model, "output_dimension": dimensions, "truncation": True}
         self._costs = costs
-        self._timeout_s = {True: query_timeout_s, False: document_timeout_s}
+        self._timeout_s = timeout_s
         self._client = client or httpx.AsyncClient()
         self._headers = {"authorization": f"Bearer {key}"}
         self._url = (_ATLAS_URL if key.startswith("al-") else _URL) + "/embeddings"
@@ -71,7 +70,7 @@ class VoyageEmbedder:
         """As the port says."""
         body = {**self._body, "input": list(texts), "input_type": "query" if query else "document"}
         try:
-            reply = await self._post(body, timeout_for(self._timeout_s[query]))
+            reply = await self._post(body, timeout_for(self._timeout_s))
         except asyncio.CancelledError:
             # Sent and not taken back: the vendor may bill it.
             self._book(_rough_tokens(texts), "cancelled")

@@ -26,8 +26,7 @@ def embedder(answer, book, key="pa-key") -> VoyageEmbedder:
         book,
         model="voyage-4-lite",
         dimensions=256,
-        query_timeout_s=1,
-        document_timeout_s=1,
+        timeout_s=1,
         client=httpx.AsyncClient(transport=httpx.MockTransport(answer)),
     )
 
