@@ -64,7 +64,7 @@ class BargeIn:
     Attributes:
         opening: the question whose answer was interrupted.
         exchange: the question that interrupted, and its answer.
-        stopped_ms: from the caller's first sample to the agent's last loud one; None when it spoke on to the end.
+        stopped_ms: from the caller's first sample to the agent's last loud one; None when it was silent already.
         spoken_before_ms: how long the agent had been speaking when it was interrupted.
     """
 
@@ -97,8 +97,8 @@ async def barge_in(
     speaking = call.ear.speaking(interrupted_s)
     second = Exchange(question)
     asked_s = await _put(call, question)
-    stopped_s = call.ear.end_of_utterance(interrupted_s)
     await _hear(call, second, asked_s, turns_before, said_before, timeout_s)
+    stopped_s = call.ear.end_of_utterance(interrupted_s)
     # The first report is of the answer that was cut, the others are of the question that cut it.
     first.reports, second.reports = second.reports[:1], second.reports[1:]
     stopped_ms = _ms(stopped_s - interrupted_s) if speaking and stopped_s is not None else None

@@ -1,0 +1,74 @@
+"""The demo as a person starts it: wrong recordings are refused at once, and no end of it leaves anything behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+_READY = "knowledge is loaded"
+
+
+async def start_demo(data_dir: Path, *arguments: str, env: dict[str, str] | None = None) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "local.demo",
+        "--data-dir",
+        str(data_dir),
+        "--report",
+        str(data_dir.parent / "report.json"),
+        "--recording",
+        str(data_dir.parent / "call.wav"),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=env,
+    )
+
+
+async def test_a_recording_that_is_none_ends_with_one_line_before_anything_starts(tmp_path):
+    (tmp_path / "my.wav").write_text("this is no recording")
+    process = await start_demo(tmp_path / "mesh", "--wav", str(tmp_path / "my.wav"))
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    assert out == b""
+    assert err.decode().count("\n") == 1
+    assert "not a PCM WAV" in err.decode()
+    assert not (tmp_path / "mesh").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_ending_the_demo_leaves_no_process_no_socket_and_no_temporary_file(tmp_path, number):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = await start_demo(tmp_path / "mesh", env={**os.environ, "TMPDIR": str(scratch)})
+    async with asyncio.timeout(300):
+        while _READY not in (line := (await process.stdout.readline()).decode()):
+            assert line, (await process.stderr.read()).decode()
+    family = psutil.Process(process.pid).children(recursive=True)
+    ports = {c.laddr.port for p in family for c in _listening(p)}
+    assert len(family) > 8
+    assert len(ports) > 8
+    process.send_signal(number)
+    await asyncio.wait_for(process.communicate(), 60)
+    gone, alive = await asyncio.to_thread(psutil.wait_procs, family, 30)
+    assert alive == []
+    assert {c.laddr.port for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN} & ports == set()
+    assert sorted(p.name for p in scratch.iterdir()) == []
+    left = [p for p in (tmp_path / "mesh").rglob("*") if p.is_socket()]
+    assert left == []
+    assert process.returncode == (-signal.SIGKILL if number is signal.SIGKILL else 130)
+
+
+def _listening(process: psutil.Process):
+    try:
+        return [c for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    except psutil.Error:
+        return []
