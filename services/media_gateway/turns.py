@@ -140,6 +140,7 @@ def facts(turn: Turn, frames: Mapping[str, int]) -> dict[str, Any]:
         "images": max((call.images for call in counted), default=0),
         "tool_calls": turn.tools,
         "speculative": bool(first and first.speculative),
+        "model_calls": len(turn.calls),
         "calls_discarded": len(turn.calls) - len(counted),
         "cost_micro_usd": turn.speech_cost_micro_usd + sum(call.cost_micro_usd for call in turn.calls),
         "timings_ms": timings,

@@ -1,4 +1,4 @@
-"""The services that a media gateway calls, in process: each does what a test tells it, and remembers what it was asked."""
+"""The services that a media gateway calls, in process: each does what a test says and remembers what it was asked."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hocket.llm_router.v1 import llm_router_pb2, llm_router_pb2_grpc
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
 from hocket.speech.v1 import speech_pb2, speech_pb2_grpc
+from hocket.vision.v1 import vision_pb2, vision_pb2_grpc
 
 from chassis import identity
 from chassis.errors import Unavailable
@@ -28,7 +29,9 @@ SILENCE_CHUNKS = 8
 
 def tone(seconds: float, rate_hz: int, frequency_hz: float = 440.0) -> bytes:
     count = int(seconds * rate_hz)
-    return struct.pack(f"<{count}h", *(int(9000 * math.sin(2 * math.pi * frequency_hz * n / rate_hz)) for n in range(count)))
+    return struct.pack(
+        f"<{count}h", *(int(9000 * math.sin(2 * math.pi * frequency_hz * n / rate_hz)) for n in range(count))
+    )
 
 
 class Speech(speech_pb2_grpc.SpeechServiceServicer):
@@ -36,7 +39,7 @@ class Speech(speech_pb2_grpc.SpeechServiceServicer):
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.dead_ears = self.dead_voice = self.mute = False
+        self.dead_ears = self.dead_voice = self.mute = self.speaks_early = False
         self.spoken: list[str] = []
         self.listeners = 0
         self.cancelled = asyncio.Event()
@@ -80,6 +83,8 @@ class Speech(speech_pb2_grpc.SpeechServiceServicer):
                         yield speech_pb2.SynthesizeResponse(format=speech_pb2.AudioFormat(sample_rate_hz=rate_hz))
                     case "text":
                         text += request.text
+                        if self.speaks_early and text.rstrip().endswith("."):
+                            yield speech_pb2.SynthesizeResponse(audio=speech_pb2.Audio(pcm=tone(0.2, rate_hz)))
             self.spoken.append(text)
             if self.mute:
                 await asyncio.sleep(60)
@@ -125,6 +130,26 @@ def route(model: str = "small") -> llm_router_pb2.GenerateResponse:
             reasons=[llm_router_pb2.RouteReason(name="words", weight=0.1, detail="few")],
         )
     )
+
+
+def calls(name: str, arguments_json: str, then: str):
+    """Calls a tool once, and says `then` when its result is there."""
+
+    async def answer(request):
+        yield route()
+        if request.messages[-1].role == llm_router_pb2.ROLE_TOOL:
+            yield llm_router_pb2.GenerateResponse(text_delta=then)
+            yield finish()
+            return
+        call = llm_router_pb2.ToolCall(
+            call_id=f"call-{len(request.messages)}", name=name, arguments_json=arguments_json
+        )
+        state = llm_router_pb2.ProviderState(provider="fake", call_id=call.call_id, data=b"thought")
+        yield llm_router_pb2.GenerateResponse(tool_call=call)
+        yield llm_router_pb2.GenerateResponse(provider_state=state)
+        yield finish(llm_router_pb2.FINISH_REASON_TOOL_CALLS)
+
+    return answer
 
 
 def finish(reason=llm_router_pb2.FINISH_REASON_STOP) -> llm_router_pb2.GenerateResponse:
@@ -185,12 +210,37 @@ class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
         return ratelimit_pb2.ReleaseResponse()
 
 
+class Vision(vision_pb2_grpc.VisionServiceServicer):
+    """Keeps every frame it is offered."""
+
+    def __init__(self) -> None:
+        self.uploads: list[vision_pb2.FrameUpload] = []
+
+    async def Watch(self, request_iterator, context):
+        async for request in request_iterator:
+            if request.WhichOneof("payload") == "upload":
+                self.uploads.append(request.upload)
+            if request.WhichOneof("payload") == "offers":
+                verdicts = [
+                    vision_pb2.FrameVerdict(
+                        frame_id=offer.frame_id,
+                        track=offer.track,
+                        verdict=vision_pb2.VERDICT_KEEP,
+                        cause=vision_pb2.CAUSE_FIRST,
+                        next_frame_in=Duration(nanos=200_000_000),
+                    )
+                    for offer in request.offers.offers
+                ]
+                yield vision_pb2.WatchResponse(verdicts=vision_pb2.VerdictBatch(verdicts=verdicts))
+
+
 @dataclass
 class Peers:
     speech: Speech = field(default_factory=Speech)
     router: Router = field(default_factory=Router)
     rag: Rag = field(default_factory=Rag)
     limits: Limits = field(default_factory=Limits)
+    vision: Vision = field(default_factory=Vision)
     target: str = ""
 
 
@@ -199,13 +249,18 @@ async def serving(peers: Peers | None = None) -> AsyncIterator[Peers]:
     """All of them behind one port, held to the same tokens as the real ones."""
     peers = peers or Peers()
     add = {
-        "hocket.speech.v1.SpeechService": lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(peers.speech, s),
+        "hocket.speech.v1.SpeechService": lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(
+            peers.speech, s
+        ),
         "hocket.llm_router.v1.LlmRouterService": lambda s: llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server(
             peers.router, s
         ),
         "hocket.rag.v1.RagService": lambda s: rag_pb2_grpc.add_RagServiceServicer_to_server(peers.rag, s),
         "hocket.ratelimit.v1.RateLimitService": lambda s: ratelimit_pb2_grpc.add_RateLimitServiceServicer_to_server(
             peers.limits, s
+        ),
+        "hocket.vision.v1.VisionService": lambda s: vision_pb2_grpc.add_VisionServiceServicer_to_server(
+            peers.vision, s
         ),
     }
     settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2)

@@ -1,0 +1,200 @@
+"""People in a room on a real LiveKit server, with an agent whose peers are fakes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+from contextlib import asynccontextmanager
+
+import psutil
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2
+
+from chassis.errors import Unavailable
+from services.media_gateway.adapters import livekit_llm
+from tests.fakes import mesh_peers, room_guest
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+QUESTION = room_guest.speech_like(1.5)
+
+
+@asynccontextmanager
+async def in_a_room(gateway):
+    peers = gateway.peers
+    peers.speech.__dict__.update(dead_ears=False, dead_voice=False, mute=False, lines=[])
+    peers.router.answer = mesh_peers.says("The office opens at nine.")
+    peers.rag.dead, peers.rag.delay_s = False, 0.0
+    name = f"room-{uuid.uuid4().hex[:8]}"
+    async with gateway.rooms() as rooms:
+        await rooms.create_room(name)
+        access = await rooms.join_room(name, "ann")
+        async with room_guest.Guest(access) as guest:
+            await asyncio.wait_for(guest.agent_there.wait(), 30)
+            # Until the agent listens to the microphone that was published a moment ago.
+            await asyncio.sleep(1)
+            yield guest, name
+        await rooms.delete_room(name)
+
+
+async def test_a_spoken_question_is_answered_by_voice_with_what_is_known(gateway):
+    async with in_a_room(gateway) as (guest, name):
+        gateway.peers.speech.lines = ["when does the office open"]
+        ended_s = await guest.say(QUESTION)
+        await guest.hears(ended_s)
+        turn = await guest.turn()
+    request = gateway.peers.router.requests[-1]
+    assert (turn["heard"], turn["answered"].strip()) == ("when does the office open", "The office opens at nine.")
+    assert (turn["tier"], turn["model"], turn["passages"]) == ("simple", "small", ["hours"])
+    assert turn["cost_micro_usd"] == 42 + 7 + 11
+    assert turn["speculative"]
+    assert turn["degraded"] == []
+    assert [part.WhichOneof("content") for part in request.messages[-1].parts] == ["text", "passage"]
+    assert (request.room, request.turn_id) == (name, turn["turn_id"])
+    assert gateway.peers.router.callers[-1].tenant_id == "acme"
+    assert ("hocket-agent", "The office opens at nine. ") in guest.transcripts
+
+
+async def test_a_written_question_is_answered_by_voice(gateway):
+    async with in_a_room(gateway) as (guest, _):
+        asked_s = time.time()
+        await guest.write("when does the office open")
+        await guest.hears(asked_s)
+        turn = await guest.turn()
+    assert (turn["input"], turn["heard"]) == ("text", "when does the office open")
+    assert not turn["speculative"]
+
+
+async def test_speaking_over_the_agent_cancels_the_answer_down_to_the_peers(gateway):
+    async def endless(request):
+        yield mesh_peers.route()
+        for _ in range(1000):
+            yield llm_router_pb2.GenerateResponse(text_delta="and so on. ")
+            await asyncio.sleep(0.05)
+
+    async with in_a_room(gateway) as (guest, _):
+        gateway.peers.router.answer = endless
+        gateway.peers.router.cancelled.clear()
+        gateway.peers.speech.lines = ["tell me everything", "stop that please"]
+        gateway.peers.speech.speaks_early = True
+        try:
+            ended_s = await guest.say(QUESTION)
+            await guest.hears(ended_s)
+            gateway.peers.router.answer = mesh_peers.says("All right.")
+            await guest.say(QUESTION)
+            await asyncio.wait_for(gateway.peers.router.cancelled.wait(), 10)
+            first, second = await guest.turn(), await guest.turn()
+        finally:
+            gateway.peers.speech.speaks_early = False
+    assert first["interrupted"]
+    assert (second["heard"], second["answered"].strip()) == ("stop that please", "All right.")
+
+
+async def test_a_dead_router_is_answered_with_a_spoken_apology_and_the_next_turn_works(gateway):
+    async def dead(request):
+        raise Unavailable("no models")
+        yield
+
+    async with in_a_room(gateway) as (guest, _):
+        gateway.peers.router.answer = dead
+        for _ in range(4):
+            asked_s = time.time()
+            await guest.write("when does the office open")
+            await guest.hears(asked_s)
+            turn = await guest.turn()
+            assert turn["answered"].strip() == livekit_llm.APOLOGY
+            assert turn["degraded"] == ["llm_router"]
+        gateway.peers.router.answer = mesh_peers.says("At nine.")
+        await guest.write("and now")
+        assert (await guest.turn())["answered"].strip() == "At nine."
+
+
+async def test_a_late_router_is_not_waited_for(gateway):
+    async def late(request):
+        yield mesh_peers.route()
+        await asyncio.sleep(60)
+
+    async with in_a_room(gateway) as (guest, _):
+        gateway.peers.router.answer = late
+        await guest.write("when does the office open")
+        turn = await guest.turn()
+    assert turn["answered"].strip() == livekit_llm.APOLOGY
+
+
+@pytest.mark.parametrize("trouble", ["dead_voice", "mute"])
+async def test_a_voice_that_fails_is_replaced_by_the_recorded_apology(gateway, trouble):
+    async with in_a_room(gateway) as (guest, _):
+        setattr(gateway.peers.speech, trouble, True)
+        for _ in range(4):
+            asked_s = time.time()
+            await guest.write("when does the office open")
+            await guest.hears(asked_s)
+            assert (await guest.turn())["degraded"] == ["speech"]
+        setattr(gateway.peers.speech, trouble, False)
+        await guest.write("and now")
+        assert (await guest.turn())["degraded"] == []
+
+
+async def test_ears_that_fail_are_told_of_and_listen_again(gateway):
+    gateway.peers.speech.dead_ears = True
+    peers = gateway.peers
+    name = f"room-{uuid.uuid4().hex[:8]}"
+    async with gateway.rooms() as rooms:
+        await rooms.create_room(name)
+        async with room_guest.Guest(await rooms.join_room(name, "ann")) as guest:
+            await asyncio.wait_for(guest.agent_there.wait(), 30)
+            await guest.hears(0)
+            peers.speech.dead_ears = False
+            await asyncio.sleep(3)
+            peers.speech.lines = ["when does the office open"]
+            await guest.say(QUESTION)
+            assert (await guest.turn())["heard"] == "when does the office open"
+
+
+@pytest.mark.parametrize(("dead", "delay_s"), [(True, 0.0), (False, 5.0)])
+async def test_a_turn_goes_on_without_knowledge(gateway, dead, delay_s):
+    async with in_a_room(gateway) as (guest, _):
+        gateway.peers.rag.dead, gateway.peers.rag.delay_s = dead, delay_s
+        await guest.write("when does the office open")
+        turn = await guest.turn()
+    assert (turn["answered"].strip(), turn["passages"], turn["degraded"]) == ("The office opens at nine.", [], ["rag"])
+    assert turn["timings_ms"]["knowledge"] < 1000
+
+
+async def test_the_room_is_left_and_its_slot_given_back_when_the_person_leaves(gateway):
+    async with in_a_room(gateway) as (_, name):
+        assert ("acme", f"acme__{name}") in gateway.peers.limits.holders
+    await gateway.until_metric("livekit_active_rooms 0.0")
+    assert f"acme__{name}" in gateway.peers.limits.released
+
+
+async def test_a_killed_agent_is_replaced(gateway):
+    async with in_a_room(gateway) as (guest, _):
+        guest.agent_there.clear()
+        os.kill(room_process(gateway), signal.SIGKILL)
+        await asyncio.wait_for(guest.agent_there.wait(), 60)
+        await asyncio.sleep(1)
+        await guest.write("when does the office open")
+        assert (await guest.turn())["answered"].strip() == "The office opens at nine."
+
+
+def room_process(gateway) -> int:
+    """The child that talks over UDP: rooms do, idle processes do not."""
+    children = psutil.Process(gateway.process.pid).children(recursive=True)
+    return next(child.pid for child in children if any(c.type == 2 for c in child.net_connections("udp")))
+
+
+async def test_a_tenant_without_a_free_slot_gets_no_agent_and_the_lack_is_counted(gateway):
+    gateway.peers.limits.capacity = 0
+    held, gateway.peers.limits.holders = gateway.peers.limits.holders, set()
+    try:
+        async with gateway.rooms() as rooms:
+            await rooms.create_room("crowded")
+            await rooms.join_room("crowded", "ann")
+            await gateway.until_metric('hocket_media_gateway_jobs_total{outcome="limited",tenant_tier="standard"} 1.0')
+            assert not (await rooms.list_rooms())[0].agent_present
+            await rooms.delete_room("crowded")
+    finally:
+        gateway.peers.limits.capacity, gateway.peers.limits.holders = 100, held
