@@ -31,7 +31,10 @@ from hocket.ratelimit.v1.ratelimit_pb2 import (
     CheckRequest,
     CheckResponse,
     GetWaitTimeRequest,
+    LeaseRequest,
+    LeaseResponse,
     ReleaseRequest,
+    ReturnRequest,
     Spend,
     Standing,
 )
@@ -96,6 +99,20 @@ class RateLimitClient:
         request = GetWaitTimeRequest(spend=Spend(limit=limit, cost=cost, subject=subject))
         with mesh_errors():
             return (await self._stub.GetWaitTime(request, **self._channel.options(timeout_s))).standing
+
+    async def lease(
+        self, limit: str, units: int, *, subject: str = "", timeout_s: float = DECISION_TIMEOUT_S
+    ) -> LeaseResponse:
+        """Debit up to `units`, to be spent until `ttl` after this was called; clients.ratelimit_lease does so."""
+        request = LeaseRequest(limit=limit, units=units, subject=subject)
+        with mesh_errors():
+            return await self._stub.Lease(request, **self._channel.options(timeout_s))
+
+    async def give_back(self, lease_id: str, units: int, *, timeout_s: float = DECISION_TIMEOUT_S) -> None:
+        """End a lease, freeing the `units` of it that were not spent."""
+        request = ReturnRequest(lease_id=lease_id, units=units)
+        with mesh_errors():
+            await self._stub.Return(request, **self._channel.options(timeout_s))
 
     async def acquire(
         self, limit: str, holder: str, *, ttl_s: float = 60, timeout_s: float = DECISION_TIMEOUT_S
