@@ -209,6 +209,11 @@ class WatchSession:
         """Whether a stream to the service is open; while not, frames are kept by the timer."""
         return self._connected
 
+    @property
+    def unanswered(self) -> int:
+        """Offers without a verdict yet."""
+        return sum(len(state.held) for state in self._tracks.values())
+
     def _hold(self, state: _Track, held: _Held) -> None:
         state.held[state.frame_id] = held
         if len(state.held) > FRAMES_HELD_MAX:

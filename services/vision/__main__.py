@@ -12,8 +12,12 @@ from chassis.run import run
 from chassis.server import Assembly, Servicer
 from services.vision.adapters.images import PillowImages
 from services.vision.adapters.keyframes_memory import MemoryKeyframes
+from services.vision.adapters.keyframes_redis import RedisKeyframes
+from services.vision.adapters.redis_calls import RedisCalls
+from services.vision.adapters.stats_redis import RedisStats
 from services.vision.flow import VisionFlow
 from services.vision.gauges import Gauges
+from services.vision.ports import KeyframeStore, StatsStore
 from services.vision.server import SERVICE, VisionServicer
 from services.vision.settings import Settings
 from services.vision.tally import Tally
@@ -25,6 +29,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     clock = SystemClock()
     images = PillowImages(pixels_max=settings.image_pixels_max, threads=settings.image_threads)
     resources.callback(images.close)
+    keyframes, stats = _stores(settings, clock, resources)
     flow = VisionFlow(
         rules=settings.rules(),
         limits=TrackLimits(settings.tracks_per_stream_max, settings.track_idle_s),
@@ -34,8 +39,8 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
             ended_ttl_s=settings.track_row_ttl_s,
             republish_s=settings.track_row_ttl_s / 6,
         ),
-        keyframes=MemoryKeyframes(clock, ring=settings.keyframes_per_track, ttl_s=settings.keyframe_ttl_s),
-        stats=None,
+        keyframes=keyframes,
+        stats=stats,
         images=images,
         clock=clock,
         gauges=Gauges(),
@@ -47,6 +52,19 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
         [Servicer(SERVICE, lambda server: vision_pb2_grpc.add_VisionServiceServicer_to_server(servicer, server))],
         on_drain=[flow.drain],
     )
+
+
+def _stores(
+    settings: Settings, clock: SystemClock, resources: AsyncExitStack
+) -> tuple[KeyframeStore, StatsStore | None]:
+    ring, ttl_s = settings.keyframes_per_track, settings.keyframe_ttl_s
+    if settings.redis_url is None:
+        return MemoryKeyframes(clock, ring=ring, ttl_s=ttl_s), None
+    calls = RedisCalls(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
+    resources.push_async_callback(calls.close)
+    fold_after_s = 6 * settings.track_row_ttl_s
+    stats = RedisStats(calls, clock, ttl_s=settings.stats_ttl_s, fold_after_s=fold_after_s)
+    return RedisKeyframes(calls, clock, ring=ring, ttl_s=ttl_s), stats
 
 
 def main() -> None:

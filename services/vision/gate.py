@@ -70,15 +70,22 @@ class CellsGate:
             self._moved_at_s = at_s
         self._notice_cut(measured, elapsed_s)
         different = measured.changed >= rules.changed_cells_min
-        if self._cut_pending and measured.changed > rules.cut_share * CELLS and since_kept_s >= _CUT_INTERVAL_S:
-            return CUT
-        if different and self._waited_enough(at_s, elapsed_s, since_kept_s, measured.changed):
-            return BUSY
-        if different and at_s - self._moved_at_s + _GRID_S >= rules.settle_interval_s:
-            return SETTLED
+        kept = self._keeps(at_s, elapsed_s, since_kept_s, measured.changed) if different else None
+        if kept is not None:
+            return kept
         if since_kept_s >= rules.refresh_interval_s:
             return STALE
         return SETTLING if different else UNCHANGED
+
+    def _keeps(self, at_s: float, elapsed_s: float, since_kept_s: float, changed: int) -> Ruling | None:
+        rules = self._rules
+        if self._cut_pending and changed > rules.cut_share * CELLS and since_kept_s >= _CUT_INTERVAL_S:
+            return CUT
+        if changed <= rules.minor_cells_max and since_kept_s < rules.minor_interval_s:
+            return None
+        if self._waited_enough(at_s, elapsed_s, since_kept_s, changed):
+            return BUSY
+        return SETTLED if at_s - self._moved_at_s + _GRID_S >= rules.settle_interval_s else None
 
     def _notice_cut(self, measured: Measured, elapsed_s: float) -> None:
         share = measured.changed_now / CELLS

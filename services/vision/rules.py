@@ -24,6 +24,9 @@ class Rules:
     cut_share: float = 0.25
     busy_interval_s: float = 0.25
     settle_interval_s: float = 0.1
+    # A change of fewer cells than a word takes (a caret, the second hand of a clock) is kept no more often than this.
+    minor_cells_max: int = 3
+    minor_interval_s: float = 0.9
     refresh_interval_s: float = 10.0
     timer_interval_s: float = 0.25
     # economy: share of the cells x seconds that may be hidden, and the longest a change may be.

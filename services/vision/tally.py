@@ -87,7 +87,9 @@ class Tally:
     def tenants_to_publish(self, now_s: float) -> set[str]:
         """Tenants with something to publish."""
         changed = {key.tenant_id for key, row in self._rows.items() if self._is_due(row, now_s)}
-        return changed | {tenant_id for tenant_id, row in self._rest.items() if row.dirty} | set(self._gone)
+        return (
+            changed | {tenant_id for tenant_id, row in self._rest.items() if self._is_due(row, now_s)} | set(self._gone)
+        )
 
     def take_unpublished(self, tenant_id: str, now_s: float) -> tuple[list[Row], list[str]]:
         """Copies of the rows of a tenant to publish, and the uids of rows that went into its rest."""
@@ -111,7 +113,7 @@ class Tally:
     def _retire_oldest(self) -> None:
         key, row = self._ended.popitem(last=False)
         del self._rows[key]
-        rest = self._rest.setdefault(key.tenant_id, Row("", ""))
+        rest = self._rest.setdefault(key.tenant_id, Row("", "", holders=1))
         rest.counts.add(row.counts)
         rest.dirty = True
         self._gone.setdefault(key.tenant_id, []).append(row.uid)

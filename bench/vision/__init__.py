@@ -1,0 +1,1 @@
+"""Benchmarks of the frame gate; bench/README.md has the commands."""

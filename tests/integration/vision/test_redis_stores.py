@@ -1,0 +1,94 @@
+"""Keyframes and counts in a real Redis: bounded, apart by tenant, exact when servers share a track."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.vision.adapters.keyframes_redis import RedisKeyframes
+from services.vision.adapters.redis_calls import RedisCalls
+from services.vision.adapters.stats_redis import RedisStats
+from services.vision.counts import Counts
+from services.vision.ports import StoredKeyframe
+from services.vision.tally import Row, TrackKey, summarize
+
+TRACK = TrackKey("acme", "room {1}", "t:1")
+
+
+class Clock:
+    now_s = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now_s
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+async def calls(redis_url):
+    calls = RedisCalls(redis_url, timeout_s=5)
+    yield calls
+    await calls.close()
+
+
+def keyframe(frame_id: int, kept_at_s: float) -> StoredKeyframe:
+    return StoredKeyframe(frame_id, kept_at_s, 1280, 720, f"jpeg {frame_id}".encode())
+
+
+async def test_a_ring_holds_the_latest_frames_and_no_more(calls):
+    clock = Clock()
+    store = RedisKeyframes(calls, clock, ring=3, ttl_s=60)
+    for frame_id in range(1, 6):
+        await store.add(TRACK, keyframe(frame_id, clock.now_s + frame_id))
+    assert [f.frame_id for f in await store.latest(TRACK, 32, include_jpeg=True)] == [5, 4, 3]
+    assert [f.jpeg for f in await store.latest(TRACK, 2, include_jpeg=True)] == [b"jpeg 5", b"jpeg 4"]
+    assert [f.jpeg for f in await store.latest(TRACK, 1, include_jpeg=False)] == [b""]
+    jpegs = [key async for key in calls.redis.scan_iter("hocket:vision:jpegs:*")]
+    assert await calls.redis.hlen(jpegs[0]) == 3
+    assert 0 < await calls.redis.pttl(jpegs[0]) <= 60_000
+
+
+async def test_frames_of_another_tenant_room_or_track_are_not_seen(calls):
+    store = RedisKeyframes(calls, Clock(), ring=3, ttl_s=60)
+    await store.add(TRACK, keyframe(1, Clock.now_s))
+    for other in (TrackKey("rival", TRACK.room, TRACK.track), TrackKey("acme", "room {1}:t", "1")):
+        assert await store.latest(other, 5, include_jpeg=True) == []
+
+
+async def test_a_frame_older_than_its_life_is_gone_though_its_track_lives(calls):
+    clock = Clock()
+    store = RedisKeyframes(calls, clock, ring=3, ttl_s=60)
+    await store.add(TRACK, keyframe(1, clock.now_s - 61))
+    await store.add(TRACK, keyframe(2, clock.now_s))
+    assert [f.frame_id for f in await store.latest(TRACK, 5, include_jpeg=True)] == [2]
+
+
+async def test_rows_of_several_servers_add_up_and_publishing_twice_changes_nothing(calls):
+    store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
+    here, there = Row("r", "t", Counts(offered=5, kept=2)), Row("r", "t", Counts(offered=7, kept=1))
+    for rows in ([here], [there], [here]):
+        await store.publish("acme", rows, [])
+    summary = summarize(await store.read("acme"), "", "")
+    assert (summary.total.offered, summary.total.kept) == (12, 3)
+    assert await store.read("rival") == []
+
+
+async def test_a_row_that_went_into_the_rest_is_counted_once(calls):
+    store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
+    row = Row("r", "t", Counts(offered=5))
+    await store.publish("acme", [row], [])
+    await store.publish("acme", [Row("", "", Counts(offered=5))], [row.uid])
+    summary = summarize(await store.read("acme"), "", "")
+    assert (summary.total.offered, dict(summary.tracks)) == (5, {})
+
+
+async def test_rows_of_a_dead_server_are_folded_once_and_stay_in_the_sum(calls):
+    clock = Clock()
+    store = RedisStats(calls, clock, ttl_s=600, fold_after_s=3600)
+    await store.publish("acme", [Row("r", "old", Counts(offered=5)), Row("r", "older", Counts(offered=6))], [])
+    clock.now_s += 3601
+    await store.publish("acme", [Row("r", "live", Counts(offered=10))], [])
+    for _ in range(3):
+        total = summarize(await store.read("acme"), "", "").total
+        assert total.offered == 21
+    assert await calls.redis.hlen("hocket:vision:stats:{acme}") == 2
