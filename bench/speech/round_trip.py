@@ -25,7 +25,38 @@ from services.speech.settings import Settings
 
 RATE_HZ = 16_000
 STEP_MS = 20
-PHRASES = ["what time does the meeting start", "where is the nearest coffee shop", "how do I reset my password", "what is the price of the premium plan", "who is the manager of the support team", "when does the office open on monday", "can you remind me to call the dentist tomorrow", "what is the refund policy", "how long does shipping take", "is there parking near the building", "what are the opening hours on sunday", "how do I cancel my subscription", "which payment methods do you accept", "where can I find my invoice", "do you deliver to canada", "how many vacation days do I have", "what is the wifi password", "who do I contact about a billing problem", "how do I change my email address", "is breakfast included in the room rate", "what documents do I need for the visa", "can I bring my dog to the hotel", "what time is checkout", "how far is the airport from the hotel", "do you have a gym or a swimming pool", "please create a task to buy milk", "what do you see on my screen", "tell me about the warranty", "how do I update the software", "the premium plan costs twenty dollars per month"]
+PHRASES = [
+    "what time does the meeting start",
+    "where is the nearest coffee shop",
+    "how do I reset my password",
+    "what is the price of the premium plan",
+    "who is the manager of the support team",
+    "when does the office open on monday",
+    "can you remind me to call the dentist tomorrow",
+    "what is the refund policy",
+    "how long does shipping take",
+    "is there parking near the building",
+    "what are the opening hours on sunday",
+    "how do I cancel my subscription",
+    "which payment methods do you accept",
+    "where can I find my invoice",
+    "do you deliver to canada",
+    "how many vacation days do I have",
+    "what is the wifi password",
+    "who do I contact about a billing problem",
+    "how do I change my email address",
+    "is breakfast included in the room rate",
+    "what documents do I need for the visa",
+    "can I bring my dog to the hotel",
+    "what time is checkout",
+    "how far is the airport from the hotel",
+    "do you have a gym or a swimming pool",
+    "please create a task to buy milk",
+    "what do you see on my screen",
+    "tell me about the warranty",
+    "how do I update the software",
+    "the premium plan costs twenty dollars per month",
+]
 QUESTIONS = PHRASES[:15]
 
 

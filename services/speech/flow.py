@@ -38,7 +38,8 @@ from services.speech.segments import Segment, Segmenter
 # Audio is asked for in advance, so that a spent limit stops a stream without a question for each packet.
 LIMIT_BLOCK_S = 10
 SEGMENTS_WAITING_MAX = 64
-PIECES_WAITING_MAX = 400  # 20 s of 50 ms pieces
+PIECE_MS_MAX = 50
+PIECES_WAITING_MAX = 400
 
 
 class Command(Enum):
@@ -232,7 +233,8 @@ class _SpeakingStream:
             async with aclosing(self._voice.speak(segment, self._config)) as pieces:
                 async for piece in pieces:
                     self._made_samples += len(piece.pcm) // 2
-                    await self._pieces.put(_moved(piece, start_s))
+                    for part in _parts(_moved(piece, start_s), self._rate_hz * PIECE_MS_MAX // 1000 * 2):
+                        await self._pieces.put(part)
             outcome = CostOutcome.OK
         except Exception:
             outcome = CostOutcome.FAILED
@@ -254,6 +256,12 @@ def _moved(piece: Voiced, by_s: float) -> Voiced:
         return piece
     words = tuple(Word(w.text, w.start_s + by_s, w.end_s + by_s, w.confidence) for w in piece.words)
     return Voiced(piece.pcm, words)
+
+
+def _parts(piece: Voiced, bytes_max: int) -> list[Voiced]:
+    """Cut a piece, words with the first part: who plays them goes by their times."""
+    starts = range(0, len(piece.pcm), bytes_max)
+    return [Voiced(piece.pcm[at : at + bytes_max], () if at else piece.words) for at in starts]
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

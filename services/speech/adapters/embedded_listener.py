@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
@@ -67,7 +67,7 @@ class EmbeddedListener:
         self._models.close()
 
     @asynccontextmanager
-    async def open(self, config: ListeningConfig) -> AsyncIterator[ListeningSession]:
+    async def open(self, config: ListeningConfig) -> AsyncGenerator[ListeningSession, None]:
         """Listen to one stream."""
         if not config.language.lower().startswith("en"):
             raise invalid_field("config.language", 'the embedded recogniser knows English alone; send "en-US"')

@@ -1,0 +1,128 @@
+"""ports.Voice over ElevenLabs: one streamed request a segment, with the time of every character.
+
+Written against the elevenlabs SDK and proved against a local emulator of its HTTP stream; never run against the paid
+service.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, contextmanager
+from typing import Any, cast
+
+import httpx
+import numpy as np
+from elevenlabs.client import AsyncElevenLabs
+from elevenlabs.core.api_error import ApiError
+from elevenlabs.types import CharacterAlignmentResponseModel
+
+from chassis.errors import MeshError, invalid_field
+from services.speech.errors import credentials_refused, engine_failed, vendor_busy
+from services.speech.events import Voiced, Word
+from services.speech.ports import SpeakingConfig
+from services.speech.prices import PriceRow
+from services.speech.resampling import Resampler
+from services.speech.segments import Segment
+
+PROVIDER = "elevenlabs"
+# Rates that every plan may ask for as raw PCM; others are resampled from the engine's usual one.
+_PCM_RATES_HZ = (16_000, 22_050, 24_000)
+OWN_RATE_HZ = 24_000
+
+
+class ElevenLabsVoice:
+    """Speaks with ElevenLabs."""
+
+    def __init__(self, api_key: str, price: PriceRow, *, url: str, default_voice: str, timeout_s: float) -> None:
+        """Call `url` with at most `timeout_s` between two pieces; `default_voice` is a voice id."""
+        self.price = price
+        self._default_voice = default_voice
+        self._timeout_s = timeout_s
+        self._client = AsyncElevenLabs(api_key=api_key, base_url=url, timeout=timeout_s)
+
+    def check(self, config: SpeakingConfig) -> int:
+        """The rate wanted, or 24 kHz. Voices are ids of the vendor's, who alone can check them."""
+        if config.voice and not config.voice.isalnum():
+            raise invalid_field("config.voice", "send an ElevenLabs voice id, letters and digits")
+        return config.sample_rate_hz or OWN_RATE_HZ
+
+    async def speak(self, segment: Segment, config: SpeakingConfig) -> AsyncGenerator[Voiced, None]:
+        """The voice of `segment` as the vendor sends it; closing it closes the request."""
+        wanted_hz = self.check(config)
+        asked_hz = wanted_hz if wanted_hz in _PCM_RATES_HZ else OWN_RATE_HZ
+        resampler = Resampler(asked_hz, wanted_hz)
+        # The SDK's method is an async generator whose type says iterator.
+        chunks = cast(
+            "AsyncGenerator[Any, None]",
+            self._client.text_to_speech.stream_with_timestamps(
+                config.voice or self._default_voice,
+                text=segment.spoken,
+                model_id=self.price.model,
+                output_format=f"pcm_{asked_hz}",
+                language_code=config.language.partition("-")[0].lower(),
+                request_options={"max_retries": 0, "timeout_in_seconds": max(1, int(self._timeout_s))},
+            ),
+        )
+        odd = b""
+        words = _Words()
+        with _vendor_errors():
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    pcm = odd + base64.b64decode(chunk.audio_base_64)
+                    whole = len(pcm) // 2 * 2
+                    odd = pcm[whole:]
+                    samples = resampler.push(np.frombuffer(pcm[:whole], "<i2"))
+                    yield Voiced(samples.tobytes(), words.push(chunk.alignment))
+        yield Voiced(resampler.flush().tobytes(), words.flush())
+
+
+class _Words:
+    """Puts characters with times together to words; a word may be split over two chunks."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._start_s = self._end_s = 0.0
+
+    def push(self, alignment: CharacterAlignmentResponseModel | None) -> tuple[Word, ...]:
+        done: list[Word] = []
+        if alignment is not None:
+            times = zip(
+                alignment.characters,
+                alignment.character_start_times_seconds,
+                alignment.character_end_times_seconds,
+                strict=False,
+            )
+            for character, start_s, end_s in times:
+                if character.isspace():
+                    done += self.flush()
+                else:
+                    self._start_s = self._start_s if self._text else start_s
+                    self._text, self._end_s = self._text + character, end_s
+        return tuple(done)
+
+    def flush(self) -> tuple[Word, ...]:
+        if not self._text:
+            return ()
+        word, self._text = Word(self._text, self._start_s, self._end_s), ""
+        return (word,)
+
+
+@contextmanager
+def _vendor_errors() -> Generator[None, None, None]:
+    try:
+        yield
+    except ApiError as error:
+        raise _of_status(error.status_code) from error
+    except httpx.HTTPError as error:
+        raise engine_failed(PROVIDER, "the connection failed or gave no answer in time") from error
+
+
+def _of_status(status: int | None) -> MeshError:
+    if status in {401, 403}:
+        return credentials_refused(PROVIDER)
+    if status == 429:
+        return vendor_busy(PROVIDER, 1)
+    if status in {400, 404, 422}:
+        return invalid_field("config.voice", f"{PROVIDER} does not take this voice or text (status {status})")
+    return engine_failed(PROVIDER, f"answered with status {status}")
