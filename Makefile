@@ -18,6 +18,8 @@ BASE ?= $(shell git rev-parse -q --verify origin/main 2>/dev/null || git rev-par
 # The interpreter is the one named above, never a download.
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+# The machine's own authorities, so that it works behind a proxy that has one.
+export UV_SYSTEM_CERTS ?= true
 # Who told pip where packages come from told uv, too.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
