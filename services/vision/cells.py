@@ -6,7 +6,7 @@ call of numpy cost a tenth of 64 calls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,16 @@ _SLOTS_AT_FIRST = 4
 Thumbnails = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One frame against the last kept (`changed`) and the one before (`changed_now`, cells; `moved`, levels)."""
+class Measured(NamedTuple):
+    """One frame against the last kept one (`changed`, in cells) and against the one before (the rest).
+
+    `changed_now` counts cells, `moved` is the largest difference and `jump` the mean one of luma, both in levels.
+    """
 
     changed: int
     changed_now: int
     moved: int
+    jump: float
 
 
 def stacked(lumas: list[bytes], chromas: list[bytes]) -> Thumbnails:
@@ -57,7 +60,8 @@ class ThumbnailMemory:
         changed = _cells_above(since_kept, threshold_levels)
         changed_now = _cells_above(since_before, threshold_levels)
         moved = since_before.max(axis=1).tolist()
-        return [Measured(*row) for row in zip(changed, changed_now, moved, strict=True)]
+        jumps = (np.add.reduce(since_before[:, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES).tolist()
+        return [Measured(*row) for row in zip(changed, changed_now, moved, jumps, strict=True)]
 
     def keep(self, slots: list[int], thumbnails: Thumbnails) -> None:
         """These are the last kept of their tracks from now on."""

@@ -26,7 +26,7 @@ from services.vision.verdict import (
 _GRID_S = 0.002
 # Cuts in a row are kept this far apart at most often: a strobe is not sixteen cuts a second.
 _CUT_INTERVAL_S = 0.1
-# A cut changes more than twice as many cells at once as the frames before it did: a pan does not.
+# A cut changes the picture more than twice as much at once as any frame shortly before it did: a pan does not.
 _CUT_OVER_MOTION = 2.0
 _MOTION_MEMORY_S = 0.3
 # At this share of changed cells the hidden difference counts in full (economy).
@@ -45,7 +45,7 @@ class CellsGate:
         self._moved_at_s = 0.0
         self._changed_at_s: float | None = None
         self._active_at_s = 0.0
-        self._motion_share = 0.0
+        self._motion_levels = 0.0
         self._cut_pending = False
         self._hidden_share_s = 0.0
 
@@ -88,11 +88,10 @@ class CellsGate:
         return SETTLED if at_s - self._moved_at_s + _GRID_S >= rules.settle_interval_s else None
 
     def _notice_cut(self, measured: Measured, elapsed_s: float) -> None:
-        share = measured.changed_now / CELLS
-        if share > self._rules.cut_share and share > _CUT_OVER_MOTION * self._motion_share:
+        before = self._motion_levels * max(0.0, 1 - elapsed_s / _MOTION_MEMORY_S)
+        if measured.changed_now > self._rules.cut_share * CELLS and measured.jump > _CUT_OVER_MOTION * before:
             self._cut_pending = True
-        weight = min(1.0, elapsed_s / _MOTION_MEMORY_S)
-        self._motion_share += weight * (share - self._motion_share)
+        self._motion_levels = max(measured.jump, before)
 
     def _waited_enough(self, at_s: float, elapsed_s: float, since_kept_s: float, changed: int) -> bool:
         rules = self._rules

@@ -1,0 +1,62 @@
+"""Cells are compared with the last kept and the latest frame of their own track, in any batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.vision.cells import Measured, ThumbnailMemory, stacked
+
+FLAT = bytes([100]) * 4096
+
+
+def spot(level: int, cells: int = 1) -> bytes:
+    return bytes([level]) * cells + FLAT[cells:]
+
+
+def measure(memory: ThumbnailMemory, slots: list[int], lumas: list[bytes], chromas: list[bytes] | None = None):
+    return memory.measure(slots, stacked(lumas, chromas or [b""] * len(lumas)), 8)
+
+
+def seen(slot: int = 0, luma: bytes = FLAT) -> ThumbnailMemory:
+    memory = ThumbnailMemory()
+    measure(memory, [slot], [luma])
+    memory.keep([slot], stacked([luma], [b""]))
+    return memory
+
+
+def test_a_cell_changes_above_the_threshold_and_not_at_it():
+    assert measure(seen(), [0], [spot(108)]) == [Measured(0, 0, 8, 8 / 4096)]
+    assert measure(seen(), [0], [spot(109)]) == [Measured(1, 1, 9, 9 / 4096)]
+    assert measure(seen(), [0], [spot(91)]) == [Measured(1, 1, 9, 9 / 4096)]
+
+
+def test_the_kept_and_the_latest_frame_are_told_apart():
+    memory = seen()
+    measure(memory, [0], [spot(200, cells=5)])
+    assert measure(memory, [0], [spot(200, cells=5)]) == [Measured(5, 0, 0, 0.0)]
+
+
+def test_red_and_green_of_equal_luma_differ():
+    red, green = bytes([90] * 256 + [240] * 256), bytes([54] * 256 + [34] * 256)
+    memory = ThumbnailMemory()
+    measure(memory, [0], [FLAT], [red])
+    memory.keep([0], stacked([FLAT], [red]))
+    assert measure(memory, [0], [FLAT], [green])[0].changed == 4096
+
+
+def test_tracks_of_one_batch_do_not_mix_and_slots_grow():
+    memory = seen(0)
+    measure(memory, [9], [spot(50)])
+    memory.keep([9], stacked([spot(50)], [b""]))
+    assert measure(memory, [9, 0], [spot(50), spot(50)]) == [Measured(0, 0, 0, 0.0), Measured(1, 1, 50, 50 / 4096)]
+
+
+def test_a_covered_lens_with_sensor_noise_changes_no_cell():
+    rng = np.random.default_rng(5)
+
+    def noisy() -> bytes:
+        # 720p noise of sigma 6, as a mean over the 225 pixels of a cell.
+        return np.clip(rng.normal(12, 6 / 15, 4096) + 0.5, 0, 255).astype(np.uint8).tobytes()
+
+    memory = seen(0, noisy())
+    assert all(measure(memory, [0], [noisy()])[0].changed == 0 for _ in range(60))

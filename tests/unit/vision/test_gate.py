@@ -1,0 +1,169 @@
+"""What each policy keeps, on a clock of its own."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.vision.cells import Measured
+from services.vision.gate import CellsGate, HashGate, TimerGate
+from services.vision.rules import NEVER_S, Rules
+from services.vision.verdict import Cause, Policy, Verdict
+
+
+def seen(changed: int, changed_now: int, moved: int, jump: float | None = None) -> Measured:
+    """A measurement; the mean difference is a quarter of the largest over the cells that changed, unless told."""
+    return Measured(changed, changed_now, moved, changed_now / 4096 * moved / 4 if jump is None else jump)
+
+
+STILL = seen(0, 0, 0)
+MANY = 2000
+
+
+def run(gate, frames, *, speaking=False):
+    """Decide over (time, measured) and give what was decided."""
+    return [gate.decide(at_s, measured, speaking=speaking) for at_s, measured in frames]
+
+
+def causes(decisions):
+    return [d.ruling.cause for d in decisions]
+
+
+def kept(decisions):
+    return [i for i, d in enumerate(decisions) if d.ruling.verdict is not Verdict.SKIP]
+
+
+def cells(**rules) -> CellsGate:
+    return CellsGate(Policy.CELLS, Rules(**rules))
+
+
+def test_a_still_picture_is_kept_once_and_then_refreshed():
+    decisions = run(cells(refresh_interval_s=2), [(i * 0.5, STILL) for i in range(9)])
+    assert [(i, decisions[i].ruling.cause) for i in kept(decisions)] == [
+        (0, Cause.FIRST),
+        (4, Cause.STALE),
+        (8, Cause.STALE),
+    ]
+    assert decisions[4].ruling.verdict is Verdict.REFRESH
+
+
+def test_a_cut_is_kept_at_once_even_right_after_a_kept_frame():
+    gate = cells()
+    cut = seen(changed=MANY, changed_now=MANY, moved=200)
+    decisions = run(gate, [(0.0, STILL), (0.12, cut)])
+    assert causes(decisions) == [Cause.FIRST, Cause.CUT]
+
+
+def test_a_cut_within_the_strobe_limit_is_kept_when_the_limit_has_passed():
+    gate = cells()
+    cut, after = seen(MANY, MANY, 200), seen(MANY, 0, 0)
+    decisions = run(gate, [(0.0, STILL), (0.033, cut), (0.066, after), (0.1, after)])
+    assert causes(decisions) == [Cause.FIRST, Cause.SETTLING, Cause.SETTLING, Cause.CUT]
+
+
+def test_a_pan_is_no_series_of_cuts():
+    gate = cells()
+    frames = [(i / 30, seen(MANY, MANY, 90)) for i in range(31)]
+    decisions = run(gate, frames)
+    assert causes(decisions).count(Cause.CUT) <= 1
+    assert len(kept(decisions)) <= 6
+
+
+def test_a_cut_out_of_a_pan_is_a_cut():
+    pan = [(i / 30, seen(MANY, MANY, 90, jump=9.0)) for i in range(16)]
+    decisions = run(cells(), [*pan, (0.6, seen(4000, 4000, 240, jump=60.0))])
+    assert causes(decisions)[-1] is Cause.CUT
+
+
+def test_while_the_picture_changes_a_frame_is_kept_each_busy_interval():
+    decisions = run(cells(), [(i / 25, seen(200, 100, 50)) for i in range(51)])
+    times = [i / 25 for i in kept(decisions)]
+    assert all(b - a == pytest.approx(0.28) for a, b in pairwise(times))
+
+
+def test_a_change_that_comes_to_rest_is_kept_before_the_busy_interval():
+    moving, rest = seen(50, 50, 90), seen(50, 0, 0)
+    frames = [(0.0, STILL), (0.033, moving), (0.066, rest), (0.1, rest), (0.133, rest)]
+    decisions = run(cells(), frames)
+    assert causes(decisions) == [Cause.FIRST, Cause.SETTLING, Cause.SETTLING, Cause.SETTLING, Cause.SETTLED]
+
+
+def test_a_blinking_caret_is_kept_about_once_a_second():
+    blink = [(i / 30, seen(1 if i // 15 % 2 else 0, int(i % 15 == 0), 200 * (i % 15 == 0))) for i in range(301)]
+    assert len(kept(run(cells(), blink))) <= 11
+
+
+def test_a_word_is_kept_within_a_second_even_where_it_touches_few_cells():
+    word = seen(2, 0, 0)
+    decisions = run(cells(), [(0.0, STILL), (0.033, seen(2, 2, 90)), *((0.066 + i / 30, word) for i in range(30))])
+    at = kept(decisions)[1]
+    assert 0.033 + at / 30 <= 1.0
+
+
+def test_sensor_noise_below_the_threshold_is_nothing():
+    decisions = run(cells(refresh_interval_s=NEVER_S), [(i / 30, seen(0, 0, 8)) for i in range(300)])
+    assert kept(decisions) == [0]
+
+
+def test_the_pace_is_active_after_a_change_and_while_somebody_speaks_and_idle_otherwise():
+    frames = [(0.0, STILL), (0.5, STILL), (1.5, STILL)]
+    assert [round(d.next_frame_in_s, 3) for d in run(cells(), frames)] == [0.033, 0.033, 0.2]
+    assert [round(d.next_frame_in_s, 3) for d in run(cells(), frames, speaking=True)] == [0.033] * 3
+
+
+def test_a_refresh_does_not_wake_an_idle_track():
+    decisions = run(cells(refresh_interval_s=2), [(0.0, STILL), (1.5, STILL), (2.0, STILL), (2.2, STILL)])
+    assert decisions[2].ruling.cause is Cause.STALE
+    assert decisions[3].next_frame_in_s == 0.2
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 4096), st.integers(0, 4096), st.integers(0, 255)), min_size=30, max_size=120
+    ),
+    policy=st.sampled_from([Policy.CELLS, Policy.ECONOMY]),
+)
+def test_no_change_stays_hidden_longer_than_the_policy_allows(changes, policy):
+    """Whatever the picture does: a change of a word or more is shown within 0.3 s, under economy within 1.1 s."""
+    gate = CellsGate(policy, Rules())
+    bound_s = 0.3 if policy is Policy.CELLS else 1.1
+    hidden_since = None
+    for i, (changed, changed_now, moved) in enumerate(changes):
+        at_s = i / 30
+        decision = gate.decide(at_s, seen(changed, changed_now, moved), speaking=False)
+        if decision.ruling.verdict is not Verdict.SKIP or changed <= 3:
+            hidden_since = None
+        elif hidden_since is None:
+            hidden_since = at_s
+        assert hidden_since is None or at_s - hidden_since <= bound_s
+
+
+def test_economy_keeps_fewer_frames_of_small_motion_than_cells_does():
+    frames = [(i / 30, seen(60, 40, 50)) for i in range(300)]
+    frugal, default = (run(CellsGate(p, Rules()), frames) for p in (Policy.ECONOMY, Policy.CELLS))
+    assert 0 < len(kept(frugal)) <= len(kept(default)) / 3
+
+
+def test_a_hash_keeps_what_differs_in_more_bits_than_the_threshold():
+    gate = HashGate(Rules(hash_threshold_bits=2, refresh_interval_s=NEVER_S))
+    hashes = [0, 0b11, 0b111, 0b111, 0]
+    decisions = [gate.decide(float(i), h, speaking=False) for i, h in enumerate(hashes)]
+    assert causes(decisions) == [Cause.FIRST, Cause.UNCHANGED, Cause.DISTANCE, Cause.UNCHANGED, Cause.DISTANCE]
+    assert [d.distance_bits for d in decisions] == [0, 2, 3, 0, 3]
+
+
+def test_a_hash_compares_with_the_last_kept_frame_and_not_with_the_one_before():
+    gate = HashGate(Rules(hash_threshold_bits=3, refresh_interval_s=NEVER_S))
+    drift = [(1 << i) - 1 for i in range(9)]
+    assert kept([gate.decide(float(i), h, speaking=False) for i, h in enumerate(drift)]) == [0, 4, 8]
+
+
+def test_a_timer_keeps_at_even_intervals_and_says_when_the_next_is_wanted():
+    gate = TimerGate(Rules(timer_interval_s=0.5))
+    decisions = [gate.decide(i * 0.125) for i in range(9)]
+    assert kept(decisions) == [0, 4, 8]
+    assert decisions[1].next_frame_in_s == pytest.approx(0.375)

@@ -1,0 +1,34 @@
+"""Options of a request are held to their bounds, and change nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from chassis.errors import InvalidArgument
+from services.vision.rules import BOUNDS, NEVER_S, Rules, rules_for
+from services.vision.settings import Settings
+from services.vision.verdict import Policy
+
+
+def test_without_options_the_defaults_hold_and_the_hashes_never_refresh():
+    assert rules_for(Policy.CELLS, Rules(), {}) == Rules()
+    assert rules_for(Policy.PHASH, Rules(), {}).refresh_interval_s == NEVER_S
+    assert rules_for(Policy.PHASH, Rules(), {"refresh_interval_s": 5}).refresh_interval_s == 5
+
+
+def test_whole_numbers_stay_whole():
+    changed = rules_for(Policy.CELLS, Rules(), {"changed_cells_min": 4.0, "busy_interval_s": 1})
+    assert (changed.changed_cells_min, type(changed.changed_cells_min), changed.busy_interval_s) == (4, int, 1)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_number_beyond_its_bounds_is_named(name):
+    least, greatest = BOUNDS[name]
+    for value in (least - 1, greatest + 1, float("nan")):
+        with pytest.raises(InvalidArgument) as caught:
+            rules_for(Policy.CELLS, Rules(), {name: value})
+        assert list(caught.value.fields) == [f"config.options.{name.removesuffix('_s')}"]
+
+
+def test_the_settings_defaults_are_the_rules_defaults():
+    assert Settings().rules() == Rules()
