@@ -66,13 +66,9 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     resources.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, settings.http_host, settings.http_port).start()
 
-    servicer = server.RoomServicer(rooms)
-    add = partial(media_gateway_pb2_grpc.add_RoomServiceServicer_to_server, servicer)
-    return Assembly(
-        [Servicer(server.SERVICE, add)],
-        {"livekit": livekit.check, "worker": worker.check},
-        on_drain=[worker.drain],
-    )
+    add = partial(media_gateway_pb2_grpc.add_RoomServiceServicer_to_server, server.RoomServicer(rooms))
+    checks = {"livekit": livekit.check, "worker": worker.check}
+    return Assembly([Servicer(server.SERVICE, add)], checks, on_drain=[worker.drain])
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from chassis.errors import Unavailable
 from chassis.identity import Identity
 from services.media_gateway import rooms, telemetry
 from services.media_gateway.errors import room_not_found
+from services.media_gateway.plan import RoomRules
 from services.media_gateway.ports import AccessTokens, RoomServer
 
 _POLL_S = 0.25
@@ -40,16 +41,6 @@ class Access:
     token: str
     expires_at_s: float
     livekit_room: str
-
-
-@dataclass(frozen=True, slots=True)
-class RoomRules:
-    """What rooms are run by: the address clients connect to, the life of a token, and when agents are asked for."""
-
-    livekit_url: str
-    token_ttl_s: float
-    agent_join_timeout_s: float
-    dispatch: rooms.DispatchRule
 
 
 class AgentDispatcher:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class _Room:
     def __init__(self, plan: JobPlan, job: JobContext, ctx: LiveKitJob, resources: AsyncExitStack) -> None:
         self._plan, self._job, self._ctx, self._resources = plan, job, ctx, resources
         self._token = token_source(plan.peers.key, job)
-        self._book = TurnBook()
+        self._book = TurnBook(lambda: f"turn-{uuid.uuid4().hex[:16]}")
         self._shelf = FrameShelf(plan.bounds.frames_held_max)
         self._video: VideoWatch | None = None
         self._background: set[asyncio.Task[Any]] = set()

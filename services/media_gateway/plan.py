@@ -1,10 +1,11 @@
-"""What the process of one room is told by the process that accepts jobs: plain values that can be pickled."""
+"""What the parts of the gateway are told: plain values; those for the process of a room can be pickled."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from chassis.channel import ClientTls
+from services.media_gateway.rooms import DispatchRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,28 @@ class JobPlan:
     report_path: str
     attach_newest_frame: bool
     agent_sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRules:
+    """What rooms are run by: the address clients connect to, the life of a token, and when agents are asked for."""
+
+    livekit_url: str
+    token_ttl_s: float
+    agent_join_timeout_s: float
+    dispatch: DispatchRule
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRules:
+    """How the worker runs: the LiveKit server, the name it is dispatched by, and how many rooms it takes."""
+
+    livekit_url: str
+    api_key: str
+    api_secret: str
+    agent_name: str
+    rooms_max: int
+    idle_processes: int
+    process_start_timeout_s: float
+    drain_s: float
+    log_level: str

@@ -13,9 +13,7 @@ from chassis.auth import TokenVerifier
 from chassis.identity import Identity
 from chassis.server import LOCAL_IDENTITY
 from chassis.settings import Port, ServerSettings, is_loopback
-from services.media_gateway.adapters.livekit_worker import WorkerRules
-from services.media_gateway.flow import RoomRules
-from services.media_gateway.plan import Bounds, JobPlan, MeshKey, Peers
+from services.media_gateway.plan import Bounds, JobPlan, MeshKey, Peers, RoomRules, WorkerRules
 from services.media_gateway.rooms import DispatchRule
 
 # What `livekit-server --dev` uses; refused for any server that is not on loopback.

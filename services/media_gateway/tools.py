@@ -8,7 +8,7 @@ SEARCH_KNOWLEDGE = "search_knowledge"
 GET_USER_PROFILE = "get_user_profile"
 CREATE_TASK = "create_task"
 LOG_INSIGHT = "log_insight"
-ARGUMENT_CHARS_MAX = 4000
+ARGUMENT_CHARS_MAX = 2000
 
 
 def _schema(name: str, description: str, **properties: str) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,9 +52,10 @@ class TurnBook:
     message of its own; the message that is committed in the end tells which of the calls counted.
     """
 
-    def __init__(self) -> None:
-        """Begin with a pending turn."""
-        self._pending = _new_turn()
+    def __init__(self, new_turn_id: Callable[[], str]) -> None:
+        """Begin with a pending turn; `new_turn_id` gives names that are unique in the tenant."""
+        self._new_turn_id = new_turn_id
+        self._pending = Turn(new_turn_id())
         self._current: Turn | None = None
 
     @property
@@ -86,7 +86,7 @@ class TurnBook:
         unclosed = self._current
         if unclosed is not None:
             unclosed.interrupted = True
-        self._current, self._pending = self._pending, _new_turn()
+        self._current, self._pending = self._pending, Turn(self._new_turn_id())
         self._current.message_id = message_id
         self._current.heard = heard
         return unclosed
@@ -110,10 +110,6 @@ class TurnBook:
         """The answer is over; gives the turn once."""
         closed, self._current = self._current, None
         return closed
-
-
-def _new_turn() -> Turn:
-    return Turn(f"turn-{uuid.uuid4().hex[:16]}")
 
 
 def facts(turn: Turn, frames: Mapping[str, int]) -> dict[str, Any]:

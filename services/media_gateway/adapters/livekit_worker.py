@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,6 +15,7 @@ from livekit.agents import JobContext as LiveKitJob
 from chassis.errors import Unavailable
 from services.media_gateway import admission, telemetry
 from services.media_gateway.admission import Outcome, Slot, Verdict
+from services.media_gateway.plan import WorkerRules
 from services.media_gateway.rooms import AGENT_IDENTITY, JobContext
 
 # 244 MB for a turn detector that is not used (measured); read by livekit-agents when it is imported by its forkserver.
@@ -26,21 +26,6 @@ _CONNECTS_MAX = 1_000_000
 _log = structlog.get_logger()
 
 AskSlot = Callable[[JobContext, str], Awaitable[Slot]]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerRules:
-    """How the worker runs: the LiveKit server, the name it is dispatched by, and how many rooms it takes."""
-
-    livekit_url: str
-    api_key: str
-    api_secret: str
-    agent_name: str
-    rooms_max: int
-    idle_processes: int
-    process_start_timeout_s: float
-    drain_s: float
-    log_level: str
 
 
 class Worker:

@@ -1,0 +1,22 @@
+"""What is worth a search, and which earlier search will do."""
+
+from __future__ import annotations
+
+from services.media_gateway import queries
+
+
+def test_one_word_is_not_a_question():
+    assert not queries.is_searchable("hello!")
+    assert queries.is_searchable("opening hours")
+
+
+def test_a_long_query_keeps_its_end_within_the_limit():
+    query = queries.query("é" * 5000 + " what are the opening hours?")
+    assert len(query.encode()) <= queries.QUERY_BYTES_MAX
+    assert query.endswith("opening hours?")
+
+
+def test_an_earlier_search_serves_when_most_of_the_words_are_the_same():
+    assert queries.answers_too("when does the office", "When does the office open?")
+    assert not queries.answers_too("when does", "How much is a parking space?")
+    assert not queries.answers_too("", "")

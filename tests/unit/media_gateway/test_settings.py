@@ -1,0 +1,40 @@
+"""Settings that would be unsafe are refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from pydantic import ValidationError
+
+from services.media_gateway.settings import Settings
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+
+
+def test_the_defaults_hold_and_a_rooms_process_can_be_told_of_them():
+    plan = Settings().job_plan("/tmp/turns")  # noqa: S108 - a path that is not opened
+    assert pickle.loads(pickle.dumps(plan)) == plan  # noqa: S301 - pickled here
+    assert plan.peers.key is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"livekit_url": "http://127.0.0.1:7880"},
+        {"livekit_url": "wss://livekit.example.org"},
+        {"http_host": "0.0.0.0"},
+        {"jwks_url": "https://keys.example.org"},
+    ],
+)
+def test_settings_that_would_be_unsafe_are_refused(values):
+    with pytest.raises(ValidationError):
+        Settings(**values)
+
+
+def test_a_private_key_signs_where_there_is_one(tmp_path):
+    (tmp_path / "key.pem").write_text("PEM")
+    settings = Settings(jwt_secret=SECRET, mesh_key_file=tmp_path / "key.pem", mesh_key_id="k1")
+    key = settings.mesh_key()
+    assert (key.key, key.algorithm, key.key_id) == ("PEM", "ES256", "k1")
+    assert Settings(jwt_secret=SECRET).mesh_key().key == SECRET
