@@ -1,0 +1,170 @@
+"""RoomService over a real gRPC socket: each RPC, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+
+import jwt
+import pytest
+from prometheus_client import REGISTRY
+
+from chassis.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from services.media_gateway.rooms import job_context
+
+
+def sample(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_a_room_is_made_once_and_holds_its_tenant(served):
+    async with served.client() as rooms:
+        first = await rooms.create_room("demo", empty_timeout_s=60, max_participants=3)
+        again = await rooms.create_room("demo")
+    assert first == again
+    assert (first.name, first.participants, first.agent_present) == ("demo", 0, False)
+    assert served.livekit.rooms["acme__demo"].metadata == '{"tenant_id": "acme"}'
+
+
+async def test_sizes_reach_livekit_with_their_defaults(served):
+    async with served.client() as rooms:
+        await rooms.create_room("small", empty_timeout_s=60, max_participants=3)
+        await rooms.create_room("usual")
+    assert served.livekit.sizes == {"acme__small": (60, 3), "acme__usual": (300, 10)}
+
+
+async def test_joining_gives_a_token_for_one_room_and_brings_one_agent(served):
+    async with served.client() as rooms:
+        await rooms.create_room("demo")
+        access = await rooms.join_room("demo", "ann", display_name="Ann")
+        await rooms.join_room("demo", "bob")
+    claims = jwt.decode(access.token, options={"verify_signature": False})
+    assert (access.url, access.livekit_room) == ("ws://livekit.test", "acme__demo")
+    assert (claims["sub"], claims["name"], claims["video"]["room"]) == ("ann", "Ann", "acme__demo")
+    assert not claims["video"].get("roomAdmin")
+    assert not claims["video"].get("roomCreate")
+    assert claims["exp"] - claims["nbf"] == 600
+    assert served.livekit.dispatched == 1
+    context = job_context(served.livekit.dispatches["acme__demo"][0].metadata)
+    assert (context.tenant_id, context.tenant_tier, context.room, context.user_id) == (
+        "acme",
+        "standard",
+        "demo",
+        "ann",
+    )
+
+
+async def test_two_people_joining_at_once_bring_one_agent(served):
+    async with served.client() as rooms:
+        await rooms.create_room("demo")
+        await asyncio.gather(*(rooms.join_room("demo", f"p{n}") for n in range(8)))
+    assert served.livekit.dispatched == 1
+
+
+async def test_an_agent_that_is_gone_is_sent_again_after_a_grace(served):
+    async with served.client() as rooms:
+        await rooms.create_room("demo")
+        served.livekit.agents_come = True
+        await rooms.join_room("demo", "ann")
+        served.livekit.leave("acme__demo", "hocket-agent")
+        await rooms.join_room("demo", "ann")
+        assert served.livekit.dispatched == 1
+        served.livekit.clock.now_s += 11
+        await rooms.join_room("demo", "ann")
+    assert served.livekit.dispatched == 2
+    assert len(served.livekit.dispatches["acme__demo"]) == 1
+
+
+async def test_an_agent_that_never_comes_is_counted_and_holds_nobody_up(served):
+    before = sample("hocket_media_gateway_agents_missing_total")
+    async with served.client() as rooms:
+        await rooms.create_room("demo")
+        await rooms.join_room("demo", "ann", timeout_s=0.25)
+        async with asyncio.timeout(5):
+            while sample("hocket_media_gateway_agents_missing_total") == before:  # noqa: ASYNC110 - metrics are pulled
+                await asyncio.sleep(0.05)
+        # The next wait is twice as long.
+        served.livekit.clock.now_s += 11
+        await rooms.join_room("demo", "ann")
+    assert served.livekit.dispatched == 1
+
+
+async def test_a_token_can_be_had_again_without_an_agent(served):
+    async with served.client() as rooms:
+        await rooms.create_room("demo")
+        access = await rooms.get_room_token("demo", "ann")
+    assert jwt.decode(access.token, options={"verify_signature": False})["sub"] == "ann"
+    assert served.livekit.dispatched == 0
+
+
+async def test_rooms_are_listed_by_name_with_who_is_there(served):
+    async with served.client() as rooms:
+        for name in ("b", "a"):
+            await rooms.create_room(name)
+        served.livekit.join("acme__b", "ann")
+        served.livekit.join("acme__b", "hocket-agent", is_agent=True)
+        listed = await rooms.list_rooms()
+    assert [(r.name, r.participants, r.agent_present) for r in listed] == [("a", 0, False), ("b", 1, True)]
+
+
+async def test_deleting_is_final_and_can_be_done_twice(served):
+    async with served.client() as rooms:
+        await rooms.create_room("demo")
+        await rooms.delete_room("demo")
+        await rooms.delete_room("demo")
+        assert list(await rooms.list_rooms()) == []
+
+
+async def test_a_room_of_another_tenant_is_not_there(served):
+    async with served.client("acme") as acme, served.client("other") as other:
+        await acme.create_room("demo")
+        assert list(await other.list_rooms()) == []
+        for call in (other.join_room, other.get_room_token):
+            with pytest.raises(NotFound) as caught:
+                await call("demo", "eve")
+            assert caught.value.reason == "ROOM_NOT_FOUND"
+        await other.delete_room("demo")
+        assert [room.name for room in await acme.list_rooms()] == ["demo"]
+
+
+async def test_a_tenant_whose_name_begins_like_anothers_room_cannot_reach_it(served):
+    async with served.client("a__b") as victim, served.client("a") as attacker:
+        await victim.create_room("c")
+        with pytest.raises(InvalidArgument):
+            await attacker.join_room("b__c", "eve")
+
+
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (lambda r: r.create_room("no spaces"), "name"),
+        (lambda r: r.create_room("ok", empty_timeout_s=5), "empty_timeout"),
+        (lambda r: r.create_room("ok", max_participants=101), "max_participants"),
+        (lambda r: r.join_room("ok", ""), "identity"),
+        (lambda r: r.join_room("ok", "hocket-agent"), "identity"),
+        (lambda r: r.join_room("", "ann"), "room"),
+        (lambda r: r.join_room("ok", "ann", display_name="x" * 129), "display_name"),
+        (lambda r: r.get_room_token("ok", "a b"), "identity"),
+        (lambda r: r.delete_room(""), "name"),
+    ],
+)
+async def test_bad_input_names_its_field(served, call, field):
+    async with served.client() as rooms:
+        with pytest.raises(InvalidArgument) as caught:
+            await call(rooms)
+    assert list(caught.value.fields) == [field]
+
+
+async def test_without_a_token_nothing_is_served(served):
+    async with served.client(token="") as rooms:
+        with pytest.raises(Unauthenticated) as caught:
+            await rooms.list_rooms()
+    assert caught.value.reason == "TOKEN_MISSING"
+
+
+async def test_a_livekit_that_is_away_is_said_so(served):
+    served.livekit.away = True
+    async with served.client() as rooms:
+        for call in (rooms.list_rooms(), rooms.create_room("demo"), rooms.join_room("demo", "ann")):
+            with pytest.raises(Unavailable) as caught:
+                await call
+            assert caught.value.retry_after_s == 1

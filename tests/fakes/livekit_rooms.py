@@ -1,0 +1,87 @@
+"""A LiveKit server in memory: rooms, people, dispatches. Its agents come only when a test lets them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+from chassis.errors import Unavailable
+from services.media_gateway.rooms import AGENT_IDENTITY, Dispatch, LiveRoom, Person
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_000_000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def time(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class MemoryRooms:
+    """ports.RoomServer."""
+
+    clock: Clock = field(default_factory=Clock)
+    rooms: dict[str, LiveRoom] = field(default_factory=dict)
+    people: dict[str, list[Person]] = field(default_factory=dict)
+    dispatches: dict[str, list[Dispatch]] = field(default_factory=dict)
+    sizes: dict[str, tuple[float, int]] = field(default_factory=dict)
+    away: bool = False
+    agents_come: bool = False
+    dispatched: int = 0
+
+    def __post_init__(self) -> None:
+        self._ids = itertools.count(1)
+
+    def _there(self) -> None:
+        if self.away:
+            raise Unavailable("LiveKit does not answer", retry_after_s=1)
+
+    def join(self, livekit_room: str, identity: str, *, is_agent: bool = False) -> None:
+        self.people.setdefault(livekit_room, []).append(Person(identity, is_agent))
+
+    def leave(self, livekit_room: str, identity: str) -> None:
+        self.people[livekit_room] = [p for p in self.people.get(livekit_room, []) if p.identity != identity]
+
+    async def create_room(self, livekit_room, *, metadata, empty_timeout_s, participants_max):
+        self._there()
+        self.sizes[livekit_room] = (empty_timeout_s, participants_max)
+        return self.rooms.setdefault(livekit_room, LiveRoom(livekit_room, self.clock.time(), metadata))
+
+    async def find_room(self, livekit_room):
+        self._there()
+        return self.rooms.get(livekit_room)
+
+    async def list_rooms(self):
+        self._there()
+        return list(self.rooms.values())
+
+    async def delete_room(self, livekit_room):
+        self._there()
+        for held in (self.rooms, self.people, self.dispatches):
+            held.pop(livekit_room, None)
+
+    async def list_people(self, livekit_room):
+        self._there()
+        return list(self.people.get(livekit_room, []))
+
+    async def list_dispatches(self, livekit_room):
+        self._there()
+        return list(self.dispatches.get(livekit_room, []))
+
+    async def create_dispatch(self, livekit_room, metadata):
+        self._there()
+        self.dispatched += 1
+        dispatch = Dispatch(f"d{next(self._ids)}", self.clock.time(), metadata)
+        self.dispatches.setdefault(livekit_room, []).append(dispatch)
+        if self.agents_come:
+            self.join(livekit_room, AGENT_IDENTITY, is_agent=True)
+        return dispatch
+
+    async def delete_dispatch(self, livekit_room, dispatch_id):
+        self._there()
+        held = self.dispatches.get(livekit_room, [])
+        self.dispatches[livekit_room] = [d for d in held if d.dispatch_id != dispatch_id]
