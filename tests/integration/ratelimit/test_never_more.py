@@ -7,12 +7,17 @@ a window is broken only when more whole intervals than the capacity lie inside i
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 
 import pytest
 
+from clients.ratelimit_lease import LeasedLimits
+from services.ratelimit import wire
 from services.ratelimit.adapters.redis_store import RedisStore
-from services.ratelimit.limits import Algorithm, Charge, RateLimit
+from services.ratelimit.flow import Decision, Lease, Standing
+from services.ratelimit.limits import Algorithm, Charge, RateLimit, SlotLimit
+from services.ratelimit.sliding_log import lease_ttl_us
 
 WINDOW_S = 0.5
 
@@ -60,9 +65,51 @@ async def test_many_servers_admit_no_more_than_one_would(redis_url, limit):
     assert sum(units for _, _, units in intervals) > limit.burst_units
 
 
-async def test_slots_are_never_given_twice(redis_url):
-    from services.ratelimit.limits import SlotLimit
+class Direct:
+    """What LeasedLimits calls, without the wire: one server of its own on the shared Redis."""
 
+    def __init__(self, redis_url: str, limit: RateLimit) -> None:
+        self.store = RedisStore(redis_url, timeout_s=10)
+        self._limit = limit
+
+    async def check(self, spends):
+        charge = Charge(self._limit, spends[0].subject, spends[0].cost)
+        verdicts = await self.store.spend_all("acme", [charge])
+        return wire.check_response(Decision([Standing(self._limit, verdicts[0])], degraded=False))
+
+    async def lease(self, limit, units, *, subject=""):
+        lease_id = secrets.token_hex(16)
+        granted, wait_us = await self.store.lease("acme", lease_id, self._limit, subject, units)
+        return wire.lease_response(Lease(lease_id, granted, lease_ttl_us(self._limit), wait_us))
+
+    async def give_back(self, lease_id, units):
+        assert await self.store.give_back("acme", lease_id, units)
+
+
+async def test_many_callers_with_leases_admit_no_more_either(redis_url):
+    limit = RateLimit("leased", 400, int(WINDOW_S * 1e6))
+    servers = [Direct(redis_url, limit) for _ in range(4)]
+    callers = [LeasedLimits(server) for server in servers]
+    intervals: list[tuple[float, float, int]] = []
+    ends = time.monotonic() + 2.2
+
+    async def call(leased: LeasedLimits) -> None:
+        while (sent := time.monotonic()) < ends:
+            answer = await leased.spend("leased")
+            if answer.admitted:
+                intervals.append((sent, time.monotonic(), 1))
+                await asyncio.sleep(0.001)
+            else:
+                await asyncio.sleep(0.01)
+
+    await asyncio.gather(*(call(caller) for caller in callers for _ in range(2)))
+    for caller, server in zip(callers, servers, strict=True):
+        await caller.close()
+        await server.store.close()
+    assert 100 < proven_max(intervals, WINDOW_S) <= limit.capacity_units
+
+
+async def test_slots_are_never_given_twice(redis_url):
     servers = [RedisStore(redis_url, timeout_s=10) for _ in range(4)]
     rooms = SlotLimit("rooms", 5)
     holdings = await asyncio.gather(
