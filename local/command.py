@@ -113,7 +113,8 @@ def down(settings: Settings) -> None:
 
 def kill_service(settings: Settings, name: str) -> None:
     """SIGKILL one process, as a crash would be; the running mesh starts it again."""
-    state = DataFolder(settings.data_dir).state()
+    folder = DataFolder(settings.data_dir)
+    state = folder.state() if folder.path.exists() and folder.is_held() else {}
     pids = {process["name"]: int(process["pid"]) for process in state.get("processes", ())}
     if name not in pids:
         raise LocalError(f"no process {name!r} runs; there are {', '.join(pids) or 'none: `make up` first'}")

@@ -46,7 +46,7 @@ async def find_or_build(progress: Progress) -> Path:
         return cached
     with explained(f"cannot make {cached.parent}"):
         cached.parent.mkdir(parents=True, exist_ok=True)
-    async with _one_builder(cached.with_suffix(".lock"), progress):
+    async with _one_builder(cached.with_name(f"{cached.name}.lock"), progress):
         if not cached.exists():
             await _build(cached, progress)
     return cached

@@ -1,0 +1,112 @@
+"""Finding and building livekit-server, with a Go that only pretends."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from local.embedded import livekit_binary
+from local.errors import LocalError
+
+GO = """#!/bin/sh
+case "$1" in
+  version) echo "go version go{version} linux/amd64";;
+  install) echo built >> "$LOG"; sleep 0.3; {install};;
+esac
+"""
+SUCCEED = 'mkdir -p "$GOBIN" && echo binary > "$GOBIN/server"'
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """An empty cache and a PATH with nothing but what a test puts there."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.delenv("UV", raising=False)
+
+    def put(name, text):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+
+    return put
+
+
+def go(version="1.26.8", install=SUCCEED):
+    return GO.format(version=version, install=install)
+
+
+async def find():
+    said = []
+    return await livekit_binary.find_or_build(said.append), said
+
+
+async def test_a_server_on_path_is_used_as_it_is(machine, tmp_path):
+    machine("livekit-server", "#!/bin/sh\n")
+    found, said = await find()
+    assert (found, said) == (tmp_path / "tools" / "livekit-server", [])
+    assert not (tmp_path / "cache").exists()
+
+
+async def test_it_is_built_once_and_nothing_else_stays(machine, tmp_path):
+    machine("go", go())
+    found, said = await find()
+    again, silence = await find()
+    assert found == again == tmp_path / "cache" / "hocket" / "livekit-server-v1.13.5"
+    assert found.read_text() == "binary\n"
+    assert (tmp_path / "log").read_text() == "built\n"
+    assert len(said) == 1
+    assert silence == []
+    assert {p.name for p in found.parent.iterdir()} == {found.name, f"{found.name}.lock"}
+
+
+async def test_two_at_once_build_once(machine, tmp_path):
+    machine("go", go())
+    code = "import asyncio; from local.embedded import livekit_binary as b; print(asyncio.run(b.find_or_build(print)))"
+    both = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = [(await process.communicate())[0].decode() for process in both]
+    assert all("livekit-server-v1.13.5" in text.splitlines()[-1] for text in said)
+    assert (tmp_path / "log").read_text() == "built\n"
+
+
+async def test_a_failed_build_says_why_in_one_line_and_leaves_nothing(machine, tmp_path):
+    machine("go", go(install="echo 'dial tcp: no route to host' >&2; exit 1"))
+    with pytest.raises(
+        LocalError, match=r"cannot build livekit-server \(.*LIVEKIT_URL.*\): dial tcp: no route"
+    ) as caught:
+        await find()
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in (tmp_path / "cache" / "hocket").iterdir()] == ["livekit-server-v1.13.5.lock"]
+
+
+async def test_an_old_go_and_no_network_say_what_to_install(machine, monkeypatch):
+    machine("go", go(version="1.24.1"))
+    machine("uv", "#!/bin/sh\necho 'error: Could not connect' >&2; exit 2\n")
+    with pytest.raises(LocalError, match=r"no Go 1\.26 or newer on PATH.*install Go.*Could not connect"):
+        await find()
+
+
+async def test_too_little_room_is_said_before_the_build(machine, monkeypatch):
+    machine("go", go())
+    monkeypatch.setattr(livekit_binary, "_FREE_BYTES_MIN", 1 << 60)
+    with pytest.raises(LocalError, match=r"building livekit-server needs .* GB .* are free: make room"):
+        await find()
+
+
+async def test_without_a_home_there_is_a_hint(machine, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", _no_home)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(LocalError, match="neither HOME nor XDG_CACHE_HOME is set"):
+        await find()
+
+
+def _no_home():
+    raise RuntimeError("Could not determine home directory.")
