@@ -49,6 +49,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     router = Router(
         ports,
         SurfaceScorer(),
+        inventory,
         mode=MixMode(settings.mix_mode),
         limits=AttemptLimits(
             settings.first_token_timeout_s,
@@ -56,7 +57,6 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
             settings.between_tokens_timeout_s,
             settings.attempt_timeout_s,
         ),
-        usable=inventory.why_not,
     )
     refresh = asyncio.create_task(tables.keep_fresh(settings.tiers_refresh_s))
     resources.callback(refresh.cancel)

@@ -1,28 +1,26 @@
-"""One attempt at one model: its deadlines, what it has used so far, and what that costs."""
+"""One attempt at one model: read ahead of the caller, bounded in time, and what it costs however it ends."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chassis.clock import Clock
-from services.llm_router.conversation import Request, Tier, prompt_tokens, tokens_of
+from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier, prompt_tokens
 from services.llm_router.errors import FailureKind, ModelFailure
-from services.llm_router.events import (
-    CallMade,
-    Ended,
-    EndReason,
-    ModelEvent,
-    StateGiven,
-    TextDelta,
-    Usage,
-    UsageSeen,
-)
+from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Provider
 from services.llm_router.pricing import cost_micro_usd
 from services.llm_router.tiers import Candidate, TierTable
+
+# Closing a vendor's stream is the closing of a socket; it must not hold a caller who has left.
+CLOSE_S = 1.0
+# With fewer deltas waiting than this each is passed on alone; with n times as many, n + 1 go together.
+BACKLOG_PER_MERGE = 8
+Said = TextDelta | CallMade | StateGiven
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,110 +37,174 @@ class AttemptLimits:
     total_s: float = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptScene:
+    """What attempts of one request share."""
+
+    request: Request
+    tier: Tier
+    table: TierTable
+    limits: AttemptLimits
+    clock: Clock
+
+
 class Attempt:
-    """Runs once. After its events are over, closed or broken, `cost` tells what to book."""
+    """Starts when made. Await `first_useful`, then iterate `events`, then `close`; `cost` tells what to book."""
 
     def __init__(
-        self,
-        request: Request,
-        candidate: Candidate,
-        tier: Tier,
-        provider: Provider,
-        table: TierTable,
-        limits: AttemptLimits,
-        clock: Clock,
-        event_id: str,
+        self, scene: AttemptScene, candidate: Candidate, provider: Provider, event_id: str, *, fallback: bool = False
     ) -> None:
+        """Begin to ask `candidate`; a `fallback` is given more time for its first token."""
         self.candidate = candidate
         self.usage = Usage()
         self.ended: EndReason | None = None
-        self._request = request
-        self._tier = tier
-        self._provider = provider
-        self._table = table
-        self._limits = limits
-        self._clock = clock
+        self.failure: ModelFailure | None = None
+        self.first_useful_s: float | None = None
+        self._scene = scene
         self._event_id = event_id
         self._served = ""
         self._said_characters = 0
-        self._failure: ModelFailure | None = None
+        self._cost: AttemptCost | None = None
+        self._queue: deque[Said] = deque()
+        self._arrived = asyncio.Event()
+        self._useful = asyncio.Event()
+        self._over = False
+        limits, now = scene.limits, asyncio.get_running_loop().time()
+        self._started = now
+        self._whole_until = now + limits.total_s
+        first_s = limits.fallback_first_token_s if fallback else limits.first_token_s
+        self._first_until = min(now + first_s, self._whole_until)
+        # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
+        self._task = asyncio.create_task(self._pump(provider), name=f"attempt {candidate.alias}")
 
-    async def events(self) -> AsyncGenerator[TextDelta | CallMade | StateGiven, None]:
-        """What the model says and calls. Raises ModelFailure, also for a stream that ends without its end event."""
+    async def _pump(self, provider: Provider) -> None:
         try:
-            async with aclosing(self._provider.stream(self._request, self.candidate)) as stream:
-                async for event in self._timed(stream):
-                    match event:
-                        case UsageSeen():
-                            self.usage, self._served = event.usage, event.served_model or self._served
-                        case Ended():
-                            self.ended = event.reason
-                        case _:
-                            yield event
+            async with aclosing(provider.stream(self._scene.request, self.candidate)) as stream:
+                async for event in stream:
+                    self._take(event)
             self._check_end()
         except ModelFailure as failure:
-            self._failure = failure
-            raise
+            self.failure = failure
+        finally:
+            self._over = True
+            self._useful.set()
+            self._arrived.set()
 
-    async def _timed(self, stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
-        started = asyncio.get_running_loop().time()
-        whole = started + self._limits.total_s
-        until, what = started + self._limits.first_token_s, "first token"
-        while True:
-            try:
-                async with asyncio.timeout_at(min(until, whole)):
-                    event = await anext(stream)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise ModelFailure(FailureKind.TIMEOUT, f"no {what} in time") from None
-            if isinstance(event, TextDelta | CallMade):
-                self._said_characters += len(event.text if isinstance(event, TextDelta) else event.call.arguments_json)
-                until, what = asyncio.get_running_loop().time() + self._limits.between_tokens_s, "next token"
-            yield event
+    def _take(self, event: ModelEvent) -> None:
+        match event:
+            case UsageSeen():
+                self.usage, self._served = event.usage, event.served_model or self._served
+            case Ended():
+                self.ended = event.reason
+            case _:
+                self._queue.append(event)
+                self._arrived.set()
+                if not isinstance(event, StateGiven):
+                    self._said(event)
+
+    def _said(self, event: TextDelta | CallMade) -> None:
+        self._said_characters += len(event.text if isinstance(event, TextDelta) else event.call.arguments_json) or 1
+        if self.first_useful_s is None:
+            self.first_useful_s = asyncio.get_running_loop().time() - self._started
+            self._useful.set()
 
     def _check_end(self) -> None:
         if self.ended is None:
             raise ModelFailure(FailureKind.CUT, "the stream stopped without its end event")
-        if self.ended is EndReason.REFUSAL and not self._said_characters:
-            raise ModelFailure(FailureKind.REFUSED, "the model declined")
         if not self._said_characters:
+            if self.ended is EndReason.REFUSAL:
+                raise ModelFailure(FailureKind.REFUSED, "the model declined")
             raise ModelFailure(FailureKind.EMPTY, f"the model ended ({self.ended.value}) without a word")
 
-    def cost(self) -> AttemptCost:
+    async def first_useful(self) -> None:
+        """Wait for text or a tool call. Raises ModelFailure when none comes, or none in time."""
+        try:
+            async with asyncio.timeout_at(self._first_until):
+                await self._useful.wait()
+        except TimeoutError:
+            raise self._fail("no first token in time") from None
+        if self.failure is not None and self.first_useful_s is None:
+            raise self.failure
+
+    async def events(self) -> AsyncGenerator[Said, None]:
+        """What the model says and calls; deltas that came while the caller was busy go together.
+
+        Raises ModelFailure, also for a stream that stops without its end event.
+        """
+        while True:
+            while self._queue:
+                yield self._next()
+            if self._over:
+                break
+            self._arrived.clear()
+            until = asyncio.get_running_loop().time() + self._scene.limits.between_tokens_s
+            try:
+                async with asyncio.timeout_at(min(until, self._whole_until)):
+                    await self._arrived.wait()
+            except TimeoutError:
+                raise self._fail("no next token in time") from None
+        if self.failure is not None:
+            raise self.failure
+
+    def _next(self) -> Said:
+        """The next event; several deltas as one, the more of them the longer the backlog, never waiting for any."""
+        event = self._queue.popleft()
+        if not isinstance(event, TextDelta):
+            return event
+        pieces = [event.text]
+        for _ in range(len(self._queue) // BACKLOG_PER_MERGE):
+            following = self._queue[0]
+            if not isinstance(following, TextDelta):
+                break
+            pieces.append(following.text)
+            self._queue.popleft()
+        return TextDelta("".join(pieces)) if len(pieces) > 1 else event
+
+    def _fail(self, problem: str) -> ModelFailure:
+        self.failure = ModelFailure(FailureKind.TIMEOUT, problem)
+        return self.failure
+
+    async def close(self) -> None:
+        """End the vendor's work if it still runs; afterwards the cost is final."""
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=CLOSE_S)
+
+    def cost(self, new_outcome: AttemptOutcome | None = None) -> AttemptCost:
         """What to book: usage as the vendor told it, or an estimate of what was sent where it told nothing yet."""
-        outcome = AttemptOutcome.FAILED if self._failure else AttemptOutcome.OK
-        if self._failure is None and self.ended is None:
-            outcome = AttemptOutcome.CANCELLED
+        if self._cost is None:
+            self._cost = self._reckon(new_outcome)
+        return self._cost
+
+    def _reckon(self, outcome: AttemptOutcome | None) -> AttemptCost:
+        if outcome is None and self.failure is not None:
+            outcome = AttemptOutcome.FAILED
+        elif outcome is None:
+            outcome = AttemptOutcome.CANCELLED if self.ended is None else AttemptOutcome.OK
         usage, estimated = self._known_usage()
-        served = self._table.served_as(self.candidate.provider, self._served) or self.candidate
-        price = served.price(self._clock.time(), usage.prompt_tokens)
+        scene = self._scene
+        served = scene.table.served_as(self.candidate.provider, self._served) or self.candidate
+        price = served.price(scene.clock.time(), usage.prompt_tokens)
         return AttemptCost(
             event_id=self._event_id,
-            ended_at_s=self._clock.time(),
+            ended_at_s=scene.clock.time(),
             provider=self.candidate.provider,
             model=self._served or self.candidate.vendor_model or self.candidate.alias,
-            tier=self._tier,
+            tier=scene.tier,
             usage=usage,
             cost_micro_usd=cost_micro_usd(usage, price),
             price_row=price.name,
             outcome=outcome,
-            speculative=self._request.speculative,
-            room=self._request.room,
-            turn_id=self._request.turn_id,
+            speculative=scene.request.speculative,
+            room=scene.request.room,
+            turn_id=scene.request.turn_id,
             estimated=estimated,
         )
 
     def _known_usage(self) -> tuple[Usage, bool]:
-        said = tokens_of("x" * self._said_characters)
+        """Usage, and whether part of it is an estimate: a vendor tells the output's tokens at the end alone."""
+        said = int(self._said_characters / CHARACTERS_PER_TOKEN + 0.5)
         if self.ended is not None or self.usage.output_tokens >= said:
             return self.usage, False
-        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=prompt_tokens(self._request))
-        return Usage(
-            input_tokens=known.input_tokens,
-            cached_input_tokens=known.cached_input_tokens,
-            cache_write_5m_tokens=known.cache_write_5m_tokens,
-            cache_write_1h_tokens=known.cache_write_1h_tokens,
-            output_tokens=said,
-            thinking_tokens=known.thinking_tokens,
-        ), True
+        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=prompt_tokens(self._scene.request))
+        return replace(known, output_tokens=said), True

@@ -50,10 +50,13 @@ class Breaker:
         """After an answer."""
         return Breaker()
 
-    def failed(self, now_s: float, retry_after_s: float | None = None) -> Breaker:
-        """After a failure that is the model's; each pause is twice the one before, or what the vendor asked for."""
+    def failed(self, now_s: float, retry_after_s: float | None = None, *, at_once: bool = False) -> Breaker:
+        """After a failure that is the model's; each pause is twice the one before, or what the vendor asked for.
+
+        `at_once` opens at the first failure: a refused key is refused again.
+        """
         failures = self.failures + 1
-        if self.state(now_s) is BreakerState.OPEN or (failures < FAILURES_TO_OPEN and not self.pause_s):
+        if self.state(now_s) is BreakerState.OPEN or (failures < FAILURES_TO_OPEN and not self.pause_s and not at_once):
             return replace(self, failures=failures)
         pause = min(max(self.pause_s * 2, PAUSE_MIN_S, retry_after_s or 0.0), PAUSE_MAX_S)
         return Breaker(failures, now_s + pause, pause)

@@ -185,10 +185,11 @@ def prefix_tokens(request: Request) -> int:
 
 def prompt_tokens(request: Request) -> int:
     """Estimated tokens of the whole prompt."""
-    return prefix_tokens(request) + sum(_part_tokens(p) for m in request.turns for p in m.parts)
+    return prefix_tokens(request) + sum(part_tokens(p) for m in request.turns for p in m.parts)
 
 
-def _part_tokens(part: Part) -> int:
+def part_tokens(part: Part) -> int:
+    """Estimated tokens of one part."""
     match part:
         case Text(text=text):
             return tokens_of(text)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import structlog
 from prometheus_client import Counter, Histogram
 
-from chassis import identity
+from chassis import deadline, identity
 from chassis.clock import Clock
 from chassis.errors import Unimplemented
-from services.llm_router.attempt import Attempt, AttemptLimits
+from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
 from services.llm_router.conversation import MixMode, Request
 from services.llm_router.errors import AllModelsFailed, ModelFailure
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
+from services.llm_router.inventory import Inventory
+from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
 from services.llm_router.ports import AttemptCost, Ledger, Limits, Providers, SharedState, Tables
+from services.llm_router.pursuit import Pursuit, RetryBudget
+from services.llm_router.race import Race
 from services.llm_router.routing import EXEMPT, Decision, Situation, decide
 from services.llm_router.scoring import Scorer
 from services.llm_router.sessions import Session, after_turn
@@ -25,6 +30,7 @@ from services.llm_router.tiers import Candidate
 
 ROUTED = Counter("hocket_llm_router_routes", "Requests by tier and what decided it.", ["tier", "cause", "tenant_tier"])
 ATTEMPTS = Counter("hocket_llm_router_attempts", "Attempts at models by how they ended.", ["model", "outcome"])
+HEDGES = Counter("hocket_llm_router_hedges", "Second attempts sent beside a slow first one.", ["model"])
 FIRST_TOKEN = Histogram(
     "hocket_llm_router_first_token_seconds",
     "From a request's arrival to its first text or tool call.",
@@ -76,31 +82,30 @@ class RouterPorts:
 class _Answer:
     """What has been said and paid so far for one request."""
 
+    request: Request
+    decision: Decision
+    session: Session | None
     arrived_s: float
     first_token_s: float = 0.0
     spoken: bool = False
+    attempts: int = 0
     costs: list[AttemptCost] = field(default_factory=list[AttemptCost])
-    failures: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Router:
     """Serves requests over the ports."""
 
     def __init__(
-        self,
-        ports: RouterPorts,
-        scorer: Scorer,
-        *,
-        mode: MixMode,
-        limits: AttemptLimits,
-        usable: Callable[[Candidate], str | None],
+        self, ports: RouterPorts, scorer: Scorer, inventory: Inventory, *, mode: MixMode, limits: AttemptLimits
     ) -> None:
-        """`usable` says why a candidate may not be tried now (None: it may); `mode` serves requests that name none."""
+        """`mode` serves requests that name none; `limits` bound each attempt."""
         self._ports = ports
         self._scorer = scorer
+        self._inventory = inventory
         self._mode = mode
         self._limits = limits
-        self._usable = usable
+        self._budget = RetryBudget()
+        self._first_tokens = FirstTokens()
 
     async def route(self, request: Request) -> Decision:
         """The decision alone. Its mix is kept apart from that of answered requests, so neither disturbs the other."""
@@ -112,43 +117,92 @@ class Router:
 
         Raises ResourceExhausted, NoCapableModel, or AllModelsFailed when nothing was said.
         """
-        ports = self._ports
-        answer = _Answer(ports.clock.monotonic())
-        await ports.limits.require_request()
+        clock = self._ports.clock
+        arrived_s = clock.monotonic()
+        await self._ports.limits.require_request()
         decision, session = await self._decide(request, "generate")
-        for number, candidate in enumerate(decision.ladder, 1):
-            yield Routed(decision, candidate, number)
-            attempt = self._attempt(request, decision, candidate)
-            try:
-                async with aclosing(attempt.events()) as events:
-                    async for event in events:
-                        if not answer.spoken and isinstance(event, TextDelta | CallMade):
-                            self._first(answer, decision)
-                        yield event
-            except ModelFailure as failure:
-                answer.failures[candidate.alias] = failure.kind.value
-                _log.warning("attempt failed", model=candidate.alias, kind=failure.kind.value, problem=str(failure))
-                if not answer.spoken:
-                    continue
-                yield self._finished(answer, attempt, EndReason.CUT)
+        answer = _Answer(request, decision, session, arrived_s)
+        pursuit = Pursuit(decision.ladder, self._budget)
+        while (step := pursuit.next(clock.monotonic(), deadline.remaining())) is not None:
+            if step.wait_s:
+                await asyncio.sleep(step.wait_s)
+            async with aclosing(self._ask(answer, pursuit, step.candidate)) as events:
+                async for event in events:
+                    yield event
+            if answer.spoken:
                 return
-            finally:
-                self._close(answer, attempt)
-            self._remember(request, decision, session, attempt)
-            yield self._finished(answer, attempt, attempt.ended or EndReason.STOP)
-            return
-        raise AllModelsFailed(answer.failures)
+        raise AllModelsFailed(pursuit.failures, pursuit.retry_after_s)
 
     async def record_outcome(self, turn_id: str, outcome: str) -> None:
         """How the answer of a turn was received."""
         raise Unimplemented(f"outcomes are not kept yet ({turn_id}: {outcome})")
 
-    def _attempt(self, request: Request, decision: Decision, candidate: Candidate) -> Attempt:
-        ports = self._ports
-        provider = ports.providers[candidate.provider]
-        return Attempt(
-            request, candidate, decision.tier, provider, ports.tables.current, self._limits, ports.clock, ports.new_id()
+    async def _ask(self, answer: _Answer, pursuit: Pursuit, candidate: Candidate) -> AsyncGenerator[FlowEvent, None]:
+        """One race: the route, and the answer of whoever speaks first; nothing more when nobody does."""
+        answer.attempts += 1
+        yield Routed(answer.decision, candidate, answer.attempts)
+        race = Race(
+            self._begin(answer, candidate),
+            hedge_after_s=self._first_tokens.hedge_after(candidate.alias),
+            hedge=lambda: self._hedge(answer, pursuit),
         )
+        winner: Attempt | None = None
+        try:
+            winner = await race.winner()
+            if winner.candidate is not candidate:
+                yield Routed(answer.decision, winner.candidate, answer.attempts)
+            self._spoke(answer, winner)
+            async for event in winner.events():
+                yield event
+        except ModelFailure:
+            # Told by each attempt itself, below.
+            pass
+        finally:
+            await race.close()
+            self._settle(answer, pursuit, race, winner)
+        if winner is not None:
+            reason = EndReason.CUT if winner.failure else winner.ended or EndReason.STOP
+            yield self._finished(answer, winner, reason)
+
+    def _begin(self, answer: _Answer, candidate: Candidate) -> Attempt:
+        ports = self._ports
+        scene = AttemptScene(answer.request, answer.decision.tier, ports.tables.current, self._limits, ports.clock)
+        self._inventory.sent(candidate)
+        provider = ports.providers[candidate.provider]
+        return Attempt(scene, candidate, provider, ports.new_id(), fallback=answer.attempts > 1)
+
+    def _hedge(self, answer: _Answer, pursuit: Pursuit) -> Attempt | None:
+        candidate = pursuit.hedge()
+        if candidate is None or candidate.provider == "embedded":
+            return None
+        self._first_tokens.hedged()
+        HEDGES.labels(candidate.alias).inc()
+        answer.attempts += 1
+        return self._begin(answer, candidate)
+
+    def _spoke(self, answer: _Answer, attempt: Attempt) -> None:
+        answer.spoken = True
+        answer.first_token_s = self._ports.clock.monotonic() - answer.arrived_s
+        FIRST_TOKEN.labels(answer.decision.tier.name.lower()).observe(answer.first_token_s)
+        self._first_tokens.seen(attempt.candidate.alias, attempt.first_useful_s or 0.0)
+
+    def _settle(self, answer: _Answer, pursuit: Pursuit, race: Race, winner: Attempt | None) -> None:
+        """Book every attempt and tell its health. Runs also when the caller left: what reached a vendor is money."""
+        for attempt in race.attempts:
+            cost = attempt.cost()
+            answer.costs.append(cost)
+            self._ports.ledger.book(cost)
+            ATTEMPTS.labels(attempt.candidate.alias, cost.outcome.value).inc()
+            if attempt.failure is not None:
+                pursuit.failed(attempt.candidate, attempt.failure, self._ports.clock.monotonic())
+                self._inventory.failed(attempt.candidate, attempt.failure)
+                kind, problem = attempt.failure.kind.value, str(attempt.failure)
+                _log.warning("attempt failed", model=attempt.candidate.alias, kind=kind, problem=problem)
+            elif attempt.first_useful_s is not None:
+                self._inventory.succeeded(attempt.candidate)
+        if winner is not None:
+            self._budget.earn()
+            self._remember(answer, winner)
 
     async def _decide(self, request: Request, use: str) -> tuple[Decision, Session | None]:
         ports, caller = self._ports, identity.current()
@@ -158,7 +212,7 @@ class Router:
             session = await ports.state.load_session(caller.tenant_id, request.conversation_id)
         complexity = self._scorer.score(request)
         mix = ports.state.mix(caller.tenant_id, mode, use, table.shares)
-        situation = Situation(table, ports.clock.time(), mode, tie_of(mix.total), self._usable, session)
+        situation = Situation(table, ports.clock.time(), mode, tie_of(mix.total), self._inventory.why_not, session)
         # No await between reading the mix and counting in it: requests that start together would see the same state.
         decision = decide(request, complexity, mix, situation)
         self._count(mix, decision, mode, use)
@@ -174,46 +228,28 @@ class Router:
         if use == "generate":
             ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
 
-    def _first(self, answer: _Answer, decision: Decision) -> None:
-        answer.spoken = True
-        answer.first_token_s = self._ports.clock.monotonic() - answer.arrived_s
-        FIRST_TOKEN.labels(decision.tier.name.lower()).observe(answer.first_token_s)
-
-    def _close(self, answer: _Answer, attempt: Attempt) -> None:
-        # Runs also when the caller left in the middle: an attempt that reached a vendor is money.
-        cost = attempt.cost()
-        answer.costs.append(cost)
-        ATTEMPTS.labels(attempt.candidate.alias, cost.outcome.value).inc()
-        self._ports.ledger.book(cost)
-
-    def _remember(self, request: Request, decision: Decision, session: Session | None, attempt: Attempt) -> None:
-        if not request.conversation_id:
+    def _remember(self, answer: _Answer, attempt: Attempt) -> None:
+        if not answer.request.conversation_id:
             return
-        usage = attempt.usage
         after = after_turn(
-            session,
-            tier=decision.tier,
-            wished=decision.wished,
+            answer.session,
+            tier=answer.decision.tier,
+            wished=answer.decision.wished,
             model=attempt.candidate.alias,
-            cached_tokens=usage.cached_input_tokens + usage.cache_write_tokens,
+            cached_tokens=attempt.usage.cached_input_tokens + attempt.usage.cache_write_tokens,
             now_s=self._ports.clock.time(),
         )
-        self._ports.state.store_session(identity.current().tenant_id, request.conversation_id, after)
+        self._ports.state.store_session(identity.current().tenant_id, answer.request.conversation_id, after)
 
     @staticmethod
     def _finished(answer: _Answer, attempt: Attempt, reason: EndReason) -> Finished:
-        cost = answer.costs[-1]
+        cost = attempt.cost()
         return Finished(
             reason=reason,
-            usage=attempt.usage,
+            usage=cost.usage,
             cost_micro_usd=sum(c.cost_micro_usd for c in answer.costs),
             served_model=cost.model,
             price_row=cost.price_row,
             first_token_s=answer.first_token_s,
             cost_event_ids=tuple(c.event_id for c in answer.costs),
         )
-
-
-def failures_of(error: AllModelsFailed) -> Mapping[str, str]:
-    """How each model failed, by alias."""
-    return error.metadata

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from chassis.clock import Clock
 from services.llm_router.breaker import Breaker, BreakerState
 from services.llm_router.conversation import Tier
+from services.llm_router.errors import BLAMELESS, FailureKind, ModelFailure
 from services.llm_router.ports import Providers, Tables
+from services.llm_router.routing import BREAKER_OPEN
 from services.llm_router.tiers import Candidate, TierTable
 
 
@@ -41,16 +43,31 @@ class Inventory:
         if not candidate.vendor_model:
             return "no model is named for it in the settings"
         if not self.breaker(candidate).passes(self.now_s):
-            return "its circuit breaker is open"
+            return BREAKER_OPEN
         return None
 
     def breaker(self, candidate: Candidate) -> Breaker:
         """The breaker of `candidate`."""
         return self._breakers.get(candidate.alias, Breaker())
 
-    def set_breaker(self, candidate: Candidate, breaker: Breaker) -> None:
-        """Replace the breaker of `candidate`."""
-        self._breakers[candidate.alias] = breaker
+    def sent(self, candidate: Candidate) -> None:
+        """A request goes to `candidate`."""
+        self._set(candidate, self.breaker(candidate).sent(self.now_s))
+
+    def succeeded(self, candidate: Candidate) -> None:
+        """`candidate` answered."""
+        self._set(candidate, self.breaker(candidate).succeeded())
+
+    def failed(self, candidate: Candidate, failure: ModelFailure) -> None:
+        """`candidate` failed; failures that are the request's are not held against it."""
+        if failure.kind in BLAMELESS:
+            return
+        hopeless = failure.kind is FailureKind.CREDENTIALS
+        self._set(candidate, self.breaker(candidate).failed(self.now_s, failure.retry_after_s, at_once=hopeless))
+
+    def _set(self, candidate: Candidate, breaker: Breaker) -> None:
+        if breaker != self.breaker(candidate):
+            self._breakers[candidate.alias] = breaker
 
     def models(self) -> list[tuple[Tier, Candidate, str | None]]:
         """Every candidate in the order of trying, tier by tier, with why it may not be tried now."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.llm_router.conversation import MixMode, Request, Tier, prefix_tokens, prompt_tokens
-from services.llm_router.errors import NoCapableModel
+from services.llm_router.errors import AllModelsFailed, NoCapableModel
 from services.llm_router.events import Usage
 from services.llm_router.mix import Mix, Placement
 from services.llm_router.pricing import cost_micro_usd
@@ -29,6 +29,7 @@ _TIER_UP_THEN_DOWN = {
     Tier.COMPLEX: (Tier.COMPLEX, Tier.MODERATE, Tier.SIMPLE),
 }
 
+BREAKER_OPEN = "its circuit breaker is open"
 # None when the candidate may be tried now, else why not (no key, breaker open).
 Usable = Callable[[Candidate], str | None]
 
@@ -89,7 +90,7 @@ class Situation:
 
 
 def decide(request: Request, complexity: Complexity, mix: Mix, situation: Situation) -> Decision:
-    """The decision for `request`; the mix is read, not counted. Raises NoCapableModel."""
+    """The decision for `request`; the mix is read, not counted. Raises NoCapableModel or AllModelsFailed."""
     tokens = prompt_tokens(request)
     fit = _Fit(request, tokens, situation)
     placed = mix.place(complexity.score, situation.mode, situation.tie)
@@ -99,7 +100,7 @@ def decide(request: Request, complexity: Complexity, mix: Mix, situation: Situat
         tier, cause, detail = gated, Cause.GATE, f"nothing in {tier.name.lower()} serves this request now"
     ladder = _ladder(request, tier, situation, fit)
     if not ladder:
-        raise NoCapableModel(_nothing_serves(request, situation, fit))
+        raise _nothing_serves(request, situation, fit)
     estimates = {c.alias: estimate_micro_usd(request, c, situation) for c in situation.table.models.values()}
     reasons = (Contribution(cause.value, 0.0, detail), *complexity.contributions[:REASONS_MAX])
     alternatives = tuple(_alternatives(tier, ladder, situation, fit, estimates))
@@ -176,11 +177,14 @@ def _ladder(request: Request, tier: Tier, situation: Situation, fit: _Fit) -> tu
     return tuple(ordered)
 
 
-def _nothing_serves(request: Request, situation: Situation, fit: _Fit) -> str:
-    problems = {c.alias: fit.problem(c) or "not in the pinned place" for c in situation.table.models.values()}
-    if request.pin_model:
-        return f"{request.pin_model} cannot serve this request: {problems[request.pin_model]}"
-    return "no model serves this request: " + "; ".join(f"{alias} {problem}" for alias, problem in problems.items())
+def _nothing_serves(request: Request, situation: Situation, fit: _Fit) -> NoCapableModel | AllModelsFailed:
+    asked = [situation.table.models[request.pin_model]] if request.pin_model else situation.table.models.values()
+    problems = {c.alias: fit.problem(c) or "" for c in asked}
+    resting = {alias: "breaker_open" for alias, problem in problems.items() if problem == BREAKER_OPEN}
+    if resting:
+        return AllModelsFailed(resting)
+    told = "; ".join(f"{alias} {problem}" for alias, problem in problems.items())
+    return NoCapableModel(f"no model serves this request: {told}")
 
 
 def _alternatives(

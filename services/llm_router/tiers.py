@@ -234,7 +234,7 @@ def _text(row: Mapping[str, Any], path: Path, key: str) -> str:
 
 def _texts(row: Mapping[str, Any], path: Path, key: str) -> list[str]:
     value = row.get(key)
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in cast("list[object]", value)):
         raise TableError((*path, key), "must be a list of strings")
     return cast("list[str]", value)
 

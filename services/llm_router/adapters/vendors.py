@@ -25,6 +25,19 @@ class VendorAccess:
 def open_providers(access: VendorAccess, clock: Clock, resources: AsyncExitStack) -> dict[str, Provider]:
     """The providers by name, the embedded one always; `resources` closes them."""
     providers: dict[str, Provider] = {"embedded": EmbeddedProvider(clock)}
+    # Each SDK costs 40 to 150 MB and a second of start: only what is configured is imported.
+    if access.anthropic_api_key:
+        from services.llm_router.adapters.anthropic_provider import AnthropicProvider  # noqa: PLC0415 - as said
+
+        providers["anthropic"] = AnthropicProvider(access.anthropic_api_key, access.anthropic_base_url, clock)
+    if access.gemini_api_key:
+        from services.llm_router.adapters.gemini_provider import GeminiProvider  # noqa: PLC0415 - as said
+
+        providers["gemini"] = GeminiProvider(access.gemini_api_key, access.gemini_base_url, clock)
+    if access.openai_base_url:
+        from services.llm_router.adapters.openai_provider import OpenAiProvider  # noqa: PLC0415 - as said
+
+        providers["openai"] = OpenAiProvider(access.openai_base_url, access.openai_api_key, clock)
     for provider in providers.values():
         resources.push_async_callback(provider.close)
     return providers

@@ -1,0 +1,111 @@
+"""A request in the words of Anthropic's Messages API (version 2026-10-21: no sampling parameters)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from services.llm_router.caching import CachePlan, plan_cache
+from services.llm_router.conversation import (
+    Part,
+    Passage,
+    Picture,
+    Request,
+    Role,
+    Text,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from services.llm_router.tiers import Candidate
+from services.llm_router.transcript import mended, passage_text
+
+PROVIDER = "anthropic"
+OUTPUT_TOKENS_DEFAULT = 1024
+_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_CHOICES = {ToolChoice.AUTO: "auto", ToolChoice.NONE: "none", ToolChoice.REQUIRED: "any"}
+Params = dict[str, Any]
+
+
+def params_of(request: Request, candidate: Candidate, gap_s: float | None = None) -> Params:
+    """Arguments of `messages.create`, cache breakpoints placed."""
+    turns = mended(request.turns)
+    plan = plan_cache(request, turns, candidate, gap_s)
+    messages: list[Params] = [
+        {"role": role.value, "content": [b for p in parts for b in _blocks(p, role, candidate)]}
+        for role, parts in turns
+    ]
+    if plan.turn is not None:
+        _mark(messages[plan.turn]["content"], plan)
+    params: Params = {
+        "model": candidate.vendor_model,
+        "max_tokens": min(request.max_output_tokens or OUTPUT_TOKENS_DEFAULT, candidate.output_tokens_max),
+        "messages": messages,
+    }
+    if request.system:
+        system: list[Params] = [{"type": "text", "text": request.system}]
+        if plan.system:
+            _mark(system, plan)
+        params["system"] = system
+    if request.tools:
+        params["tools"] = [
+            {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in request.tools
+        ]
+        if plan.system and not request.system:
+            params["tools"][-1]["cache_control"] = _control(plan)
+        params["tool_choice"] = {"type": _CHOICES[request.tool_choice]}
+    if request.response_schema is not None:
+        params["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.response_schema)}}
+    return params
+
+
+def _control(plan: CachePlan) -> Params:
+    return {"type": "ephemeral", "ttl": plan.ttl}
+
+
+def _mark(blocks: list[Params], plan: CachePlan) -> None:
+    # Thinking blocks cannot carry a breakpoint; they never stand last.
+    blocks[-1]["cache_control"] = _control(plan)
+
+
+def _blocks(part: Part, role: Role, candidate: Candidate) -> list[Params]:
+    match part:
+        case Text():
+            return [*_thinking(part.state, role, candidate), {"type": "text", "text": part.text}]
+        case Picture():
+            data = base64.b64encode(part.data).decode()
+            return [{"type": "image", "source": {"type": "base64", "media_type": part.mime_type, "data": data}}]
+        case ToolCall():
+            arguments = json.loads(part.arguments_json)
+            call = {"type": "tool_use", "id": wire_id(part.call_id), "name": part.name, "input": arguments}
+            return [*_thinking(part.state, role, candidate), call]
+        case ToolResult():
+            result = {"type": "tool_result", "tool_use_id": wire_id(part.call_id), "content": part.content}
+            return [{**result, "is_error": True} if part.is_error else result]
+        case Passage():
+            return [{"type": "text", "text": passage_text(part)}]
+
+
+def _thinking(state: Mapping[str, bytes], role: Role, candidate: Candidate) -> list[Params]:
+    """Thinking blocks that belong before a part. Another model's signatures would be refused and stay out."""
+    if role is not Role.ASSISTANT or PROVIDER not in state:
+        return []
+    try:
+        held: Params = json.loads(state[PROVIDER])
+        blocks: list[Params] = held["blocks"] if held["model"] == candidate.vendor_model else []
+    except (ValueError, KeyError, TypeError):
+        return []
+    return blocks
+
+
+def thinking_state(model: str, blocks: list[Params]) -> bytes:
+    """What `_thinking` reads back."""
+    return json.dumps({"model": model, "blocks": blocks}, separators=(",", ":")).encode()
+
+
+def wire_id(call_id: str) -> str:
+    """A call's id in the letters Anthropic allows; ids of other vendors may hold more."""
+    return _ID.sub("_", call_id)[:64] or "call"

@@ -1,0 +1,159 @@
+"""The Gemini API through Google's own SDK, one pooled client, our own retries."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx2
+from google.genai import Client, errors, types
+
+from chassis.clock import Clock
+from services.llm_router.adapters.failures import failure_of, retry_after, retry_info
+from services.llm_router.adapters.gemini_request import PROVIDER, config_of, contents_of
+from services.llm_router.conversation import Request, ToolCall
+from services.llm_router.errors import FailureKind, ModelFailure
+from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
+from services.llm_router.tiers import Candidate
+
+CONNECT_S = 5.0
+TOTAL_S = 600.0
+_LENGTH = frozenset({types.FinishReason.MAX_TOKENS})
+_REFUSAL = frozenset(
+    {
+        types.FinishReason.SAFETY,
+        types.FinishReason.RECITATION,
+        types.FinishReason.BLOCKLIST,
+        types.FinishReason.PROHIBITED_CONTENT,
+        types.FinishReason.SPII,
+    }
+)
+
+
+class GeminiProvider:
+    """Streams answers of Gemini models."""
+
+    def __init__(self, api_key: str, base_url: str | None, clock: Clock) -> None:
+        # The SDK takes aiohttp wherever it is installed unless a client is given: pinned, so that tests and production
+        # run the same transport.
+        timeout = httpx2.Timeout(TOTAL_S, connect=CONNECT_S)
+        self._http = httpx2.AsyncClient(
+            timeout=timeout,
+            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+        )
+        self._client = Client(
+            api_key=api_key,
+            vertexai=False,
+            http_options=types.HttpOptions(
+                base_url=base_url, timeout=int(TOTAL_S * 1000), httpx_async_client=self._http
+            ),
+        )
+        self._clock = clock
+
+    async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
+        """The events of one answer. Raises ModelFailure."""
+        reader = ChunkReader()
+        try:
+            chunks = await self._client.aio.models.generate_content_stream(
+                model=candidate.vendor_model,
+                contents=list[types.ContentUnion](contents_of(request, candidate)),
+                config=config_of(request, candidate),
+            )
+            async for chunk in chunks:
+                for event in reader.read(chunk):
+                    yield event
+            for event in reader.end():
+                yield event
+        except errors.APIError as error:
+            raise self._failure(error) from error
+        except httpx2.TimeoutException as error:
+            raise ModelFailure(FailureKind.TIMEOUT, "gemini did not answer in time") from error
+        except httpx2.TransportError as error:
+            kind = FailureKind.CUT if reader.started else FailureKind.UNAVAILABLE
+            raise ModelFailure(kind, f"the connection to gemini broke ({type(error).__name__})") from error
+        except ValueError as error:
+            # pydantic's errors and the SDK's UnknownApiResponseError are ValueErrors.
+            raise ModelFailure(FailureKind.UNAVAILABLE, "gemini sent what is not its protocol") from error
+
+    def _failure(self, error: errors.APIError) -> ModelFailure:
+        # The SDK leaves both untyped: the response is that of whichever transport is in use.
+        response, details = cast("Any", error).response, cast("Any", error).details
+        headers = getattr(response, "headers", None)
+        wait = retry_info(details)
+        if wait is None and headers is not None:
+            wait = retry_after(headers, self._clock.time())
+        return failure_of(PROVIDER, error.code, error_type=error.status, retry_after_s=wait)
+
+    async def close(self) -> None:
+        """Let pooled connections go."""
+        await self._http.aclose()
+
+
+@dataclass(slots=True)
+class ChunkReader:
+    """Turns the chunks of one stream into ours. Every chunk tells usage so far; the last one counts."""
+
+    started: bool = False
+    _ended: EndReason | None = None
+    _called: bool = False
+    _signature: bytes | None = None
+    _usage: Usage = field(default_factory=Usage)
+
+    def read(self, chunk: types.GenerateContentResponse) -> list[ModelEvent]:
+        """The events that follow from one chunk."""
+        self.started = True
+        events: list[ModelEvent] = []
+        candidate = chunk.candidates[0] if chunk.candidates else None
+        for part in (candidate.content.parts if candidate and candidate.content else None) or ():
+            events.extend(self._part(part))
+        if chunk.usage_metadata is not None:
+            self._usage = _usage(chunk.usage_metadata)
+            events.append(UsageSeen(self._usage, chunk.model_version or ""))
+        if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
+            self._ended = EndReason.REFUSAL
+        if candidate is not None and candidate.finish_reason is not None:
+            self._ended = self._end_of(candidate.finish_reason)
+        return events
+
+    def end(self) -> list[ModelEvent]:
+        """What follows when the stream is over; nothing where no finish reason came: then it was cut."""
+        if self._ended is None:
+            return []
+        state = [StateGiven(PROVIDER, "", self._signature)] if self._signature else []
+        return [*state, Ended(self._ended)]
+
+    def _end_of(self, reason: types.FinishReason) -> EndReason:
+        if reason in _LENGTH:
+            return EndReason.LENGTH
+        if reason in _REFUSAL:
+            return EndReason.REFUSAL
+        return EndReason.TOOL_CALLS if self._called else EndReason.STOP
+
+    def _part(self, part: types.Part) -> list[ModelEvent]:
+        if part.function_call is not None:
+            call = part.function_call
+            call_id = call.id or f"call_{uuid.uuid4().hex[:24]}"
+            arguments = json.dumps(call.args or {}, ensure_ascii=False)
+            made = CallMade(ToolCall(call_id, call.name or "", arguments))
+            # An empty state says "made by Gemini, unsigned": of parallel calls the first alone carries a signature.
+            state = StateGiven(PROVIDER, call_id, part.thought_signature or b"")
+            first, self._called = not self._called, True
+            return [made, state] if part.thought_signature or not first else [made]
+        if part.thought_signature:
+            self._signature = part.thought_signature
+        return [TextDelta(part.text)] if part.text and not part.thought else []
+
+
+def _usage(row: types.GenerateContentResponseUsageMetadata) -> Usage:
+    cached = row.cached_content_token_count or 0
+    prompt = (row.prompt_token_count or 0) + (row.tool_use_prompt_token_count or 0)
+    thoughts = row.thoughts_token_count or 0
+    return Usage(
+        input_tokens=max(prompt - cached, 0),
+        cached_input_tokens=cached,
+        output_tokens=(row.candidates_token_count or 0) + thoughts,
+        thinking_tokens=thoughts,
+    )
