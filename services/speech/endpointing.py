@@ -16,6 +16,12 @@ FLOOR_DBFS_MIN = -65.0
 FLOOR_DBFS_MAX = -30.0
 _FLOOR_RISE_DB = 0.05  # a frame: 5 dB a second while nobody speaks
 _FLOOR_RISE_SPEAKING_DB = 0.005
+# Whatever has not been quieter for two seconds is noise: people breathe.
+_BLOCK_FRAMES = 50
+_BLOCKS = 4
+_NOISE_SPREAD_DB = 3.0
+# A stream may begin in the middle of a word, so its first frame says little about the noise.
+_FIRST_FLOOR_DBFS_MAX = -40.0
 _ONSET_DB = 12.0
 _OFFSET_DB = 7.0
 _PEAK_DROP_DB = 32.0  # unvoiced consonants lie 20 to 30 dB below the vowel beside them
@@ -62,13 +68,15 @@ class Endpointer:
 
     rules: EndpointingRules
     position_ms: int = 0
-    floor_dbfs: float = -60.0
+    floor_dbfs: float | None = None
     in_utterance: bool = False
     in_turn: bool = False
     speech_end_ms: int = 0
     _peak_dbfs: float = -90.0
     _onset_ms: int = 0
     _recent: deque[bool] = field(default_factory=deque[bool])
+    _block_min_dbfs: float = 0.0
+    _quietest: deque[float] = field(default_factory=lambda: deque[float](maxlen=_BLOCKS))
 
     @property
     def silence_ms(self) -> int:
@@ -88,8 +96,9 @@ class Endpointer:
     def hear(self, level_dbfs: float) -> Mark:
         """Take the next frame's loudness (RMS in dB below full scale, -90 for digital silence)."""
         self.position_ms += FRAME_MS
-        speaking = self._is_speech(level_dbfs)
-        self._follow(level_dbfs)
+        floor_dbfs = self._first_floor(level_dbfs) if self.floor_dbfs is None else self.floor_dbfs
+        speaking = self._is_speech(level_dbfs, floor_dbfs)
+        self._follow(level_dbfs, floor_dbfs)
         if not self.in_utterance:
             return self._outside(speaking=speaking)
         if speaking:
@@ -105,10 +114,14 @@ class Endpointer:
         self.in_utterance = self.in_turn = False
         self._recent.clear()
 
-    def _is_speech(self, level_dbfs: float) -> bool:
+    @staticmethod
+    def _first_floor(level_dbfs: float) -> float:
+        return min(max(level_dbfs, FLOOR_DBFS_MIN), _FIRST_FLOOR_DBFS_MAX)
+
+    def _is_speech(self, level_dbfs: float, floor_dbfs: float) -> bool:
         if not self.in_utterance:
-            return level_dbfs > self.floor_dbfs + _ONSET_DB
-        return level_dbfs > max(self.floor_dbfs + _OFFSET_DB, self._peak_dbfs - _PEAK_DROP_DB)
+            return level_dbfs > floor_dbfs + _ONSET_DB
+        return level_dbfs > max(floor_dbfs + _OFFSET_DB, self._peak_dbfs - _PEAK_DROP_DB)
 
     def _outside(self, *, speaking: bool) -> Mark:
         self._recent.append(speaking)
@@ -125,12 +138,21 @@ class Endpointer:
             return Mark.TURN_END
         return Mark.NONE
 
-    def _follow(self, level_dbfs: float) -> None:
+    def _follow(self, level_dbfs: float, floor_dbfs: float) -> None:
         rise = _FLOOR_RISE_SPEAKING_DB if self.in_utterance else _FLOOR_RISE_DB
-        if level_dbfs < self.floor_dbfs:
-            self.floor_dbfs += 0.3 * (level_dbfs - self.floor_dbfs)
+        if level_dbfs < floor_dbfs:
+            floor_dbfs += 0.3 * (level_dbfs - floor_dbfs)
         else:
-            self.floor_dbfs += min(rise, level_dbfs - self.floor_dbfs)
-        self.floor_dbfs = min(max(self.floor_dbfs, FLOOR_DBFS_MIN), FLOOR_DBFS_MAX)
+            floor_dbfs += min(rise, level_dbfs - floor_dbfs)
+        floor_dbfs = max(floor_dbfs, self._lasting_noise(level_dbfs))
+        self.floor_dbfs = min(max(floor_dbfs, FLOOR_DBFS_MIN), FLOOR_DBFS_MAX)
         fallen = self._peak_dbfs - _PEAK_FALL_DB if self.in_utterance else -90.0
         self._peak_dbfs = max(level_dbfs, fallen)
+
+    def _lasting_noise(self, level_dbfs: float) -> float:
+        """The quietest of the last two seconds, less the spread of noise; digital silence before that."""
+        self._block_min_dbfs = min(self._block_min_dbfs, level_dbfs)
+        if self.position_ms % (_BLOCK_FRAMES * FRAME_MS) == 0:
+            self._quietest.append(self._block_min_dbfs)
+            self._block_min_dbfs = 0.0
+        return min(self._quietest) - _NOISE_SPREAD_DB if len(self._quietest) == _BLOCKS else -90.0
