@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -50,6 +51,7 @@ from chassis.errors import (
     Unimplemented,
 )
 from chassis.status import mesh_errors
+from clients.cost_journal import CostJournal
 
 LIMITS_SERVICE = "hocket.ratelimit.v1.RateLimitService"
 LEDGER_SERVICE = "hocket.ratelimit.v1.LedgerService"
@@ -177,8 +179,9 @@ class LedgerClient:
 class CostRecorder:
     """Books cost events behind the caller's back, each with the token of its own tenant, until they are durable.
 
-    A bounded queue in memory; batches of one tenant; retries with the same event ids, so nothing is booked twice. What
-    cannot be booked (a refused event, a full queue, a service gone for longer than the drain) is counted in `lost` and
+    A bounded queue; batches of one tenant; retries with the same event ids, so nothing is booked twice. With a journal
+    file the queue outlives the process, and what a start finds in it is booked first. What cannot be booked (a refused
+    event, a full queue, without a journal also a service gone for longer than the drain) is counted in `lost` and
     logged whole, since it is money. Make it in the event loop that uses it.
     """
 
@@ -187,6 +190,7 @@ class CostRecorder:
         target: str | None,
         *,
         tls: ClientTls | None = None,
+        journal_file: Path | None = None,
         events_max: int = 10_000,
         linger_s: float = 0.2,
         drain_s: float = 5.0,
@@ -212,6 +216,11 @@ class CostRecorder:
         self._skipped = False
         self.booked = 0
         self.lost = 0
+        self._journal = CostJournal(journal_file) if journal_file and target else None
+        if self._journal and (found := self._journal.pending()):
+            _log.info("booking costs of an earlier run", events=len(found))
+            self._queue.extend(found)
+            self._start()
 
     @property
     def pending(self) -> int:
@@ -236,24 +245,38 @@ class CostRecorder:
         if self._closing.is_set() or self.pending >= self._events_max:
             self._lose([booked], "closed" if self._closing.is_set() else "the queue is full")
             return False
-        self._queue.append((identity.current().token if token is None else token, booked))
+        held = (identity.current().token if token is None else token, booked)
+        if self._journal is not None:
+            try:
+                self._journal.add(*held)
+            except OSError as error:
+                # Booked all the same, as long as this process lives.
+                _log.exception("cost event not in the journal", event_id=booked.event_id, problem=str(error))
+        self._queue.append(held)
+        self._start()
+        return True
+
+    def _start(self) -> None:
         self._arrived.set()
         if self._task is None:
             # In a context of its own: the deadline of the RPC being served must not end the booking.
             self._task = asyncio.create_task(self._run(), name="cost recorder", context=contextvars.Context())
-        return True
 
     async def close(self) -> None:
-        """Book what is queued, for at most the drain time, then end. What remains is logged as lost."""
+        """Book what is queued, for at most the drain time, then end. What remains is in the journal, or lost."""
         self._closing.set()
         self._arrived.set()
         if self._task is not None:
             try:
                 await asyncio.wait_for(self._task, self._drain_s)
             except TimeoutError:
-                self._lose([event for _, event in self._queue], "the service did not answer before the drain ended")
-                self._queue.clear()
+                if self._journal is None:
+                    self._lose([event for _, event in self._queue], "the service did not answer before the drain ended")
+                    self._queue.clear()
             self._task = None
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         if self._channel is not None:
             await self._channel.close()
 
@@ -319,6 +342,7 @@ class CostRecorder:
             # Its own deadline: the RPC that recorded the event may long be over.
             await LedgerClient(self._channel).record_costs(batch)
             self.booked += len(batch)
+            self._settle(batch)
         except InvalidArgument as error:
             if len(batch) > 1:
                 # One wrong event must not take the rest with it: halve until it stands alone.
@@ -341,6 +365,15 @@ class CostRecorder:
 
     def _lose(self, events: list[CostEvent], why: str) -> None:
         self.lost += len(events)
+        self._settle(events)
         for event in events:
             # No content of users is in it; with this line the book can be mended by hand.
             _log.error("cost event lost", why=why, event_hex=event.SerializeToString().hex(), event_id=event.event_id)
+
+    def _settle(self, events: list[CostEvent]) -> None:
+        if self._journal is not None:
+            try:
+                self._journal.settle(event.event_id for event in events)
+            except OSError as error:
+                # The next start sends them again, and the book knows their ids.
+                _log.exception("cost journal not written", problem=str(error))

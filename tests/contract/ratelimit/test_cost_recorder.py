@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager
 
 import pytest
@@ -177,3 +178,45 @@ async def test_a_service_that_comes_back_is_found_again():
         async with serving(book, port=int(target.rpartition(":")[2])):
             await until(lambda: costs.booked == 1)
     assert len(book.ids) == 1
+
+
+async def test_events_of_a_killed_process_are_booked_by_the_next_start(tmp_path):
+    """Killed for real, with SIGKILL, right after recording."""
+    journal = tmp_path / "costs"
+    program = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from hocket.ratelimit.v1 import ledger_pb2
+from clients.ratelimit import CostRecorder
+async def main():
+    costs = CostRecorder("127.0.0.1:1", journal_file=Path(sys.argv[1]))
+    for number in range(50):
+        costs.record(ledger_pb2.CostEvent(event_id=str(number)), token=sys.argv[2])
+    await asyncio.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(journal), ACME)
+    assert await process.wait() == -9
+    assert journal.stat().st_mode & 0o077 == 0
+    book = Book()
+    async with serving(book) as target:
+        async with recorder(target, journal_file=journal) as costs:
+            await until(lambda: costs.booked == 50)
+        async with recorder(target, journal_file=journal) as again:
+            assert again.pending == 0
+    assert book.ids == [("acme", str(number)) for number in range(50)]
+
+
+async def test_what_is_left_when_the_drain_ends_waits_in_the_journal(tmp_path):
+    book = Book()
+    async with serving(book) as target:
+        pass
+    costs = recorder(target, drain_s=0.1, journal_file=tmp_path / "costs")
+    costs.record(ledger_pb2.CostEvent(event_id="kept"), token=ACME)
+    await costs.close()
+    assert costs.lost == 0
+    async with serving(book, port=int(target.rpartition(":")[2])):
+        async with recorder(target, journal_file=tmp_path / "costs") as costs:
+            await until(lambda: costs.booked == 1)
+    assert book.ids == [("acme", "kept")]

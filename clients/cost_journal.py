@@ -1,0 +1,104 @@
+"""Keeps cost events on disk until they are booked, so that they outlive the process that made them.
+
+One JSON object a line: an event with its token, or the ids that are settled. A line is in the kernel's hands when `add`
+returns, so a killed process loses nothing; a host that loses power may lose the last moments. The file holds bearer
+tokens and is readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hocket.ratelimit.v1.ledger_pb2 import CostEvent
+
+# Settled lines are dropped when the file has grown to this.
+BYTES_MAX = 8 * 1024 * 1024
+
+
+class CostJournal:
+    """The events that one process still has to book. A second process on the same file is refused."""
+
+    def __init__(self, path: Path, *, bytes_max: int = BYTES_MAX) -> None:
+        """Open or make `path`. Raises OSError when it cannot be written or another process has it."""
+        self._path = path
+        self._bytes_max = bytes_max
+        # Of its own, since the journal itself is replaced when it is rewritten.
+        self._lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise OSError(f"{path} is the cost journal of another process; give each its own") from error
+        self._pending = _read(path)
+        self._file = -1
+        self._bytes = 0
+        self._rewrite()
+
+    def pending(self) -> list[tuple[str, CostEvent]]:
+        """Token and event of everything added and not settled, oldest first."""
+        lines = [json.loads(line) for line in self._pending.values()]
+        return [(line["token"], CostEvent.FromString(base64.b64decode(line["event"]))) for line in lines]
+
+    def add(self, token: str, event: CostEvent) -> None:
+        """Keep `event`, which has an id, until it is settled. Raises OSError when the disk does not take it."""
+        packed = base64.b64encode(event.SerializeToString()).decode()
+        line = json.dumps({"token": token, "id": event.event_id, "event": packed}).encode() + b"\n"
+        self._append(line)
+        self._pending[event.event_id] = line
+
+    def settle(self, event_ids: Iterable[str]) -> None:
+        """Forget events that are booked, or lost and named in the log. Raises OSError as `add`."""
+        ids = list(event_ids)
+        for event_id in ids:
+            self._pending.pop(event_id, None)
+        if self._bytes > self._bytes_max:
+            self._rewrite()
+        else:
+            self._append(json.dumps({"settled": ids}).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file; what is pending stays in it for the next start."""
+        os.close(self._file)
+        os.close(self._lock)
+
+    def _rewrite(self) -> None:
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._bytes = file, 0
+        self._append(b"".join(self._pending.values()))
+        fresh.replace(self._path)
+
+    def _append(self, data: bytes) -> None:
+        self._bytes += len(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._file, view) :]
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    """The lines of events not settled, by id."""
+    pending: dict[str, bytes] = {}
+    if path.exists():
+        for line in path.read_bytes().splitlines(keepends=True):
+            entry = _entry(line)
+            if "event" in entry:
+                pending[entry["id"]] = line
+            for event_id in entry.get("settled", ()):
+                pending.pop(event_id, None)
+    return pending
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    try:
+        return json.loads(line) if line.endswith(b"\n") else {}
+    except ValueError:
+        # The line that a crash tore: its event had not been handed over yet.
+        return {}

@@ -1,0 +1,77 @@
+"""The journal gives back what was added and not settled, whatever a crash left of its last line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hocket.ratelimit.v1.ledger_pb2 import CostEvent
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.cost_journal import CostJournal
+
+
+def ids(journal: CostJournal) -> list[str]:
+    return [event.event_id for _, event in journal.pending()]
+
+
+def test_token_and_event_come_back_in_order(tmp_path):
+    journal = CostJournal(tmp_path / "j")
+    first, second = CostEvent(event_id="a", cost_micro_usd=5, model="é\n"), CostEvent(event_id="b")
+    journal.add("token-a", first)
+    journal.add("token-b", second)
+    journal.close()
+    again = CostJournal(tmp_path / "j")
+    assert again.pending() == [("token-a", first), ("token-b", second)]
+    again.settle(["a"])
+    again.close()
+    third = CostJournal(tmp_path / "j")
+    assert ids(third) == ["b"]
+    third.close()
+
+
+def test_a_second_process_on_the_same_file_is_refused(tmp_path):
+    journal = CostJournal(tmp_path / "j")
+    with pytest.raises(OSError, match="another process"):
+        CostJournal(tmp_path / "j")
+    journal.close()
+    CostJournal(tmp_path / "j").close()
+
+
+def test_the_file_stays_small_and_private(tmp_path):
+    journal = CostJournal(tmp_path / "j", bytes_max=2000)
+    journal.add("t", CostEvent(event_id="kept"))
+    for number in range(200):
+        journal.add("t", CostEvent(event_id=str(number)))
+        journal.settle([str(number)])
+    assert (tmp_path / "j").stat().st_size < 2500
+    assert (tmp_path / "j").stat().st_mode & 0o077 == 0
+    assert ids(journal) == ["kept"]
+    journal.close()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=30), st.integers(0, 200))
+def test_a_file_torn_anywhere_holds_what_its_whole_lines_say(tmp_path_factory, steps, torn):
+    path = tmp_path_factory.mktemp("journal") / "j"
+    journal = CostJournal(path, bytes_max=300)
+    for number, (settle, which) in enumerate(steps):
+        if settle:
+            journal.settle([str(which)])
+        else:
+            journal.add("t", CostEvent(event_id=str(which), cost_micro_usd=number))
+    journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: max(0, len(whole) - torn)])
+    lines = path.read_bytes().split(b"\n")[:-1]
+    again = CostJournal(path)
+    expected: list[str] = []
+    for line in lines:
+        entry = json.loads(line)
+        for gone in entry.get("settled", [entry.get("id")]):
+            if gone in expected and "settled" in entry:
+                expected.remove(gone)
+        if "event" in entry and entry["id"] not in expected:
+            expected.append(entry["id"])
+    assert ids(again) == expected
+    again.close()
