@@ -124,7 +124,7 @@ pyright: $(VENV)/.develops ## Types, strictly, by the other checker
 	@$(BIN)/pyright --warnings
 
 imports: $(VENV)/.develops ## Who may import whom
-	@$(BIN)/lint-imports || { echo "see [tool.importlinter] in pyproject.toml" >&2; exit 1; }
+	@$(BIN)/lint-imports --no-logo || { echo "see [tool.importlinter] in pyproject.toml" >&2; exit 1; }
 
 buf: $(VENV)/.develops ## Contracts: style, and nothing broken against main
 	@cd protos && ../$(BIN)/buf lint .

@@ -21,6 +21,7 @@ protoc = cast("Callable[[list[str]], int]", grpc_tools_protoc.main)  # pyright: 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 GEN = ROOT / "gen"
+# Beside google/ lie types written by hand; they stay as they are.
 TYPINGS = ROOT / "typings"
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
 # The runtime wheel ships google/rpc/*.proto beside untyped modules: types are made from them.
@@ -37,9 +38,9 @@ def generate(out: Path) -> None:
         f"-I{PROTOS}",
         f"-I{WELL_KNOWN}",
         f"--python_out={out}",
-        f"--mypy_out={out}",
+        f"--mypy_out=quiet:{out}",
         f"--grpc_python_out={out}",
-        f"--mypy_grpc_out=only_async:{out}",
+        f"--mypy_grpc_out=only_async,quiet:{out}",
         *sources,
     ]
     if protoc(arguments) != 0:
@@ -51,7 +52,7 @@ def generate_google_rpc_types(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     sources = [str(GOOGLE_RPC / name) for name in GOOGLE_RPC_PROTOS]
     root = GOOGLE_RPC.parent.parent
-    if protoc(["protoc", f"-I{root}", f"-I{WELL_KNOWN}", f"--mypy_out={out}", *sources]) != 0:
+    if protoc(["protoc", f"-I{root}", f"-I{WELL_KNOWN}", f"--mypy_out=quiet:{out}", *sources]) != 0:
         raise SystemExit("protoc failed on google/rpc")
 
 
@@ -70,14 +71,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail when gen/ is stale, write nothing")
     if not parser.parse_args().check:
-        for folder, write in ((GEN, generate), (TYPINGS, generate_google_rpc_types)):
-            shutil.rmtree(folder, ignore_errors=True)
-            write(folder)
+        for stale_folder, write, out in (
+            (GEN, generate, GEN),
+            (TYPINGS / "google", generate_google_rpc_types, TYPINGS),
+        ):
+            shutil.rmtree(stale_folder, ignore_errors=True)
+            write(out)
         return
     with tempfile.TemporaryDirectory() as scratch:
         generate(Path(scratch, "gen"))
         generate_google_rpc_types(Path(scratch, "typings"))
-        stale = differing(GEN, Path(scratch, "gen")) + differing(TYPINGS, Path(scratch, "typings"))
+        stale = differing(GEN, Path(scratch, "gen")) + differing(TYPINGS / "google", Path(scratch, "typings", "google"))
     if stale:
         sys.exit("gen/ is stale, run `make protos`:\n  " + "\n  ".join(stale))
 
