@@ -195,11 +195,15 @@ def _alternatives(
         for candidate in _of(situation, other):
             if candidate.alias == ladder[0].alias and other is tier:
                 continue
-            why = fit.problem(candidate)
-            if why is None:
-                why = f"next in the tier, {ladder.index(candidate) + 1}." if other is tier else "another tier"
+            why = fit.problem(candidate) or _place(candidate, other is tier, ladder)
             found.append(Alternative(other, candidate.alias, estimates[candidate.alias], why))
     return found
+
+
+def _place(candidate: Candidate, same_tier: bool, ladder: tuple[Candidate, ...]) -> str:
+    if candidate not in ladder:
+        return "the caller pinned another"
+    return f"number {ladder.index(candidate) + 1} in line" if same_tier else "in another tier"
 
 
 def estimate_micro_usd(request: Request, candidate: Candidate, situation: Situation) -> int:

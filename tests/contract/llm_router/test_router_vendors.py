@@ -1,0 +1,288 @@
+"""The router before emulated vendors, through the vendors' own SDKs over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import aclosing
+
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+
+from chassis import errors
+from services.llm_router.ports import AttemptOutcome
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import World, asking, assistant, system, text_of, user, world
+
+pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
+
+SONNET, FLASH, HAIKU, LITE = "claude-sonnet-5-5", "gemini-3.8-flash", "claude-haiku-5-5", "gemini-2.5-flash-lite"
+LOCAL = "openai-compatible"
+OK = "Hello there, this is an answer."
+WEATHER = pb.Tool(
+    name="weather",
+    description="Tells the weather.",
+    parameters_json_schema='{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}',
+)
+
+
+def finish(events: list[pb.GenerateResponse]) -> pb.Finish:
+    assert events[-1].WhichOneof("event") == "finish"
+    return events[-1].finish
+
+
+def emulator_of(w: World, alias: str):
+    return w.gemini if alias.startswith("gemini") else w.openai if alias == LOCAL else w.anthropic
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_each_vendor_streams_text_and_the_book_equals_its_bill(alias: str):
+    async with world() as w:
+        events = await w.answer(asking(system("Be brief."), "Hello?", pin_model=alias))
+        emulator = emulator_of(w, alias)
+    assert text_of(events) == OK
+    assert (events[0].route.model, finish(events).reason) == (alias, pb.FINISH_REASON_STOP)
+    assert finish(events).usage.output_tokens > 0
+    assert w.book.total_micro_usd == emulator.total_micro_usd == finish(events).cost_micro_usd
+    assert [c.event_id for c in w.book.costs] == list(finish(events).cost_event_ids)
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_tool_calls_come_whole_and_their_results_go_back(alias: str):
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        model = "local-model" if alias == LOCAL else alias
+        emulator.play(model, Scenario(text="", calls=(("weather", {"city": "Zürich"}),)))
+        asked = user("How is the weather in Zürich?")
+        events = await w.answer(asking(asked, tools=[WEATHER], pin_model=alias))
+        call = next(e.tool_call for e in events if e.HasField("tool_call"))
+        result = pb.ToolResult(call_id=call.call_id, name="weather", content='{"sky": "clear"}')
+        done = pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=result)])
+        again = await w.answer(
+            asking(asked, assistant(pb.Part(tool_call=call)), done, tools=[WEATHER], pin_model=alias)
+        )
+        sent = json.dumps(emulator.requests[-1]["body"], ensure_ascii=False)
+    assert (call.name, json.loads(call.arguments_json)) == ("weather", {"city": "Zürich"})
+    assert finish(events).reason == pb.FINISH_REASON_TOOL_CALLS
+    assert text_of(again) == OK
+    assert "clear" in sent
+    assert "Zürich" in sent
+
+
+FAULTS = {
+    "429": Scenario("status", status=429),
+    "529": Scenario("status", status=529),
+    "503": Scenario("status", status=503),
+    "400": Scenario("status", status=400),
+    "refusal": Scenario("refusal"),
+    "max_tokens_empty": Scenario("max_tokens_empty"),
+    "keep_alive": Scenario("keep_alive"),
+    "slow_first": Scenario(first_s=5),
+    "slow_connect": Scenario(connect_s=5),
+    "cut_before_text": Scenario("cut", after=0),
+    "reset_before_text": Scenario("reset", after=0),
+    "error_before_text": Scenario("error_event", after=0),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("first", ["anthropic", "gemini"])
+async def test_before_anything_was_said_the_next_candidate_takes_over(first: str, fault: str):
+    tier = pb.TIER_COMPLEX if first == "anthropic" else pb.TIER_SIMPLE
+    async with world() as w:
+        faulty = w.anthropic if first == "anthropic" else w.gemini
+        faulty.play("*", FAULTS[fault])
+        if first == "anthropic":
+            faulty.play("*", FAULTS[fault])
+        events = await w.answer(asking("Hello?", pin_tier=tier))
+    routes = [e.route for e in events if e.HasField("route")]
+    assert text_of(events) == OK
+    assert len(routes) > 1
+    assert [r.attempt for r in routes] == list(range(1, len(routes) + 1))
+    assert finish(events).reason == pb.FINISH_REASON_STOP
+    assert len(w.book.costs) == len(routes)
+    assert w.book.costs[0].outcome is AttemptOutcome.FAILED
+
+
+@pytest.mark.parametrize("kind", ["cut", "reset", "error_event", "stall"])
+@pytest.mark.parametrize("alias", [SONNET, FLASH])
+async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_said_twice(alias: str, kind: str):
+    async with world() as w:
+        emulator_of(w, alias).play(alias, Scenario(kind, after=2))
+        tier = pb.TIER_COMPLEX if alias == SONNET else pb.TIER_MODERATE
+        emulator_of(w, alias).always("*", Scenario(kind, after=2))
+        events = await w.answer(asking("Hello?", pin_tier=tier))
+    assert text_of(events) == "Hello there,"
+    assert finish(events).reason == pb.FINISH_REASON_CUT
+    assert len([e for e in events if e.HasField("route")]) == 1
+
+
+async def test_a_duplicate_start_changes_nothing():
+    async with world() as w:
+        w.anthropic.play("*", Scenario("duplicate_start"))
+        events = await w.answer(asking("Hello?", pin_model=SONNET))
+    assert text_of(events) == OK
+    assert w.book.total_micro_usd == w.anthropic.total_micro_usd
+
+
+async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
+    async with world() as w:
+        for emulator in (w.anthropic, w.gemini, w.openai):
+            emulator.always("*", Scenario("status", status=503))
+        started = time.monotonic()
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?"), timeout_s=3)
+        took_s = time.monotonic() - started
+    assert caught.value.reason == "ALL_MODELS_FAILED"
+    assert took_s < 3
+    assert w.book.total_micro_usd == 0
+
+
+@pytest.mark.parametrize("hint", [{"retry_after_s": 0.2}, {"retry_info_s": 0.2}])
+async def test_a_lone_model_that_says_later_is_asked_later(hint: dict[str, float]):
+    async with world() as w:
+        w.gemini.play(FLASH, Scenario("status", status=429, **hint))
+        started = time.monotonic()
+        events = await w.answer(asking("Hello?", pin_model=FLASH))
+        took_s = time.monotonic() - started
+    assert text_of(events) == OK
+    assert took_s >= 0.2
+
+
+async def test_a_wait_longer_than_the_caller_has_is_not_begun():
+    async with world() as w:
+        w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=8))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=2)
+    assert caught.value.retry_after_s == 8
+    assert len(w.gemini.requests) == 1
+
+
+async def test_a_model_that_keeps_failing_is_left_alone_and_seen_as_open():
+    async with world() as w:
+        w.gemini.always(FLASH, Scenario("status", status=503))
+        for _ in range(8):
+            await w.answer(asking("Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
+            with pytest.raises(errors.Unavailable):
+                await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=2)
+        sent = sum(r["model"] == FLASH for r in w.gemini.requests)
+        health = {h.alias: h for h in await w.client.get_health()}
+    assert health[FLASH].breaker == pb.BREAKER_STATE_OPEN
+    assert sent <= 6
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+@pytest.mark.parametrize("after_first", [True, False])
+async def test_when_the_caller_leaves_the_vendor_is_left_within_100_ms(alias: str, after_first: bool):
+    slow = Scenario(between_s=0.05, text="word " * 100) if after_first else Scenario(first_s=5)
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        emulator.always("*", slow)
+        async with aclosing(w.client.generate(asking("Hello?", pin_model=alias))) as events:
+            async for event in events:
+                if event.HasField("text_delta") or not after_first:
+                    break
+            if not after_first:
+                await asyncio.sleep(0.1)
+            left = time.monotonic()
+        await asyncio.wait_for(emulator.gone.wait(), 5)
+        for _ in range(100):
+            if w.book.costs:
+                break
+            await asyncio.sleep(0.01)
+    assert emulator.gone_at - left < 0.1
+    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.CANCELLED]
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH])
+async def test_signatures_are_given_and_go_back_with_the_part_they_belong_to(alias: str):
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        emulator.play(alias, Scenario(text="", thinking="hmm", calls=(("weather", {"city": "Bern"}),)))
+        asked = user("Weather in Bern?")
+        events = await w.answer(asking(asked, tools=[WEATHER], pin_model=alias))
+        call = next(e.tool_call for e in events if e.HasField("tool_call"))
+        state = next(e.provider_state for e in events if e.HasField("provider_state"))
+        part = pb.Part(tool_call=call, provider_state={state.provider: state.data})
+        result = pb.ToolResult(call_id=call.call_id, name="weather", content="rain")
+        done = pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=result)])
+        await w.answer(asking(asked, assistant(part), done, tools=[WEATHER], pin_model=alias))
+        sent = json.dumps(emulator.requests[-1]["body"])
+    assert state.call_id == call.call_id
+    assert ("signed:hmm" if alias == SONNET else "aG1t") in sent
+
+
+async def test_a_conversation_moves_between_vendors_with_its_tools_and_barge_ins():
+    call = pb.Part(tool_call=pb.ToolCall(call_id="weird id/1", name="weather", arguments_json='{"city":"Bern"}'))
+    turns = [
+        system("Be brief."),
+        assistant("Hello, I am here."),
+        user("Weather in Bern?"),
+        assistant("Let me see.", call),
+        user("Never mind, in Basel?"),
+        user("Please."),
+    ]
+    async with world() as w:
+        for alias in (SONNET, FLASH, LOCAL):
+            events = await w.answer(asking(*turns, tools=[WEATHER], pin_model=alias))
+            assert text_of(events) == OK
+        bodies = [json.dumps(e.requests[-1]["body"]) for e in (w.anthropic, w.gemini, w.openai)]
+    for body in bodies:
+        assert "Basel" in body
+        assert "not run" in body
+
+
+async def test_a_long_prefix_is_written_once_and_read_after_and_the_book_agrees_to_the_micro_dollar():
+    rules = system("Follow the house rules. " * 300)
+    async with world() as w:
+        first = await w.answer(asking(rules, "Hello?", pin_model=SONNET, conversation_id="c"))
+        turns = [rules, user("Hello?"), assistant(text_of(first)), user("And now?")]
+        second = await w.answer(asking(*turns, pin_model=SONNET, conversation_id="c"))
+        turns += [assistant(text_of(second)), user("And then?")]
+        third = await w.answer(asking(*turns, pin_model=SONNET, conversation_id="c"))
+    usages = [finish(e).usage for e in (first, second, third)]
+    assert usages[0].cache_write_tokens > 1024
+    assert usages[1].cached_input_tokens >= usages[0].cache_write_tokens
+    assert usages[2].cached_input_tokens > usages[1].cached_input_tokens
+    assert w.book.total_micro_usd == w.anthropic.total_micro_usd
+    assert finish(third).cost_micro_usd < finish(first).cost_micro_usd
+
+
+async def test_a_model_served_in_place_of_another_is_booked_as_served():
+    async with world() as w:
+        w.gemini.play(FLASH, Scenario(served_model="gemini-3.5-flash-lite"))
+        events = await w.answer(asking("Hello?", pin_model=FLASH))
+    assert finish(events).served_model == "gemini-3.5-flash-lite"
+    assert finish(events).price_row.startswith("gemini-3.5-flash-lite@")
+    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+
+
+async def test_a_json_schema_goes_to_the_vendor_that_serves_it():
+    schema = '{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
+    async with world() as w:
+        for alias in (SONNET, FLASH, LOCAL):
+            await w.answer(asking("Hello?", pin_model=alias, response_json_schema=schema))
+            body = emulator_of(w, alias).requests[-1]["body"]
+            assert '"additionalProperties"' in json.dumps(body)
+
+
+async def test_a_speculation_is_booked_as_one():
+    async with world() as w:
+        await w.answer(asking("Hello?", pin_model=SONNET, speculative=True, room="r", turn_id="t"))
+    assert [(c.speculative, c.room, c.turn_id) for c in w.book.costs] == [(True, "r", "t")]
+
+
+async def test_an_open_tool_call_stays_with_the_model_that_made_it():
+    async with world() as w:
+        w.anthropic.always(SONNET, Scenario(text="", calls=(("weather", {"city": "Bern"}),)))
+        asked = user("Weather in Bern?")
+        first = await w.answer(asking(asked, tools=[WEATHER], pin_model=SONNET, conversation_id="c"))
+        call = next(e.tool_call for e in first if e.HasField("tool_call"))
+        result = pb.ToolResult(call_id=call.call_id, name="weather", content="rain")
+        done = pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=result)])
+        second = await w.answer(
+            asking(asked, assistant(pb.Part(tool_call=call)), done, tools=[WEATHER], conversation_id="c")
+        )
+    assert second[0].route.model == SONNET
+    assert second[0].route.reasons[0].name == "open_tool_call"

@@ -1,0 +1,251 @@
+"""Anthropic's Messages API on loopback: server-sent events, API version 2026-10-21, a prompt cache and a bill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+from aiohttp import web
+
+from tests.emulators.scenario import Emulator, Scenario, Stream, digests, prefix_min, tokens_of, unmarked
+
+API_VERSIONS = {"2023-06-01", "2026-10-21"}
+LOOKBACK_BLOCKS = 20
+TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error", 529: "overloaded_error"}
+
+
+class AnthropicEmulator(Emulator):
+    """POST /v1/messages and /v1/messages/count_tokens."""
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post("/v1/messages", self.messages), web.post("/v1/messages/count_tokens", self.count)]
+
+    async def count(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"input_tokens": sum(tokens_of(json.dumps(b)) for b in blocks_of(body))})
+
+    async def messages(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append({"body": body, "headers": dict(request.headers)})
+        problem = self._problem(request, body)
+        if problem:
+            return error(400, problem)
+        scenario = self.take(body["model"])
+        await asyncio.sleep(scenario.connect_s)
+        if scenario.kind == "status":
+            headers = {} if scenario.retry_after_s is None else {"retry-after": f"{scenario.retry_after_s:g}"}
+            return error(scenario.status, "as scripted", headers)
+        usage = self._usage(body)
+        stream = Stream(request, scenario)
+        self.open_streams += 1
+        written: list[int] = [0]
+        try:
+            await self._answer(stream, body, scenario, usage, written)
+            await stream.response.write_eof()
+        except (asyncio.CancelledError, ConnectionError):
+            self.left()
+            raise
+        finally:
+            self.open_streams -= 1
+            self._bill(scenario.served_model or body["model"], usage, written[0])
+        return stream.response
+
+    def _problem(self, request: web.Request, body: dict[str, Any]) -> str:
+        if request.headers.get("anthropic-version") not in API_VERSIONS:
+            return "anthropic-version is not known"
+        if not request.headers.get("authorization", "").startswith("Bearer "):
+            return "no bearer key"
+        for name in ("temperature", "top_p", "top_k"):
+            if name in body:
+                return f"{name}: is not supported"
+        turns = body.get("messages") or []
+        if not turns or turns[0]["role"] != "user" or turns[-1]["role"] != "user":
+            return "messages: must begin and end with the user"
+        return call_problem(turns) or ("" if marks_of(body) <= 4 else "at most 4 cache breakpoints")
+
+    async def _answer(
+        self, stream: Stream, body: dict[str, Any], scenario: Scenario, usage: dict[str, Any], written: list[int]
+    ) -> None:
+        if scenario.kind == "keep_alive":
+            await stream.open()
+            while True:
+                await stream.send({"type": "ping"}, "ping")
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(scenario.first_s)
+        await stream.open()
+        if scenario.raw:
+            for line in scenario.raw:
+                await stream.send(line, json.loads(line)["type"])
+            return
+        start = {
+            "type": "message_start",
+            "message": {
+                "id": f"msg_{uuid.uuid4().hex}",
+                "type": "message",
+                "role": "assistant",
+                "model": scenario.served_model or body["model"],
+                "content": [],
+                "stop_reason": None,
+                "stop_sequence": None,
+                "usage": {**usage, "output_tokens": 1},
+            },
+        }
+        for _ in range(2 if scenario.kind == "duplicate_start" else 1):
+            await stream.send(start, "message_start")
+        await stream.send({"type": "ping"}, "ping")
+        if not await self._blocks(stream, scenario, written):
+            return
+        reason = {"refusal": "refusal", "max_tokens_empty": "max_tokens"}.get(
+            scenario.kind, "tool_use" if scenario.calls else "end_turn"
+        )
+        tail = {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}}
+        await stream.send({**tail, "usage": {**usage, "output_tokens": written[0]}}, "message_delta")
+        await stream.send({"type": "message_stop"}, "message_stop")
+
+    async def _blocks(self, stream: Stream, scenario: Scenario, written: list[int]) -> bool:
+        """The content; False when the scenario broke it."""
+        if scenario.kind in {"refusal", "max_tokens_empty"}:
+            written[0] += 5
+            return True
+        index = 0
+        if scenario.thinking:
+            await self._thinking(stream, scenario, written)
+            index += 1
+        if scenario.pieces:
+            await self._start(stream, index, {"type": "text", "text": ""})
+            for i, piece in enumerate(scenario.pieces):
+                if i == scenario.after and scenario.kind != "ok" and not await self._break(stream, scenario):
+                    return False
+                await self._delta(stream, index, {"type": "text_delta", "text": piece})
+                written[0] += tokens_of(piece)
+                if scenario.between_s:
+                    await asyncio.sleep(scenario.between_s)
+            await stream.send({"type": "content_block_stop", "index": index}, "content_block_stop")
+            index += 1
+        for name, arguments in scenario.calls:
+            text = json.dumps(arguments)
+            block = {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex[:20]}", "name": name, "input": {}}
+            await self._start(stream, index, block)
+            for half in (text[: len(text) // 2], text[len(text) // 2 :]):
+                await self._delta(stream, index, {"type": "input_json_delta", "partial_json": half})
+            written[0] += tokens_of(text)
+            await stream.send({"type": "content_block_stop", "index": index}, "content_block_stop")
+            index += 1
+        return True
+
+    async def _thinking(self, stream: Stream, scenario: Scenario, written: list[int]) -> None:
+        await self._start(stream, 0, {"type": "thinking", "thinking": "", "signature": ""})
+        await self._delta(stream, 0, {"type": "thinking_delta", "thinking": scenario.thinking})
+        signature = f"signed:{scenario.thinking}"
+        await self._delta(stream, 0, {"type": "signature_delta", "signature": signature})
+        await stream.send({"type": "content_block_stop", "index": 0}, "content_block_stop")
+        written[0] += tokens_of(scenario.thinking)
+
+    async def _break(self, stream: Stream, scenario: Scenario) -> bool:
+        """Do what the scenario does in the middle; True when the answer goes on."""
+        match scenario.kind:
+            case "stall":
+                await stream.forever()
+            case "cut":
+                return False
+            case "reset":
+                stream.drop(reset=True)
+                return False
+            case "error_event":
+                body = {"type": "error", "error": {"type": scenario.error_type, "message": "as scripted"}}
+                await stream.send(body, "error")
+                return False
+        return True
+
+    @staticmethod
+    async def _start(stream: Stream, index: int, block: dict[str, Any]) -> None:
+        await stream.send(
+            {"type": "content_block_start", "index": index, "content_block": block}, "content_block_start"
+        )
+
+    @staticmethod
+    async def _delta(stream: Stream, index: int, delta: dict[str, Any]) -> None:
+        await stream.send({"type": "content_block_delta", "index": index, "delta": delta}, "content_block_delta")
+
+    def _usage(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Usage as the prompt cache makes it: the longest prefix written before is read, the rest of it written."""
+        blocks, model = blocks_of(body), body["model"]
+        hashes = digests(blocks)
+        sizes = [tokens_of(json.dumps(unmarked(b))) for b in blocks]
+        until = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+        marks = [i for i, b in enumerate(blocks) if mark_of(b) and until[i] >= prefix_min(model)]
+        read = next(
+            (
+                until[i]
+                for mark in reversed(marks)
+                for i in range(mark, max(mark - LOOKBACK_BLOCKS, -1), -1)
+                if self.cache.holds(model, hashes[i])
+            ),
+            0,
+        )
+        w5 = w1 = 0
+        at = read
+        for mark in marks:
+            one_hour = mark_of(blocks[mark]).get("ttl") == "1h"
+            self.cache.write(model, hashes[mark], 3600 if one_hour else 300)
+            if until[mark] > at:
+                w1, w5 = (w1 + until[mark] - at, w5) if one_hour else (w1, w5 + until[mark] - at)
+                at = until[mark]
+        return {
+            "input_tokens": sum(sizes) - at,
+            "cache_creation_input_tokens": w5 + w1,
+            "cache_read_input_tokens": read,
+            "cache_creation": {"ephemeral_5m_input_tokens": w5, "ephemeral_1h_input_tokens": w1},
+        }
+
+    def _bill(self, model: str, usage: dict[str, Any], output: int) -> None:
+        split = usage["cache_creation"]
+        self.charge(
+            model,
+            fresh=usage["input_tokens"],
+            cached=usage["cache_read_input_tokens"],
+            w5=split["ephemeral_5m_input_tokens"],
+            w1=split["ephemeral_1h_input_tokens"],
+            output=output,
+        )
+
+
+def error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"type": "error", "error": {"type": TYPES.get(status, "api_error"), "message": message}}
+    return web.json_response(body, status=status, headers={"request-id": "req_emulated", **(headers or {})})
+
+
+def blocks_of(body: dict[str, Any]) -> list[Any]:
+    """Everything the prompt holds, in the order in which it is cached: tools, system, messages."""
+    system = body.get("system") or []
+    blocks: list[Any] = list(body.get("tools") or [])
+    blocks += [{"type": "text", "text": system}] if isinstance(system, str) and system else list(system)
+    for turn in body["messages"]:
+        content = turn["content"]
+        content = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        blocks += [{"role": turn["role"], **b} for b in content]
+    return blocks
+
+
+def mark_of(block: Any) -> dict[str, Any]:
+    return block.get("cache_control") or {}
+
+
+def marks_of(body: dict[str, Any]) -> int:
+    return sum(bool(mark_of(b)) for b in blocks_of(body))
+
+
+def call_problem(turns: list[dict[str, Any]]) -> str:
+    """As the vendor: each tool_use is answered at the start of the next turn, and nothing else is answered."""
+    for i, turn in enumerate(turns):
+        content = turn["content"] if isinstance(turn["content"], list) else []
+        called = {b["id"] for b in content if b["type"] == "tool_use"}
+        after = turns[i + 1]["content"] if i + 1 < len(turns) else []
+        answered = {b["tool_use_id"] for b in after if isinstance(b, dict) and b["type"] == "tool_result"}
+        if called - answered:
+            return f"messages.{i}: tool_use without tool_result"
+        if i + 1 < len(turns) and answered - called:
+            return f"messages.{i + 1}: tool_result without tool_use"
+    return ""

@@ -1,0 +1,206 @@
+"""What an emulated vendor does with a request, and what it bills for it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One answer.
+
+    `kind` is one of:
+
+    ok, keep_alive (nothing but keep-alives), stall (silent after `after` pieces), cut (closes without an end after
+    `after` pieces), reset (drops the connection after `after` pieces), error_event (an error inside the stream after
+    `after` pieces), status (refuses with `status`), refusal, max_tokens_empty, duplicate_start.
+    """
+
+    kind: str = "ok"
+    text: str = "Hello there, this is an answer."
+    thinking: str = ""
+    calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    after: int = 2
+    first_s: float = 0.0
+    between_s: float = 0.0
+    connect_s: float = 0.0
+    status: int = 503
+    retry_after_s: float | None = None
+    retry_info_s: float | None = None
+    error_type: str = "overloaded_error"
+    served_model: str | None = None
+    raw: tuple[str, ...] = ()
+
+    @property
+    def pieces(self) -> list[str]:
+        words = self.text.split(" ")
+        return [w if i == 0 else f" {w}" for i, w in enumerate(words)] if self.text else []
+
+
+@dataclass(frozen=True)
+class BillLine:
+    """What the vendor charges for one request, in tokens and micro-USD."""
+
+    model: str
+    input_tokens: int
+    cached_tokens: int
+    write_5m_tokens: int
+    write_1h_tokens: int
+    output_tokens: int
+    micro_usd: int
+
+
+# USD per million tokens: input, output, cache read, cache write 5 minutes, 1 hour; the vendor's own copy of its prices.
+PRICES = {
+    "claude-haiku-5-5": (0.10, 0.50, 0.01, 0.125, 0.20),
+    "claude-sonnet-4-5": (3.00, 15.00, 0.30, 3.75, 6.00),
+    "claude-sonnet-5-5": (2.00, 10.00, 0.10, 2.50, 4.00),
+    "gemini-2.5-flash-lite": (0.10, 0.40, 0.01, 0.10, 0.10),
+    "gemini-2.5-flash": (0.30, 2.50, 0.03, 0.30, 0.30),
+    "gemini-3.5-flash-lite": (0.30, 2.50, 0.03, 0.30, 0.30),
+    "gemini-3.8-flash": (0.75, 3.75, 0.075, 0.75, 0.75),
+}
+PREFIX_MIN = {"claude-haiku-5-5": 4096, "gemini-2.5-flash-lite": 2048, "gemini-2.5-flash": 2048}
+PREFIX_MIN_DEFAULT = {"claude": 1024, "gemini": 4096}
+
+
+def tokens_of(text: str) -> int:
+    """The emulated tokenizer: four bytes a token, rounded up."""
+    return -(-len(text.encode()) // 4)
+
+
+def prefix_min(model: str) -> int:
+    return PREFIX_MIN.get(model, PREFIX_MIN_DEFAULT.get(model.partition("-")[0], 1024))
+
+
+@dataclass
+class PrefixCache:
+    """Prefixes by hash and model with the moment they expire; a read renews."""
+
+    now: Callable[[], float] = time.time
+    _until: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+
+    def holds(self, model: str, digest: str) -> bool:
+        until, ttl = self._until.get((model, digest), (0.0, 0.0))
+        if until <= self.now():
+            return False
+        self._until[(model, digest)] = (self.now() + ttl, ttl)
+        return True
+
+    def write(self, model: str, digest: str, ttl_s: float) -> None:
+        self._until[(model, digest)] = (self.now() + ttl_s, ttl_s)
+
+
+def digests(blocks: list[Any]) -> list[str]:
+    """The hash of each prefix of `blocks`, without their cache marks."""
+    running, out = hashlib.sha256(), []
+    for block in blocks:
+        running.update(json.dumps(unmarked(block), sort_keys=True).encode())
+        out.append(running.hexdigest())
+    return out
+
+
+def unmarked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: unmarked(v) for k, v in value.items() if k != "cache_control"}
+    return [unmarked(v) for v in value] if isinstance(value, list) else value
+
+
+class Emulator:
+    """A vendor on loopback: plays scenarios by model, in order, the default when none is queued."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self.default = Scenario()
+        self.bill: list[BillLine] = []
+        self.requests: list[dict[str, Any]] = []
+        self.gone = asyncio.Event()
+        self.gone_at = 0.0
+        self.open_streams = 0
+        self.cache = PrefixCache(now)
+        self._queued: dict[str, deque[Scenario]] = defaultdict(deque)
+        self._always: dict[str, Scenario] = {}
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    def play(self, model: str, *scenarios: Scenario) -> None:
+        """Answer the next requests for `model` ("*" for any) so, one after the other."""
+        self._queued[model].extend(scenarios)
+
+    def always(self, model: str, scenario: Scenario) -> None:
+        """Answer every request for `model` so, once nothing is queued."""
+        self._always[model] = scenario
+
+    def take(self, model: str) -> Scenario:
+        for key in (model, "*"):
+            if self._queued[key]:
+                return self._queued[key].popleft()
+        return self._always.get(model, self._always.get("*", self.default))
+
+    def charge(self, model: str, *, fresh: int, cached: int = 0, w5: int = 0, w1: int = 0, output: int = 0) -> None:
+        price = PRICES.get(model, (0.0, 0.0, 0.0, 0.0, 0.0))
+        exact = sum(round(p * 1e6) * n for p, n in zip(price, (fresh, output, cached, w5, w1), strict=True))
+        self.bill.append(BillLine(model, fresh, cached, w5, w1, output, (exact + 500_000) // 1_000_000))
+
+    @property
+    def total_micro_usd(self) -> int:
+        return sum(line.micro_usd for line in self.bill)
+
+    def routes(self) -> list[web.RouteDef]:
+        raise NotImplementedError
+
+    async def start(self, port: int = 0) -> Emulator:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.add_routes(self.routes())
+        # A caller who leaves must end the answer, as a vendor would notice.
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]
+        return self
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def left(self) -> None:
+        self.gone_at = time.monotonic()
+        self.gone.set()
+
+
+class Stream:
+    """A server-sent event stream being written."""
+
+    def __init__(self, request: web.Request, scenario: Scenario) -> None:
+        self._request = request
+        self._scenario = scenario
+        self.response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+
+    async def open(self) -> None:
+        await self.response.prepare(self._request)
+
+    async def send(self, data: Any, event: str | None = None) -> None:
+        text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
+        head = f"event: {event}\n" if event else ""
+        await self.response.write(f"{head}data: {text}\n\n".encode())
+
+    def drop(self, *, reset: bool) -> None:
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort() if reset else transport.close()
+
+    async def forever(self) -> None:
+        await asyncio.sleep(3600)

@@ -1,0 +1,113 @@
+"""A router on loopback before emulated vendors, with its book open to the test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+from hocket.llm_router.v1 import llm_router_pb2_grpc
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel
+from chassis.clock import SystemClock
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+from clients.llm_router import LlmRouterClient
+from services.llm_router.adapters.local_state import LocalState
+from services.llm_router.adapters.mesh_limits import NoLimits
+from services.llm_router.adapters.tiers_file import TiersFile
+from services.llm_router.adapters.vendors import VendorAccess, open_providers
+from services.llm_router.attempt import AttemptLimits
+from services.llm_router.conversation import MixMode
+from services.llm_router.flow import Router, RouterPorts
+from services.llm_router.inventory import Inventory
+from services.llm_router.ports import AttemptCost
+from services.llm_router.scoring import SurfaceScorer
+from services.llm_router.server import FULL_NAME, LlmRouterServicer
+from tests.emulators.anthropic_emulator import AnthropicEmulator
+from tests.emulators.gemini_emulator import GeminiEmulator
+from tests.emulators.openai_emulator import OpenAiEmulator
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+MINTER = TokenMinter(SECRET)
+QUICK = AttemptLimits(first_token_s=0.4, fallback_first_token_s=0.6, between_tokens_s=0.3, total_s=10)
+
+
+@dataclass
+class Book:
+    costs: list[AttemptCost] = field(default_factory=list)
+
+    def book(self, cost: AttemptCost) -> None:
+        self.costs.append(cost)
+
+    @property
+    def total_micro_usd(self) -> int:
+        return sum(c.cost_micro_usd for c in self.costs)
+
+
+@dataclass
+class World:
+    anthropic: AnthropicEmulator
+    gemini: GeminiEmulator
+    openai: OpenAiEmulator
+    client: LlmRouterClient
+    router: Router
+    inventory: Inventory
+    book: Book
+
+    @property
+    def billed_micro_usd(self) -> int:
+        return self.anthropic.total_micro_usd + self.gemini.total_micro_usd
+
+    async def answer(self, request: pb.GenerateRequest, timeout_s: float = 10) -> list[pb.GenerateResponse]:
+        async with aclosing(self.client.generate(request, timeout_s=timeout_s)) as events:
+            return [event async for event in events]
+
+
+@asynccontextmanager
+async def world(limits: AttemptLimits = QUICK, mode: MixMode = MixMode.SHARE) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        anthropic, gemini, openai = AnthropicEmulator(), GeminiEmulator(), OpenAiEmulator()
+        for emulator in (anthropic, gemini, openai):
+            await emulator.start()
+            stack.push_async_callback(emulator.stop)
+        clock, book = SystemClock(), Book()
+        tables = TiersFile(None, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
+        access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
+        providers = open_providers(access, clock, stack)
+        inventory = Inventory(tables, providers, clock, embedded=False)
+        ports = RouterPorts(tables, providers, NoLimits(), book, LocalState(), clock, lambda: str(uuid.uuid4()))
+        router = Router(ports, SurfaceScorer(), inventory, mode=mode, limits=limits)
+        servicer = LlmRouterServicer(router, inventory)
+        settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, message_bytes_max=16 * 1024 * 1024)
+        add = llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server
+        server = MeshServer("llm_router", settings, Assembly([Servicer(FULL_NAME, lambda s: add(servicer, s))]))
+        await server.start()
+        stack.push_async_callback(server.stop)
+        token = MINTER.mint("acme", caller="test")
+        channel = await stack.enter_async_context(MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token))
+        yield World(anthropic, gemini, openai, LlmRouterClient(channel), router, inventory, book)
+
+
+def user(*parts: pb.Part | str) -> pb.Message:
+    return pb.Message(role=pb.ROLE_USER, parts=[pb.Part(text=p) if isinstance(p, str) else p for p in parts])
+
+
+def assistant(*parts: pb.Part | str) -> pb.Message:
+    return pb.Message(role=pb.ROLE_ASSISTANT, parts=[pb.Part(text=p) if isinstance(p, str) else p for p in parts])
+
+
+def system(text: str) -> pb.Message:
+    return pb.Message(role=pb.ROLE_SYSTEM, parts=[pb.Part(text=text)])
+
+
+def asking(*messages: pb.Message | str, **fields: object) -> pb.GenerateRequest:
+    turns = [user(m) if isinstance(m, str) else m for m in messages]
+    return pb.GenerateRequest(messages=turns, **fields)
+
+
+def text_of(events: list[pb.GenerateResponse]) -> str:
+    return "".join(e.text_delta for e in events)
