@@ -1,0 +1,88 @@
+"""Colours of an encoded frame, read back by another decoder."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clients.vision import I420Frame, RgbFrame, encode_jpeg
+from clients.vision.frame import ROTATIONS
+
+COLOURS = [
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (0, 0, 0),
+    (255, 255, 255),
+    (128, 128, 128),
+    (10, 200, 90),
+    (240, 20, 160),
+]
+
+
+def planes_of(colour: tuple[int, int, int], *, full_range: bool) -> bytes:
+    """64x64 pixels of one colour in I420, by ITU-R BT.601."""
+    red, green, blue = (c / 255 for c in colour)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    u, v = (blue - luma) / 1.772, (red - luma) / 1.402
+    scale_y, scale_c, low = (255, 255, 0) if full_range else (219, 224, 16)
+    levels = (low + scale_y * luma, 128 + scale_c * u, 128 + scale_c * v)
+    y, u8, v8 = (min(255, max(0, round(level))) for level in levels)
+    return bytes([y]) * 4096 + bytes([u8]) * 1024 + bytes([v8]) * 1024
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_colours_come_out_as_they_went_in(colour, full_range):
+    jpeg = encode_jpeg(I420Frame(planes_of(colour, full_range=full_range), 64, 64, full_range=full_range))
+    assert np.abs(decoded(jpeg)[20, 20] - colour).max() <= 4
+
+
+def test_a_ramp_keeps_its_black_and_its_white():
+    ramp = np.tile(np.linspace(16, 235, 256).astype(np.uint8), (64, 1))
+    jpeg = encode_jpeg(I420Frame(ramp.tobytes() + bytes([128]) * (2 * 128 * 32), 256, 64))
+    row = decoded(jpeg)[32, :, 0]
+    assert row[:8].max() <= 10
+    assert row[-8:].min() >= 245
+    assert np.abs(row - np.linspace(0, 255, 256)).max() <= 5
+
+
+def test_planes_and_pixels_of_one_picture_give_one_image():
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(60, 196, (9, 16, 3), dtype=np.uint8))
+    rgb = np.asarray(small.resize((160, 90), Image.Resampling.BICUBIC))
+    y, cb, cr = np.moveaxis(np.asarray(Image.fromarray(rgb).convert("YCbCr")).astype(float), 2, 0)
+    halves = [c.reshape(45, 2, 80, 2).mean(axis=(1, 3)) for c in (cb, cr)]
+    planes = [16 + y * 219 / 255, *(128 + (half - 128) * 224 / 255 for half in halves)]
+    data = b"".join(np.rint(plane).astype(np.uint8).tobytes() for plane in planes)
+    from_planes = decoded(encode_jpeg(I420Frame(data, 160, 90)))
+    from_pixels = decoded(encode_jpeg(RgbFrame(rgb.tobytes(), 160, 90)))
+    assert np.abs(from_planes - from_pixels).mean() <= 1.5
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (17, 33), (1, 1), (641, 3)])
+def test_odd_sizes_and_rotations_have_their_upright_size(width, height, rotation):
+    half = ((width + 1) // 2) * ((height + 1) // 2)
+    frame = I420Frame(bytes(width * height + 2 * half), width, height, rotation=rotation)
+    assert Image.open(io.BytesIO(encode_jpeg(frame))).size == frame.upright_size
+
+
+def test_a_rotated_picture_is_turned_clockwise():
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[:, :32] = 255
+    turned = decoded(encode_jpeg(RgbFrame(pixels.tobytes(), 64, 32, rotation=90)))
+    # The bright left half of a picture turned clockwise is its upper half.
+    assert (turned[4, 16].min(), turned[60, 16].max()) == (255, 0)
+
+
+def test_rgba_loses_its_alpha_alone():
+    pixels = np.full((16, 16, 4), (10, 200, 90, 0), np.uint8)
+    assert np.abs(decoded(encode_jpeg(RgbFrame(pixels.tobytes(), 16, 16, 4)))[8, 8] - (10, 200, 90)).max() <= 4

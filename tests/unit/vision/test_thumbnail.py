@@ -1,0 +1,133 @@
+"""Thumbnails are exact cell means, upright and in full range, whatever the frame's size, strides and colours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chassis.errors import InvalidArgument
+from clients.vision import I420Frame, RgbFrame, thumbnail, thumbnail_from_i420
+from clients.vision.frame import ROTATIONS
+
+SIZES = [(1280, 720), (640, 480), (854, 480), (320, 180), (719, 401), (65, 64), (63, 200), (16, 16), (17, 3), (1, 1)]
+
+
+def i420(width: int, height: int, seed: int = 0, *, low: int = 16, high: int = 235) -> bytes:
+    half = ((width + 1) // 2) * ((height + 1) // 2)
+    rng = np.random.default_rng(seed)
+    return rng.integers(low, high, width * height + 2 * half, dtype=np.uint8).tobytes()
+
+
+def exact_means(plane: np.ndarray, cells: int) -> np.ndarray:
+    """Area means by the definition: the plane enlarged until cells hold whole pixels."""
+    height, width = plane.shape
+    rows = np.repeat(plane.astype(float), cells, axis=0).reshape(cells, height, width).mean(axis=1)
+    return np.repeat(rows, cells, axis=1).reshape(cells, cells, width).mean(axis=2)
+
+
+def luma_of(frame_thumbnail) -> np.ndarray:
+    return np.frombuffer(frame_thumbnail.luma, np.uint8).reshape(64, 64).astype(int)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_luma_cells_are_area_means_of_any_size(width, height):
+    frame = I420Frame(i420(width, height), width, height, full_range=True)
+    expected = exact_means(frame.planes[0], 64)
+    assert np.abs(luma_of(thumbnail(frame)) - expected).max() <= 0.51
+
+
+def test_a_plane_with_strides_gives_the_thumbnail_of_the_packed_one():
+    width, height, packed = 642, 362, i420(642, 362)
+    planes = I420Frame(packed, width, height).planes
+    strides = (704, 384, 352)
+    padded = b"".join(
+        np.pad(plane, ((0, 0), (0, stride - plane.shape[1])), constant_values=255).tobytes()
+        for plane, stride in zip(planes, strides, strict=True)
+    )
+    frame = I420Frame(padded, width, height, stride_y=704, stride_u=384, stride_v=352)
+    assert thumbnail(frame) == thumbnail_from_i420(packed, width, height)
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_a_rotated_frame_has_the_thumbnail_of_the_upright_one(rotation):
+    upright = np.frombuffer(i420(640, 320), np.uint8)[: 640 * 320].reshape(320, 640)
+    # Turned back by the rotation, as a camera held sideways sends it.
+    sent = np.ascontiguousarray(np.rot90(upright, k=rotation // 90))
+    height, width = sent.shape
+    grey = bytes([128]) * (2 * (width // 2) * (height // 2))
+    expected = thumbnail_from_i420(upright.tobytes() + grey, 640, 320)
+    found = thumbnail_from_i420(sent.tobytes() + grey, width, height, rotation=rotation)
+    assert (found.width, found.height) == (640, 320)
+    assert np.abs(luma_of(found) - luma_of(expected)).max() <= 1
+
+
+def test_a_switch_of_resolution_moves_no_cell_by_more_than_the_noise_floor():
+    """Simulcast: the same picture of hard edges at 720, 360 and 180 lines."""
+    rng = np.random.default_rng(3)
+    large = np.kron(rng.integers(0, 2, (180, 320)) * 219 + 16, np.ones((4, 4))).astype(np.uint8)
+    cells = []
+    for scale in (4, 2, 1):
+        height, width = 180 * scale, 320 * scale
+        plane = large.reshape(height, 4 // scale, width, 4 // scale).mean(axis=(1, 3)).astype(np.uint8)
+        chroma = bytes([128]) * (2 * (width // 2) * (height // 2))
+        cells.append(luma_of(thumbnail_from_i420(plane.tobytes() + chroma, width, height)))
+    assert max(np.abs(cells[0] - other).max() for other in cells[1:]) <= 3
+
+
+def test_limited_range_becomes_full():
+    def levels(y: int, u: int, v: int):
+        of = thumbnail_from_i420(bytes([y]) * 4096 + bytes([u]) * 1024 + bytes([v]) * 1024, 64, 64)
+        return of.luma[0], of.chroma[0], of.chroma[-1]
+
+    assert levels(16, 128, 128) == (0, 128, 128)
+    assert levels(235, 16, 240) == (255, 0, 255)
+    assert levels(3, 2, 254) == (0, 0, 255)
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (10, 200, 90), (255, 255, 255), (0, 0, 0)])
+def test_rgb_rgba_and_i420_of_one_colour_agree(colour):
+    red, green, blue = (c / 255 for c in colour)
+    # ITU-R BT.601.
+    y = 16 + 65.481 * red + 128.553 * green + 24.966 * blue
+    u = 128 - 37.797 * red - 74.203 * green + 112 * blue
+    v = 128 + 112 * red - 93.786 * green - 18.214 * blue
+    planes = bytes([round(y)]) * 4096 + bytes([round(u)]) * 1024 + bytes([round(v)]) * 1024
+    from_i420 = thumbnail_from_i420(planes, 64, 64)
+    from_rgb = thumbnail(RgbFrame(bytes(colour) * 4096, 64, 64))
+    from_rgba = thumbnail(RgbFrame(bytes((*colour, 7)) * 4096, 64, 64, 4))
+    assert from_rgb == from_rgba
+    for a, b in ((from_i420.luma, from_rgb.luma), (from_i420.chroma, from_rgb.chroma)):
+        assert max(abs(x - y) for x, y in zip(a, b, strict=True)) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(width=st.integers(1, 300), height=st.integers(1, 300), full=st.booleans(), rotation=st.sampled_from(ROTATIONS))
+def test_every_size_gives_a_whole_thumbnail(width, height, full, rotation):
+    found = thumbnail(I420Frame(i420(width, height), width, height, full_range=full, rotation=rotation))
+    assert (len(found.luma), len(found.chroma)) == (4096, 512)
+    assert {found.width, found.height} == {width, height}
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"data": b"short"}, "data"),
+        ({"width": 0}, "width"),
+        ({"height": 9000}, "height"),
+        ({"rotation": 45}, "rotation"),
+        ({"stride_y": 10}, "stride_y"),
+        ({"stride_u": 3}, "stride_u"),
+    ],
+)
+def test_a_frame_that_does_not_fit_its_buffer_is_refused_by_name(values, field):
+    with pytest.raises(InvalidArgument) as caught:
+        I420Frame(**{"data": i420(64, 64), "width": 64, "height": 64, **values})
+    assert list(caught.value.fields) == [field]
+
+
+@pytest.mark.parametrize(("size", "depth"), [(64 * 64 * 3 - 1, 3), (64 * 64 * 3, 4), (64 * 64 * 2, 2)])
+def test_pixels_that_do_not_fit_are_refused(size, depth):
+    with pytest.raises(InvalidArgument):
+        RgbFrame(bytes(size), 64, 64, depth)
