@@ -1,4 +1,8 @@
-"""The SQL of the Postgres store. Each statement names the tenant itself ($1), besides the policy of every table."""
+"""The SQL of the Postgres store. Each statement names the tenant itself ($1), besides the policy of every table.
+
+Lookups are LATERAL with a limit or a window, which the planner cannot turn into a join: for a tenant that is newer than
+the statistics it expects one row whatever is asked, and a join then reads all of the tenant's rows again and again.
+"""
 
 from __future__ import annotations
 
@@ -16,40 +20,41 @@ STORED = """
 """
 PUT_DOCUMENT = """
     INSERT INTO rag.documents
-        (tenant_id, id, title, metadata, content_hash, embedding_model, size_bytes, passages, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())
-    ON CONFLICT (tenant_id, id) DO UPDATE SET
-        title = excluded.title, metadata = excluded.metadata, content_hash = excluded.content_hash,
-        embedding_model = excluded.embedding_model, size_bytes = excluded.size_bytes, passages = excluded.passages,
-        updated_at = excluded.updated_at
+        (tenant_id, id, key, title, metadata, content_hash, embedding_model, size_bytes, passages, terms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 # asyncpg sends real[] in binary form; pgvector casts it. Vectors as text would be twenty times slower.
 PUT_PASSAGE = """
     INSERT INTO rag.passages
-        (tenant_id, id, document_id, ordinal, start_byte, end_byte, headings, body, terms, embedding_model, embedding)
+        (tenant_id, document_key, ordinal, document_id, start_byte, end_byte, headings, body, length,
+         embedding_model, embedding)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::real[]::halfvec)
 """
 PUT_POSTINGS = """
-    INSERT INTO rag.postings (tenant_id, term, passage_id, frequency, length)
-    SELECT $1, p.term, p.passage_id, p.frequency, p.length
-    FROM unnest($2::text[], $3::uuid[], $4::integer[], $5::integer[]) AS p (term, passage_id, frequency, length)
+    INSERT INTO rag.postings (tenant_id, document_key, term, ordinal, frequency, length)
+    SELECT $1, $2, p.term, p.ordinal, p.frequency, p.length
+    FROM unnest($3::text[], $4::integer[], $5::integer[], $6::integer[]) AS p (term, ordinal, frequency, length)
 """
 
-DROP_DOCUMENT = "DELETE FROM rag.documents WHERE tenant_id = $1 AND id = $2 RETURNING id"
-DROP_PASSAGES = "DELETE FROM rag.passages WHERE tenant_id = $1 AND document_id = $2 RETURNING id, terms"
-DROP_POSTINGS = "DELETE FROM rag.postings WHERE tenant_id = $1 AND passage_id = ANY($2::uuid[])"
+DROP_DOCUMENT = "DELETE FROM rag.documents WHERE tenant_id = $1 AND id = $2 RETURNING key, terms"
+DROP_PASSAGES = "DELETE FROM rag.passages WHERE tenant_id = $1 AND document_key = $2 RETURNING length"
+DROP_POSTINGS = "DELETE FROM rag.postings WHERE tenant_id = $1 AND document_key = $2 AND term = ANY($3::text[])"
 
-SOME_DOCUMENTS = "SELECT id FROM rag.documents WHERE tenant_id = $1 ORDER BY id LIMIT $2"
+# In this order, the corpus last: its row is the lock. Each returns how many rows went, as asyncpg's status.
+DROP_TENANT_POSTINGS = "DELETE FROM rag.postings WHERE tenant_id = $1"
+DROP_TENANT_PASSAGES = "DELETE FROM rag.passages WHERE tenant_id = $1"
+DROP_TENANT_DOCUMENTS = "DELETE FROM rag.documents WHERE tenant_id = $1"
 DROP_CORPUS = "DELETE FROM rag.corpora WHERE tenant_id = $1"
 
 DOCUMENTS = """
     SELECT id, title, passages, size_bytes, updated_at, metadata FROM rag.documents
     WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3
 """
+MATCHING_DOCUMENTS = "SELECT key FROM rag.documents WHERE tenant_id = $1 AND metadata @> $2"
 
 UNUSED_TERMS = """
     SELECT q.term FROM unnest($2::text[]) AS q (term)
-    WHERE NOT EXISTS (SELECT 1 FROM rag.postings p WHERE p.tenant_id = $1 AND p.term = q.term)
+    WHERE (SELECT true FROM rag.postings p WHERE p.tenant_id = $1 AND p.term = q.term LIMIT 1) IS NULL
 """
 # Terms between two bounds, found by leaps over the key rather than by reading each term's rows.
 VOCABULARY = """
@@ -64,52 +69,50 @@ VOCABULARY = """
 """
 
 _FOUND = """
-    SELECT p.id, p.document_id, d.title, p.body, p.start_byte, p.end_byte, p.headings, d.metadata, best.score
+    SELECT p.document_key, p.ordinal, p.document_id, d.title, p.body, p.start_byte, p.end_byte, p.headings, d.metadata,
+        best.score
     FROM best
-    JOIN rag.passages p ON p.tenant_id = $1 AND p.id = best.id
-    JOIN rag.documents d ON d.tenant_id = $1 AND d.id = p.document_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM rag.passages
+        WHERE tenant_id = $1 AND document_key = best.document_key AND ordinal = best.ordinal LIMIT 1
+    ) AS p
+    CROSS JOIN LATERAL (SELECT * FROM rag.documents WHERE tenant_id = $1 AND id = p.document_id LIMIT 1) AS d
     ORDER BY best.score DESC, p.document_id, p.ordinal
 """
-_FILTERED = """
-    {column} IN (
-        SELECT p.id FROM rag.passages p JOIN rag.documents d ON d.tenant_id = $1 AND d.id = p.document_id
-        WHERE p.tenant_id = $1 AND d.metadata @> $2
-    )
-"""
+# $2 are the keys of the documents that filters leave, NULL for all.
 _LEXICAL = """
     WITH hit AS (
-        SELECT h.passage_id, h.frequency, h.length, q.weight, count(*) OVER (PARTITION BY q.term) AS holders
+        SELECT h.*, q.weight
         FROM unnest($4::text[], $5::float8[]) AS q (term, weight)
-        JOIN rag.postings h ON h.tenant_id = $1 AND h.term = q.term
+        CROSS JOIN LATERAL (
+            SELECT p.document_key, p.ordinal, p.frequency, p.length, count(*) OVER () AS holders
+            FROM rag.postings p WHERE p.tenant_id = $1 AND p.term = q.term
+        ) AS h
+        WHERE $2::uuid[] IS NULL OR h.document_key = ANY($2::uuid[])
     ), corpus AS (
         SELECT passages, greatest(terms, 1)::float8 / greatest(passages, 1) AS mean
         FROM rag.corpora WHERE tenant_id = $1
     ), best AS (
-        SELECT hit.passage_id AS id, sum(
+        SELECT document_key, ordinal, sum(
             weight * ln(1 + (corpus.passages - holders + 0.5::float8) / (holders + 0.5::float8))
             * frequency * ({k1} + 1) / (frequency + {k1} * (1 - {b} + {b} * length / corpus.mean))
         ) AS score
         FROM hit CROSS JOIN corpus
-        WHERE {filtered}
-        GROUP BY hit.passage_id ORDER BY score DESC, id LIMIT $3
+        GROUP BY document_key, ordinal ORDER BY score DESC, document_key, ordinal LIMIT $3
     )
 """
 # "+ 0" keeps any approximate index out: under row-level security it loses most of a small tenant's neighbours.
 _NEAREST = """
     WITH best AS (
-        SELECT v.id, 1 - (v.embedding <=> $5::real[]::halfvec) AS score
+        SELECT v.document_key, v.ordinal, 1 - (v.embedding <=> $5::real[]::halfvec) AS score
         FROM rag.passages v
-        WHERE v.tenant_id = $1 AND v.embedding_model = $4 AND {filtered}
+        WHERE v.tenant_id = $1 AND v.embedding_model = $4
+            AND ($2::uuid[] IS NULL OR v.document_key = ANY($2::uuid[]))
         ORDER BY (v.embedding <=> $5::real[]::halfvec) + 0 LIMIT $3
     )
 """
-_ANY = "$2::jsonb IS NOT NULL"
-
-_BM25 = _LEXICAL.replace("{k1}", f"{K1}::float8").replace("{b}", f"{B}::float8")
-LEXICAL = _BM25.replace("{filtered}", _ANY) + _FOUND
-LEXICAL_FILTERED = _BM25.replace("{filtered}", _FILTERED.replace("{column}", "hit.passage_id")) + _FOUND
-NEAREST = _NEAREST.replace("{filtered}", _ANY) + _FOUND
-NEAREST_FILTERED = _NEAREST.replace("{filtered}", _FILTERED.replace("{column}", "v.id")) + _FOUND
+LEXICAL = _LEXICAL.replace("{k1}", f"{K1}::float8").replace("{b}", f"{B}::float8") + _FOUND
+NEAREST = _NEAREST + _FOUND
 
 # Tables of the schema with a tenant column that row-level security would not bind.
 UNBOUND_TABLES = """

@@ -139,7 +139,7 @@ async def test_writers_of_one_tenant_at_once_leave_the_counts_true(store, databa
     await asyncio.gather(*(put(store, "acme", f"d{i % 4}", f"Text number {i}. More text.") for i in range(24)))
     async with database.tenant("acme") as connection:
         row = await connection.fetchrow("SELECT passages, terms FROM rag.corpora")
-        counted = await connection.fetchrow("SELECT count(*) AS passages, sum(terms) AS terms FROM rag.passages")
+        counted = await connection.fetchrow("SELECT count(*) AS passages, sum(length) AS terms FROM rag.passages")
         postings = await connection.fetchval("SELECT sum(frequency) FROM rag.postings")
     assert tuple(row) == tuple(counted)
     assert (row["passages"], row["terms"]) == (4, postings)

@@ -13,46 +13,52 @@ CREATE TABLE rag.corpora (
 CREATE TABLE rag.documents (
     tenant_id       text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
     id              text COLLATE "C" NOT NULL,
+    -- Made anew whenever the document is replaced; short, unlike ids, for the many rows that name it.
+    key             uuid NOT NULL,
     title           text NOT NULL,
     metadata        jsonb NOT NULL,
     content_hash    bytea NOT NULL,
     embedding_model text,
     size_bytes      bigint NOT NULL,
     passages        integer NOT NULL,
+    -- Each term of its postings once, so that they are found again by their key.
+    terms           text[] NOT NULL,
     updated_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, id)
 );
 
+-- Passages and postings have one index each, on purpose. For a tenant that is newer than the statistics the planner
+-- expects one row whatever is asked, takes any index that begins with the tenant, and reads all of the tenant.
+
 CREATE TABLE rag.passages (
     tenant_id       text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
-    id              uuid NOT NULL,
-    document_id     text COLLATE "C" NOT NULL,
+    document_key    uuid NOT NULL,
     ordinal         integer NOT NULL,
+    document_id     text COLLATE "C" NOT NULL,
     start_byte      bigint NOT NULL,
     end_byte        bigint NOT NULL,
     headings        text[] NOT NULL,
     body            text NOT NULL,
-    terms           integer NOT NULL,
+    length          integer NOT NULL,
     embedding_model text,
     -- Without a fixed size, as models differ; vectors of different models never meet.
     embedding       halfvec,
-    PRIMARY KEY (tenant_id, id)
+    PRIMARY KEY (tenant_id, document_key, ordinal)
 );
 -- In the row rather than beside it: an exact scan is several times faster.
 ALTER TABLE rag.passages ALTER COLUMN embedding SET STORAGE PLAIN;
-CREATE INDEX passages_of_document ON rag.passages (tenant_id, document_id);
 
 -- Which passages hold a term. Equality of text is leakproof, so that the key is used under row-level security, which
 -- matching a tsvector is not; and counting a term's rows gives the rarity that ts_rank lacks.
 CREATE TABLE rag.postings (
-    tenant_id  text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
-    term       text COLLATE "C" NOT NULL,
-    passage_id uuid NOT NULL,
-    frequency  integer NOT NULL,
-    length     integer NOT NULL,
-    PRIMARY KEY (tenant_id, term, passage_id) INCLUDE (frequency, length)
+    tenant_id    text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
+    term         text COLLATE "C" NOT NULL,
+    document_key uuid NOT NULL,
+    ordinal      integer NOT NULL,
+    frequency    integer NOT NULL,
+    length       integer NOT NULL,
+    PRIMARY KEY (tenant_id, term, document_key, ordinal) INCLUDE (frequency, length)
 );
-CREATE INDEX postings_of_passage ON rag.postings (tenant_id, passage_id);
 
 ALTER TABLE rag.corpora ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rag.corpora FORCE ROW LEVEL SECURITY;
