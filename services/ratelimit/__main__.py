@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from hocket.ratelimit.v1 import ledger_pb2_grpc, ratelimit_pb2_grpc
 
@@ -13,25 +12,14 @@ from chassis.clock import SystemClock
 from chassis.postgres import TenantDatabase, migrate
 from chassis.run import run
 from chassis.server import Assembly, Servicer
-from services.ratelimit import envoy_server, limit_file, server
+from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger
 from services.ratelimit.adapters.redis_store import RedisStore
 from services.ratelimit.breaker import Breaker
 from services.ratelimit.flow import Bookkeeper, Limiter
-from services.ratelimit.limits import LimitTable
 from services.ratelimit.readiness import until_answered
 from services.ratelimit.settings import Settings
-
-_DEFAULT_LIMITS = Path(__file__).parent / "default_limits.toml"
-
-
-def limit_table(settings: Settings) -> LimitTable:
-    """The built-in limits, replaced by those of the limits file."""
-    table = limit_file.parse(_DEFAULT_LIMITS.read_text(encoding="utf-8"))
-    if settings.limits_file is None:
-        return table
-    return limit_file.parse(settings.limits_file.read_text(encoding="utf-8")).over(table)
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
@@ -46,9 +34,10 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
         settings.redis_url.get_secret_value(),
         timeout_s=settings.redis_timeout_s,
         connections_max=settings.redis_connections_max,
+        cluster=settings.redis_cluster,
     )
     resources.push_async_callback(store.close)
-    clock, table = SystemClock(), limit_table(settings)
+    clock, table = SystemClock(), settings.limit_table()
     limiter = Limiter(
         table=table,
         shared=store,

@@ -9,6 +9,9 @@ from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServerSettings
 from services.ratelimit.limit_file import parse
+from services.ratelimit.limits import LimitTable
+
+DEFAULT_LIMITS = Path(__file__).parent / "default_limits.toml"
 
 
 class Settings(ServerSettings):
@@ -20,13 +23,18 @@ class Settings(ServerSettings):
         default=SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis that all replicas share (redis:// or rediss://). Unset: redis://127.0.0.1:6379/0.",
     )
+    redis_cluster: bool = Field(
+        default=False, description="Whether Redis is a cluster; the URL then names any of its nodes."
+    )
     redis_timeout_s: float = Field(
         default=0.04,
         gt=0,
         le=5,
         description="Wait for Redis, in seconds; then the decision is made locally and marked degraded.",
     )
-    redis_connections_max: int = Field(default=64, ge=1, le=1000, description="Connections to Redis.")
+    redis_connections_max: int = Field(
+        default=64, ge=1, le=1000, description="Connections to Redis, or to each node of a cluster."
+    )
     breaker_failures_max: int = Field(
         default=3, ge=1, le=100, description="Failures of Redis in a row after which it is not asked for a while."
     )
@@ -59,3 +67,8 @@ class Settings(ServerSettings):
             except (OSError, UnicodeDecodeError) as error:
                 raise ValueError(f"cannot read {path}: {error}") from error
         return path
+
+    def limit_table(self) -> LimitTable:
+        """The built-in limits, replaced by name by those of the limits file."""
+        table = parse(DEFAULT_LIMITS.read_text(encoding="utf-8"))
+        return parse(self.limits_file.read_text(encoding="utf-8")).over(table) if self.limits_file else table

@@ -10,7 +10,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -42,20 +42,22 @@ _SLOTS = _Script("log.lua", "slots.lua")
 class RedisStore:
     """Implements ports.LimitStore."""
 
-    def __init__(self, url: str, *, timeout_s: float, connections_max: int = 64, key_prefix: str = "hocket:rl") -> None:
-        """Connect lazily; every answer, connecting included, comes within `timeout_s` or raises StoreGone."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        connections_max: int = 64,
+        cluster: bool = False,
+        key_prefix: str = "hocket:rl",
+    ) -> None:
+        """Connect lazily; every answer, connecting included, comes within `timeout_s` or raises StoreGone.
+
+        With `cluster` the `url` names any node of a Redis Cluster, and `connections_max` is of each node.
+        """
         self._timeout_s = timeout_s
         self._prefix = key_prefix
-        pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis leaves **kwargs untyped
-            url,
-            max_connections=connections_max,
-            timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            # The deadline below bounds each call; the client's own retries would outlive it.
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        )
-        self._redis = Redis(connection_pool=pool)
+        self._redis = _cluster(url, timeout_s, connections_max) if cluster else _single(url, timeout_s, connections_max)
 
     async def check(self) -> None:
         """Raise unless Redis answers; a readiness check."""
@@ -65,7 +67,6 @@ class RedisStore:
     async def close(self) -> None:
         """Close every connection."""
         await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
 
     async def spend_all(self, tenant_id: str, charges: Sequence[Charge]) -> list[Verdict]:
         """Spend every charge, or none when one does not fit."""
@@ -150,6 +151,32 @@ class RedisStore:
 
     def _lease(self, tenant_id: str, lease_id: str) -> str:
         return f"{self._prefix}:{{{tenant_id}}}:lease:{lease_id}"
+
+
+# The deadline around each call bounds it; the client's own retries would outlive it.
+_NO_RETRY = Retry(NoBackoff(), 0)
+
+
+def _single(url: str, timeout_s: float, connections_max: int) -> Redis:
+    pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis leaves **kwargs untyped
+        url,
+        max_connections=connections_max,
+        timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=_NO_RETRY,
+        decode_responses=True,
+    )
+    return Redis.from_pool(pool)
+
+
+def _cluster(url: str, timeout_s: float, connections_max: int) -> RedisCluster:
+    return RedisCluster.from_url(  # pyright: ignore[reportUnknownMemberType] - as above
+        url,
+        max_connections=connections_max,
+        socket_connect_timeout=timeout_s,
+        retry=_NO_RETRY,
+        decode_responses=True,
+    )
 
 
 def _arguments(charge: Charge) -> tuple[str | int, ...]:

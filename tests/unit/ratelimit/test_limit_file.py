@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from services.ratelimit.__main__ import _DEFAULT_LIMITS
 from services.ratelimit.errors import LimitNotFound
 from services.ratelimit.limit_file import LimitFileError, parse
 from services.ratelimit.limits import Algorithm
+from services.ratelimit.settings import DEFAULT_LIMITS
 
 RATE = "[rates.r]\nwindow_s = 1\nfree = 1\nstandard = 2\npremium = 3\n"
 
 
 def test_the_built_in_table_names_what_the_mesh_asks_for_in_every_tier():
-    table = parse(_DEFAULT_LIMITS.read_text())
+    table = parse(DEFAULT_LIMITS.read_text())
     for tier in ("free", "standard", "premium"):
         for name in ("llm_requests", "stt_audio_seconds", "tts_characters", "rag_queries"):
             assert table.rate(name, tier).window_us == 60_000_000
@@ -23,7 +23,7 @@ def test_the_built_in_table_names_what_the_mesh_asks_for_in_every_tier():
 
 def test_a_file_replaces_limits_by_name_and_leaves_the_others():
     table = parse(RATE.replace("rates.r", "rates.rooms") + "[slots.s]\nfree=1\nstandard=1\npremium=0\n")
-    merged = table.over(parse(_DEFAULT_LIMITS.read_text()))
+    merged = table.over(parse(DEFAULT_LIMITS.read_text()))
     assert merged.rate("rooms", "standard").capacity_units == 2
     with pytest.raises(LimitNotFound):
         merged.slot("rooms", "standard")
