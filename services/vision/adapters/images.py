@@ -39,8 +39,6 @@ _BROKEN = (
     EOFError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
 )
 
 
@@ -108,6 +106,8 @@ class PillowImages:
                 return RgbFrame(colours.tobytes(), *colours.size), picture.convert("L")
         except InvalidArgument:
             raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise too_large(_FIELD, f"has far too many pixels; send at most {self._pixels_max}") from error
         except _BROKEN as error:
             raise invalid_field(_FIELD, f"is a broken or truncated {name} file; send a whole one") from error
 

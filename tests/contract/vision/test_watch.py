@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 
 import numpy as np
 import pytest
@@ -12,33 +10,11 @@ from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
 from chassis import errors
-from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel
-from chassis.server import MeshServer
 from chassis.status import mesh_errors
 from clients.vision import I420Frame, VisionClient
-from services.vision.__main__ import build
-from services.vision.settings import Settings
 
-SECRET = "a-secret-of-32-bytes-for-tests-only!"
-MINTER = TokenMinter(SECRET)
 FLAT = bytes([100]) * 4096
-
-
-@asynccontextmanager
-async def serving(**values: object) -> AsyncIterator[MeshServer]:
-    settings = Settings(jwt_secret=SECRET, drain_grace_s=2, **values)
-    async with AsyncExitStack() as resources:
-        server = MeshServer("vision", settings, await build(settings, resources))
-        await server.start()
-        try:
-            yield server
-        finally:
-            await server.stop()
-
-
-def channel(server: MeshServer, tenant: str = "acme") -> MeshChannel:
-    return MeshChannel(f"127.0.0.1:{server.grpc_port}", MINTER.source(tenant, caller="test"))
 
 
 def offer(
@@ -81,7 +57,7 @@ def jpeg(width: int = 64, height: int = 48) -> bytes:
     return simplejpeg.encode_jpeg(np.zeros((height, width, 3), np.uint8))
 
 
-async def test_the_first_frame_is_kept_and_the_same_picture_is_not():
+async def test_the_first_frame_is_kept_and_the_same_picture_is_not(serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config()
@@ -92,7 +68,7 @@ async def test_the_first_frame_is_kept_and_the_same_picture_is_not():
     assert second.next_frame_in.nanos == pytest.approx(1e9 / 30, abs=1)
 
 
-async def test_a_refused_offer_is_named_and_the_stream_goes_on():
+async def test_a_refused_offer_is_named_and_the_stream_goes_on(serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config()
@@ -107,7 +83,7 @@ async def test_a_refused_offer_is_named_and_the_stream_goes_on():
     assert after.verdicts[0].frame_id == 4
 
 
-async def test_a_stream_without_its_config_first_is_refused():
+async def test_a_stream_without_its_config_first_is_refused(serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.call.write(pb.WatchRequest(offers=pb.OfferBatch(offers=[offer(1)])))
@@ -116,7 +92,7 @@ async def test_a_stream_without_its_config_first_is_refused():
     assert caught.value.reason == "STREAM_ORDER"
 
 
-async def test_a_session_gives_back_kept_frames_as_jpeg_and_uploads_them():
+async def test_a_session_gives_back_kept_frames_as_jpeg_and_uploads_them(serving, channel):
     kept: list[tuple[bytes, object]] = []
     frames = [I420Frame(bytes([level]) * (320 * 240 * 3 // 2), 320, 240) for level in (40, 40, 200)]
     async with serving() as server, channel(server) as mesh:

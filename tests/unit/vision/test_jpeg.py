@@ -64,7 +64,10 @@ def test_planes_and_pixels_of_one_picture_give_one_image():
     data = b"".join(np.rint(plane).astype(np.uint8).tobytes() for plane in planes)
     from_planes = decoded(encode_jpeg(I420Frame(data, 160, 90)))
     from_pixels = decoded(encode_jpeg(RgbFrame(rgb.tobytes(), 160, 90)))
-    assert np.abs(from_planes - from_pixels).mean() <= 1.5
+    difference = from_planes - from_pixels
+    assert np.abs(difference).mean() <= 2.5
+    # What 8-bit planes lose has no direction: no channel is shifted.
+    assert np.abs(difference.mean(axis=(0, 1))).max() <= 0.5
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)

@@ -1,0 +1,45 @@
+"""A vision server of the test's own settings, and channels to it as any tenant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel
+from chassis.server import MeshServer
+from services.vision.__main__ import build
+from services.vision.settings import Settings
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+MINTER = TokenMinter(SECRET)
+
+
+@asynccontextmanager
+async def _serving(**values: object) -> AsyncIterator[MeshServer]:
+    settings = Settings(**{"jwt_secret": SECRET, "drain_grace_s": 2, **values})
+    async with AsyncExitStack() as resources:
+        server = MeshServer("vision", settings, await build(settings, resources))
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+
+@pytest.fixture
+def serving():
+    """Starts a server with these settings, for an `async with`."""
+    return _serving
+
+
+@pytest.fixture
+def channel():
+    """Connects to a server as a tenant, for an `async with`."""
+
+    def connect(server: MeshServer, tenant: str = "acme") -> MeshChannel:
+        return MeshChannel(f"127.0.0.1:{server.grpc_port}", MINTER.source(tenant, caller="test"))
+
+    return connect
