@@ -90,16 +90,21 @@ class _Listening(stt.RecognizeStream):
         self._utterances = 0
 
     async def _run(self) -> None:
-        while not self._input_ch.closed:
+        while True:
             try:
                 async with self._mesh.client.transcribe(self._mesh.config) as stream:
                     await self._listen(stream)
+                # Ended by the service, as at its longest stream.
+                rest_s = _BACKOFF_S[0]
             except MeshError as error:
                 self._failures += 1
                 _log.warning("speech does not listen", error=error.message, failures=self._failures)
                 if self._failures == _FAILURES_TOLD:
                     self._mesh.on_trouble()
-                await self._skip(min(_BACKOFF_S[0] * 2**self._failures, _BACKOFF_S[1]))
+                rest_s = min(_BACKOFF_S[0] * 2**self._failures, _BACKOFF_S[1])
+            if self._input_ch.closed:
+                return
+            await self._skip(rest_s)
 
     async def _listen(self, stream: TranscribeStream) -> None:
         sender = asyncio.create_task(self._send(stream), name="stt-send")

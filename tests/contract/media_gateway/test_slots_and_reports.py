@@ -1,0 +1,77 @@
+"""A tenant's slot from a ratelimit service in process, and turns reported between processes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import REGISTRY
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel
+from clients.ratelimit import RateLimitClient
+from services.media_gateway.adapters import turn_reports
+from services.media_gateway.adapters.room_slot import RoomSlot
+from services.media_gateway.plan import MeshKey, Peers
+from services.media_gateway.rooms import JobContext
+from services.media_gateway.slots import SlotDesk
+from tests.fakes import mesh_peers
+
+JOB = JobContext("acme", "free", "demo", "ann")
+
+
+def peers_at(target: str) -> Peers:
+    return Peers("", "", "", "", target, "", "", MeshKey(mesh_peers.SECRET), None)
+
+
+def sample(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_a_slot_is_asked_for_in_the_tenants_name_and_can_be_refused():
+    async with mesh_peers.serving() as peers:
+        peers.limits.capacity = 1
+        desk = SlotDesk(peers_at(peers.target), ttl_s=60)
+        assert (await desk(JOB, "acme__demo")).acquired is True
+        assert (await desk(JOB, "acme__demo")).acquired is True
+        assert (await desk(JOB, "acme__other")).acquired is False
+        assert peers.limits.holders == {("acme", "acme__demo")}
+
+
+async def test_without_ratelimit_rooms_are_served_and_that_is_counted():
+    before = sample("hocket_media_gateway_fail_open_total", dependency="ratelimit")
+    assert (await SlotDesk(peers_at(""), ttl_s=60)(JOB, "acme__demo")).acquired is None
+    assert (await SlotDesk(peers_at("127.0.0.1:1"), ttl_s=60)(JOB, "acme__demo")).acquired is None
+    assert sample("hocket_media_gateway_fail_open_total", dependency="ratelimit") == before + 1
+
+
+async def test_a_slot_is_renewed_and_given_back_unless_another_agent_has_it():
+    token = TokenMinter(mesh_peers.SECRET).mint("acme", caller="test")
+    async with mesh_peers.serving() as peers, MeshChannel(peers.target, lambda: token) as channel:
+        slot = RoomSlot(RateLimitClient(channel), "acme__demo", ttl_s=1.5)
+        slot.keep()
+        async with asyncio.timeout(5):
+            while not peers.limits.holders:  # noqa: ASYNC110 - it comes as it comes
+                await asyncio.sleep(0.02)
+        await slot.release(taken_over=True)
+        assert peers.limits.released == []
+        await slot.release(taken_over=False)
+        assert peers.limits.released == ["acme__demo"]
+
+
+async def test_turns_of_a_rooms_process_are_counted_here(tmp_path):
+    before = sample("hocket_media_gateway_turns_total", tenant_tier="free", outcome="degraded")
+    transport = await turn_reports.listen(tmp_path / "turns")
+    reporter = turn_reports.TurnReporter(str(tmp_path / "turns"), "free")
+    facts = {"interrupted": False, "degraded": ["rag", "nonsense"], "timings_ms": {"e2e": 300}, "heard": "secret"}
+    reporter.report(facts)
+    lost = turn_reports.TurnReporter(str(tmp_path / "nobody"), "free")
+    lost.report(facts)
+    lost.close()
+    reporter._socket.sendto(b"not json", str(tmp_path / "turns"))
+    async with asyncio.timeout(5):
+        while sample("hocket_media_gateway_turns_total", tenant_tier="free", outcome="degraded") == before:  # noqa: ASYNC110 - it comes as it comes
+            await asyncio.sleep(0.01)
+    assert sample("hocket_media_gateway_degraded_turns_total", part="rag") >= 1
+    assert sample("hocket_media_gateway_degraded_turns_total", part="nonsense") == 0
+    reporter.close()
+    transport.close()
