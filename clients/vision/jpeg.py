@@ -32,8 +32,8 @@ def _luma_to_full(plane: Plane) -> Plane:
 
 
 def _chroma_to_full(plane: Plane) -> Plane:
-    # (C - 128) * 255 / 224 + 128; 176 is what makes 128 stay 128 exactly.
-    return _scaled(np.clip(plane, 16, 240) - np.uint8(16), 291, 176)
+    # (C - 128) * 255 / 224 + 128, rounded; with 304 grey stays 128 exactly.
+    return _scaled(np.clip(plane, 16, 240) - np.uint8(16), 291, 304)
 
 
 def _scaled(plane: Plane, factor: int, offset: int) -> Plane:
