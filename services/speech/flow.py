@@ -75,6 +75,8 @@ class Speech:
                         else:
                             yield event
                 outcome = CostOutcome.OK
+                if tally.unbooked_ms:
+                    yield self._book_heard(tally, config, outcome)
                 # What was wrong with the audio, once all that was heard before is out.
                 await hearing
             except MeshError:

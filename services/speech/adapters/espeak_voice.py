@@ -28,6 +28,7 @@ from services.speech.segments import Segment
 PIECE_MS = 20
 # Quieter than this (of 32768) at the start of a segment is silence that the caller would have to wait for.
 _SILENCE_AMPLITUDE = 64
+_CHARACTER_S = 0.07
 # From espeak-ng's speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _BUFFER_MS = 20
@@ -257,6 +258,7 @@ class _Shaping:
         self._pending = bytearray()
         self._given_bytes = 0
         self._words: dict[int, Word] = {}
+        self._said: set[int] = set()
 
     def push(self, sound: _Sound) -> list[Voiced]:
         samples = sound.samples
@@ -278,12 +280,10 @@ class _Shaping:
     def _add_word(self, position: int, length: int, at_s: float) -> None:
         text = self._text[position - 1 : position - 1 + length]
         start_s = max(0.0, at_s + (len(self._pause) - self._cut_samples) / self._from_hz)
-        for earlier in list(self._words):
-            # A word lasts until the next begins; of one that is said as several, the first counts.
-            word = self._words[earlier]
-            self._words[earlier] = Word(word.text, word.start_s, min(word.end_s, start_s))
-        if text and position not in self._words:
-            self._words[position] = Word(text, start_s, start_s + 0.08 * length)
+        if text and position not in self._said:
+            # Of a word that is said as several ("7.30"), the first counts. Its end is a guess: nobody tells.
+            self._said.add(position)
+            self._words[position] = Word(text, start_s, start_s + _CHARACTER_S * length)
 
     def _pieces(self, bytes_min: int) -> list[Voiced]:
         made: list[Voiced] = []

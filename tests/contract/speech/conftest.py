@@ -1,0 +1,107 @@
+"""A real gRPC server with the embedded engines, a book in memory, and limits that can be spent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from hocket.speech.v1 import speech_pb2_grpc
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel
+from chassis.errors import ResourceExhausted
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+from clients.speech import SpeechClient
+from services.speech.adapters.embedded_listener import EmbeddedListener
+from services.speech.adapters.espeak_voice import EspeakLibrary, EspeakVoice
+from services.speech.endpointing import EndpointingRules
+from services.speech.flow import Speech
+from services.speech.ports import Cost
+from services.speech.preflight import PreflightRules
+from services.speech.server import SpeechServicer
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+
+
+@dataclass
+class Book:
+    """ports.Ledger and ports.Limits in memory."""
+
+    costs: list[Cost] = field(default_factory=list)
+    spent: list[tuple[str, int]] = field(default_factory=list)
+    exhausted: str = ""
+    booked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def record(self, cost: Cost) -> None:
+        self.costs.append(cost)
+        self.booked.set()
+
+    async def cost_of(self, limit: str) -> Cost:
+        """The first cost of `limit`, once it is booked."""
+        while not (found := [c for c in self.costs if c.limit == limit]):
+            self.booked.clear()
+            await self.booked.wait()
+        return found[0]
+
+    async def spend(self, limit: str, cost: int) -> None:
+        if limit == self.exhausted:
+            raise ResourceExhausted("spent", retry_after_s=2.0)
+        self.spent.append((limit, cost))
+
+
+@dataclass
+class Mesh:
+    """What a test talks to."""
+
+    client: SpeechClient
+    book: Book
+    channel: MeshChannel
+    open: Callable[[str], MeshChannel]
+
+
+@asynccontextmanager
+async def serving(**engines: object) -> AsyncIterator[Mesh]:
+    book = Book()
+    async with AsyncExitStack() as stack:
+        listener = engines.get("listener")
+        if listener is None:
+            listener = EmbeddedListener(
+                EspeakLibrary.shared().pronounce,
+                endpointing=EndpointingRules(),
+                preflight=PreflightRules(),
+                streams_max=int(str(engines.get("streams_max", 8))),
+            )
+            stack.push_async_callback(listener.close)
+            await listener.load()
+        voice = engines.get("voice") or EspeakVoice(EspeakLibrary.shared(), default_voice="en-us")
+        servicer = SpeechServicer(Speech(listener, voice, book, book))
+        assembly = Assembly(
+            [
+                Servicer(
+                    "hocket.speech.v1.SpeechService",
+                    lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(servicer, s),
+                )
+            ]
+        )
+        server = MeshServer("speech", ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2), assembly)
+        await server.start()
+        stack.push_async_callback(server.stop)
+        target = f"127.0.0.1:{server.grpc_port}"
+        token = TokenMinter(SECRET).mint("acme", caller="test")
+        channel = await stack.enter_async_context(MeshChannel(target, lambda: token))
+        yield Mesh(SpeechClient(channel), book, channel, lambda other: MeshChannel(target, lambda: other))
+
+
+@pytest.fixture
+async def mesh() -> AsyncIterator[Mesh]:
+    async with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def serve():
+    return serving

@@ -1,0 +1,209 @@
+"""Synthesize over real gRPC with the embedded voice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from hocket.speech.v1 import speech_pb2_grpc
+from hocket.speech.v1.speech_pb2 import SynthesizeConfig, SynthesizeRequest
+
+from chassis import errors
+from chassis.status import mesh_errors
+from clients.speech import SpeechClient
+from services.speech.errors import engine_failed
+from services.speech.events import Voiced
+from services.speech.ports import TTS_LIMIT, CostOutcome
+from services.speech.prices import PriceRow
+
+CONFIG = SynthesizeConfig(sample_rate_hz=16_000, voice="en-us", room="lobby")
+
+
+async def collect(stream):
+    return [(r.WhichOneof("event"), r) async for r in stream]
+
+
+async def test_text_becomes_voice_with_format_first_and_usage_last(mesh):
+    async with mesh.client.synthesize(CONFIG, 10) as stream:
+        for delta in ("Sure, the mee", "ting starts", " at nine. Anything", " else?"):
+            await stream.send_text(delta)
+        await stream.end()
+        events = await collect(stream)
+    kinds = [kind for kind, _ in events]
+    assert (kinds[0], kinds[-1], set(kinds[1:-1])) == ("format", "usage", {"audio"})
+    assert events[0][1].format.sample_rate_hz == 16_000
+    pieces = [r.audio.pcm for kind, r in events if kind == "audio"]
+    assert max(len(p) for p in pieces) <= 16_000 * 2 * 50 // 1000
+    usage = events[-1][1].usage
+    assert (usage.characters, usage.provider, usage.cost_micro_usd) == (46, "embedded", 0)
+    assert usage.audio.ToMilliseconds() == sum(len(p) for p in pieces) // 2 * 1000 // 16_000
+
+
+async def test_voice_begins_at_once_and_words_have_their_times(mesh):
+    async with mesh.client.synthesize(CONFIG, 10) as stream:
+        await stream.send_text("Where is the nearest coffee shop?")
+        await stream.end()
+        events = await collect(stream)
+    samples = np.frombuffer(b"".join(r.audio.pcm for _, r in events), "<i2")
+    assert np.abs(samples[: 16_000 // 50].astype(int)).max() > 50
+    words = [w for _, r in events for w in r.audio.words]
+    assert [w.text.strip("?") for w in words] == ["Where", "is", "the", "nearest", "coffee", "shop"]
+    starts = [w.start.ToMilliseconds() for w in words]
+    assert starts == sorted(starts)
+    assert starts[-1] < len(samples) / 16
+    assert all(w.end.ToMilliseconds() > w.start.ToMilliseconds() for w in words)
+
+
+async def test_a_flush_speaks_what_is_there_and_is_answered(mesh):
+    async with mesh.client.synthesize(CONFIG, 10) as stream:
+        await stream.send_text("One moment")
+        await stream.flush()
+        kinds = []
+        async for response in stream:
+            kinds.append(response.WhichOneof("event"))
+            if kinds[-1] == "flushed":
+                break
+        await stream.send_text("please")
+        await stream.end()
+        kinds += [kind for kind, _ in await collect(stream)]
+    assert kinds.index("flushed") > kinds.index("audio")
+    assert "audio" in kinds[kinds.index("flushed") :]
+    assert kinds[-1] == "usage"
+
+
+async def test_every_spoken_segment_is_one_cost_and_one_spend(mesh):
+    async with mesh.client.synthesize(CONFIG, 10) as stream:
+        await stream.send_text("Yes. It is. ")
+        await stream.end()
+        await collect(stream)
+    assert [(c.quantity, c.outcome, c.room, c.limit) for c in mesh.book.costs] == [
+        (4, CostOutcome.OK, "lobby", TTS_LIMIT),
+        (6, CostOutcome.OK, "lobby", TTS_LIMIT),
+    ]
+    assert mesh.book.spent == [(TTS_LIMIT, 4), (TTS_LIMIT, 6)]
+
+
+async def test_the_client_says_a_whole_text_in_another_voice(mesh):
+    one = await mesh.client.say("Hello there.", SynthesizeConfig(sample_rate_hz=48_000, voice="en-gb"))
+    other = await mesh.client.say("Hello there.", SynthesizeConfig(sample_rate_hz=48_000, voice="en-us+f3"))
+    assert min(len(one), len(other)) > 48_000 * 2 // 4
+    assert one != other
+
+
+async def test_text_without_anything_to_say_gives_no_audio(mesh):
+    async with mesh.client.synthesize(CONFIG, 10) as stream:
+        await stream.send_text("--- \n **\n")
+        await stream.end()
+        assert [kind for kind, _ in await collect(stream)] == ["format", "usage"]
+
+
+class SlowVoice:
+    """Speaks one piece at a time until it is closed, or fails."""
+
+    price = PriceRow("slow", "slow-1", "2026-11-01", 1000, 1)
+
+    def __init__(self, *, failing: bool = False) -> None:
+        self.failing = failing
+        self.closed = asyncio.Event()
+
+    def check(self, config) -> int:
+        return 16_000
+
+    async def speak(self, segment, config):
+        try:
+            while True:
+                yield Voiced(bytes(640))
+                if self.failing:
+                    raise engine_failed("slow", "broke")
+                await asyncio.sleep(0.01)
+        finally:
+            self.closed.set()
+
+
+async def test_a_cancel_stops_the_engine_and_ends_with_the_usage(serve):
+    voice = SlowVoice()
+    async with serve(voice=voice) as mesh, mesh.client.synthesize(CONFIG, 10) as stream:
+        await stream.send_text("A sentence without end. ")
+        kinds = []
+        async for response in stream:
+            kinds.append(response.WhichOneof("event"))
+            if kinds.count("audio") == 3:
+                await stream.cancel()
+        assert voice.closed.is_set()
+        assert kinds[-1] == "usage"
+        assert response.usage.cost_micro_usd == 1000 * 23
+        assert [(c.outcome, c.quantity) for c in mesh.book.costs] == [(CostOutcome.CANCELLED, 23)]
+
+
+async def test_a_caller_who_leaves_stops_the_engine(serve):
+    voice = SlowVoice()
+    async with serve(voice=voice) as mesh:
+        async with mesh.client.synthesize(CONFIG, 10) as stream:
+            await stream.send_text("A sentence without end. ")
+            async for response in stream:
+                if response.HasField("audio"):
+                    break
+        await asyncio.wait_for(voice.closed.wait(), 5)
+        assert [c.outcome for c in mesh.book.costs] == [CostOutcome.CANCELLED]
+
+
+async def test_the_deadline_stops_the_engine(serve):
+    voice = SlowVoice()
+    async with serve(voice=voice) as mesh:
+        with pytest.raises(errors.DeadlineExceeded):
+            await mesh.client.say("A sentence without end. ", CONFIG, timeout_s=0.3)
+        await asyncio.wait_for(voice.closed.wait(), 5)
+
+
+async def test_an_engine_that_breaks_is_unavailable_and_booked_as_failed(serve):
+    async with serve(voice=SlowVoice(failing=True)) as mesh:
+        with pytest.raises(errors.Unavailable, match="slow: broke"):
+            await mesh.client.say("It breaks. ", CONFIG)
+        assert [c.outcome for c in mesh.book.costs] == [CostOutcome.FAILED]
+
+
+async def test_a_spent_limit_ends_the_stream_with_the_time_to_come_back(mesh):
+    mesh.book.exhausted = TTS_LIMIT
+    with pytest.raises(errors.ResourceExhausted) as caught:
+        await mesh.client.say("Hello.", CONFIG)
+    assert caught.value.retry_after_s == 2.0
+    assert mesh.book.costs == []
+
+
+@pytest.mark.parametrize(
+    ("requests", "reason", "field"),
+    [
+        ([SynthesizeRequest(text="hi")], "STREAM_ORDER", "payload"),
+        ([], "STREAM_ORDER", "payload"),
+        ([SynthesizeRequest(config=CONFIG)] * 2, "STREAM_ORDER", "payload"),
+        ([SynthesizeRequest(config=SynthesizeConfig(sample_rate_hz=7999))], "INVALID_FIELD", "config.sample_rate_hz"),
+        ([SynthesizeRequest(config=SynthesizeConfig(sample_rate_hz=48001))], "INVALID_FIELD", "config.sample_rate_hz"),
+        ([SynthesizeRequest(config=SynthesizeConfig(voice="nobody"))], "INVALID_FIELD", "config.voice"),
+        ([SynthesizeRequest(config=SynthesizeConfig(voice="en-us+nobody"))], "INVALID_FIELD", "config.voice"),
+        ([SynthesizeRequest(config=SynthesizeConfig(voice="../../etc/passwd"))], "INVALID_FIELD", "config.voice"),
+        ([SynthesizeRequest(config=SynthesizeConfig(language="tlh-x"))], "INVALID_FIELD", "config.language"),
+        ([SynthesizeRequest(config=SynthesizeConfig(room="r" * 129))], "TOO_LARGE", "config.room"),
+        ([SynthesizeRequest(config=CONFIG), SynthesizeRequest(text="x" * 16_385)], "TOO_LARGE", "text"),
+        ([SynthesizeRequest(config=CONFIG), SynthesizeRequest()], "INVALID_FIELD", "payload"),
+    ],
+)
+async def test_bad_input_is_named(mesh, requests, reason, field):
+    stub = speech_pb2_grpc.SpeechServiceStub(mesh.channel.channel)
+    with pytest.raises(errors.InvalidArgument) as caught, mesh_errors():
+        async for _ in stub.Synthesize(iter(requests), **mesh.channel.options(5)):
+            pass
+    assert (caught.value.reason, list(caught.value.fields)) == (reason, [field])
+
+
+async def test_a_call_without_a_token_is_refused(mesh):
+    async with mesh.open("") as channel:
+        with pytest.raises(errors.Unauthenticated):
+            await SpeechClient(channel).say("Hello.", CONFIG)
+
+
+async def test_text_sent_after_the_end_of_a_stream_is_dropped(mesh):
+    async with mesh.client.synthesize(CONFIG, 10) as stream:
+        await stream.cancel()
+        assert [kind for kind, _ in await collect(stream)] == ["format", "usage"]
+        await stream.send_text("too late")
