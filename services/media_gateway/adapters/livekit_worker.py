@@ -97,8 +97,8 @@ class Worker:
         self.drain()
         if self._draining:
             await self._draining
-        if self._registered:
-            await self._server.aclose()
+        # Also when it never registered: its connection and its warm processes would keep us from ending.
+        await self._server.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
