@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import structlog
 
@@ -34,6 +34,24 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 
 
+# Steps that were cancelled and are still cleaning up; the event loop itself holds tasks but weakly.
+_abandoned: set[asyncio.Future[object]] = set()
+
+
+def _abandon(task: asyncio.Future[T]) -> None:
+    """Cancel `task` without waiting for its end, nor caring what it is."""
+
+    def ended(future: asyncio.Future[object]) -> None:
+        _abandoned.discard(future)
+        if not future.cancelled():
+            future.exception()
+
+    task.cancel()
+    held = cast("asyncio.Future[object]", task)
+    _abandoned.add(held)
+    held.add_done_callback(ended)
+
+
 class _Stages:
     """Runs the steps of one search within its budget and remembers how they went."""
 
@@ -52,14 +70,18 @@ class _Stages:
         if within_s <= 0:
             self.skip(stage, "budget")
             return None
+        task = asyncio.ensure_future(step())
         try:
-            async with asyncio.timeout(within_s):
-                return await step()
-        except TimeoutError:
-            self.skip(stage, "budget")
-            return None
+            # Not asyncio.timeout: a step that is cancelled may have to tell a database that hangs, and take longer.
+            await asyncio.wait({task}, timeout=within_s)
         finally:
             self.timings_s.append((stage, self._clock.monotonic() - started_s))
+            if not task.done():
+                _abandon(task)
+        if task.done():
+            return task.result()
+        self.skip(stage, "budget")
+        return None
 
     def left_s(self) -> float:
         return self.budget.left_s(self._clock.monotonic())
@@ -84,8 +106,8 @@ class Knowledge:
 
     async def search(self, tenant_id: str, question: Question) -> Answer:
         """The best passages. Raises ResourceExhausted, Unavailable."""
-        await self._limit.spend()
         stages = _Stages(self._clock, question.budget_s)
+        await self._limit.spend()
         if self._embedder.ranks:
             passages = await self._by_words_and_meaning(tenant_id, question, stages)
         else:

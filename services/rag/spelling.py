@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+# Each guess is compared with all terms that begin alike: a query of gibberish must not hold up the others.
+GUESSES_MAX = 4
 PREFIX_CHARACTERS = 2
 # A guess counts for less than a word that was really said.
 NEAR_WEIGHT = 0.5

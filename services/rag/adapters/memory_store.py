@@ -126,11 +126,11 @@ class MemoryStore:
 
 def _used_weights(terms: Sequence[QueryTerm], holders: Mapping[str, int]) -> dict[str, float]:
     weights = {term.term: term.weight for term in terms}
-    for term in terms:
-        if term.weight == 1.0 and term.term not in holders:
-            prefix = term.term[: spelling.PREFIX_CHARACTERS]
-            for near in spelling.nearest(term.term, (word for word in holders if word.startswith(prefix))):
-                weights.setdefault(near, spelling.NEAR_WEIGHT)
+    guessable = [t.term for t in terms if t.weight == 1.0 and spelling.distance_allowed(t.term)]
+    for term in [term for term in guessable if term not in holders][: spelling.GUESSES_MAX]:
+        prefix = term[: spelling.PREFIX_CHARACTERS]
+        for near in spelling.nearest(term, (word for word in holders if word.startswith(prefix))):
+            weights.setdefault(near, spelling.NEAR_WEIGHT)
     return weights
 
 

@@ -24,7 +24,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _POSTINGS_AT_ONCE = 20_000
 # All of a tenant goes in one statement a table: a million postings take about three seconds.
 _DELETE_TENANT_TIMEOUT_S = 25.0
-_VOCABULARY_MAX = 5_000
+_VOCABULARY_MAX = 2_000
 _LAST_CHARACTER = "\U0010ffff"
 
 
@@ -174,7 +174,8 @@ async def _used_weights(
     weights = {term.term: term.weight for term in terms}
     guessable = [term.term for term in terms if term.weight == 1.0 and spelling.distance_allowed(term.term)]
     if guessable:
-        for row in await connection.fetch(sql.UNUSED_TERMS, tenant_id, guessable):
+        unused = await connection.fetch(sql.UNUSED_TERMS, tenant_id, guessable)
+        for row in unused[: spelling.GUESSES_MAX]:
             for near in spelling.nearest(row["term"], await _vocabulary(connection, tenant_id, row["term"])):
                 weights.setdefault(near, spelling.NEAR_WEIGHT)
     return weights

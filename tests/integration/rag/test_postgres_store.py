@@ -111,6 +111,18 @@ async def test_documents_are_listed_in_the_order_of_code_points(either):
     assert [info.document_id for info in [*listed, *rest]] == sorted(names)
 
 
+async def test_the_largest_document_is_stored_found_at_its_end_and_deleted(either):
+    text = " ".join(f"word{i % 30_000} speaks of tea." for i in range(50_000))[: limits.TEXT_BYTES_MAX - 60]
+    text += " The walrus sleeps at the very end."
+    await put(either, "acme", "large", text, vectors=False)
+    (walrus,) = await find(either, "acme", "where does the walrus sleep", k=1)
+    assert text.encode()[walrus.start_byte : walrus.end_byte].decode() == walrus.text
+    assert "walrus" in walrus.text
+    passages = (await either.stored("acme", "large")).passages
+    assert await either.delete_document("acme", "large") == passages > 4000
+    assert await find(either, "acme", "walrus tea") == []
+
+
 async def test_deletions_count_what_went(either):
     await put(either, "acme", "a", "One.\n# Two\nTwo.")
     await put(either, "acme", "b", "Three.")

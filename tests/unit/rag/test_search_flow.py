@@ -143,6 +143,22 @@ async def test_a_budget_too_short_for_the_vendor_does_not_call_it():
     assert "embed: budget" in answer.degraded
 
 
+async def test_a_step_that_does_not_let_itself_be_cancelled_is_left_behind():
+    cleaning = asyncio.Event()
+
+    class Hanging(MemoryStore):
+        async def lexical(self, *_):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await cleaning.wait()
+
+    async with asyncio.timeout(5):
+        answer = await knowledge(Hanging()).search("acme", question("colour", budget_s=0.02))
+    assert list(answer.degraded) == ["lexical: budget"]
+    cleaning.set()
+
+
 async def test_when_even_words_do_not_fit_the_answer_is_empty_and_says_so():
     answer = await knowledge(StuckStore()).search("acme", question("colour", budget_s=0.02))
     assert (list(answer.passages), list(answer.degraded)) == ([], ["lexical: budget"])

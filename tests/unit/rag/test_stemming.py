@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from services.rag.stemming import stem
 
-WORDS = """caresses caress ponies poni cats cat feed feed agreed agre plastered plaster bled bled motoring motor sing sing
-conflated conflat troubled troubl sized size hopping hop tanned tan falling fall hissing hiss fizzed fizz failing fail
+WORDS = """caresses caress ponies poni cats cat feed feed agreed agre plastered plaster bled bled motoring motor sing
+sing conflated conflat troubled troubl sized size hopping hop tanned tan falling fall hissing hiss fizzed fizz failing fail
 filing file happy happi sky sky relational relat conditional condit rational ration digitizer digit operator oper
 feudalism feudal decisiveness decis hopefulness hope callousness callous formality formal sensitivity sensit
 triplicate triplic formative form formalize formal electrical electr hopeful hope goodness good revival reviv
