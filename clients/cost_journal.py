@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ from hocket.ratelimit.v1.ledger_pb2 import CostEvent
 
 # Settled lines are dropped when the file has grown to this.
 BYTES_MAX = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose an event is: the token it came with and, where known, the tenant that token proved."""
+
+    token: str
+    tenant_id: str = ""
+    tenant_tier: str = ""
 
 
 class CostJournal:
@@ -40,15 +50,15 @@ class CostJournal:
         self._bytes = 0
         self._rewrite()
 
-    def pending(self) -> list[tuple[str, CostEvent]]:
-        """Token and event of everything added and not settled, oldest first."""
+    def pending(self) -> list[tuple[Origin, CostEvent]]:
+        """Origin and event of everything added and not settled, oldest first."""
         lines = [json.loads(line) for line in self._pending.values()]
-        return [(line["token"], CostEvent.FromString(base64.b64decode(line["event"]))) for line in lines]
+        return [(Origin(*line["origin"]), CostEvent.FromString(base64.b64decode(line["event"]))) for line in lines]
 
-    def add(self, token: str, event: CostEvent) -> None:
+    def add(self, origin: Origin, event: CostEvent) -> None:
         """Keep `event`, which has an id, until it is settled. Raises OSError when the disk does not take it."""
         packed = base64.b64encode(event.SerializeToString()).decode()
-        line = json.dumps({"token": token, "id": event.event_id, "event": packed}).encode() + b"\n"
+        line = json.dumps({"id": event.event_id, "origin": astuple(origin), "event": packed}).encode() + b"\n"
         self._append(line)
         self._pending[event.event_id] = line
 

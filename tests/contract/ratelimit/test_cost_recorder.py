@@ -141,6 +141,19 @@ async def test_a_token_that_is_refused_loses_its_events_and_no_others():
     assert (costs.booked, costs.lost) == (1, 1)
 
 
+async def test_with_a_minter_a_stream_may_outlive_its_token(tmp_path):
+    book = Book()
+    expired = MINTER.mint("acme", caller="test", ttl_s=-60)
+    async with serving(book) as target:
+        async with recorder(target, minter=MINTER, journal_file=tmp_path / "costs") as costs:
+            for tenant in ("acme", "other", "acme"):
+                identity.bind(identity.Identity(tenant, "free", "test", token=expired))
+                costs.record(ledger_pb2.CostEvent())
+            identity.bind(None)
+            await until(lambda: costs.booked == 3)
+    assert sorted(book.calls) == [("acme", 2), ("other", 1)]
+
+
 async def test_what_no_service_takes_is_named_as_lost_when_the_drain_ends():
     async with serving(Book()) as target:
         pass

@@ -9,7 +9,7 @@ from hocket.ratelimit.v1.ledger_pb2 import CostEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.cost_journal import CostJournal
+from clients.cost_journal import CostJournal, Origin
 
 
 def ids(journal: CostJournal) -> list[str]:
@@ -19,11 +19,11 @@ def ids(journal: CostJournal) -> list[str]:
 def test_token_and_event_come_back_in_order(tmp_path):
     journal = CostJournal(tmp_path / "j")
     first, second = CostEvent(event_id="a", cost_micro_usd=5, model="é\n"), CostEvent(event_id="b")
-    journal.add("token-a", first)
-    journal.add("token-b", second)
+    journal.add(Origin("token-a", "acme", "free"), first)
+    journal.add(Origin("token-b"), second)
     journal.close()
     again = CostJournal(tmp_path / "j")
-    assert again.pending() == [("token-a", first), ("token-b", second)]
+    assert again.pending() == [(Origin("token-a", "acme", "free"), first), (Origin("token-b"), second)]
     again.settle(["a"])
     again.close()
     third = CostJournal(tmp_path / "j")
@@ -41,9 +41,9 @@ def test_a_second_process_on_the_same_file_is_refused(tmp_path):
 
 def test_the_file_stays_small_and_private(tmp_path):
     journal = CostJournal(tmp_path / "j", bytes_max=2000)
-    journal.add("t", CostEvent(event_id="kept"))
+    journal.add(Origin("t"), CostEvent(event_id="kept"))
     for number in range(200):
-        journal.add("t", CostEvent(event_id=str(number)))
+        journal.add(Origin("t"), CostEvent(event_id=str(number)))
         journal.settle([str(number)])
     assert (tmp_path / "j").stat().st_size < 2500
     assert (tmp_path / "j").stat().st_mode & 0o077 == 0
@@ -59,7 +59,7 @@ def test_a_file_torn_anywhere_holds_what_its_whole_lines_say(tmp_path_factory, s
         if settle:
             journal.settle([str(which)])
         else:
-            journal.add("t", CostEvent(event_id=str(which), cost_micro_usd=number))
+            journal.add(Origin("t"), CostEvent(event_id=str(which), cost_micro_usd=number))
     journal.close()
     whole = path.read_bytes()
     path.write_bytes(whole[: max(0, len(whole) - torn)])
