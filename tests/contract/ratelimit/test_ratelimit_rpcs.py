@@ -88,7 +88,7 @@ class Mesh:
 
 
 @asynccontextmanager
-async def serving(shared=None, ledger=None):
+async def serving(shared=None, ledger=None, **settings):
     def now_us() -> int:
         return time.monotonic_ns() // 1000
 
@@ -112,7 +112,7 @@ async def serving(shared=None, ledger=None):
             Servicer(envoy_server.FULL_NAME, lambda s: envoy_server.add_to(envoy, s)),
         ]
     )
-    running = MeshServer("ratelimit_test", ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2), assembly)
+    running = MeshServer("ratelimit_test", ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, **settings), assembly)
     await running.start()
     try:
         yield Mesh(running.grpc_port)
@@ -303,6 +303,18 @@ async def test_the_deadline_is_kept_and_a_cancelled_call_leaves_the_server_servi
             await task
         slow.hangs = False
         assert (await client.check([spend()], timeout_s=5)).degraded
+
+
+async def test_a_service_without_room_for_the_call_is_not_taken_for_a_spent_limit():
+    slow = Gone()
+    slow.hangs = True
+    async with serving(shared=slow, concurrent_rpcs_max=1) as mesh, mesh.limits() as client:
+        first = asyncio.create_task(client.check([spend()], timeout_s=2))
+        await asyncio.sleep(0.1)
+        with pytest.raises(errors.Unavailable) as caught:
+            await client.require("llm_requests", timeout_s=1)
+        assert caught.value.reason == "OVERLOADED"
+        first.cancel()
 
 
 async def test_costs_are_booked_once_and_summed_within_the_tenant():
