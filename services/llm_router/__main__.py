@@ -8,7 +8,6 @@ import uuid
 from contextlib import AsyncExitStack
 
 from hocket.llm_router.v1 import llm_router_pb2_grpc
-from pydantic import SecretStr
 
 from chassis.channel import MeshChannel, forwarded_token
 from chassis.clock import SystemClock
@@ -16,9 +15,9 @@ from chassis.run import run
 from chassis.server import Assembly, Servicer
 from clients.ratelimit import CostRecorder, RateLimitClient
 from services.llm_router import score_command
-from services.llm_router.adapters.local_state import LocalState
 from services.llm_router.adapters.mesh_ledger import MeshLedger
 from services.llm_router.adapters.mesh_limits import MeshLimits, NoLimits
+from services.llm_router.adapters.redis_state import open_state
 from services.llm_router.adapters.tiers_file import TiersFile
 from services.llm_router.adapters.vendors import VendorAccess, open_providers
 from services.llm_router.attempt import AttemptLimits
@@ -28,7 +27,7 @@ from services.llm_router.inventory import Inventory
 from services.llm_router.ports import Limits
 from services.llm_router.scoring import SurfaceScorer
 from services.llm_router.server import FULL_NAME, LlmRouterServicer
-from services.llm_router.settings import Settings
+from services.llm_router.settings import Settings, shown, vendor_access
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
@@ -36,16 +35,17 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     clock = SystemClock()
     model = settings.openai_model or ""
     tables = TiersFile(settings.tiers_file, lambda t: t.with_vendor_model("openai-compatible", model), clock.time)
-    providers = open_providers(_access(settings), clock, resources)
-    vendors = set(providers) - {"embedded"}
-    embedded = settings.embedded == "always" or (settings.embedded == "auto" and not vendors)
-    inventory = Inventory(tables, providers, clock, embedded=embedded)
+    access = VendorAccess(**vendor_access(settings))
+    providers = open_providers(access, clock, resources)
+    embedded = settings.embedded == "always" or (settings.embedded == "auto" and len(providers) == 1)
+    state = open_state(shown(settings.redis_url), resources)
+    inventory = Inventory(tables, providers, state, clock, embedded=embedded, keys=access.fingerprint)
     limits: Limits = NoLimits()
     if settings.ratelimit_target:
         channel = await resources.enter_async_context(MeshChannel(settings.ratelimit_target, forwarded_token))
         limits = MeshLimits(RateLimitClient(channel))
     recorder = await resources.enter_async_context(CostRecorder(settings.ratelimit_target))
-    ports = RouterPorts(tables, providers, limits, MeshLedger(recorder), LocalState(), clock, lambda: str(uuid.uuid4()))
+    ports = RouterPorts(tables, providers, limits, MeshLedger(recorder), state, clock, lambda: str(uuid.uuid4()))
     router = Router(
         ports,
         SurfaceScorer(),
@@ -63,20 +63,6 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     servicer = LlmRouterServicer(router, inventory)
     return Assembly(
         [Servicer(FULL_NAME, lambda s: llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server(servicer, s))]
-    )
-
-
-def _access(settings: Settings) -> VendorAccess:
-    def shown(secret: SecretStr | None) -> str | None:
-        return secret.get_secret_value() if secret else None
-
-    return VendorAccess(
-        anthropic_api_key=shown(settings.anthropic_api_key),
-        anthropic_base_url=settings.anthropic_base_url,
-        gemini_api_key=shown(settings.gemini_api_key),
-        gemini_base_url=settings.gemini_base_url,
-        openai_base_url=settings.openai_base_url,
-        openai_api_key=shown(settings.openai_api_key),
     )
 
 

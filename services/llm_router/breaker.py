@@ -22,12 +22,13 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The health of one candidate. Times are Unix seconds, so that replicas can share it."""
+    """The health of one candidate. Times are Unix seconds: replicas share it, and the one changed last counts."""
 
     failures: int = 0
     open_until_s: float = 0.0
     pause_s: float = 0.0
     probe_until_s: float = 0.0
+    changed_s: float = 0.0
 
     def state(self, now_s: float) -> BreakerState:
         """The state at `now_s`."""
@@ -43,12 +44,12 @@ class Breaker:
     def sent(self, now_s: float) -> Breaker:
         """After a request was sent: half open, it is the probe."""
         if self.state(now_s) is BreakerState.HALF_OPEN:
-            return replace(self, probe_until_s=now_s + PROBE_MAX_S)
+            return replace(self, probe_until_s=now_s + PROBE_MAX_S, changed_s=now_s)
         return self
 
-    def succeeded(self) -> Breaker:
+    def succeeded(self, now_s: float) -> Breaker:
         """After an answer."""
-        return Breaker()
+        return Breaker(changed_s=now_s) if self.failures or self.pause_s else self
 
     def failed(self, now_s: float, retry_after_s: float | None = None, *, at_once: bool = False) -> Breaker:
         """After a failure that is the model's; each pause is twice the one before, or what the vendor asked for.
@@ -57,6 +58,6 @@ class Breaker:
         """
         failures = self.failures + 1
         if self.state(now_s) is BreakerState.OPEN or (failures < FAILURES_TO_OPEN and not self.pause_s and not at_once):
-            return replace(self, failures=failures)
+            return replace(self, failures=failures, changed_s=now_s)
         pause = min(max(self.pause_s * 2, PAUSE_MIN_S, retry_after_s or 0.0), PAUSE_MAX_S)
-        return Breaker(failures, now_s + pause, pause)
+        return Breaker(failures, now_s + pause, pause, changed_s=now_s)

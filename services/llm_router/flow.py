@@ -211,7 +211,7 @@ class Router:
         if request.conversation_id:
             session = await ports.state.load_session(caller.tenant_id, request.conversation_id)
         complexity = self._scorer.score(request)
-        mix = ports.state.mix(caller.tenant_id, mode, use, table.shares)
+        mix = await ports.state.mix(caller.tenant_id, mode, use, table.shares)
         situation = Situation(table, ports.clock.time(), mode, tie_of(mix.total), self._inventory.why_not, session)
         # No await between reading the mix and counting in it: requests that start together would see the same state.
         decision = decide(request, complexity, mix, situation)
@@ -224,7 +224,7 @@ class Router:
             mix.count_exempt()
         else:
             mix.count(decision.score, decision.tier)
-            self._ports.state.count(caller.tenant_id, mode, use, decision.tier)
+            self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.tier)
         if use == "generate":
             ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
 

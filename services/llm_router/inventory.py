@@ -8,7 +8,7 @@ from chassis.clock import Clock
 from services.llm_router.breaker import Breaker, BreakerState
 from services.llm_router.conversation import Tier
 from services.llm_router.errors import BLAMELESS, FailureKind, ModelFailure
-from services.llm_router.ports import Providers, Tables
+from services.llm_router.ports import Providers, SharedState, Tables
 from services.llm_router.routing import BREAKER_OPEN
 from services.llm_router.tiers import Candidate, TierTable
 
@@ -16,13 +16,19 @@ from services.llm_router.tiers import Candidate, TierTable
 class Inventory:
     """Candidates of the table in force, seen with the providers configured and their health."""
 
-    def __init__(self, tables: Tables, providers: Providers, clock: Clock, *, embedded: bool) -> None:
-        """`embedded` says whether the embedded answerer stands in every tier as its last candidate."""
+    def __init__(
+        self, tables: Tables, providers: Providers, state: SharedState, clock: Clock, *, embedded: bool, keys: str = ""
+    ) -> None:
+        """`embedded` says whether the embedded answerer stands in every tier as its last candidate.
+
+        `keys` stands for the vendors' keys in use: replicas with other keys keep other breakers.
+        """
         self._tables = tables
         self._providers = providers
         self._clock = clock
         self._embedded = embedded
-        self._breakers: dict[str, Breaker] = {}
+        self._state = state
+        self._keys = keys
 
     @property
     def table(self) -> TierTable:
@@ -48,7 +54,7 @@ class Inventory:
 
     def breaker(self, candidate: Candidate) -> Breaker:
         """The breaker of `candidate`."""
-        return self._breakers.get(candidate.alias, Breaker())
+        return self._state.breakers.get(self._name(candidate), Breaker())
 
     def sent(self, candidate: Candidate) -> None:
         """A request goes to `candidate`."""
@@ -56,7 +62,7 @@ class Inventory:
 
     def succeeded(self, candidate: Candidate) -> None:
         """`candidate` answered."""
-        self._set(candidate, self.breaker(candidate).succeeded())
+        self._set(candidate, self.breaker(candidate).succeeded(self.now_s))
 
     def failed(self, candidate: Candidate, failure: ModelFailure) -> None:
         """`candidate` failed; failures that are the request's are not held against it."""
@@ -67,7 +73,10 @@ class Inventory:
 
     def _set(self, candidate: Candidate, breaker: Breaker) -> None:
         if breaker != self.breaker(candidate):
-            self._breakers[candidate.alias] = breaker
+            self._state.share_breaker(self._name(candidate), breaker)
+
+    def _name(self, candidate: Candidate) -> str:
+        return f"{candidate.provider}/{candidate.vendor_model}/{self._keys}"
 
     def models(self) -> list[tuple[Tier, Candidate, str | None]]:
         """Every candidate in the order of trying, tier by tier, with why it may not be tried now."""

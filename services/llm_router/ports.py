@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from services.llm_router.breaker import Breaker
 from services.llm_router.conversation import MixMode, Request, Tier
 from services.llm_router.events import ModelEvent, Usage
 from services.llm_router.mix import Mix
@@ -92,10 +93,19 @@ class SharedState(Protocol):
         """Keep the conversation; does not wait."""
         ...
 
-    def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
+    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
         """The mix of a tenant, mode and use ("generate", "route"), with the counts of other replicas merged in."""
         ...
 
-    def count(self, tenant_id: str, mode: MixMode, use: str, tier: Tier) -> None:
+    def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
         """Tell other replicas of one more request in `tier`; does not wait."""
+        ...
+
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """The newest breaker of each name, this process's own or another's."""
+        ...
+
+    def share_breaker(self, name: str, breaker: Breaker) -> None:
+        """Keep a breaker that changed, and tell other replicas; does not wait."""
         ...

@@ -10,10 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, cast
 
-from services.llm_router.adapters.tiers_file import parse_tiers
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.mix import Mix, tie_of
 from services.llm_router.scoring import SurfaceScorer
+from services.llm_router.tiers_toml import parse_tiers
 
 PROMPT_CHARACTERS_MAX = 10_000_000
 

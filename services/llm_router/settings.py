@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServerSettings
+from services.llm_router.tiers_toml import parse_tiers
 
 
 class Settings(ServerSettings):
@@ -61,3 +62,31 @@ class Settings(ServerSettings):
         default=5, gt=0, le=120, description="Longest wait between two pieces of an answer, in seconds."
     )
     attempt_timeout_s: float = Field(default=120, gt=0, le=3600, description="Longest attempt as a whole, in seconds.")
+
+    @field_validator("tiers_file")
+    @classmethod
+    def _readable(cls, path: Path | None) -> Path | None:
+        """A wrong table is refused before the service starts, and by --check-config."""
+        if path is not None:
+            try:
+                parse_tiers(path.read_text("utf-8"), str(path))
+            except OSError as error:
+                raise ValueError(f"cannot read {path}: {error.strerror}") from error
+        return path
+
+
+def shown(secret: SecretStr | None) -> str | None:
+    """The secret itself, for whoever must use it."""
+    return secret.get_secret_value() if secret else None
+
+
+def vendor_access(settings: Settings) -> dict[str, str | None]:
+    """Keys and addresses of the vendors, by the names of `VendorAccess`."""
+    return {
+        "anthropic_api_key": shown(settings.anthropic_api_key),
+        "anthropic_base_url": settings.anthropic_base_url,
+        "gemini_api_key": shown(settings.gemini_api_key),
+        "gemini_base_url": settings.gemini_base_url,
+        "openai_base_url": settings.openai_base_url,
+        "openai_api_key": shown(settings.openai_api_key),
+    }

@@ -33,7 +33,9 @@ from tests.emulators.openai_emulator import OpenAiEmulator
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
-QUICK = AttemptLimits(first_token_s=0.4, fallback_first_token_s=0.6, between_tokens_s=0.3, total_s=10)
+# Patient, for a busy machine; a test of a deadline brings its own.
+PATIENT = AttemptLimits(first_token_s=5, fallback_first_token_s=5, between_tokens_s=5, total_s=20)
+QUICK = AttemptLimits(first_token_s=0.3, fallback_first_token_s=5, between_tokens_s=0.3, total_s=20)
 
 
 @dataclass
@@ -68,7 +70,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(limits: AttemptLimits = QUICK, mode: MixMode = MixMode.SHARE) -> AsyncIterator[World]:
+async def world(limits: AttemptLimits = PATIENT, mode: MixMode = MixMode.SHARE) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         anthropic, gemini, openai = AnthropicEmulator(), GeminiEmulator(), OpenAiEmulator()
         for emulator in (anthropic, gemini, openai):
@@ -78,8 +80,9 @@ async def world(limits: AttemptLimits = QUICK, mode: MixMode = MixMode.SHARE) ->
         tables = TiersFile(None, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
         access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
         providers = open_providers(access, clock, stack)
-        inventory = Inventory(tables, providers, clock, embedded=False)
-        ports = RouterPorts(tables, providers, NoLimits(), book, LocalState(), clock, lambda: str(uuid.uuid4()))
+        state = LocalState()
+        inventory = Inventory(tables, providers, state, clock, embedded=False)
+        ports = RouterPorts(tables, providers, NoLimits(), book, state, clock, lambda: str(uuid.uuid4()))
         router = Router(ports, SurfaceScorer(), inventory, mode=mode, limits=limits)
         servicer = LlmRouterServicer(router, inventory)
         settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, message_bytes_max=16 * 1024 * 1024)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
+from services.llm_router.breaker import Breaker
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.mix import Mix
 from services.llm_router.sessions import Session
@@ -18,6 +19,7 @@ class LocalState:
     """Mixes and sessions in memory."""
 
     def __init__(self) -> None:
+        self.breakers: dict[str, Breaker] = {}
         self._mixes: OrderedDict[MixKey, Mix] = OrderedDict()
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
@@ -33,7 +35,7 @@ class LocalState:
         if len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)
 
-    def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
+    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
         """The mix, begun anew when the shares have changed."""
         key = (tenant_id, mode, use)
         mix = self._mixes.get(key)
@@ -44,5 +46,9 @@ class LocalState:
             self._mixes.popitem(last=False)
         return mix
 
-    def count(self, tenant_id: str, mode: MixMode, use: str, tier: Tier) -> None:
+    def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
         """Nobody else is to be told."""
+
+    def share_breaker(self, name: str, breaker: Breaker) -> None:
+        """Keep a breaker that changed."""
+        self.breakers[name] = breaker

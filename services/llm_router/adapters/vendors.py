@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -20,6 +21,12 @@ class VendorAccess:
     gemini_base_url: str | None = None
     openai_base_url: str | None = None
     openai_api_key: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells sets of keys apart without telling a key."""
+        keys = "|".join(k or "" for k in (self.anthropic_api_key, self.gemini_api_key, self.openai_api_key))
+        return hashlib.sha256(keys.encode()).hexdigest()[:12]
 
 
 def open_providers(access: VendorAccess, clock: Clock, resources: AsyncExitStack) -> dict[str, Provider]:

@@ -1,0 +1,225 @@
+"""What replicas know together, through Redis: conversations, the counts of mixes, breakers. Fails open, counted.
+
+A request never waits for Redis longer than `TIMEOUT_S`, and for reads alone: what it changes is written behind its
+back. Mixes are decided on this process's own counts plus those of the others as last heard, so that requests which
+start together are counted exactly; each write brings the others' counts back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+from collections import deque
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import redis.asyncio
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+
+from services.llm_router.adapters.local_state import LocalState
+from services.llm_router.breaker import Breaker
+from services.llm_router.conversation import MixMode, Tier
+from services.llm_router.mix import Mix
+from services.llm_router.ports import SharedState
+from services.llm_router.sessions import SESSION_TTL_S, Session, Warm
+
+TIMEOUT_S = 0.03
+CONNECT_TIMEOUT_S = 0.2
+PENDING_MAX = 10_000
+BREAKERS_PERIOD_S = 0.5
+MIX_TTL_S = 30 * 86_400
+BREAKERS_KEY = "hocket:llm_router:breakers"
+FAILED_OPEN = Counter("hocket_llm_router_redis_fail_open", "Uses of Redis given up, by what was wanted.", ["use"])
+_FAILURES = (RedisError, OSError, TimeoutError)
+
+
+@dataclass(slots=True)
+class _Shared:
+    """One mix: how many of this process's own requests Redis has heard of."""
+
+    mix: Mix
+    heard: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
+
+
+class RedisState:
+    """LocalState shared through Redis."""
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily to `url`; begin with `start`."""
+        self._local = LocalState()
+        # redis-py leaves the options of from_url untyped.
+        self._redis: redis.asyncio.Redis = cast("Any", redis.asyncio.Redis).from_url(
+            url, socket_timeout=1.0, socket_connect_timeout=CONNECT_TIMEOUT_S, decode_responses=True
+        )
+        self._shared: dict[str, _Shared] = {}
+        self._pending: deque[tuple[str, Tier] | tuple[str, str]] = deque()
+        self._arrived = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.breakers: dict[str, Breaker] = {}
+
+    def start(self) -> None:
+        """Begin to write and to follow the breakers of others."""
+        empty = contextvars.Context()
+        self._tasks = [
+            asyncio.create_task(self._write(), context=empty),
+            asyncio.create_task(self._follow_breakers(), context=empty),
+        ]
+
+    async def close(self) -> None:
+        """Write what is pending, once, and let go."""
+        await self._flush()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._redis.aclose()
+
+    async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
+        """The conversation as the last replica left it; this process's own memory where Redis is silent."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                text = await self._redis.get(_session_key(tenant_id, conversation_id))
+        except _FAILURES:
+            FAILED_OPEN.labels("session").inc()
+            return await self._local.load_session(tenant_id, conversation_id)
+        return _session(str(text)) if text else None
+
+    def store_session(self, tenant_id: str, conversation_id: str, session: Session) -> None:
+        """Keep the conversation here and, soon, there."""
+        self._local.store_session(tenant_id, conversation_id, session)
+        self._push((_session_key(tenant_id, conversation_id), _session_text(session)))
+
+    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
+        """The mix; the first time with what other replicas have counted."""
+        mix = await self._local.mix(tenant_id, mode, use, shares)
+        key = _mix_key(tenant_id, mode, use, shares)
+        shared = self._shared.get(key)
+        if shared is None or shared.mix is not mix:
+            shared = self._shared[key] = _Shared(mix)
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    counts = cast("Mapping[str, str]", await self._redis.hgetall(key))
+            except _FAILURES:
+                FAILED_OPEN.labels("mix").inc()
+            else:
+                self._hear(shared, {tier: int(counts.get(tier.name, 0)) for tier in Tier})
+        return mix
+
+    def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
+        """One more request in `tier`, told to the others soon."""
+        self._push((_mix_key(tenant_id, mode, use, shares), tier))
+
+    def share_breaker(self, name: str, breaker: Breaker) -> None:
+        """Tell the others of a breaker that changed."""
+        self.breakers[name] = breaker
+        self._push((f"{BREAKERS_KEY}|{name}", _breaker_text(breaker)))
+
+    def _push(self, change: tuple[str, Tier] | tuple[str, str]) -> None:
+        if len(self._pending) >= PENDING_MAX:
+            FAILED_OPEN.labels("write").inc()
+            return
+        self._pending.append(change)
+        self._arrived.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        changes = [self._pending.popleft() for _ in range(len(self._pending))]
+        if not changes:
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        counted: dict[str, dict[Tier, int]] = {}
+        for key, value in changes:
+            if isinstance(value, Tier):
+                tiers = counted.setdefault(key, dict.fromkeys(Tier, 0))
+                tiers[value] += 1
+            elif key.startswith(BREAKERS_KEY):
+                pipeline.hset(BREAKERS_KEY, key.partition("|")[2], value)
+            else:
+                pipeline.set(key, value, ex=int(SESSION_TTL_S))
+        for key, tiers in counted.items():
+            for tier in Tier:
+                pipeline.hincrby(key, tier.name, tiers[tier])
+            pipeline.expire(key, MIX_TTL_S)
+        try:
+            replies: list[Any] = await pipeline.execute()
+        except _FAILURES:
+            FAILED_OPEN.labels("write").inc()
+            return
+        self._hear_replies(counted, replies)
+
+    def _hear_replies(self, counted: Mapping[str, Mapping[Tier, int]], replies: list[Any]) -> None:
+        at = len(replies) - len(counted) * (len(Tier) + 1)
+        for key, tiers in counted.items():
+            totals = dict(zip(Tier, replies[at : at + len(Tier)], strict=True))
+            at += len(Tier) + 1
+            shared = self._shared.get(key)
+            if shared is not None:
+                for tier in Tier:
+                    shared.heard[tier] += tiers[tier]
+                self._hear(shared, totals)
+
+    @staticmethod
+    def _hear(shared: _Shared, totals: Mapping[Tier, int]) -> None:
+        for tier in Tier:
+            shared.mix.others[tier] = max(int(totals[tier]) - shared.heard[tier], 0)
+
+    async def _follow_breakers(self) -> None:
+        while True:
+            await asyncio.sleep(BREAKERS_PERIOD_S)
+            try:
+                rows = cast("Mapping[str, str]", await self._redis.hgetall(BREAKERS_KEY))
+            except _FAILURES:
+                FAILED_OPEN.labels("breakers").inc()
+                continue
+            for name, text in rows.items():
+                theirs, ours = _breaker(text), self.breakers.get(name)
+                if ours is None or theirs.changed_s > ours.changed_s:
+                    self.breakers[name] = theirs
+
+
+def open_state(url: str | None, resources: AsyncExitStack) -> SharedState:
+    """State shared through the Redis at `url`, or this process's own where none is given; `resources` closes it."""
+    if url is None:
+        return LocalState()
+    state = RedisState(url)
+    state.start()
+    resources.push_async_callback(state.close)
+    return state
+
+
+def _session_key(tenant_id: str, conversation_id: str) -> str:
+    return f"hocket:llm_router:session:{tenant_id}:{conversation_id}"
+
+
+def _mix_key(tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> str:
+    split = "/".join(f"{shares[tier]:g}" for tier in Tier)
+    return f"hocket:llm_router:mix:{tenant_id}:{mode.value}:{use}:{split}"
+
+
+def _session_text(session: Session) -> str:
+    warm = {alias: [w.tokens, w.until_s] for alias, w in session.warm.items()}
+    row = [session.tier.value, session.model, session.easier_turns, warm, session.seen_s]
+    return json.dumps(row, separators=(",", ":"))
+
+
+def _session(text: str) -> Session:
+    tier, model, easier, warm, seen_s = json.loads(text)
+    return Session(Tier(tier), model, easier, {a: Warm(int(t), float(u)) for a, (t, u) in warm.items()}, seen_s)
+
+
+def _breaker_text(breaker: Breaker) -> str:
+    return json.dumps(
+        [breaker.failures, breaker.open_until_s, breaker.pause_s, breaker.probe_until_s, breaker.changed_s]
+    )
+
+
+def _breaker(text: str) -> Breaker:
+    return Breaker(*json.loads(text))
