@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 from hocket.speech.v1 import speech_pb2_grpc
 
+from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel, forwarded_token
 from chassis.run import run
 from chassis.server import Assembly, Servicer
@@ -23,7 +24,9 @@ from services.speech.settings import Settings
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     """Wire the service; what it opens goes on `resources`."""
     target = settings.ratelimit_target
-    recorder = await resources.enter_async_context(CostRecorder(target))
+    # A stream may outlive the token it came with; its cost is booked all the same.
+    minter = TokenMinter(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
+    recorder = await resources.enter_async_context(CostRecorder(target, minter=minter))
     client = None
     if target:
         client = RateLimitClient(await resources.enter_async_context(MeshChannel(target, forwarded_token)))
