@@ -37,6 +37,7 @@ $(TOOLS)/.python: Makefile
 	@command -v $(PYTHON) >/dev/null 2>&1 \
 		|| { echo "no $(PYTHON) on PATH: install Python 3.11 to 3.13, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hocket runs on Python 3.11 to 3.13 and $(PYTHON) is %d.%d: name another, make PYTHON=python3.12" % sys.version_info[:2])'
+	@[ -d $(VENV) ] || df -Pk . | awk 'NR == 2 && $$4 < 3000000 {printf "cannot install: the disk has %.1f GB free and 3 are needed; free some space\n", $$4 / 1e6; exit 1}' >&2
 	@mkdir -p $(TOOLS) && touch $@
 
 # uv from PATH, else the pinned one in a folder of its own.
@@ -49,15 +50,23 @@ $(TOOLS)/.uv: $(TOOLS)/.python
 	fi
 	@touch $@
 
+# A failure of uv in one line that says what to do; all of it stays in $(TOOLS)/.log.
+define sync
+	@$(UV) sync --quiet --locked --inexact $(1) --python $(PYTHON) 2>$(TOOLS)/.log || { \
+		if grep -qi 'no space left' $(TOOLS)/.log; then why='the disk is full; free 4 GB and run again'; \
+		else why="$$(grep -m 1 -E 'error|failed|×' $(TOOLS)/.log | cut -c1-300) (all of it: $(TOOLS)/.log; is there a network?)"; fi; \
+		echo "cannot install into $(VENV): $$why" >&2; exit 1; }
+endef
+
 # What runs the mesh, without the tools of its developers.
 $(VENV)/.runs: $(TOOLS)/.uv pyproject.toml uv.lock
 	@echo "Installing the mesh into $(VENV)"
-	@$(UV) sync --quiet --locked --inexact --no-dev --extra local --python $(PYTHON)
+	$(call sync,--no-dev --extra local)
 	@touch $@
 
 $(VENV)/.develops: $(TOOLS)/.uv pyproject.toml uv.lock
 	@echo "Installing the mesh and its tools into $(VENV)"
-	@$(UV) sync --quiet --locked --inexact --all-extras --all-groups --python $(PYTHON)
+	$(call sync,--all-extras --all-groups)
 	@touch $@ $(VENV)/.runs
 
 setup: $(VENV)/.develops ## Install everything, build the LiveKit server once
