@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import structlog
 
 from chassis.clock import Clock
-from chassis.errors import FailedPrecondition, InvalidArgument, Unavailable
+from chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable
 from services.rag import errors, limits
 from services.rag.budget import Breaker, Budget
 from services.rag.chunking import chunks
@@ -156,7 +156,7 @@ class Knowledge:
                 lambda: self._embedder.embed(tenant_id, [query], query=True),
                 stages.for_embedding_s(),
             )
-        except (Unavailable, FailedPrecondition) as error:
+        except (Unavailable, FailedPrecondition, DeadlineExceeded) as error:
             _log.warning("query not embedded", reason=error.reason, problem=error.message)
             self._breaker.failed(self._clock.monotonic())
             stages.skip("embed", "the vendor failed")

@@ -35,7 +35,9 @@ class Settings(ServerSettings):
         max_length=100,
         description="Model of queries and documents; after a change documents must be ingested again.",
     )
-    voyage_dimensions: int = Field(default=1024, ge=256, le=2048, description="Numbers in a vector of Voyage.")
+    voyage_dimensions: int = Field(
+        default=1024, ge=256, le=2048, description="Numbers in a vector: 256, 512, 1024 or 2048."
+    )
     voyage_timeout_s: float = Field(default=10, gt=0, le=300, description="Longest call of Voyage, in seconds.")
     ratelimit_target: str | None = Field(
         default=None, description="gRPC target of the ratelimit service; unset limits and books nothing."

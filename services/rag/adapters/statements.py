@@ -101,14 +101,15 @@ _LEXICAL = """
         GROUP BY document_key, ordinal ORDER BY score DESC, document_key, ordinal LIMIT $3
     )
 """
-# "+ 0" keeps any approximate index out: under row-level security it loses most of a small tenant's neighbours.
+# The order is by an expression that no approximate index serves: under row-level security one would lose most of a
+# small tenant's neighbours.
 _NEAREST = """
     WITH best AS (
         SELECT v.document_key, v.ordinal, 1 - (v.embedding <=> $5::real[]::halfvec) AS score
         FROM rag.passages v
         WHERE v.tenant_id = $1 AND v.embedding_model = $4
             AND ($2::uuid[] IS NULL OR v.document_key = ANY($2::uuid[]))
-        ORDER BY (v.embedding <=> $5::real[]::halfvec) + 0 LIMIT $3
+        ORDER BY score DESC LIMIT $3
     )
 """
 LEXICAL = _LEXICAL.replace("{k1}", f"{K1}::float8").replace("{b}", f"{B}::float8") + _FOUND

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from services.rag.stemming import stem
 
 WORDS = """caresses caress ponies poni cats cat feed feed agreed agre plastered plaster bled bled motoring motor sing
-sing conflated conflat troubled troubl sized size hopping hop tanned tan falling fall hissing hiss fizzed fizz failing fail
-filing file happy happi sky sky relational relat conditional condit rational ration digitizer digit operator oper
+sing conflated conflat troubled troubl sized size hopping hop tanned tan falling fall hissing hiss fizzed fizz failing
+fail filing file happy happi sky sky relational relat conditional condit rational ration digitizer digit operator oper
 feudalism feudal decisiveness decis hopefulness hope callousness callous formality formal sensitivity sensit
 triplicate triplic formative form formalize formal electrical electr hopeful hope goodness good revival reviv
 allowance allow inference infer airliner airlin adjustable adjust defensible defens irritant irrit replacement replac
