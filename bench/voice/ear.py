@@ -21,45 +21,42 @@ class Event(Enum):
 class Ear:
     """State of one stream. It recognises nothing: it knows when somebody speaks, as a vendor's endpointing does.
 
-    Silence is counted in audio, not on the wall: a delivery that stalls must not look like the end of a turn. Only the
-    vendor's own delay after that is counted on the clock of arrival.
+    Silence is counted in audio, not on the wall: a delivery that stalls must not look like the end of a turn.
     """
 
     delays: Delays
     speaking: bool = False
-    audio_s: float = 0.0
-    loud_s: float = 0.0
-    _last_loud_s: float = 0.0
-    _last_interim_s: float = 0.0
+    audio_us: int = 0
+    loud_us: int = 0
+    _last_loud_us: int = 0
+    _last_interim_us: int = 0
     _guessed: bool = False
 
-    def hear(self, seconds: float, *, loud: bool) -> list[Event]:
-        """The events that `seconds` more of audio, loud or not, cause."""
-        self.audio_s += seconds
+    def hear(self, duration_us: int, *, loud: bool) -> list[Event]:
+        """The events that `duration_us` microseconds more of audio, loud or not, cause."""
+        self.audio_us += duration_us
         if loud:
-            self.loud_s += seconds
-            return self._loud()
+            return self._loud(duration_us)
         if not self.speaking:
             return []
-        silent_s = self.audio_s - self._last_loud_s
+        silent_us = self.audio_us - self._last_loud_us
         events: list[Event] = []
-        if silent_s >= self.delays.preflight_s and not self._guessed:
+        if silent_us >= self.delays.preflight_s * 1e6 and not self._guessed:
             self._guessed = True
             events.append(Event.PREFLIGHT)
-        if silent_s >= self.delays.final_s:
+        if silent_us >= self.delays.final_s * 1e6:
             self.speaking = False
             events.append(Event.FINAL)
         return events
 
-    def _loud(self) -> list[Event]:
-        self._last_loud_s = self.audio_s
+    def _loud(self, duration_us: int) -> list[Event]:
+        self._last_loud_us = self.audio_us
         self._guessed = False
         if not self.speaking:
-            self.speaking = True
-            self.loud_s = 0.0
-            self._last_interim_s = self.audio_s
+            self.speaking, self.loud_us, self._last_interim_us = True, duration_us, self.audio_us
             return [Event.STARTED]
-        if self.audio_s - self._last_interim_s >= self.delays.interim_s:
-            self._last_interim_s = self.audio_s
+        self.loud_us += duration_us
+        if self.audio_us - self._last_interim_us >= self.delays.interim_s * 1e6:
+            self._last_interim_us = self.audio_us
             return [Event.INTERIM]
         return []

@@ -51,10 +51,12 @@ class EmulatedSpeech(speech_grpc.SpeechServiceServicer):
                 rate_hz = request.config.sample_rate_hz
                 continue
             pcm = np.frombuffer(request.audio, "<i2")
-            for event in ear.hear(len(pcm) / rate_hz, loud=bool(np.abs(pcm).max(initial=0) >= LOUD_AMPLITUDE)):
+            for event in ear.hear(
+                len(pcm) * 1_000_000 // rate_hz, loud=bool(np.abs(pcm).max(initial=0) >= LOUD_AMPLITUDE)
+            ):
                 # The text changes with every frame of speech: a guess made in a pause must not pass for the whole.
-                text = f"this is question {turn} of {ear.loud_s * 1000:.0f} milliseconds"
-                for response in _responses(event, text, ear.audio_s):
+                text = f"this is question {turn} of {ear.loud_us // 1000} milliseconds"
+                for response in _responses(event, text, ear.audio_us):
                     yield response
                 turn += event is Event.FINAL
 
@@ -83,9 +85,9 @@ class EmulatedSpeech(speech_grpc.SpeechServiceServicer):
         yield speech.SynthesizeResponse(usage=usage)
 
 
-def _responses(event: Event, text: str, audio_s: float) -> list[speech.TranscribeResponse]:
-    at = Duration(nanos=0)
-    at.FromMicroseconds(int(audio_s * 1e6))
+def _responses(event: Event, text: str, audio_us: int) -> list[speech.TranscribeResponse]:
+    at = Duration()
+    at.FromMicroseconds(audio_us)
     transcript = speech.Transcript(text=text, audio_end=at)
     match event:
         case Event.STARTED:

@@ -1,0 +1,160 @@
+"""The command: python -m bench.voice. Median and p95 of the caller's clock, with speech and model emulated.
+
+Everything but the two vendors is real: LiveKit, the gateway and its AgentSession, gRPC, the caller's client SDK; all on
+loopback, so no network, microphone or loudspeaker is in the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from hocket.speech.v1.speech_pb2 import SynthesizeConfig
+
+from bench.voice.delays import Delays
+from bench.voice.floor import round_trips_ms
+from examples.backend.store import TenantStore
+from local.caller.conversation import Question, ask
+from local.caller.sound import RATE_HZ, trimmed
+from local.demo_backend import Address, serving_backend
+from local.demo_run import in_room
+from local.demo_stage import Clients
+from local.mesh import Mesh
+
+PROFILES = ("safe", "fast")
+# Without commas: a pause within a question is another measurement (how often a profile cuts people off).
+SENTENCES = (
+    "what time does the company meeting start",
+    "where do visitors park their cars",
+    "how much does a new badge cost",
+    "when is the office open on saturday",
+    "who is the building manager",
+    "how many days of holiday do i have",
+)
+_WARM_UP_TURNS = 1
+# From the last sample of a question to the first of its answer, on the caller's clock.
+CALLER = "caller"
+
+# What was timed -> milliseconds, turn by turn.
+Measured = dict[str, list[float]]
+
+
+async def main(turns: int, floor_turns: int) -> Mapping[str, object]:
+    """Measure every profile, print a row for each, and give every number."""
+    with tempfile.TemporaryDirectory(prefix="hocket-bench-") as folder:
+        async with _vendors() as vendors:
+            measured = await _measure(Path(folder), vendors, turns, floor_turns)
+    for line in table(measured):
+        print(line)
+    return {"conditions": _conditions(), "delays_s": asdict(Delays()), **measured}
+
+
+async def _measure(folder: Path, vendors: str, turns: int, floor_turns: int) -> dict[str, Measured]:
+    address = Address.claim()
+    prefix = "HOCKET_MEDIA_GATEWAY_"
+    env = {
+        f"{prefix}SPEECH_TARGET": vendors,
+        f"{prefix}LLM_ROUTER_TARGET": vendors,
+        f"{prefix}BACKEND_URL": address.url,
+    }
+    tenants = {f"bench-{name}": TenantStore({"profile": name}, {}) for name in PROFILES}
+    measured: dict[str, Measured] = {}
+    async with Mesh.start(folder / "mesh", env={"media_gateway": env}) as mesh:
+        async with serving_backend(address, mesh.data_dir, tenants):
+            for profile in PROFILES:
+                clients = Clients(mesh.targets, mesh.minter, f"bench-{profile}")
+                measured[profile] = await _turns(clients, profile, turns)
+                await clients.close()
+        if mesh.livekit and floor_turns:
+            measured["floor"] = {"round_trip": await round_trips_ms(mesh.livekit, floor_turns)}
+    return measured
+
+
+async def _turns(clients: Clients, profile: str, turns: int) -> Measured:
+    """What each turn took, by what was timed, in milliseconds; a turn that was not answered is left out and told."""
+    config = SynthesizeConfig(sample_rate_hz=RATE_HZ)
+    questions = [
+        Question(text, trimmed(np.frombuffer(await clients.speech.say(text, config), np.int16))) for text in SENTENCES
+    ]
+    found: Measured = {}
+    async with in_room(clients, f"bench-{profile}", None) as call:
+        await asyncio.sleep(2)
+        for number in range(turns + _WARM_UP_TURNS):
+            exchange = await ask(call, questions[number % len(questions)], timeout_s=8)
+            if exchange.first_sound_ms is None:
+                print(f"{profile}: turn {number} was not answered", file=sys.stderr)
+            elif number >= _WARM_UP_TURNS:
+                timings = exchange.report.raw.get("timings_ms", {}) if exchange.report else {}
+                for name, value in {CALLER: exchange.first_sound_ms, **timings}.items():
+                    found.setdefault(str(name), []).append(float(value))
+            await asyncio.sleep(0.1 + 0.037 * (number % 5))
+    return found
+
+
+@asynccontextmanager
+async def _vendors() -> AsyncGenerator[str, None]:
+    """The emulated vendors in a process of their own; gives their gRPC target."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.voice.vendors", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        if process.stdout is None:
+            raise RuntimeError("the vendors' process has no output")
+        while not (line := (await process.stdout.readline()).decode().strip()).startswith("127."):
+            if not line and process.returncode is not None:
+                raise RuntimeError("the emulated vendors did not start")
+        yield line
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest of `values` that at least `share` of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * int(share * 1000) // 1000) - 1)]
+
+
+def _conditions() -> Mapping[str, object]:
+    return {"machine": platform.platform(), "cores": os.cpu_count(), "load_1min": os.getloadavg()[0], "at": time.time()}
+
+
+def table(measured: Mapping[str, Measured]) -> list[str]:
+    """Rows of median, p95 and maximum; the agent's own timings below those of the caller."""
+    delays = Delays()
+    conditions = (
+        f"emulated: final transcript {delays.final_s * 1000:.0f} ms, first token {delays.first_token_s * 1000:.0f} ms, "
+        f"first audio {delays.first_audio_s * 1000:.0f} ms; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
+    lines = [conditions, f"{'ms':<28}{'turns':>6}{'median':>9}{'p95':>9}{'max':>9}"]
+    for profile, timed in measured.items():
+        if CALLER not in timed and profile in PROFILES:
+            lines.append(f"{profile}: no turn was answered")
+        for name, values in timed.items():
+            numbers = (statistics.median(values), quantile(values, 0.95), max(values))
+            label = f"{profile}, caller hears" if name == CALLER else f"  {profile} {name.replace('_', ' ')}"
+            lines.append(f"{label:<28}{len(values):>6}" + "".join(f"{number:>9.0f}" for number in numbers))
+    return lines
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.voice", description=__doc__)
+    parser.add_argument("--turns", type=int, default=16, help="turns of each profile, after one to warm up")
+    parser.add_argument("--floor-turns", type=int, default=10, help="round trips without an agent; 0 for none")
+    parser.add_argument("--json", type=Path, help="write every number here")
+    arguments = parser.parse_args()
+    everything = asyncio.run(main(arguments.turns, arguments.floor_turns))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(everything, indent=2))
