@@ -45,3 +45,15 @@ def test_what_users_said_is_kept_where_a_setting_allows_it(capsys):
 
 def test_the_level_holds(capsys):
     assert [e["event"] for e in logged(capsys, log_content=False, level="DEBUG")] == ["detail", "turn ended"]
+
+
+def test_a_traceback_holds_no_values_of_variables(capsys):
+    telemetry.set_up_logs("hocket-probe", level="INFO", log_content=False)
+    token = "Bearer of-a-tenant"
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger().exception("unexpected error")
+    line = capsys.readouterr().err
+    assert json.loads(line)["exception"][0]["exc_value"] == "broken"
+    assert token not in line
