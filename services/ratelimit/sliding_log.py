@@ -11,6 +11,7 @@ adapters/log.lua mirrors this module inside Redis; one suite holds both to the s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from services.ratelimit.limits import RateLimit, Verdict
 
@@ -58,11 +59,10 @@ class SlidingLog:
         return Verdict(fits=cost_units <= free, remaining_units=max(0, free), wait_us=wait_us)
 
     def _wait_us(self, limit: RateLimit, needed_units: int, now_us: int) -> int:
-        for entry in self.entries:
-            needed_units -= entry.cost_units
-            if needed_units <= 0:
-                return entry.stamp_us + limit.window_us - now_us
-        return limit.window_us  # only a capacity that was lowered gets here
+        # A cost within the capacity never needs more than all that is used, so some entry frees enough.
+        freed = accumulate(entry.cost_units for entry in self.entries)
+        last = next(entry for entry, units in zip(self.entries, freed, strict=True) if units >= needed_units)
+        return last.stamp_us + limit.window_us - now_us
 
     def spend(self, limit: RateLimit, cost_units: int, now_us: int) -> Verdict:
         """Spend `cost_units`, which `judge` found to fit."""
