@@ -15,6 +15,7 @@ _DRIVER_FAILURES = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection says that is lost between two statements
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # the server is starting, stopping or was crashed by another connection
     asyncpg.TooManyConnectionsError,
