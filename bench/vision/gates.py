@@ -62,7 +62,7 @@ class SessionGate:
         session = VisionClient(self._shared.channel).watch(lambda *_: None, config=config, rules=rules)
         await session.__aenter__()
         async with asyncio.timeout(_ANSWER_S_MAX):
-            while not session.connected:
+            while not session.connected:  # noqa: ASYNC110 - a state, not an event
                 await asyncio.sleep(0.005)
         return session
 
@@ -77,7 +77,7 @@ class SessionGate:
         before = stats.kept + stats.refreshed + stats.kept_by_timer
         self.session.submit("clip", "video", frame, captured_at_s=at_s)
         async with asyncio.timeout(_ANSWER_S_MAX):
-            while self.session.unanswered:
+            while self.session.unanswered:  # noqa: ASYNC110 - a state, not an event
                 await asyncio.sleep(0)
         return stats.kept + stats.refreshed + stats.kept_by_timer > before
 

@@ -99,6 +99,15 @@ class _Track:
         self.pacer = TrackPacer(rules)
         self.held: OrderedDict[int, _Held] = OrderedDict()
         self.frame_id = 0
+        # Since when no verdict has come, on the monotonic clock; None while none is due.
+        self.waiting_since_s: float | None = None
+
+    def answered(self, frame_id: int) -> _Held | None:
+        """A verdict over `frame_id` came: the frame, if it is still held."""
+        held = self.held.pop(frame_id, None)
+        oldest = next(iter(self.held.values()), None)
+        self.waiting_since_s = oldest.offered_at_s if oldest else None
+        return held
 
 
 class WatchSession:
@@ -216,14 +225,16 @@ class WatchSession:
 
     def _hold(self, state: _Track, held: _Held) -> None:
         state.held[state.frame_id] = held
+        if state.waiting_since_s is None:
+            state.waiting_since_s = held.offered_at_s
         if len(state.held) > FRAMES_HELD_MAX:
             state.held.popitem(last=False)
 
     def _unanswered(self, state: _Track, now_s: float) -> bool:
         if not self._connected:
             return True
-        oldest = next(iter(state.held.values()), None)
-        return oldest is not None and now_s - oldest.offered_at_s > self._rules.verdict_timeout_s
+        since_s = state.waiting_since_s
+        return since_s is not None and now_s - since_s > self._rules.verdict_timeout_s
 
     def _keep_unasked(self, state: _Track, frame: Frame, at_s: float) -> None:
         state.frame_id += 1
@@ -305,6 +316,7 @@ class WatchSession:
         self._uploads.clear()
         for state in self._tracks.values():
             state.held.clear()
+            state.waiting_since_s = None
             state.pacer.reset()
         self._connected = True
 
@@ -339,7 +351,7 @@ class WatchSession:
 
     def _decide(self, verdict: vision_pb2.FrameVerdict) -> None:
         state = self._tracks.get((verdict.track.room, verdict.track.track))
-        held = state.held.pop(verdict.frame_id, None) if state else None
+        held = state.answered(verdict.frame_id) if state else None
         if state is None or held is None:
             return
         wait = verdict.next_frame_in
@@ -356,7 +368,7 @@ class WatchSession:
         self.stats.rejected += 1
         state = self._tracks.get((rejection.track.room, rejection.track.track))
         if state:
-            state.held.pop(rejection.frame_id, None)
+            state.answered(rejection.frame_id)
         _log.warning("vision offer rejected", frame_id=rejection.frame_id, problem=rejection.message)
 
 

@@ -47,7 +47,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     )
     sharing = asyncio.create_task(flow.share_counts(settings.stats_share_interval_s))
     resources.callback(sharing.cancel)
-    servicer = VisionServicer(flow)
+    servicer = VisionServicer(flow, unread_timeout_s=settings.unread_timeout_s)
     return Assembly(
         [Servicer(SERVICE, lambda server: vision_pb2_grpc.add_VisionServiceServicer_to_server(servicer, server))],
         on_drain=[flow.drain],

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import contextmanager
 
 import simplejpeg
+import structlog
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
@@ -13,20 +16,23 @@ from chassis import identity
 from chassis.errors import MeshError, invalid_field
 from chassis.guard import Context
 from services.vision import wire
-from services.vision.errors import WrongOrder
+from services.vision.errors import WrongOrder, too_large
 from services.vision.flow import VisionFlow, WholeFrameOffer
 from services.vision.tally import TrackKey
 from services.vision.watching import Watching, check_track
 
 SERVICE = "hocket.vision.v1.VisionService"
+UPLOAD_BYTES_MAX = 1024 * 1024
+_log = structlog.get_logger()
 
 
 class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
     """hocket.vision.v1.VisionService."""
 
-    def __init__(self, flow: VisionFlow) -> None:
-        """Serve `flow`."""
+    def __init__(self, flow: VisionFlow, *, unread_timeout_s: float) -> None:
+        """Serve `flow`; end a stream whose client does not take an answer for `unread_timeout_s` seconds."""
         self._flow = flow
+        self._unread_timeout_s = unread_timeout_s
 
     async def Watch(
         self, request_iterator: AsyncIterator[pb.WatchRequest], context: Context
@@ -39,11 +45,28 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
             async for request in self._flow.until_drained(request_iterator):
                 response = self._answer(watching, tenant_id, request)
                 if response is not None:
-                    yield response
+                    with self._taken_in_time():
+                        yield response
             if self._flow.draining:
                 yield pb.WatchResponse(final_stats=wire.stats_to(self._flow.stats_of(watching)))
         finally:
             await self._flow.close(watching, tenant_id)
+
+    @contextmanager
+    def _taken_in_time(self) -> Generator[None, None, None]:
+        """Around a yield: flow control holds the stream there until the client reads, and this ends the wait."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("not in a task")
+        timer = asyncio.get_running_loop().call_later(self._unread_timeout_s, self._give_up, task)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _give_up(self, task: asyncio.Task[object]) -> None:
+        _log.warning("stream ended: its client does not read", timeout_s=self._unread_timeout_s)
+        task.cancel()
 
     def _answer(self, watching: Watching, tenant_id: str, request: pb.WatchRequest) -> pb.WatchResponse | None:
         match request.WhichOneof("payload"):
@@ -76,7 +99,9 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
             async for request in self._flow.until_drained(request_iterator):
                 if request.WhichOneof("payload") != "frame":
                     raise _misplaced("frames")
-                yield await self._dedup(watching, tenant_id, config, request.frame)
+                response = await self._dedup(watching, tenant_id, config, request.frame)
+                with self._taken_in_time():
+                    yield response
             if self._flow.draining:
                 yield pb.DedupResponse(final_stats=wire.stats_to(self._flow.stats_of(watching)))
         finally:
@@ -137,7 +162,9 @@ def _misplaced(wanted: str) -> WrongOrder:
 
 
 def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
-    """Width and height in pixels. Raises InvalidArgument for what is no JPEG."""
+    """Width and height in pixels. Raises InvalidArgument for what is no JPEG or too large."""
+    if len(jpeg) > UPLOAD_BYTES_MAX:
+        raise too_large("upload.jpeg", f"{len(jpeg)} bytes; send at most {UPLOAD_BYTES_MAX}")
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
     except ValueError as error:

@@ -43,6 +43,9 @@ class Settings(ServerSettings):
     track_idle_s: float = Field(
         default=30, gt=0, le=86_400, description="Idle time after which a track gives way to a new one, in seconds."
     )
+    unread_timeout_s: float = Field(
+        default=30, gt=0, le=3600, description="Wait for a client that does not read its answers, in seconds."
+    )
     image_pixels_max: int = Field(
         default=4096 * 4096, ge=1, le=8192 * 8192, description="Largest whole frame that is decoded, in pixels."
     )

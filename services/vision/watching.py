@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chassis.errors import MeshError, invalid_field
 from services.vision.cells import CHROMA_BYTES, LUMA_BYTES, ThumbnailMemory, stacked
-from services.vision.errors import WrongOrder, too_large
+from services.vision.errors import WrongOrder
 from services.vision.gate import CellsGate, HashGate
 from services.vision.perceptual_hash import hash_of_thumbnail
 from services.vision.rules import Rules
@@ -19,7 +19,6 @@ ROOM_BYTES_MAX = 256
 TRACK_BYTES_MAX = 128
 SIDE_PX_MAX = 8192
 SUPPRESSED_MAX = 1_000_000
-UPLOAD_BYTES_MAX = 1024 * 1024
 _LUMA_SIDE = 64
 
 
@@ -84,8 +83,6 @@ class Watching:
 
     def await_upload(self, room: str, track: str, frame_id: int, size_bytes: int) -> Row:
         """A kept frame came up: the row it counts in. Raises InvalidArgument for one that nobody asked for."""
-        if size_bytes > UPLOAD_BYTES_MAX:
-            raise too_large("upload.jpeg", f"{size_bytes} bytes; send at most {UPLOAD_BYTES_MAX}")
         known = self._table.peek(room, track)
         if known is None or frame_id not in known.awaited:
             raise WrongOrder(f"upload.frame_id: frame {frame_id} of this track is not awaited; upload kept frames once")

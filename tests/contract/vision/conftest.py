@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import numpy as np
 import pytest
+import simplejpeg
 
 from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel
@@ -43,3 +45,9 @@ def channel():
         return MeshChannel(f"127.0.0.1:{server.grpc_port}", MINTER.source(tenant, caller="test"))
 
     return connect
+
+
+@pytest.fixture
+def jpeg() -> bytes:
+    """A small picture."""
+    return simplejpeg.encode_jpeg(np.zeros((48, 64, 3), np.uint8))

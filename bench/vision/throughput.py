@@ -1,0 +1,134 @@
+"""Verdicts per second and server core over gRPC, by batch size; and the decision alone, without gRPC.
+
+`.venv/bin/python -m bench.vision.throughput`. CPU is that of the service's process, from the kernel; the client is
+another process on the other core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+
+import numpy as np
+from hocket.vision.v1 import vision_pb2 as pb
+from hocket.vision.v1 import vision_pb2_grpc
+
+from bench.vision.service import ServiceProcess
+from chassis.channel import MeshChannel
+from services.vision.rules import Rules
+from services.vision.tally import Tally
+from services.vision.tracks import TrackBudget, TrackLimits, TrackTable
+from services.vision.verdict import Policy
+from services.vision.watching import Offer, Watching
+
+_FRAMES = 64
+_IN_FLIGHT = 4
+
+
+def thumbnails() -> list[tuple[bytes, bytes]]:
+    """A scene in which a patch moves and the sensor makes noise, as the gate sees a person who talks."""
+    rng = np.random.default_rng(1)
+    scene = np.kron(rng.integers(30, 220, (8, 8)), np.ones((8, 8)))
+    frames: list[tuple[bytes, bytes]] = []
+    for i in range(_FRAMES):
+        luma = scene + rng.normal(0, 1, (64, 64))
+        x = 10 + i % 32
+        luma[20:36, x : x + 12] = 200 - i
+        frames.append((np.clip(luma, 0, 255).astype(np.uint8).tobytes(), bytes([128]) * 512))
+    return frames
+
+
+async def over_grpc(
+    service: ServiceProcess, policy: pb.Policy.ValueType, batch: int, tracks: int, seconds: float
+) -> None:
+    frames = thumbnails()
+    async with MeshChannel(service.target, lambda: "") as mesh:
+        call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(seconds + 60))
+        await call.write(pb.WatchRequest(config=pb.WatchConfig(policy=policy)))
+        refs = [pb.TrackRef(room="bench", track=f"t{i}") for i in range(tracks)]
+
+        def request(number: int) -> pb.WatchRequest:
+            offers = []
+            for k in range(batch):
+                n = number * batch + k
+                luma, chroma = frames[n // tracks % _FRAMES]
+                offers.append(
+                    pb.Offer(
+                        frame_id=n // tracks,
+                        track=refs[n % tracks],
+                        captured_at_us=n // tracks * 33_333,
+                        luma=luma,
+                        chroma=chroma,
+                        width=1280,
+                        height=720,
+                    )
+                )
+            return pb.WatchRequest(offers=pb.OfferBatch(offers=offers))
+
+        verdicts, number = 0, 0
+        for _ in range(_IN_FLIGHT):
+            await call.write(request(number))
+            number += 1
+        cpu, own, started = service.cpu_s(), time.process_time(), time.monotonic()
+        while time.monotonic() - started < seconds:
+            response = await call.read()
+            if not isinstance(response, pb.WatchResponse) or response.verdicts.rejections:
+                raise SystemExit(f"the service refused offers: {response}")
+            verdicts += len(response.verdicts.verdicts)
+            await call.write(request(number))
+            number += 1
+        wall, cpu, own = time.monotonic() - started, service.cpu_s() - cpu, time.process_time() - own
+        call.cancel()
+    name = pb.Policy.Name(policy).removeprefix("POLICY_").lower()
+    print(
+        f"{name:8s} {batch:5d} {tracks:6d} {verdicts / wall:10.0f} {verdicts / cpu:14.0f} "
+        f"{cpu / verdicts * 1e6:16.1f} {own / verdicts * 1e6:16.1f}"
+    )
+
+
+def decision_alone(policy: Policy, batch: int) -> None:
+    """CPU of `Watching.decide` per offer, the best of five."""
+    frames = thumbnails()
+    tally = Tally(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    table = TrackTable("bench", policy, Rules(), TrackLimits(512, 30), TrackBudget(1000), tally)
+    watching = Watching(policy, Rules(), table)
+    best, number = 1e9, 0
+    rounds = max(4, 2048 // batch)
+    for _ in range(5):
+        batches = []
+        for i in range(rounds):
+            n = number + i
+            luma, chroma = frames[n % _FRAMES]
+            batches.append([Offer("r", f"t{k}", n, n * 33_333, luma, chroma, 1280, 720) for k in range(batch)])
+        number += rounds
+        cpu = time.thread_time()
+        for offers in batches:
+            watching.decide(offers, 0.0)
+        best = min(best, (time.thread_time() - cpu) / (rounds * batch))
+    print(f"{policy.value:8s} {batch:5d} {best * 1e6:16.1f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--policies", default="cells,economy,phash,timer")
+    arguments = parser.parse_args()
+    policies = arguments.policies.split(",")
+    print("the decision alone, in process\npolicy   batch us_per_decision")
+    for policy in policies:
+        for batch in (1, 8, 64):
+            decision_alone(Policy(policy), batch)
+    print("\nover gRPC\npolicy   batch tracks  verdicts/s verdicts/s/core server_us/verdict client_us/verdict")
+    service = ServiceProcess()
+    try:
+        for policy in policies:
+            for batch, tracks in ((1, 8), (8, 8), (64, 64)):
+                value = pb.Policy.Value(f"POLICY_{policy.upper()}")
+                asyncio.run(over_grpc(service, value, batch, tracks, arguments.seconds))
+    finally:
+        service.stop()
+
+
+if __name__ == "__main__":
+    main()

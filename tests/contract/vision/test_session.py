@@ -1,0 +1,194 @@
+"""A session against real servers: the timer while no verdict comes, restarts, refusals and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import numpy as np
+from hocket.vision.v1 import vision_pb2 as pb
+from hocket.vision.v1 import vision_pb2_grpc
+
+from chassis import errors
+from chassis.channel import MeshChannel
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+from clients.vision import I420Frame, PacingRules, VisionClient
+
+FLAT = bytes([100]) * (64 * 64 * 3 // 2)
+
+
+def frame(level: int = 100) -> I420Frame:
+    return I420Frame(bytes([level]) * (64 * 64 * 3 // 2), 64, 64)
+
+
+async def until(condition, timeout_s: float = 20) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - the condition is not an event
+            await asyncio.sleep(0.005)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Deaf(vision_pb2_grpc.VisionServiceServicer):
+    """Takes offers and never answers."""
+
+    async def Watch(self, request_iterator, context):
+        async for _ in request_iterator:
+            pass
+        return
+        yield
+
+
+async def test_without_a_service_a_frame_is_kept_every_quarter_second():
+    kept = []
+    async with MeshChannel(f"127.0.0.1:{free_port()}", lambda: "") as mesh:
+        async with VisionClient(mesh).watch(lambda _, keyframe: kept.append(keyframe)) as session:
+            for i in range(31):
+                session.submit("r", "t", frame(), captured_at_s=i / 30)
+            await until(lambda: len(kept) == 4)
+    assert all(k.by_timer and k.cause == pb.CAUSE_TIMER for k in kept)
+    assert [round(k.captured_at_s, 2) for k in kept] == [0.0, 0.27, 0.53, 0.8]
+
+
+async def test_when_verdicts_stay_out_the_timer_keeps_frames():
+    kept = []
+    servicers = [
+        Servicer("vision", lambda s: vision_pb2_grpc.add_VisionServiceServicer_to_server(Deaf(), s)),
+    ]
+    server = MeshServer("chassis_test", ServerSettings(drain_grace_s=0.1), Assembly(servicers))
+    await server.start()
+    try:
+        async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: "") as mesh:
+            rules = PacingRules(verdict_timeout_s=0.02)
+            watching = VisionClient(mesh).watch(lambda _, keyframe: kept.append(keyframe), rules=rules)
+            async with watching as session:
+                await until(lambda: session.connected)
+                session.submit("r", "t", frame(), captured_at_s=0.0)
+                await asyncio.sleep(0.05)
+                for i in range(1, 31):
+                    session.submit("r", "t", frame(), captured_at_s=i / 30)
+                await until(lambda: len(kept) == 4)
+                assert session.unanswered <= 8
+    finally:
+        await server.stop()
+    assert all(k.by_timer for k in kept)
+
+
+async def test_a_restarted_service_is_found_again_with_one_more_frame_a_track_at_most(serving, channel):
+    kept: list[tuple[str, str]] = []
+    port = free_port()
+    tracks = ("a", "b", "c")
+    session = None
+
+    async def show(seconds: float, base_s: float) -> None:
+        for i in range(int(seconds * 30)):
+            for track in tracks:
+                session.submit("r", track, frame(), captured_at_s=base_s + i / 30)
+            await asyncio.sleep(0.002)
+
+    async with serving(grpc_port=port, drain_grace_s=0.5) as first, channel(first) as mesh:
+        client = VisionClient(mesh)
+        async with client.watch(lambda _, k: kept.append((k.track, k.by_timer))) as session:
+            await until(lambda: session.connected)
+            await show(1.0, 0.0)
+            await until(lambda: session.unanswered == 0)
+            before = [track for track, _ in kept]
+            await first.stop()
+            await until(lambda: not session.connected)
+            async with serving(grpc_port=port):
+                await until(lambda: session.connected)
+                await show(1.0, 2.0)
+                await until(lambda: session.unanswered == 0 and len(kept) >= 6)
+                assert session.stats.reconnects >= 1
+                assert session.error is None
+    assert sorted(before) == sorted(tracks)
+    assert sorted(track for track, by_timer in kept if not by_timer) == sorted(2 * tracks)
+
+
+async def test_offers_of_several_tracks_travel_together(serving, channel):
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda *_: None) as session:
+            await until(lambda: session.connected)
+            for i in range(10):
+                for track in range(20):
+                    session.submit("r", f"t{track}", frame(100 + i), captured_at_s=i / 30)
+                await until(lambda: session.unanswered == 0)
+    offers = session.stats.offered
+    assert offers >= 40
+    assert session.stats.messages - session.stats.kept <= offers / 5
+
+
+async def test_a_still_track_is_suppressed_and_the_server_learns_how_often(serving, channel):
+    async with serving() as server, channel(server) as mesh:
+        client = VisionClient(mesh)
+        async with client.watch(lambda *_: None) as session:
+            await until(lambda: session.connected)
+            for i in range(150):
+                session.submit("r", "t", frame(), captured_at_s=i / 30)
+                await until(lambda: session.unanswered == 0)
+        await until(lambda: not session.connected)
+        total = (await client.get_stats()).total
+    stats = session.stats
+    assert (stats.kept, stats.seen) == (1, 150)
+    assert stats.offered <= 8
+    assert total.suppressed >= stats.suppressed - 30
+    assert (total.offered, total.kept) == (stats.offered, 1)
+
+
+async def test_a_refused_config_is_told_and_frames_are_still_kept_by_the_timer(serving, channel):
+    kept = []
+    config = pb.WatchConfig(options=pb.PolicyOptions(hash_threshold_bits=99))
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k), config=config) as session:
+            await until(lambda: session.error is not None)
+            session.submit("r", "t", frame(), captured_at_s=0.0)
+            await until(lambda: len(kept) == 1)
+    assert isinstance(session.error, errors.InvalidArgument)
+    assert kept[0].by_timer
+
+
+async def test_a_cut_after_a_still_stretch_is_kept_within_200_ms_of_video(serving, channel):
+    kept = []
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k)) as session:
+            await until(lambda: session.connected)
+            for i in range(120):
+                session.submit("r", "t", frame(100 if i < 91 else 220), captured_at_s=i / 30)
+                await until(lambda: session.unanswered == 0)
+            await until(lambda: len(kept) >= 2)
+    assert kept[1].captured_at_s - 91 / 30 <= 0.2
+
+
+async def test_forgotten_tracks_and_closed_sessions_hold_nothing(serving, channel):
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda *_: None) as session:
+            await until(lambda: session.connected)
+            session.submit("r", "t", frame())
+            session.forget("r", "t")
+            assert session.unanswered == 0
+    assert not session.connected
+
+
+async def test_a_frame_too_rich_for_one_mebibyte_is_encoded_at_less_quality(serving, channel):
+    width, height = 1600, 900
+    rng = np.random.default_rng(0)
+    data = rng.integers(16, 235, width * height * 3 // 2, dtype=np.uint8).tobytes()
+    kept = []
+    async with serving() as server, channel(server) as mesh:
+        client = VisionClient(mesh)
+        async with client.watch(lambda jpeg, _: kept.append(jpeg)) as session:
+            await until(lambda: session.connected)
+            session.submit("r", "t", I420Frame(data, width, height))
+            await until(lambda: len(kept) == 1)
+            ends = time.monotonic() + 10
+            listed = []
+            while not listed and time.monotonic() < ends:
+                listed = (await client.list_keyframes("r", "t")).keyframes
+    assert len(kept[0]) <= 1024 * 1024
+    assert [k.jpeg for k in listed] == kept
