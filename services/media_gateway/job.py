@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -55,6 +57,9 @@ _log = structlog.get_logger()
 
 def prewarm(process: JobProcess) -> None:
     """Before a room is given: import and load what needs no event loop."""
+    # Each would stop the loop for 100 to 400 ms at a room's start: the authorities of TLS, and httpx's event loop part.
+    process.userdata["ssl"] = ssl.create_default_context()
+    importlib.import_module("anyio._backends._asyncio")
     process.userdata["vad"] = inference.VAD(min_silence_duration=profiles.SAFE.vad_min_silence_s)
 
 
@@ -164,7 +169,12 @@ class _Room:
         if knowledge:
             self._resources.push_async_callback(knowledge.close)
         backend = (
-            BackendClient(peers.backend_url, self._token, timeout_s=bounds.backend_timeout_s)
+            BackendClient(
+                peers.backend_url,
+                self._token,
+                timeout_s=bounds.backend_timeout_s,
+                authorities=self._ctx.proc.userdata["ssl"],
+            )
             if peers.backend_url
             else None
         )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
+import pytest
 import pytest_asyncio
 
 from chassis.auth import TokenMinter
@@ -38,6 +40,12 @@ class Gateway:
         token = TokenMinter(mesh_peers.SECRET).mint(tenant_id, caller="test")
         async with MeshChannel(f"127.0.0.1:{self.grpc_port}", lambda: token) as channel:
             yield RoomClient(channel)
+
+    def newest_room_pid(self) -> int:
+        """The child that talks over UDP, as rooms do and idle processes do not; the others are leaving theirs."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        rooms = [child for child in children if child.is_running() and child.net_connections("udp")]
+        return max(rooms, key=lambda child: child.create_time()).pid
 
     async def metrics(self) -> str:
         async with (
@@ -120,6 +128,12 @@ async def _ready(gateway: Gateway) -> None:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def run_gateway():
+    """Runs a gateway with settings of one's own; use as `async with`."""
+    return gateway_running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

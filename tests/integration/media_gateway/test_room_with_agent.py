@@ -9,7 +9,6 @@ import time
 import uuid
 from contextlib import asynccontextmanager
 
-import psutil
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2
 
@@ -173,17 +172,11 @@ async def test_the_room_is_left_and_its_slot_given_back_when_the_person_leaves(g
 async def test_a_killed_agent_is_replaced(gateway):
     async with in_a_room(gateway) as (guest, _):
         guest.agent_there.clear()
-        os.kill(room_process(gateway), signal.SIGKILL)
+        os.kill(gateway.newest_room_pid(), signal.SIGKILL)
         await asyncio.wait_for(guest.agent_there.wait(), 60)
         await asyncio.sleep(1)
         await guest.write("when does the office open")
         assert (await guest.turn())["answered"].strip() == "The office opens at nine."
-
-
-def room_process(gateway) -> int:
-    """The child that talks over UDP: rooms do, idle processes do not."""
-    children = psutil.Process(gateway.process.pid).children(recursive=True)
-    return next(child.pid for child in children if any(c.type == 2 for c in child.net_connections("udp")))
 
 
 async def test_a_tenant_without_a_free_slot_gets_no_agent_and_the_lack_is_counted(gateway):
