@@ -12,11 +12,8 @@ from chassis.run import run
 from chassis.server import Assembly, Servicer
 from clients.ratelimit import CostRecorder, RateLimitClient
 from services.speech.adapters.ratelimit import MeshLedger, MeshLimits
-from services.speech.endpointing import EndpointingRules
 from services.speech.flow import Speech
 from services.speech.ports import Listener, Voice
-from services.speech.preflight import PreflightRules
-from services.speech.prices import MINUTE_MS, THOUSAND_CHARACTERS, price_of
 from services.speech.server import SpeechServicer
 from services.speech.settings import Settings
 
@@ -30,22 +27,21 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     client = None
     if target:
         client = RateLimitClient(await resources.enter_async_context(MeshChannel(target, forwarded_token)))
-    listener, voice = await _listener(settings, resources), _voice(settings)
+    listener, voice = await _listener(settings, resources), await _voice(settings, resources)
     speech = Speech(listener, voice, MeshLimits(client), MeshLedger(recorder))
     servicer = SpeechServicer(speech)
     name = "hocket.speech.v1.SpeechService"
     return Assembly([Servicer(name, lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(servicer, s))])
 
 
+# Engines are imported where they are used: each costs memory that the other choice need not pay.
 async def _listener(settings: Settings, resources: AsyncExitStack) -> Listener:
-    # Engines are imported where they are used: each costs memory that the other choice need not pay.
     if settings.deepgram_api_key:
         from services.speech.adapters.deepgram_listener import DeepgramListener
 
-        price_override = settings.stt_price_micro_usd_per_minute
         return DeepgramListener(
             settings.deepgram_api_key.get_secret_value(),
-            price_of("deepgram", settings.deepgram_model, override_micro_usd=price_override, per=MINUTE_MS),
+            settings.stt_price,
             url=settings.deepgram_url,
             eager_threshold=settings.deepgram_eager_threshold,
             timeout_s=settings.vendor_timeout_s,
@@ -53,32 +49,23 @@ async def _listener(settings: Settings, resources: AsyncExitStack) -> Listener:
     from services.speech.adapters.embedded_listener import EmbeddedListener
     from services.speech.adapters.espeak_voice import EspeakLibrary
 
-    endpointing = EndpointingRules(
-        utterance_silence_ms=settings.utterance_silence_ms, turn_silence_ms=settings.turn_silence_ms
-    )
-    preflight = PreflightRules(settings.preflight_silence_ms, settings.preflight_other_silence_ms)
-    pronounce = EspeakLibrary.shared().pronounce
-    streams_max = settings.embedded_streams_max
-    embedded = EmbeddedListener(pronounce, endpointing=endpointing, preflight=preflight, streams_max=streams_max)
-    resources.push_async_callback(embedded.close)
-    await embedded.load()
-    return embedded
+    pronounce, rules = EspeakLibrary.shared().pronounce, settings.endpointing
+    listener = EmbeddedListener(pronounce, rules, settings.preflight, streams_max=settings.embedded_streams_max)
+    return await resources.enter_async_context(listener)
 
 
-def _voice(settings: Settings) -> Voice:
+async def _voice(settings: Settings, resources: AsyncExitStack) -> Voice:
     if settings.elevenlabs_api_key:
         from services.speech.adapters.elevenlabs_voice import ElevenLabsVoice
 
-        price_override = settings.tts_price_micro_usd_per_1000_characters
-        return ElevenLabsVoice(
+        voice = ElevenLabsVoice(
             settings.elevenlabs_api_key.get_secret_value(),
-            price_of(
-                "elevenlabs", settings.elevenlabs_model, override_micro_usd=price_override, per=THOUSAND_CHARACTERS
-            ),
+            settings.tts_price,
             url=settings.elevenlabs_url,
             default_voice=settings.elevenlabs_voice,
             timeout_s=settings.vendor_timeout_s,
         )
+        return await resources.enter_async_context(voice)
     from services.speech.adapters.espeak_voice import EspeakLibrary, EspeakVoice
 
     return EspeakVoice(EspeakLibrary.shared(), default_voice=settings.embedded_voice)

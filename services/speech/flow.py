@@ -262,7 +262,8 @@ def _moved(piece: Voiced, by_s: float) -> Voiced:
 
 def _parts(piece: Voiced, bytes_max: int) -> list[Voiced]:
     """Cut a piece, words with the first part: who plays them goes by their times."""
-    starts = range(0, len(piece.pcm), bytes_max)
+    # An engine may name its last word after its last sound.
+    starts = range(0, len(piece.pcm), bytes_max) if piece.pcm else range(len(piece.words[:1]))
     return [Voiced(piece.pcm[at : at + bytes_max], () if at else piece.words) for at in starts]
 
 

@@ -1,7 +1,8 @@
 """Decides when a guess at an utterance is good enough to start an answer on, before its end is sure.
 
 A wrong guess costs a language model call, a late one costs the caller's patience. So a text that is a whole phrase the
-tenant expects goes out after a few silent frames, any other one only after a pause that outlasts those within words.
+tenant expects goes out after two silent frames, unless a longer one begins with it; any other text only after a pause
+that outlasts those within words.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 class PreflightRules:
     """Silences in milliseconds of audio, and how many guesses an utterance may cost."""
 
-    whole_phrase_silence_ms: int = 30
+    whole_phrase_silence_ms: int = 20
     other_silence_ms: int = 100
     guesses_max: int = 3
 
@@ -32,8 +33,8 @@ class Preflight:
         """Whether `text`, heard up to `speech_end_ms` and followed by `silence_ms` of silence, is to be sent now."""
         if not text or len(self.given) >= self.rules.guesses_max or text in self.given[-1:]:
             return False
-        whole = text in self.phrases
-        if silence_ms < (self.rules.whole_phrase_silence_ms if whole else self.rules.other_silence_ms):
+        complete = text in self.phrases and not any(p.startswith(f"{text} ") for p in self.phrases)
+        if silence_ms < (self.rules.whole_phrase_silence_ms if complete else self.rules.other_silence_ms):
             return False
         self.given.append(text)
         self._given_at_ms = speech_end_ms

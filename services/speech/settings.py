@@ -8,6 +8,9 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServerSettings
+from services.speech.endpointing import EndpointingRules
+from services.speech.preflight import PreflightRules
+from services.speech.prices import MINUTE_MS, THOUSAND_CHARACTERS, PriceRow, price_of
 
 
 class Settings(ServerSettings):
@@ -48,7 +51,7 @@ class Settings(ServerSettings):
         default=300, ge=100, le=5000, description="Silence that ends a turn for the embedded recogniser."
     )
     preflight_silence_ms: int = Field(
-        default=30, ge=10, le=500, description="Silence after which an expected phrase is sent as a preflight."
+        default=20, ge=10, le=500, description="Silence after which an expected phrase is sent as a preflight."
     )
     preflight_other_silence_ms: int = Field(
         default=100, ge=10, le=1000, description="Silence after which any other text is sent as a preflight."
@@ -58,4 +61,30 @@ class Settings(ServerSettings):
     def _ordered(self) -> Self:
         if self.utterance_silence_ms > self.turn_silence_ms:
             raise ValueError("utterance_silence_ms must not exceed turn_silence_ms")
+        if self.deepgram_api_key:
+            _ = self.stt_price
+        if self.elevenlabs_api_key:
+            _ = self.tts_price
         return self
+
+    @property
+    def stt_price(self) -> PriceRow:
+        """Price of Deepgram's model. Raises ValueError when none is known or set."""
+        own = self.stt_price_micro_usd_per_minute
+        return price_of("deepgram", self.deepgram_model, override_micro_usd=own, per=MINUTE_MS)
+
+    @property
+    def tts_price(self) -> PriceRow:
+        """Price of ElevenLabs' model. Raises ValueError when none is known or set."""
+        own = self.tts_price_micro_usd_per_1000_characters
+        return price_of("elevenlabs", self.elevenlabs_model, override_micro_usd=own, per=THOUSAND_CHARACTERS)
+
+    @property
+    def endpointing(self) -> EndpointingRules:
+        """When the embedded recogniser ends utterances and turns."""
+        return EndpointingRules(utterance_silence_ms=self.utterance_silence_ms, turn_silence_ms=self.turn_silence_ms)
+
+    @property
+    def preflight(self) -> PreflightRules:
+        """When the embedded recogniser sends a guess."""
+        return PreflightRules(self.preflight_silence_ms, self.preflight_other_silence_ms)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 
 import httpx
 import numpy as np
@@ -39,7 +40,18 @@ class ElevenLabsVoice:
         self.price = price
         self._default_voice = default_voice
         self._timeout_s = timeout_s
-        self._client = AsyncElevenLabs(api_key=api_key, base_url=url, timeout=timeout_s)
+        self._connections = httpx.AsyncClient(timeout=timeout_s)
+        self._client = AsyncElevenLabs(api_key=api_key, base_url=url, httpx_client=self._connections)
+
+    async def __aenter__(self) -> Self:
+        """Use as `async with`."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections that are kept for the next request."""
+        await self._connections.aclose()
 
     def check(self, config: SpeakingConfig) -> int:
         """The rate wanted, or 24 kHz. Voices are ids of the vendor's, who alone can check them."""

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import ParamSpec, TypeVar
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
 
 import numpy as np
 
@@ -46,9 +47,9 @@ class EmbeddedListener:
     """Listens with pocketsphinx, to English alone."""
 
     def __init__(
-        self, pronounce: Pronounce, *, endpointing: EndpointingRules, preflight: PreflightRules, streams_max: int
+        self, pronounce: Pronounce, endpointing: EndpointingRules, preflight: PreflightRules, *, streams_max: int
     ) -> None:
-        """`pronounce` says how words sound that no dictionary has; at most `streams_max` streams at once."""
+        """Hear `streams_max` streams at once; `pronounce` says how words sound that no dictionary has."""
         self.price = free("embedded", "pocketsphinx-en-us", per=MINUTE_MS)
         self._models = PocketsphinxModels(pronounce)
         self._endpointing = endpointing
@@ -57,11 +58,14 @@ class EmbeddedListener:
         self._streams = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="pocketsphinx")
 
-    async def load(self) -> None:
-        """Read what every stream needs; before it, nothing can be heard."""
+    async def __aenter__(self) -> Self:
+        """Read what every stream needs."""
         await self.run(self._models.load)
+        return self
 
-    async def close(self) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the worker and remove its files."""
         await asyncio.to_thread(self._worker.shutdown)
         self._models.close()

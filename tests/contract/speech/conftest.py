@@ -71,12 +71,11 @@ async def serving(**engines: object) -> AsyncIterator[Mesh]:
         if listener is None:
             listener = EmbeddedListener(
                 EspeakLibrary.shared().pronounce,
-                endpointing=EndpointingRules(),
-                preflight=PreflightRules(),
+                EndpointingRules(),
+                PreflightRules(),
                 streams_max=int(str(engines.get("streams_max", 8))),
             )
-            stack.push_async_callback(listener.close)
-            await listener.load()
+            await stack.enter_async_context(listener)
         voice = engines.get("voice") or EspeakVoice(EspeakLibrary.shared(), default_voice="en-us")
         servicer = SpeechServicer(Speech(listener, voice, book, book))
         assembly = Assembly(

@@ -13,7 +13,12 @@ def guesses() -> Preflight:
 
 def test_an_expected_phrase_is_sent_within_50_ms_of_silence():
     preflight = guesses()
-    assert [preflight.is_credible(PHRASE, silence_ms, 900) for silence_ms in (10, 20, 30)] == [False, False, True]
+    assert [preflight.is_credible(PHRASE, silence_ms, 900) for silence_ms in (0, 10, 20)] == [False, False, True]
+
+
+def test_a_phrase_that_a_longer_one_begins_with_waits():
+    preflight = Preflight(PreflightRules(), frozenset({"what is the price", "what is the price of tea"}))
+    assert [preflight.is_credible("what is the price", silence_ms, 900) for silence_ms in (40, 100)] == [False, True]
 
 
 def test_another_text_waits_for_a_pause_that_is_none_within_a_word():

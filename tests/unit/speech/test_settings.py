@@ -1,0 +1,32 @@
+"""What the service can be told."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from services.speech.settings import Settings
+
+
+def test_the_defaults_serve_without_any_key():
+    settings = Settings()
+    assert (settings.deepgram_api_key, settings.elevenlabs_api_key, settings.ratelimit_target) == (None, None, None)
+    assert settings.endpointing.turn_silence_ms >= settings.endpointing.utterance_silence_ms
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"utterance_silence_ms": 400, "turn_silence_ms": 300}, "utterance_silence_ms must not exceed"),
+        ({"deepgram_api_key": "k", "deepgram_model": "flux-9"}, "no price is known for deepgram flux-9"),
+        ({"elevenlabs_api_key": "k", "elevenlabs_model": "x"}, "no price is known for elevenlabs x"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(values, problem):
+    with pytest.raises(ValidationError, match=problem):
+        Settings(**values)
+
+
+def test_a_price_of_ones_own_makes_any_model_usable():
+    settings = Settings(deepgram_api_key="k", deepgram_model="flux-9", stt_price_micro_usd_per_minute=5)
+    assert settings.stt_price.cost_micro_usd(120_000) == 10
