@@ -74,7 +74,12 @@ def up_detached(settings: Settings, only: Sequence[str] | None) -> None:
                 stderr=log,
                 start_new_session=True,
             )
-        _follow_start(folder, process, steps)
+        try:
+            _follow_start(folder, process, steps)
+        except BaseException:
+            # Ctrl-C here means: do not start.
+            process.terminate()
+            raise
     _print_endpoints(settings)
     console.print("\nRunning in the background; `make down` ends it.")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from local.errors import LocalError, explained
 from local.leash import Leash
 from local.process import ProcessSpec
+from local.progress import Progress, silent
 from local.steps import last_words
 
 _PROBE_INTERVAL_S = 0.05
@@ -42,8 +43,10 @@ class Keeper:
         on_change: called whenever the process id changes.
     """
 
-    def __init__(self, spec: ProcessSpec, log: Path, leash: Leash, backoff: Backoff) -> None:
-        """Keep `spec`; its output is appended to `log`."""
+    def __init__(
+        self, spec: ProcessSpec, log: Path, leash: Leash, backoff: Backoff, progress: Progress = silent
+    ) -> None:
+        """Keep `spec`; its output goes to `log`. `progress` hears of what did not go as it should."""
         self.spec = spec
         self.ready = asyncio.Event()
         self.started = asyncio.Event()
@@ -51,6 +54,7 @@ class Keeper:
         self._log = log
         self._leash = leash
         self._backoff = backoff
+        self._progress = progress
         self._process: asyncio.subprocess.Process | None = None
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -62,6 +66,9 @@ class Keeper:
 
     async def start(self) -> None:
         """Start the process and wait until it serves. Raises LocalError when it ends before, or takes too long."""
+        if self._log.exists():
+            # The last run's, for whoever asks what happened; older ones are of no use.
+            self._log.replace(self._log.with_name(f"{self._log.name}.1"))
         self._wanted.set()
         task = self._task = asyncio.create_task(self._keep())
         ready = asyncio.create_task(self.ready.wait())
@@ -107,19 +114,37 @@ class Keeper:
         while True:
             await self._wanted.wait()
             began = time.monotonic()
-            code = await self._run_once()
+            how = await self._run_once()
             if not self._wanted.is_set():
                 ends_in_a_row = 0
                 continue
             if not self.started.is_set():
-                raise LocalError(f"{self.spec.name} ended ({_how(code)}) before it was ready: {self._last_words()}")
+                raise LocalError(f"{self.spec.name} ended ({how}) before it was ready: {self._last_words()}")
             ends_in_a_row = 1 if time.monotonic() - began > self._backoff.healthy_s else ends_in_a_row + 1
             delay_s = self._backoff.delay_s(ends_in_a_row)
-            self._note(f"ended ({_how(code)}); starting it again in {delay_s:.1f} s")
+            self._note(f"ended ({how}); starting it again in {delay_s:.1f} s")
             await asyncio.sleep(delay_s)
 
-    async def _run_once(self) -> int:
-        """Run the process to its end; returns its exit code, negative for a signal."""
+    async def _run_once(self) -> str:
+        """Run the process to its end; returns how it ended. Raises LocalError when its first start is impossible."""
+        try:
+            process = await self._spawn()
+        except LocalError as error:
+            if not self.started.is_set():
+                raise
+            return str(error)
+        probe = asyncio.create_task(self._probe())
+        try:
+            return _how(await process.wait())
+        finally:
+            probe.cancel()
+            self.ready.clear()
+            # What the process left behind must not hold its port against its successor.
+            _send_group(process.pid, signal.SIGKILL)
+            self._leash.ended(process.pid)
+            self.on_change()
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
         with explained(f"cannot start {self.spec.name}"), self._log.open("ab") as log:
             process = self._process = await asyncio.create_subprocess_exec(
                 *self.spec.argv,
@@ -132,16 +157,7 @@ class Keeper:
             )
         self._leash.began(process.pid, self.spec.stop_signal)
         self.on_change()
-        probe = asyncio.create_task(self._probe())
-        try:
-            return await process.wait()
-        finally:
-            probe.cancel()
-            self.ready.clear()
-            # What the process left behind must not hold its port against its successor.
-            _send_group(process.pid, signal.SIGKILL)
-            self._leash.ended(process.pid)
-            self.on_change()
+        return process
 
     async def _probe(self) -> None:
         while not await self.spec.ready():  # noqa: ASYNC110 - the other process cannot set our events
@@ -171,6 +187,7 @@ class Keeper:
         )
 
     def _note(self, text: str) -> None:
+        self._progress(f"{self.spec.name} {text}")
         with suppress(OSError), self._log.open("a") as log:
             log.write(f"supervisor: {self.spec.name} {text}\n")
 

@@ -27,10 +27,11 @@ class Supervisor:
     ) -> None:
         """Supervise `specs`; each writes to `<log_folder>/<name>.log`. `progress` hears of each that is ready."""
         self.leash = Leash()
-        self._keepers = {
-            spec.name: Keeper(spec, log_folder / f"{spec.name}.log", self.leash, backoff or Backoff()) for spec in specs
-        }
         self._progress = progress or silent
+        self._keepers = {
+            spec.name: Keeper(spec, log_folder / f"{spec.name}.log", self.leash, backoff or Backoff(), self._progress)
+            for spec in specs
+        }
 
     async def start(self, on_change: Callable[[], None] | None = None) -> None:
         """Start all, each as soon as what it needs is ready; after a failure `stop` cleans up.

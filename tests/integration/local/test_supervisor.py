@@ -201,3 +201,17 @@ async def test_a_second_mesh_in_the_same_folder_is_refused_and_in_another_runs_b
         process.kill()
         await process.wait()
     await gone(*pids, *more)
+
+
+async def test_a_crash_is_told_and_the_last_runs_log_is_kept(scene):
+    said = []
+    (scene.folder / "service.log").write_text("of the run before\n")
+    supervisor = scene.supervisor(scene.spec("service"), progress=said.append)
+    await supervisor.start()
+    supervisor.keeper("service").kill(signal.SIGKILL, restart=True)
+    async with asyncio.timeout(10):
+        while len(said) < 2:  # noqa: ASYNC110 - the supervisor tells when it tells
+            await asyncio.sleep(0.01)
+    await supervisor.stop()
+    assert said[1] == "service ended (signal SIGKILL); starting it again in 0.0 s"
+    assert (scene.folder / "service.log.1").read_text() == "of the run before\n"
