@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack
 import structlog
 from hocket.rag.v1 import rag_pb2_grpc
 
+from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel, forwarded_token
 from chassis.clock import SystemClock
 from chassis.postgres import TenantDatabase, migrate
 from chassis.run import run
 from chassis.server import Assembly, Servicer
-from clients.ratelimit import CostRecorder, RateLimitClient
+from clients.ledger import CostRecorder
+from clients.ratelimit import RateLimitClient
 from services.rag.adapters.cached_embedder import CachedEmbedder, connected
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.postgres_store import MIGRATIONS, SCHEMA, PostgresStore
@@ -53,8 +55,10 @@ async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
     if settings.voyage_api_key is None:
         _log.info("no voyage key: search ranks by words alone; vectors are hashes without meaning")
         return HashedEmbedder()
-    target, tls = settings.ratelimit_target, settings.peer_tls
-    costs = RecordedCosts(await resources.enter_async_context(CostRecorder(target, tls=tls)))
+    # An ingesting stream may outlive the token it came with; its cost is booked all the same.
+    minter = TokenMinter(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
+    recorder = CostRecorder(settings.ratelimit_target, tls=settings.peer_tls, minter=minter)
+    costs = RecordedCosts(await resources.enter_async_context(recorder))
     key, model = settings.voyage_api_key.get_secret_value(), settings.voyage_model
     size, timeout_s = settings.voyage_dimensions, settings.voyage_timeout_s
     voyage = VoyageEmbedder(key, costs, model=model, dimensions=size, timeout_s=timeout_s)

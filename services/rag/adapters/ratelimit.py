@@ -7,7 +7,8 @@ from hocket.ratelimit.v1.ledger_pb2 import CostEvent, CostKind, CostOutcome
 from prometheus_client import Counter
 
 from chassis.errors import MeshError, ResourceExhausted
-from clients.ratelimit import CostRecorder, RateLimitClient
+from clients.ledger import CostRecorder
+from clients.ratelimit import RateLimitClient
 
 LIMIT = "rag_queries"
 # A search has a third of a second: a limiter that is slow must not take it.
