@@ -70,6 +70,9 @@ def from_status(code: grpc.StatusCode, message: str, details: bytes | None) -> e
             retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
         elif packed.Unpack(bad):
             fields = {v.field: v.description for v in bad.field_violations}
+    if details is None and code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        # Ours always carry details: this one is gRPC's own, a server without room or a message too large.
+        reason = "OVERLOADED"
     kind = _KINDS.get(code.name, errors.MeshError)
     if issubclass(kind, errors.InvalidArgument):
         return kind(message, fields=fields, reason=reason, metadata=metadata)

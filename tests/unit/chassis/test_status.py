@@ -34,3 +34,8 @@ def test_an_error_of_a_peer_without_details_still_has_its_kind():
 
 def test_a_code_without_a_kind_is_a_plain_mesh_error():
     assert errors.MeshError is type(status.from_status(grpc.StatusCode.DATA_LOSS, "gone", None))
+
+
+def test_a_server_without_room_is_not_taken_for_a_spent_limit():
+    got = status.from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!", None)
+    assert (errors.ResourceExhausted, "OVERLOADED") == (type(got), got.reason)
