@@ -9,14 +9,14 @@ from contextlib import AsyncExitStack
 
 from hocket.llm_router.v1 import llm_router_pb2_grpc
 
-from chassis.channel import MeshChannel, forwarded_token
+from chassis.auth import TokenMinter
 from chassis.clock import SystemClock
 from chassis.run import run
 from chassis.server import Assembly, Servicer
-from clients.ratelimit import CostRecorder, RateLimitClient
 from services.llm_router import score_command
-from services.llm_router.adapters.mesh_ledger import MeshLedger
-from services.llm_router.adapters.mesh_limits import MeshLimits, NoLimits
+from services.llm_router.adapters.day_budget import DayBudget
+from services.llm_router.adapters.mesh_ledger import open_ledger
+from services.llm_router.adapters.mesh_limits import open_limits
 from services.llm_router.adapters.redis_state import open_state
 from services.llm_router.adapters.tiers_file import TiersFile
 from services.llm_router.adapters.vendors import VendorAccess, open_providers
@@ -24,7 +24,6 @@ from services.llm_router.attempt import AttemptLimits
 from services.llm_router.conversation import MixMode
 from services.llm_router.flow import Router, RouterPorts
 from services.llm_router.inventory import Inventory
-from services.llm_router.ports import Limits
 from services.llm_router.scoring import SurfaceScorer
 from services.llm_router.server import FULL_NAME, LlmRouterServicer
 from services.llm_router.settings import Settings, shown, vendor_access
@@ -40,12 +39,12 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     embedded = settings.embedded == "always" or (settings.embedded == "auto" and len(providers) == 1)
     state = open_state(shown(settings.redis_url), resources)
     inventory = Inventory(tables, providers, state, clock, embedded=embedded, keys=access.fingerprint)
-    limits: Limits = NoLimits()
-    if settings.ratelimit_target:
-        channel = await resources.enter_async_context(MeshChannel(settings.ratelimit_target, forwarded_token))
-        limits = MeshLimits(RateLimitClient(channel))
-    recorder = await resources.enter_async_context(CostRecorder(settings.ratelimit_target))
-    ports = RouterPorts(tables, providers, limits, MeshLedger(recorder), state, clock, lambda: str(uuid.uuid4()))
+    limits, spent_since = open_limits(settings.ratelimit_target, resources)
+    secret = shown(settings.jwt_secret)
+    minter = TokenMinter(secret) if secret else None
+    ledger = open_ledger(settings.ratelimit_target, settings.cost_journal_file, minter, resources)
+    budgets = DayBudget(settings.budget_micro_usd_per_day, spent_since, clock)
+    ports = RouterPorts(tables, providers, limits, ledger, budgets, state, clock, lambda: str(uuid.uuid4()))
     router = Router(
         ports,
         SurfaceScorer(),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from chassis.clock import Clock
+from services.llm_router import telemetry
 from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier, prompt_tokens
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
@@ -39,13 +40,14 @@ class AttemptLimits:
 
 @dataclass(frozen=True, slots=True)
 class AttemptScene:
-    """What attempts of one request share."""
+    """What attempts of one request share; `begun` is told of a cost as soon as the vendor names it."""
 
     request: Request
     tier: Tier
     table: TierTable
     limits: AttemptLimits
     clock: Clock
+    begun: Callable[[AttemptCost], None]
 
 
 class Attempt:
@@ -71,6 +73,7 @@ class Attempt:
         self._over = False
         limits, now = scene.limits, asyncio.get_running_loop().time()
         self._started = now
+        self._span = telemetry.begin_attempt(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
         self._whole_until = now + limits.total_s
         first_s = limits.fallback_first_token_s if fallback else limits.first_token_s
         self._first_until = min(now + first_s, self._whole_until)
@@ -93,7 +96,10 @@ class Attempt:
     def _take(self, event: ModelEvent) -> None:
         match event:
             case UsageSeen():
+                first = self.usage == Usage()
                 self.usage, self._served = event.usage, event.served_model or self._served
+                if first:
+                    self._scene.begun(self._reckon(AttemptOutcome.FAILED))
             case Ended():
                 self.ended = event.reason
             case _:
@@ -170,17 +176,26 @@ class Attempt:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_S)
 
-    def cost(self, new_outcome: AttemptOutcome | None = None) -> AttemptCost:
+    def cost(self) -> AttemptCost:
         """What to book: usage as the vendor told it, or an estimate of what was sent where it told nothing yet."""
         if self._cost is None:
-            self._cost = self._reckon(new_outcome)
+            ended = AttemptOutcome.CANCELLED if self.ended is None else AttemptOutcome.OK
+            self._cost = self._reckon(AttemptOutcome.FAILED if self.failure is not None else ended)
         return self._cost
 
-    def _reckon(self, outcome: AttemptOutcome | None) -> AttemptCost:
-        if outcome is None and self.failure is not None:
-            outcome = AttemptOutcome.FAILED
-        elif outcome is None:
-            outcome = AttemptOutcome.CANCELLED if self.ended is None else AttemptOutcome.OK
+    def tell(self, tenant_tier: str) -> None:
+        """Close the attempt's span and count it; once, after `close`."""
+        telemetry.end_attempt(
+            self._span,
+            self.cost(),
+            ended=self.ended.value if self.ended else "",
+            failure=self.failure.kind.value if self.failure else "",
+            seconds=asyncio.get_running_loop().time() - self._started,
+            first_s=self.first_useful_s,
+            tenant_tier=tenant_tier,
+        )
+
+    def _reckon(self, outcome: AttemptOutcome) -> AttemptCost:
         usage, estimated = self._known_usage()
         scene = self._scene
         served = scene.table.served_as(self.candidate.provider, self._served) or self.candidate

@@ -3,6 +3,7 @@
 ModelFailure            an attempt failed; `kind` says what may be done about it (never crosses the wire)
 NoCapableModel          FAILED_PRECONDITION: no model serves what the request needs
 AllModelsFailed         UNAVAILABLE: every candidate was tried and failed
+BudgetExhausted         RESOURCE_EXHAUSTED: the tenant's money for the day is spent
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from chassis.errors import FailedPrecondition, Unavailable
+from chassis.errors import FailedPrecondition, ResourceExhausted, Unavailable
 
 
 class FailureKind(StrEnum):
@@ -46,6 +47,12 @@ class NoCapableModel(FailedPrecondition):
     """No model of the table serves what the request needs."""
 
     default_reason = "NO_CAPABLE_MODEL"
+
+
+class BudgetExhausted(ResourceExhausted):
+    """The tenant's money for the day is spent."""
+
+    default_reason = "BUDGET_EXHAUSTED"
 
 
 class AllModelsFailed(Unavailable):

@@ -8,19 +8,20 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import structlog
-from prometheus_client import Counter, Histogram
 
 from chassis import deadline, identity
 from chassis.clock import Clock
 from chassis.errors import Unimplemented
+from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
+from services.llm_router.budget import BudgetStanding
 from services.llm_router.conversation import MixMode, Request
-from services.llm_router.errors import AllModelsFailed, ModelFailure
+from services.llm_router.errors import AllModelsFailed, BudgetExhausted, ModelFailure
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
-from services.llm_router.ports import AttemptCost, Ledger, Limits, Providers, SharedState, Tables
+from services.llm_router.ports import AttemptCost, Budgets, Ledger, Limits, Providers, SharedState, Tables
 from services.llm_router.pursuit import Pursuit, RetryBudget
 from services.llm_router.race import Race
 from services.llm_router.routing import EXEMPT, Decision, Situation, decide
@@ -28,15 +29,6 @@ from services.llm_router.scoring import Scorer
 from services.llm_router.sessions import Session, after_turn
 from services.llm_router.tiers import Candidate
 
-ROUTED = Counter("hocket_llm_router_routes", "Requests by tier and what decided it.", ["tier", "cause", "tenant_tier"])
-ATTEMPTS = Counter("hocket_llm_router_attempts", "Attempts at models by how they ended.", ["model", "outcome"])
-HEDGES = Counter("hocket_llm_router_hedges", "Second attempts sent beside a slow first one.", ["model"])
-FIRST_TOKEN = Histogram(
-    "hocket_llm_router_first_token_seconds",
-    "From a request's arrival to its first text or tool call.",
-    ["tier"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10),
-)
 _log = structlog.get_logger()
 
 
@@ -73,6 +65,7 @@ class RouterPorts:
     providers: Providers
     limits: Limits
     ledger: Ledger
+    budgets: Budgets
     state: SharedState
     clock: Clock
     new_id: Callable[[], str]
@@ -119,8 +112,11 @@ class Router:
         """
         clock = self._ports.clock
         arrived_s = clock.monotonic()
+        standing = self._ports.budgets.standing(identity.current().tenant_id)
+        if standing is BudgetStanding.SPENT:
+            raise BudgetExhausted("the tenant has spent its budget of the day; it begins anew at midnight UTC")
         await self._ports.limits.require_request()
-        decision, session = await self._decide(request, "generate")
+        decision, session = await self._decide(request, "generate", thrifty=standing is BudgetStanding.NEAR)
         answer = _Answer(request, decision, session, arrived_s)
         pursuit = Pursuit(decision.ladder, self._budget)
         while (step := pursuit.next(clock.monotonic(), deadline.remaining())) is not None:
@@ -166,7 +162,9 @@ class Router:
 
     def _begin(self, answer: _Answer, candidate: Candidate) -> Attempt:
         ports = self._ports
-        scene = AttemptScene(answer.request, answer.decision.tier, ports.tables.current, self._limits, ports.clock)
+        scene = AttemptScene(
+            answer.request, answer.decision.tier, ports.tables.current, self._limits, ports.clock, ports.ledger.begin
+        )
         self._inventory.sent(candidate)
         provider = ports.providers[candidate.provider]
         return Attempt(scene, candidate, provider, ports.new_id(), fallback=answer.attempts > 1)
@@ -176,23 +174,25 @@ class Router:
         if candidate is None or candidate.provider == "embedded":
             return None
         self._first_tokens.hedged()
-        HEDGES.labels(candidate.alias).inc()
+        telemetry.HEDGES.labels(candidate.alias).inc()
         answer.attempts += 1
         return self._begin(answer, candidate)
 
     def _spoke(self, answer: _Answer, attempt: Attempt) -> None:
         answer.spoken = True
         answer.first_token_s = self._ports.clock.monotonic() - answer.arrived_s
-        FIRST_TOKEN.labels(answer.decision.tier.name.lower()).observe(answer.first_token_s)
+        telemetry.FIRST_TOKEN.labels(answer.decision.tier.name.lower()).observe(answer.first_token_s)
         self._first_tokens.seen(attempt.candidate.alias, attempt.first_useful_s or 0.0)
 
     def _settle(self, answer: _Answer, pursuit: Pursuit, race: Race, winner: Attempt | None) -> None:
         """Book every attempt and tell its health. Runs also when the caller left: what reached a vendor is money."""
+        caller = identity.current()
         for attempt in race.attempts:
             cost = attempt.cost()
             answer.costs.append(cost)
             self._ports.ledger.book(cost)
-            ATTEMPTS.labels(attempt.candidate.alias, cost.outcome.value).inc()
+            self._ports.budgets.spent(caller.tenant_id, cost.cost_micro_usd)
+            attempt.tell(caller.tenant_tier)
             if attempt.failure is not None:
                 pursuit.failed(attempt.candidate, attempt.failure, self._ports.clock.monotonic())
                 self._inventory.failed(attempt.candidate, attempt.failure)
@@ -204,7 +204,7 @@ class Router:
             self._budget.earn()
             self._remember(answer, winner)
 
-    async def _decide(self, request: Request, use: str) -> tuple[Decision, Session | None]:
+    async def _decide(self, request: Request, use: str, *, thrifty: bool = False) -> tuple[Decision, Session | None]:
         ports, caller = self._ports, identity.current()
         table, mode = ports.tables.current, request.mix_mode or self._mode
         session = None
@@ -212,7 +212,8 @@ class Router:
             session = await ports.state.load_session(caller.tenant_id, request.conversation_id)
         complexity = self._scorer.score(request)
         mix = await ports.state.mix(caller.tenant_id, mode, use, table.shares)
-        situation = Situation(table, ports.clock.time(), mode, tie_of(mix.total), self._inventory.why_not, session)
+        usable, tie = self._inventory.why_not, tie_of(mix.total)
+        situation = Situation(table, ports.clock.time(), mode, tie, usable, session, cheapest_only=thrifty)
         # No await between reading the mix and counting in it: requests that start together would see the same state.
         decision = decide(request, complexity, mix, situation)
         self._count(mix, decision, mode, use)
@@ -225,8 +226,9 @@ class Router:
         else:
             mix.count(decision.score, decision.tier)
             self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.tier)
+        telemetry.tell_route(decision, mode.value)
         if use == "generate":
-            ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
+            telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
 
     def _remember(self, answer: _Answer, attempt: Attempt) -> None:
         if not answer.request.conversation_id:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from services.llm_router.breaker import Breaker
+from services.llm_router.budget import BudgetStanding
 from services.llm_router.conversation import MixMode, Request, Tier
 from services.llm_router.events import ModelEvent, Usage
 from services.llm_router.mix import Mix
@@ -77,8 +78,24 @@ class Limits(Protocol):
 class Ledger(Protocol):
     """The book of costs. Never waits and never fails the caller; what cannot be booked is logged and counted."""
 
+    def begin(self, cost: AttemptCost) -> None:
+        """An attempt has begun to cost: should the process die, this much is booked by the next."""
+        ...
+
     def book(self, cost: AttemptCost) -> None:
         """Book one attempt for the caller's tenant."""
+        ...
+
+
+class Budgets(Protocol):
+    """What tenants have spent. Fails open: an unknown spending is none."""
+
+    def standing(self, tenant_id: str) -> BudgetStanding:
+        """Where the caller's tenant stands."""
+        ...
+
+    def spent(self, tenant_id: str, micro_usd: int) -> None:
+        """A cost was booked."""
         ...
 
 

@@ -42,6 +42,7 @@ class Cause(StrEnum):
     OPEN_TOOL_CALL = "open_tool_call"
     GATE = "gate"
     SESSION = "session"
+    WARM_CACHE = "warm_cache"
     BUDGET = "budget"
     MIX = "mix"
     SCORE = "score"
@@ -123,9 +124,29 @@ def _tier(request: Request, placed: Placement, score: float, mix: Mix, situation
         return session.tier, Cause.OPEN_TOOL_CALL, f"{session.model} waits for the result of its tool call"
     if situation.cheapest_only:
         return Tier.SIMPLE, Cause.BUDGET, "the tenant is near its budget"
-    if session is not None and holds(session, placed.tier, situation.now_s) and not mix.full(session.tier):
-        return session.tier, Cause.SESSION, f"the conversation stays with {session.tier.name.lower()} a while"
+    if session is not None and placed.tier < session.tier and not mix.full(session.tier):
+        stays = _stays(request, session, placed.tier, situation)
+        if stays is not None:
+            return session.tier, *stays
     return placed.tier, *_placement_cause(placed, situation.mode, score)
+
+
+def _stays(request: Request, session: Session, wished: Tier, situation: Situation) -> tuple[Cause, str] | None:
+    """Why a conversation that could descend does not, or None when it does."""
+    if holds(session, wished, situation.now_s):
+        return Cause.SESSION, f"the conversation stays with {session.tier.name.lower()} a while"
+    if _saved_by_staying(request, session, wished, situation) >= 0:
+        return Cause.WARM_CACHE, f"{session.model} is warm and no dearer than a cold cheaper model"
+    return None
+
+
+def _saved_by_staying(request: Request, session: Session, tier: Tier, situation: Situation) -> int:
+    """Micro-USD that this turn costs less with the conversation's own warm model than with the first one of `tier`."""
+    own = situation.table.models.get(session.model)
+    other = next((c for c in _of(situation, tier) if situation.usable(c) is None and c.alive(situation.now_s)), None)
+    if own is None or other is None or not session.warm_tokens(session.model, situation.now_s):
+        return -1
+    return estimate_micro_usd(request, other, situation) - estimate_micro_usd(request, own, situation)
 
 
 def _placement_cause(placed: Placement, mode: MixMode, score: float) -> tuple[Cause, str]:

@@ -49,6 +49,16 @@ class Settings(ServerSettings):
     ratelimit_target: str | None = Field(
         default=None, description="gRPC target of the ratelimit service; unset: nothing is limited or booked."
     )
+    cost_journal_file: Path | None = Field(
+        default=None,
+        description="File, one for each process, where costs outlive it until they are booked; unset: in memory alone.",
+    )
+    budget_micro_usd_per_day: int = Field(
+        default=0,
+        ge=0,
+        description="What a tenant may spend a day (UTC), in millionths of a US dollar; from 80 % on it gets the simple"
+        " tier, at 100 % it is refused. 0: no budget.",
+    )
     first_token_timeout_s: float = Field(
         default=3,
         gt=0,

@@ -16,6 +16,7 @@ from chassis.clock import SystemClock
 from chassis.server import Assembly, MeshServer, Servicer
 from chassis.settings import ServerSettings
 from clients.llm_router import LlmRouterClient
+from services.llm_router.adapters.day_budget import DayBudget
 from services.llm_router.adapters.local_state import LocalState
 from services.llm_router.adapters.mesh_limits import NoLimits
 from services.llm_router.adapters.tiers_file import TiersFile
@@ -41,9 +42,13 @@ QUICK = AttemptLimits(first_token_s=0.3, fallback_first_token_s=5, between_token
 @dataclass
 class Book:
     costs: list[AttemptCost] = field(default_factory=list)
+    begun: list[AttemptCost] = field(default_factory=list)
 
     def book(self, cost: AttemptCost) -> None:
         self.costs.append(cost)
+
+    def begin(self, cost: AttemptCost) -> None:
+        self.begun.append(cost)
 
     @property
     def total_micro_usd(self) -> int:
@@ -70,7 +75,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(limits: AttemptLimits = PATIENT, mode: MixMode = MixMode.SHARE) -> AsyncIterator[World]:
+async def world(
+    limits: AttemptLimits = PATIENT, mode: MixMode = MixMode.SHARE, budget_micro_usd: int = 0
+) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         anthropic, gemini, openai = AnthropicEmulator(), GeminiEmulator(), OpenAiEmulator()
         for emulator in (anthropic, gemini, openai):
@@ -82,7 +89,16 @@ async def world(limits: AttemptLimits = PATIENT, mode: MixMode = MixMode.SHARE) 
         providers = open_providers(access, clock, stack)
         state = LocalState()
         inventory = Inventory(tables, providers, state, clock, embedded=False)
-        ports = RouterPorts(tables, providers, NoLimits(), book, state, clock, lambda: str(uuid.uuid4()))
+        ports = RouterPorts(
+            tables,
+            providers,
+            NoLimits(),
+            book,
+            DayBudget(budget_micro_usd, None, clock),
+            state,
+            clock,
+            lambda: str(uuid.uuid4()),
+        )
         router = Router(ports, SurfaceScorer(), inventory, mode=mode, limits=limits)
         servicer = LlmRouterServicer(router, inventory)
         settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, message_bytes_max=16 * 1024 * 1024)

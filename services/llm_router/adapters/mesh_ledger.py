@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from pathlib import Path
+
 from hocket.ratelimit.v1 import ledger_pb2 as pb
 
-from clients.ratelimit import CostRecorder
+from chassis import identity
+from chassis.auth import TokenMinter
+from clients.cost_journal import CostJournal, Origin
+from clients.ledger import CostRecorder
 from services.llm_router.ports import AttemptCost, AttemptOutcome
 
 _OUTCOMES = {
@@ -17,12 +23,43 @@ _OUTCOMES = {
 class MeshLedger:
     """Books attempts as cost events of the tenant whose RPC is being served."""
 
-    def __init__(self, recorder: CostRecorder) -> None:
+    def __init__(self, recorder: CostRecorder, begun: CostJournal | None = None) -> None:
+        """Book through `recorder`; `begun` holds attempts that run, for the process after a crash."""
         self._recorder = recorder
+        self._begun = begun
+
+    def begin(self, cost: AttemptCost) -> None:
+        """Write a running attempt down under the id that it will be booked under."""
+        if self._begun is not None:
+            caller = identity.current()
+            self._begun.add(Origin(caller.token, caller.tenant_id, caller.tenant_tier), event_of(cost))
 
     def book(self, cost: AttemptCost) -> None:
         """Queue one event; the recorder sends it until it is durable."""
         self._recorder.record(event_of(cost))
+        # After the recorder has it: between the two a crash books it twice, under one id, which is once.
+        if self._begun is not None:
+            self._begun.settle([cost.event_id])
+
+
+def open_ledger(
+    target: str | None, journal_file: Path | None, minter: TokenMinter | None, resources: AsyncExitStack
+) -> MeshLedger:
+    """A ledger at `target`; what a crashed process had begun is booked first. `resources` closes it."""
+    begun: CostJournal | None = None
+    if target and journal_file:
+        begun = CostJournal(journal_file.with_name(f"{journal_file.name}.begun"))
+        resources.callback(begun.close)
+        left = begun.pending()
+        if left:
+            journal = CostJournal(journal_file)
+            for origin, event in left:
+                journal.add(origin, event)
+            journal.close()
+            begun.settle([event.event_id for _, event in left])
+    recorder = CostRecorder(target, minter=minter, journal_file=journal_file)
+    resources.push_async_callback(recorder.close)
+    return MeshLedger(recorder, begun)
 
 
 def event_of(cost: AttemptCost) -> pb.CostEvent:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from datetime import datetime
+
 from prometheus_client import Counter
 
+from chassis.channel import MeshChannel, forwarded_token
 from chassis.errors import MeshError, ResourceExhausted
+from clients.ledger import LedgerClient
 from clients.ratelimit import RateLimitClient
+from services.llm_router.adapters.day_budget import SpentSince
+from services.llm_router.ports import Limits
 
 LIMIT = "llm_requests"
 # A voice turn cannot wait for a limiter: it answers in a few milliseconds or is passed by.
@@ -34,3 +41,17 @@ class NoLimits:
 
     async def require_request(self) -> None:
         """Nothing is limited."""
+
+
+def open_limits(target: str | None, resources: AsyncExitStack) -> tuple[Limits, SpentSince | None]:
+    """Limits and spending as the service at `target` knows them; neither where none is given."""
+    if target is None:
+        return NoLimits(), None
+    channel = MeshChannel(target, forwarded_token)
+    resources.push_async_callback(channel.close)
+    ledger = LedgerClient(channel)
+
+    async def spent_since(start: datetime) -> int:
+        return (await ledger.get_costs(start=start)).total_micro_usd
+
+    return MeshLimits(RateLimitClient(channel)), spent_since

@@ -270,6 +270,25 @@ async def test_a_speculation_is_booked_as_one():
     assert [(c.speculative, c.room, c.turn_id) for c in w.book.costs] == [(True, "r", "t")]
 
 
+async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_is_refused():
+    async with world(budget_micro_usd=1000) as w:
+        w.router._ports.budgets.spent("acme", 850)
+        events = await w.answer(asking("Explain why the sky is blue, step by step. " * 50))
+        w.router._ports.budgets.spent("acme", 200)
+        with pytest.raises(errors.ResourceExhausted) as caught:
+            await w.answer(asking("Hello?"))
+    assert events[0].route.tier == pb.TIER_SIMPLE
+    assert events[0].route.reasons[0].name == "budget"
+    assert caught.value.reason == "BUDGET_EXHAUSTED"
+
+
+async def test_a_running_attempt_is_written_down_under_the_id_that_it_is_booked_under():
+    async with world() as w:
+        await w.answer(asking("Hello?", pin_model=SONNET))
+    assert [c.event_id for c in w.book.begun] == [c.event_id for c in w.book.costs]
+    assert w.book.begun[0].usage.input_tokens == w.book.costs[0].usage.input_tokens
+
+
 async def test_an_open_tool_call_stays_with_the_model_that_made_it():
     async with world() as w:
         w.anthropic.always(SONNET, Scenario(text="", calls=(("weather", {"city": "Bern"}),)))

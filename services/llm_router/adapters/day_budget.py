@@ -1,0 +1,75 @@
+"""What each tenant has spent today (UTC), from the ledger and from what this process booked since it last asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prometheus_client import Counter
+
+from chassis.clock import Clock
+from chassis.errors import MeshError
+from services.llm_router.budget import BudgetStanding, standing_of
+
+REFRESH_S = 10.0
+TENANTS_MAX = 10_000
+FAILED_OPEN = Counter("hocket_llm_router_budget_fail_open", "Times a tenant's spending could not be read.")
+
+# Micro-USD that the tenant of the running RPC has spent since a moment.
+SpentSince = Callable[[datetime], Awaitable[int]]
+
+
+@dataclass(slots=True)
+class _Spending:
+    day: str
+    micro_usd: int = 0
+    asked_s: float = float("-inf")
+    asking: asyncio.Task[None] | None = None
+
+
+class DayBudget:
+    """Fails open: without the ledger a tenant's standing is what this process alone has seen."""
+
+    def __init__(self, budget_micro_usd: int, spent_since: SpentSince | None, clock: Clock) -> None:
+        """Every tenant may spend `budget_micro_usd` a day; 0 means no budget."""
+        self._budget = budget_micro_usd
+        self._spent_since = spent_since
+        self._clock = clock
+        self._tenants: dict[str, _Spending] = {}
+
+    def standing(self, tenant_id: str) -> BudgetStanding:
+        """Where the tenant of the running RPC stands; never waits, the ledger is asked behind its back."""
+        if not self._budget:
+            return BudgetStanding.NORMAL
+        spending = self._of(tenant_id)
+        now = self._clock.monotonic()
+        if self._spent_since is not None and now - spending.asked_s > REFRESH_S:
+            spending.asked_s = now
+            spending.asking = asyncio.create_task(self._refresh(spending, self._spent_since))
+        return standing_of(spending.micro_usd, self._budget)
+
+    def spent(self, tenant_id: str, micro_usd: int) -> None:
+        """This process booked a cost for the tenant."""
+        if self._budget:
+            self._of(tenant_id).micro_usd += micro_usd
+
+    def _of(self, tenant_id: str) -> _Spending:
+        today = datetime.fromtimestamp(self._clock.time(), UTC).strftime("%Y-%m-%d")
+        spending = self._tenants.get(tenant_id)
+        if spending is None or spending.day != today:
+            if len(self._tenants) >= TENANTS_MAX:
+                del self._tenants[next(iter(self._tenants))]
+            spending = self._tenants[tenant_id] = _Spending(today)
+        return spending
+
+    async def _refresh(self, spending: _Spending, spent_since: SpentSince) -> None:
+        start = datetime.strptime(spending.day, "%Y-%m-%d").replace(tzinfo=UTC)
+        try:
+            booked = await spent_since(start)
+        except MeshError:
+            FAILED_OPEN.inc()
+            return
+        # What was booked here a moment ago may not be in the ledger yet: the larger of the two is the safer.
+        spending.micro_usd = max(spending.micro_usd, booked)

@@ -1,0 +1,133 @@
+"""Spans and metrics in the words of OpenTelemetry's GenAI conventions, and the router's own Prometheus metrics.
+
+The conventions count cached and written tokens inside `gen_ai.usage.input_tokens`; Anthropic counts them beside it, so
+the three are added up here, once, for every vendor. Nothing that users said is in any attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from prometheus_client import Counter, Histogram
+
+from services.llm_router.ports import AttemptCost, AttemptOutcome
+from services.llm_router.routing import Decision
+from services.llm_router.tiers import Candidate
+
+_FIRST_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10)
+ROUTED = Counter("hocket_llm_router_routes", "Requests by tier and what decided it.", ["tier", "cause", "tenant_tier"])
+ATTEMPTS = Counter("hocket_llm_router_attempts", "Attempts at models by how they ended.", ["model", "outcome"])
+HEDGES = Counter("hocket_llm_router_hedges", "Second attempts sent beside a slow first one.", ["model"])
+TOKENS = Counter("hocket_llm_router_tokens", "Tokens by kind.", ["model", "kind", "tenant_tier"])
+COST = Counter("hocket_llm_router_cost_micro_usd", "Cost in millionths of a US dollar.", ["model", "tenant_tier"])
+FIRST_TOKEN = Histogram(
+    "hocket_llm_router_first_token_seconds",
+    "From a request's arrival to its first text or tool call.",
+    ["tier"],
+    buckets=_FIRST_TOKEN_BUCKETS,
+)
+
+_PROVIDER_NAMES = {"anthropic": "anthropic", "gemini": "gcp.gemini", "openai": "openai", "embedded": "hocket.embedded"}
+_tracer = trace.get_tracer("hocket.llm_router")
+_meter = metrics.get_meter("hocket.llm_router")
+_token_usage = _meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens used, by type.")
+_duration = _meter.create_histogram("gen_ai.client.operation.duration", "s", "Duration of a model's operation.")
+_first_chunk = _meter.create_histogram(
+    "gen_ai.client.operation.time_to_first_chunk", "s", "Time to the first chunk of a model's answer."
+)
+
+
+def begin_attempt(candidate: Candidate, conversation_id: str, max_output_tokens: int) -> Span:
+    """A span around one call to a vendor."""
+    attributes: dict[str, str | int] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": _PROVIDER_NAMES[candidate.provider],
+        "gen_ai.request.model": candidate.vendor_model,
+        "gen_ai.output.type": "text",
+        "hocket.llm_router.model": candidate.alias,
+    }
+    if conversation_id:
+        attributes["gen_ai.conversation.id"] = conversation_id
+    if max_output_tokens:
+        attributes["gen_ai.request.max_tokens"] = max_output_tokens
+    return _tracer.start_span(f"chat {candidate.vendor_model}", kind=SpanKind.CLIENT, attributes=attributes)
+
+
+def end_attempt(
+    span: Span, cost: AttemptCost, *, ended: str, failure: str, seconds: float, first_s: float | None, tenant_tier: str
+) -> None:
+    """Close the span of an attempt and count what it used. `ended` and `failure` are words, empty for none."""
+    usage = cost.usage
+    span.set_attributes(
+        {
+            "gen_ai.response.model": cost.model,
+            "gen_ai.usage.input_tokens": usage.prompt_tokens,
+            "gen_ai.usage.output_tokens": usage.output_tokens,
+            "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
+            "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
+            "hocket.llm_router.cost_micro_usd": cost.cost_micro_usd,
+            "hocket.llm_router.price_row": cost.price_row,
+            "hocket.llm_router.speculative": cost.speculative,
+        }
+    )
+    if ended:
+        span.set_attribute("gen_ai.response.finish_reasons", [ended])
+    if first_s is not None:
+        span.set_attribute("gen_ai.response.time_to_first_chunk", first_s)
+    if failure:
+        span.set_attribute("error.type", failure)
+        span.set_status(Status(StatusCode.ERROR, failure))
+    span.end()
+    _measure(cost, failure, seconds, first_s)
+    alias = cost.price_row.partition("@")[0]
+    ATTEMPTS.labels(alias, cost.outcome.value).inc()
+    COST.labels(alias, tenant_tier).inc(cost.cost_micro_usd)
+    for kind, count in _kinds(cost).items():
+        TOKENS.labels(alias, kind, tenant_tier).inc(count)
+
+
+def _measure(cost: AttemptCost, failure: str, seconds: float, first_s: float | None) -> None:
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": _PROVIDER_NAMES[cost.provider],
+        "gen_ai.response.model": cost.model,
+    }
+    _token_usage.record(cost.usage.prompt_tokens, {**attributes, "gen_ai.token.type": "input"})
+    _token_usage.record(cost.usage.output_tokens, {**attributes, "gen_ai.token.type": "output"})
+    failed = cost.outcome is AttemptOutcome.FAILED
+    _duration.record(seconds, {**attributes, "error.type": failure} if failed else attributes)
+    if first_s is not None:
+        _first_chunk.record(first_s, attributes)
+
+
+def _kinds(cost: AttemptCost) -> Mapping[str, int]:
+    usage = cost.usage
+    return {
+        "input": usage.input_tokens,
+        "cached_input": usage.cached_input_tokens,
+        "cache_write": usage.cache_write_tokens,
+        "output": usage.output_tokens,
+    }
+
+
+def tell_route(decision: Decision, mode: str) -> None:
+    """The decision as a span of its own under the running one: what was chosen, why, and what else it would cost."""
+    with _tracer.start_as_current_span("route") as span:
+        if not span.is_recording():
+            return
+        span.set_attributes(
+            {
+                "hocket.llm_router.tier": decision.tier.name.lower(),
+                "hocket.llm_router.wished_tier": decision.wished.name.lower(),
+                "hocket.llm_router.cause": decision.cause.value,
+                "hocket.llm_router.mix_mode": mode,
+                "hocket.llm_router.score": decision.score,
+                "hocket.llm_router.model": decision.ladder[0].alias,
+                "hocket.llm_router.reasons": [f"{r.name} {r.weight:+.2f} {r.detail}" for r in decision.reasons],
+                "hocket.llm_router.alternatives": [
+                    f"{a.model} {a.cost_micro_usd} micro-USD: {a.why_not}" for a in decision.alternatives
+                ],
+            }
+        )
