@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,12 @@ class Address:
     bound: socket.socket
 
     @classmethod
-    def claim(cls) -> Address:
-        """Bind to a free port of loopback."""
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        bound.bind((HOST, 0))
-        return cls(bound)
+    @contextmanager
+    def claim(cls) -> Generator[Address, None, None]:
+        """Hold a free port of loopback."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
+            bound.bind((HOST, 0))
+            yield cls(bound)
 
     @property
     def url(self) -> str:
@@ -53,4 +54,3 @@ async def serving_backend(
         yield stores
     finally:
         await runner.cleanup()
-        address.bound.close()

@@ -17,7 +17,7 @@ def failures(report: Report, demo_documents: frozenset[str]) -> list[str]:
     found: list[str] = []
     for name in TURNS:
         turn = report.turn(name)
-        found += [f"{name}: the turn was not reached"] if turn is None else _unanswered(turn)
+        found += [f"{name}: the turn was not reached"] if turn is None else unanswered(turn)
     found += _knowledge(report, "knowledge", script.KNOWLEDGE) + _knowledge(report, "text", script.TEXT)
     found += _knowledge(report, "barge_in", script.BARGE_IN)
     found += _task(report) + _screen(report) + _barge_in(report) + _frames(report) + _ledger(report)
@@ -30,7 +30,8 @@ def holds(text: str, words: tuple[str, ...]) -> bool:
     return not words or any(each in flat for each in words)
 
 
-def _unanswered(turn: TurnFacts) -> list[str]:
+def unanswered(turn: TurnFacts) -> list[str]:
+    """What is missing for `turn` to count as answered; empty when nothing is."""
     found: list[str] = []
     if not turn.answered:
         found.append(f"{turn.name}: the agent did not answer")

@@ -15,7 +15,7 @@ from local import demo_script as script
 from local.caller.call import Call, calling
 from local.caller.conversation import Question, ask
 from local.caller.sound import Pcm
-from local.demo_checks import failures
+from local.demo_checks import failures, unanswered
 from local.demo_conversation import draw_slides, five_turns, greeted, speak_questions
 from local.demo_report import Report, cost_facts, frame_facts, turn_facts
 from local.demo_stage import Clients, Progress, Stage, found_by, our_documents
@@ -30,7 +30,7 @@ async def hold_demo(stage: Stage, report: Report, recording: Path, say: Progress
     await _look_for_leaks(stage, report)
     spoken: Mapping[str, Pcm] = {} if own is not None else await speak_questions(stage.ours.speech)
     slides = draw_slides()
-    say(f"{len(spoken) or 1} questions are spoken and {len(slides)} pictures drawn")
+    say(f"questions to ask: {len(spoken) or 1}; pictures to show: {len(slides)}")
     async with in_room(stage.ours, report.room, slides[0]) as call:
         say(f"the agent has joined room {report.room}")
         try:
@@ -47,8 +47,8 @@ async def hold_demo(stage: Stage, report: Report, recording: Path, say: Progress
     report.frames = frame_facts(stats.total, published)
     await _read_ledger(stage.ours, report, call)
     say("the ledger and the frame counts are read")
-    if own is None:
-        report.failures += failures(report, frozenset(each.document_id for each in our_documents()))
+    documents = frozenset(each.document_id for each in our_documents())
+    report.failures += failures(report, documents) if own is None else [f for t in report.turns for f in unanswered(t)]
 
 
 @asynccontextmanager

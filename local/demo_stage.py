@@ -57,9 +57,9 @@ class Stage:
 @asynccontextmanager
 async def open_stage(data_dir: Path, say: Progress) -> AsyncGenerator[Stage, None]:
     """Start everything and load both tenants' knowledge; stop everything at the end."""
-    address = Address.claim()
-    env = {"media_gateway": {"HOCKET_MEDIA_GATEWAY_BACKEND_URL": address.url}}
     async with AsyncExitStack() as stack:
+        address = stack.enter_context(Address.claim())
+        env = {"media_gateway": {"HOCKET_MEDIA_GATEWAY_BACKEND_URL": address.url}}
         mesh = await stack.enter_async_context(Mesh.start(data_dir, env=env, progress=say))
         stores = await stack.enter_async_context(serving_backend(address, data_dir))
         clients = {

@@ -55,14 +55,14 @@ async def main(turns: int, floor_turns: int) -> Mapping[str, object]:
     """Measure every profile, print a row for each, and give every number."""
     with tempfile.TemporaryDirectory(prefix="hocket-bench-") as folder:
         async with _vendors() as vendors:
-            measured = await _measure(Path(folder), vendors, turns, floor_turns)
+            with Address.claim() as address:
+                measured = await _measure(Path(folder) / "mesh", vendors, address, turns, floor_turns)
     for line in table(measured):
         print(line)
     return {"conditions": _conditions(), "delays_s": asdict(Delays()), **measured}
 
 
-async def _measure(folder: Path, vendors: str, turns: int, floor_turns: int) -> dict[str, Measured]:
-    address = Address.claim()
+async def _measure(data_dir: Path, vendors: str, address: Address, turns: int, floor_turns: int) -> dict[str, Measured]:
     prefix = "HOCKET_MEDIA_GATEWAY_"
     env = {
         f"{prefix}SPEECH_TARGET": vendors,
@@ -71,7 +71,7 @@ async def _measure(folder: Path, vendors: str, turns: int, floor_turns: int) -> 
     }
     tenants = {f"bench-{name}": TenantStore({"profile": name}, {}) for name in PROFILES}
     measured: dict[str, Measured] = {}
-    async with Mesh.start(folder / "mesh", env={"media_gateway": env}) as mesh:
+    async with Mesh.start(data_dir, env={"media_gateway": env}) as mesh:
         async with serving_backend(address, mesh.data_dir, tenants):
             for profile in PROFILES:
                 clients = Clients(mesh.targets, mesh.minter, f"bench-{profile}")
