@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -15,7 +16,6 @@ from chassis.errors import MeshError, NotFound
 from services.media_gateway import tools
 from services.media_gateway.adapters.backend import BackendClient
 from services.media_gateway.adapters.knowledge import Knowledge
-from services.media_gateway.rooms import JobContext
 from services.media_gateway.turns import TurnBook
 
 _log = structlog.get_logger()
@@ -25,10 +25,19 @@ class Toolbox:
     """What the tools do. A tool that fails tells the model so, and the conversation goes on."""
 
     def __init__(
-        self, job: JobContext, book: TurnBook, backend: BackendClient | None, knowledge: Knowledge | None
+        self,
+        room: str,
+        user_id: Callable[[], str],
+        book: TurnBook,
+        backend: BackendClient | None,
+        knowledge: Knowledge | None,
     ) -> None:
-        """Offer what `backend` and `knowledge` can do; None leaves their tools out."""
-        self._job = job
+        """Offer what `backend` and `knowledge` can do; None leaves their tools out.
+
+        `user_id` names the person who is being listened to now, who need not be the one the agent was sent for.
+        """
+        self._room = room
+        self._user_id = user_id
         self._book = book
         self._backend = backend
         self._knowledge = knowledge
@@ -63,9 +72,9 @@ class Toolbox:
     ) -> str:
         with _Noted(self._book, context, "backend"):
             try:
-                return json.dumps(await self._there().user(self._job.user_id))
+                return json.dumps(await self._there().user(self._user_id()))
             except NotFound:
-                return json.dumps({"user_id": self._job.user_id, "known": False})
+                return json.dumps({"user_id": self._user_id(), "known": False})
 
     async def _create_task(self, raw_arguments: dict[str, object], context: RunContext[Any]) -> str:
         title = tools.text_argument(raw_arguments, "title")
@@ -75,8 +84,8 @@ class Toolbox:
             task = await self._there().create_task(
                 title,
                 tools.text_argument(raw_arguments, "due"),
-                room=self._job.room,
-                user_id=self._job.user_id,
+                room=self._room,
+                user_id=self._user_id(),
                 idempotency_key=self._key(context),
             )
             return json.dumps(task)
@@ -87,7 +96,7 @@ class Toolbox:
             raise ToolError("an insight needs a text")
         with _Noted(self._book, context, "backend"):
             kept = await self._there().log_insight(
-                text, room=self._job.room, user_id=self._job.user_id, idempotency_key=self._key(context)
+                text, room=self._room, user_id=self._user_id(), idempotency_key=self._key(context)
             )
             return json.dumps(kept)
 

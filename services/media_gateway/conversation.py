@@ -8,16 +8,21 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
+from hocket.llm_router.v1 import llm_router_pb2
 from livekit import rtc
 from livekit.agents import AgentSession, llm
 from livekit.agents.voice import ConversationItemAddedEvent, SpeechCreatedEvent, SpeechHandle
 
+from chassis.errors import MeshError
+from clients.llm_router import LlmRouterClient
 from services.media_gateway import turns
 from services.media_gateway.turns import Turn, TurnBook
 
+WRITTEN_CHARS_MAX = 8000
 _PUBLISH_TIMEOUT_S = 2.0
 # AgentSession's per-message metrics (seconds) and what clients read (milliseconds).
 _USER_TIMINGS = {"transcription_delay": "transcription", "end_of_turn_delay": "end_of_turn"}
@@ -38,6 +43,14 @@ class Keeper(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FramesWatched:
+    """Frames since the session began, and whether vision was away."""
+
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    degraded: bool = False
+
+
 class Conversation:
     """Follows one session. Everything here happens beside the turn, never in its way."""
 
@@ -48,17 +61,22 @@ class Conversation:
         book: TurnBook,
         *,
         topic: str,
-        frames: Callable[[], Mapping[str, int]],
+        frames: Callable[[], FramesWatched],
         keeper: Keeper | None,
+        router: LlmRouterClient,
         report: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Tell clients on `topic` (empty: nobody), keep with `keeper`, and `report` each turn for metrics."""
+        """Tell clients on `topic` (empty: nobody), keep with `keeper`, and `report` each turn for metrics.
+
+        `router` learns of answers that were interrupted, for its scorer.
+        """
         self._session = session
         self._room = room
         self._book = book
         self._topic = topic
         self._frames = frames
         self._keeper = keeper
+        self._router = router
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._text_at_s = 0.0
@@ -70,6 +88,9 @@ class Conversation:
 
     async def write(self, text: str) -> None:
         """The person has written instead of spoken."""
+        text = text.strip()[:WRITTEN_CHARS_MAX]
+        if not text:
+            return
         self._book.confirm(by_text=True)
         self._text_at_s = time.time()
         await self._session.interrupt()
@@ -119,7 +140,10 @@ class Conversation:
     def _close_turn(self, turn: Turn | None) -> None:
         if turn is None:
             return
-        facts = turns.facts(turn, self._frames())
+        frames = self._frames()
+        if frames.degraded:
+            turn.degraded.add("vision")
+        facts = turns.facts(turn, frames.counts)
         _log.info(
             "turn",
             turn_id=turn.turn_id,
@@ -136,6 +160,8 @@ class Conversation:
             self._begin(self._publish(json.dumps(facts)))
         if self._keeper:
             self._begin(self._keep(self._keeper))
+        if turn.interrupted and facts["model"]:
+            self._begin(self._tell_router(turn.turn_id))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -149,6 +175,12 @@ class Conversation:
         except (TimeoutError, RuntimeError, ConnectionError) as error:
             # The room is going down, and with it those who would have read.
             _log.info("turn not told", error=str(error) or "late")
+
+    async def _tell_router(self, turn_id: str) -> None:
+        try:
+            await self._router.record_outcome(turn_id, llm_router_pb2.OUTCOME_BARGE_IN)
+        except MeshError as error:
+            _log.info("outcome not recorded", error=error.message)
 
     async def _keep(self, keeper: Keeper) -> None:
         if not await keeper.save(self._session.history):

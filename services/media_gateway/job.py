@@ -13,7 +13,7 @@ import gc
 import importlib
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +44,7 @@ from services.media_gateway.adapters.room_slot import RoomSlot
 from services.media_gateway.adapters.session_store import SessionStore
 from services.media_gateway.adapters.turn_reports import TurnReporter
 from services.media_gateway.agent import RoomAgent, Toolbox
-from services.media_gateway.conversation import Conversation
+from services.media_gateway.conversation import Conversation, FramesWatched
 from services.media_gateway.plan import JobPlan, MeshKey
 from services.media_gateway.profiles import TenantSettings
 from services.media_gateway.rooms import JobContext
@@ -128,13 +128,15 @@ class _Room:
             self._ctx.room,
             self._book,
             topic=self._plan.turn_topic,
-            frames=self._frame_counts,
+            frames=self._frames_watched,
             keeper=parts.store,
+            router=parts.router,
             report=parts.reporter.report,
         )
         conversation.follow()
         self._resources.push_async_callback(conversation.close)
-        offered = Toolbox(self._job, self._book, parts.backend, parts.knowledge).offered()
+        person = partial(_person, session, self._job.user_id)
+        offered = Toolbox(self._job.room, person, self._book, parts.backend, parts.knowledge).offered()
         self._ctx.room.on("disconnected", self._on_disconnected)
         session.on("close", self._on_close)
         await session.start(
@@ -214,7 +216,7 @@ class _Room:
             return
         client = ratelimit.RateLimitClient(self._channel(target, ratelimit.IDEMPOTENT))
         slot = RoomSlot(client, self._ctx.job.room.name, ttl_s=self._plan.bounds.slot_ttl_s)
-        slot.keep()
+        slot.keep(on_trouble=partial(self._book.degrade, "ratelimit"))
 
         async def release() -> None:
             await slot.release(taken_over=self._taken_over)
@@ -322,12 +324,10 @@ class _Room:
         self._video.start()
         self._resources.push_async_callback(self._video.close)
 
-    def _frame_counts(self) -> Mapping[str, int]:
+    def _frames_watched(self) -> FramesWatched:
         if self._video is None:
-            return {}
-        if self._video.degraded:
-            self._book.degrade("vision")
-        return self._video.counts()
+            return FramesWatched()
+        return FramesWatched(self._video.counts(), degraded=self._video.degraded)
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         self._taken_over = reason == rtc.DisconnectReason.DUPLICATE_IDENTITY
@@ -340,6 +340,12 @@ class _Room:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _person(session: AgentSession[Any], dispatched_for: str) -> str:
+    """Whom the session listens to: an identity that RoomService minted, in a room of this tenant."""
+    linked = session.room_io.linked_participant
+    return linked.identity if linked else dispatched_for
 
 
 def _ignore(_: str) -> None:

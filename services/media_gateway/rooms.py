@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from chassis.errors import invalid_field
@@ -20,6 +20,7 @@ DISPLAY_NAME_BYTES_MAX = 128
 # is wanted: however many dispatches race, one agent is left.
 AGENT_IDENTITY = "hocket-agent"
 _SEPARATOR = "__"
+_TIER_ASSUMED = "standard"
 _ROOM = re.compile(r"[a-zA-Z0-9-][a-zA-Z0-9_-]{0,63}")
 _IDENTITY = re.compile(r"[a-zA-Z0-9_.@-]{1,64}")
 
@@ -85,6 +86,18 @@ def job_context(metadata: str) -> JobContext | None:
         return None
     tenant_id, tenant_tier, room, user_id = (str(value) for value in values)
     return JobContext(tenant_id, tenant_tier, room, user_id)
+
+
+def orders_for(owner: tuple[str, str], earlier: Sequence[JobContext], present: Sequence[str]) -> JobContext:
+    """What an agent that follows another is told: the orders of the one before, for a person who is still present.
+
+    Without earlier orders the tenant's tier is not known; the middle one is assumed.
+    """
+    tenant_id, room = owner
+    for orders in earlier:
+        if (orders.tenant_id, orders.room) == owner:
+            return orders if orders.user_id in present else replace(orders, user_id=present[0])
+    return JobContext(tenant_id, _TIER_ASSUMED, room, present[0])
 
 
 def livekit_name(tenant_id: str, room: str) -> str:

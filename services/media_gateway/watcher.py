@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,6 @@ from services.media_gateway.flow import AgentDispatcher
 from services.media_gateway.ports import RoomServer
 
 _SEEN_MAX = 10_000
-_TIER_UNKNOWN = "standard"
 _log = structlog.get_logger()
 
 
@@ -80,13 +80,13 @@ class RoomWatcher:
         waiting = [p for p in people if not p.is_agent]
         if not waiting or len(waiting) < len(people):
             return
-        await self._dispatcher.ensure(livekit_room, await self._context(livekit_room, owner, waiting[0]), cause=cause)
+        context = await self._context(livekit_room, owner, waiting)
+        await self._dispatcher.ensure(livekit_room, context, cause=cause)
 
-    async def _context(self, livekit_room: str, owner: tuple[str, str], person: rooms.Person) -> rooms.JobContext:
-        tenant_id, room = owner
-        for dispatch in await self._server.list_dispatches(livekit_room):
-            context = rooms.job_context(dispatch.metadata)
-            if context and (context.tenant_id, context.room) == owner:
-                return context
-        telemetry.fail_open.labels("dispatch_metadata").inc()
-        return rooms.JobContext(tenant_id, _TIER_UNKNOWN, room, person.identity)
+    async def _context(
+        self, livekit_room: str, owner: tuple[str, str], waiting: Sequence[rooms.Person]
+    ) -> rooms.JobContext:
+        orders = [rooms.job_context(d.metadata) for d in await self._server.list_dispatches(livekit_room)]
+        if not any(orders):
+            telemetry.fail_open.labels("dispatch_metadata").inc()
+        return rooms.orders_for(owner, [o for o in orders if o], [person.identity for person in waiting])

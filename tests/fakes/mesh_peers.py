@@ -104,10 +104,15 @@ class Router(llm_router_pb2_grpc.LlmRouterServiceServicer):
     def __init__(self) -> None:
         self.requests: list[llm_router_pb2.GenerateRequest] = []
         self.callers: list[identity.Identity] = []
+        self.outcomes: list[tuple[str, int]] = []
         self.answer: Callable[[llm_router_pb2.GenerateRequest], AsyncIterator[llm_router_pb2.GenerateResponse]] = says(
             "The office opens at nine."
         )
         self.cancelled = asyncio.Event()
+
+    async def RecordOutcome(self, request, context):
+        self.outcomes.append((request.turn_id, request.outcome))
+        return llm_router_pb2.RecordOutcomeResponse()
 
     async def Generate(self, request, context):
         self.requests.append(request)

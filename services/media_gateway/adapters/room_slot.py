@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -35,9 +36,9 @@ class RoomSlot:
             return Slot(None)
         return Slot(answer.acquired)
 
-    def keep(self) -> None:
-        """Renew until `release`, thrice in the slot's life."""
-        self._renewing = asyncio.create_task(self._renew(), name="slot-renew")
+    def keep(self, on_trouble: Callable[[], None]) -> None:
+        """Renew until `release`, thrice in the slot's life; `on_trouble` is called for each time in vain."""
+        self._renewing = asyncio.create_task(self._renew(on_trouble), name="slot-renew")
 
     async def release(self, *, taken_over: bool) -> None:
         """Give the slot back, unless another agent has taken over the room and with it the slot."""
@@ -51,8 +52,10 @@ class RoomSlot:
         except MeshError as error:
             _log.warning("slot not released; it ends by itself", error=error.message, ttl_s=self._ttl_s)
 
-    async def _renew(self) -> None:
+    async def _renew(self, on_trouble: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(self._ttl_s / 3)
             # A room that is running is not cut off when its tenant's limit shrinks.
-            await self.acquire()
+            slot = await self.acquire()
+            if slot.acquired is None:
+                on_trouble()

@@ -48,7 +48,7 @@ async def test_a_slot_is_renewed_and_given_back_unless_another_agent_has_it():
     token = TokenMinter(mesh_peers.SECRET).mint("acme", caller="test")
     async with mesh_peers.serving() as peers, MeshChannel(peers.target, lambda: token) as channel:
         slot = RoomSlot(RateLimitClient(channel), "acme__demo", ttl_s=1.5)
-        slot.keep()
+        slot.keep(on_trouble=lambda: None)
         async with asyncio.timeout(5):
             while not peers.limits.holders:  # noqa: ASYNC110 - it comes as it comes
                 await asyncio.sleep(0.02)

@@ -88,6 +88,7 @@ async def test_speaking_over_the_agent_cancels_the_answer_down_to_the_peers(gate
         finally:
             gateway.peers.speech.speaks_early = False
     assert first["interrupted"]
+    assert (first["turn_id"], llm_router_pb2.OUTCOME_BARGE_IN) in gateway.peers.router.outcomes
     assert (second["heard"], second["answered"].strip()) == ("stop that please", "All right.")
 
 

@@ -86,3 +86,12 @@ def test_an_agent_is_sent_when_none_is_there_or_on_its_way(people, ages_s, vain,
     now_s = 1000.0
     dispatches = [Dispatch(f"d{age}", now_s - age, "") for age in ages_s]
     assert rooms.needs_dispatch(RULE, now_s, people, dispatches, vain=vain) is expected
+
+
+def test_an_agent_that_follows_another_has_its_orders_for_somebody_who_is_still_there():
+    orders = JobContext("acme", "premium", "demo", "ann")
+    assert rooms.orders_for(("acme", "demo"), [orders], ["bob", "ann"]) == orders
+    assert rooms.orders_for(("acme", "demo"), [orders], ["bob"]).user_id == "bob"
+    assert rooms.orders_for(("acme", "demo"), [JobContext("x", "free", "demo", "ann")], ["bob"]) == JobContext(
+        "acme", "standard", "demo", "bob"
+    )

@@ -66,7 +66,7 @@ class CreateRoomRequest(_message.Message):
     EMPTY_TIMEOUT_FIELD_NUMBER: _builtins.int
     MAX_PARTICIPANTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name within the tenant, 1 to 64 characters of [a-zA-Z0-9_-]."""
+    """Name within the tenant, 1 to 64 characters of [a-zA-Z0-9_-], without a leading and without a double underscore."""
     max_participants: _builtins.int
     """People allowed in, 1 to 100; 0 means 10."""
     @_builtins.property
@@ -124,7 +124,7 @@ class JoinRoomRequest(_message.Message):
     room: _builtins.str
     """Name of the room."""
     identity: _builtins.str
-    """Who comes, unique in the room, 1 to 64 characters of [a-zA-Z0-9_.@-]."""
+    """Who comes, unique in the room, 1 to 64 characters of [a-zA-Z0-9_.@-]. "hocket-agent" is the agent's own."""
     display_name: _builtins.str
     """Name to show; empty means the identity. At most 128 bytes."""
     def __init__(
