@@ -143,7 +143,8 @@ class VisionFlow:
             now_s = self._clock.monotonic()
             self._tally.retire_idle(now_s)
             for tenant_id in self._tally.tenants_to_publish(now_s):
-                await self._publish(tenant_id)
+                if not await self._publish(tenant_id):
+                    break  # The store is away: one wait an interval is enough.
 
     async def until_drained(self, messages: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         """`messages`, cut short when the server drains."""
@@ -187,16 +188,17 @@ class VisionFlow:
         else:
             self._gauges.keyframes.labels("stored").inc()
 
-    async def _publish(self, tenant_id: str) -> None:
+    async def _publish(self, tenant_id: str) -> bool:
         if self._stats is None:
-            return
+            return True
         try:
             await self._publish_or_raise(self._stats, tenant_id)
         except Unavailable:
             # The rows are marked again and go out with the next interval.
             self._gauges.stats_publishes.labels("failed").inc()
-        else:
-            self._gauges.stats_publishes.labels("done").inc()
+            return False
+        self._gauges.stats_publishes.labels("done").inc()
+        return True
 
     async def _publish_or_raise(self, store: StatsStore, tenant_id: str) -> None:
         rows, gone = self._tally.take_unpublished(tenant_id, self._clock.monotonic())
