@@ -91,6 +91,9 @@ class TenantDatabase:
                 await connection.execute("SELECT set_config('app.current_tenant_id', $1, true)", tenant_id)
                 yield connection
         except _DRIVER_FAILURES as error:
+            if isinstance(error, ValueError):
+                # asyncpg files a wrongly typed parameter under InterfaceError; that is a defect of ours, not an outage.
+                raise
             raise Unavailable("Postgres does not answer", retry_after_s=1) from error
 
     async def close(self) -> None:

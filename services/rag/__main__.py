@@ -57,7 +57,9 @@ async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
         return HashedEmbedder()
     # An ingesting stream may outlive the token it came with; its cost is booked all the same.
     minter = TokenMinter(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
-    recorder = CostRecorder(settings.ratelimit_target, tls=settings.peer_tls, minter=minter)
+    recorder = CostRecorder(
+        settings.ratelimit_target, tls=settings.peer_tls, minter=minter, journal_file=settings.cost_journal_file
+    )
     costs = RecordedCosts(await resources.enter_async_context(recorder))
     key, model = settings.voyage_api_key.get_secret_value(), settings.voyage_model
     size, timeout_s = settings.voyage_dimensions, settings.voyage_timeout_s

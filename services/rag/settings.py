@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -41,6 +43,11 @@ class Settings(ServerSettings):
     voyage_timeout_s: float = Field(default=10, gt=0, le=300, description="Longest call of Voyage, in seconds.")
     ratelimit_target: str | None = Field(
         default=None, description="gRPC target of the ratelimit service; unset limits and books nothing."
+    )
+    cost_journal_file: Path | None = Field(
+        default=None,
+        description="File that keeps cost events until they are booked, through a crash; one process a file. Unset keeps"
+        " them in memory.",
     )
     search_budget_s: float = Field(
         default=0.3, gt=0, le=30, description="Time of a search that names none, in seconds."
