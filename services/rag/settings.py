@@ -46,8 +46,8 @@ class Settings(ServerSettings):
     )
     cost_journal_file: Path | None = Field(
         default=None,
-        description="File that keeps cost events until they are booked, through a crash; one process a file. Unset keeps"
-        " them in memory.",
+        description="File that keeps cost events until they are booked, through a crash; one process a file."
+        " Unset keeps them in memory.",
     )
     search_budget_s: float = Field(
         default=0.3, gt=0, le=30, description="Time of a search that names none, in seconds."
