@@ -33,9 +33,9 @@ class Leash:
         """A process group is gone, and its number may come again for somebody else's."""
         self._tell(f"- {group}")
 
-    def remove(self, path: Path) -> None:
-        """A file that must not outlive us."""
-        self._tell(f"file {path}")
+    def remove(self, folder: Path) -> None:
+        """A folder that must not outlive us."""
+        self._tell(f"folder {folder}")
 
     def _tell(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():

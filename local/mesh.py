@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,11 +53,17 @@ class Mesh:
     """
 
     def __init__(
-        self, folder: DataFolder, supervisor: Supervisor, servers: Servers, ports: Mapping[str, Ports]
+        self,
+        folder: DataFolder,
+        supervisor: Supervisor,
+        servers: Servers,
+        ports: Mapping[str, Ports],
+        scratch: Path,
     ) -> None:
         """Use `Mesh.start`."""
         self._folder = folder
         self._supervisor = supervisor
+        self._scratch = scratch
         self.data_dir = folder.path
         self.targets: Mapping[str, str] = {noun: f"{HOST}:{p.grpc}" for noun, p in ports.items()}
         self.ops_urls: Mapping[str, str] = {noun: f"http://{HOST}:{p.ops}" for noun, p in ports.items()}
@@ -100,9 +107,12 @@ class Mesh:
             ports = {c.noun: Ports(block.next(), block.next(), block.next() if c.http else 0) for c in chosen}
             webhook = next((f"http://{HOST}:{p.http}{topology.WEBHOOK_PATH}" for p in ports.values() if p.http), None)
             found = await prepare_servers(folder, block, wanted, webhook, os.environ, say)
-            specs = [*found.specs, *(_spec(c, ports, found, folder, env or {}) for c in chosen)]
-            supervisor = Supervisor(specs, folder.logs, progress=say)
-            mesh = cls(folder, supervisor, found, ports)
+            # Short, because sockets are made in it, whose paths may hold a hundred characters.
+            scratch = Path(tempfile.mkdtemp(prefix=stale.SCRATCH_PREFIX))
+            env = {c.noun: {"TMPDIR": str(scratch)} | dict((env or {}).get(c.noun, {})) for c in chosen}
+            specs = [*found.specs, *(_spec(c, ports, found, folder, env[c.noun]) for c in chosen)]
+            supervisor = Supervisor(specs, folder.logs, progress=say, scratch=scratch)
+            mesh = cls(folder, supervisor, found, ports, scratch)
             try:
                 await supervisor.start(on_change=mesh._write_state)
                 mesh._write_state()
@@ -115,6 +125,7 @@ class Mesh:
         self._folder.write_state(
             {
                 **stale.describe({"mesh": os.getpid()})[0],
+                "scratch": str(self._scratch),
                 "ready": all(self.is_ready(name) for name in self.names()),
                 "processes": stale.describe(self._supervisor.pids()),
                 "targets": dict(self.targets),
@@ -165,7 +176,7 @@ def _spec(
     ports: Mapping[str, Ports],
     servers: Servers,
     folder: DataFolder,
-    extra_env: Mapping[str, Mapping[str, str]],
+    extra_env: Mapping[str, str],
 ) -> ProcessSpec:
     noun = declared.noun
     targets = {other: f"{HOST}:{p.grpc}" for other, p in ports.items()}
@@ -180,7 +191,7 @@ def _spec(
     return ProcessSpec(
         name=noun,
         argv=declared.argv,
-        env=topology.environment(declared, ports[noun], around) | dict(extra_env.get(noun, {})),
+        env=topology.environment(declared, ports[noun], around) | dict(extra_env),
         ready=lambda: serves(targets[noun]),
         needs=(*declared.servers, *declared.calls),
         stop_grace_s=_SERVICE_STOP_GRACE_S,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from local.data_folder import DataFolder
 
+SCRATCH_PREFIX = "hocket-"
 _GRACE_S = 5.0
 _POLL_S = 0.05
 
@@ -38,6 +41,9 @@ async def clear(folder: DataFolder) -> list[str]:
     for process in left:
         if _is_alive(process):
             _send(process, signal.SIGKILL)
+    scratch = Path(folder.state().get("scratch", ""))
+    if scratch.name.startswith(SCRATCH_PREFIX):
+        shutil.rmtree(scratch, ignore_errors=True)
     folder.forget_state()
     return [str(p["name"]) for p in left]
 

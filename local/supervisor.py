@@ -24,8 +24,13 @@ class Supervisor:
         *,
         backoff: Backoff | None = None,
         progress: Progress | None = None,
+        scratch: Path | None = None,
     ) -> None:
-        """Supervise `specs`; each writes to `<log_folder>/<name>.log`. `progress` hears of each that is ready."""
+        """Supervise `specs`; each writes to `<log_folder>/<name>.log`. `progress` hears of each that is ready.
+
+        `scratch` is a folder of temporary files that is removed when all have ended, however that comes about.
+        """
+        self._scratch = scratch
         self.leash = Leash()
         self._progress = progress or silent
         self._keepers = {
@@ -42,6 +47,8 @@ class Supervisor:
             LocalError: One of them ended before it was ready, or was not ready in time.
         """
         await self.leash.start()
+        if self._scratch:
+            self.leash.remove(self._scratch)
         for keeper in self._keepers.values():
             keeper.on_change = on_change or (lambda: None)
         try:

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import psutil
 import pytest
 
+from local.data_folder import DataFolder
 from local.errors import LocalError
 from local.keeper import Backoff
 from local.process import ProcessSpec
@@ -164,9 +166,12 @@ async def start_owner(data_dir):
 async def test_nothing_is_left_when_the_mesh_itself_is_killed(tmp_path):
     owner, pids = await start_owner(tmp_path / "data")
     watchers = [p.pid for p in psutil.Process(owner.pid).children() if p.pid not in pids]
+    scratch = Path(DataFolder(tmp_path / "data").state()["scratch"])
+    (scratch / "a service's").touch()
     owner.kill()
     await owner.wait()
     await gone(*pids, *watchers)
+    assert not scratch.exists()
     # The folder can be used again at once, and the cluster in it is sound.
     again, pids = await start_owner(tmp_path / "data")
     again.terminate()

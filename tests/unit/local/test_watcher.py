@@ -40,8 +40,9 @@ def test_a_line_cut_short_or_unknown_is_no_reason_to_stop(sent):
     assert sent == [(11, 15)]
 
 
-def test_files_are_removed(sent, tmp_path):
-    path = tmp_path / "with space.sock"
-    path.touch()
-    watcher.watch([f"file {path}\n", f"file {tmp_path / 'never made'}\n"])
+def test_folders_of_temporary_files_are_removed(sent, tmp_path):
+    path = tmp_path / "with space"
+    path.mkdir()
+    (path / "socket").touch()
+    watcher.watch([f"folder {path}\n", f"folder {tmp_path / 'never made'}\n"])
     assert not path.exists()
