@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack
 from hocket.speech.v1 import speech_pb2_grpc
 
 from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel, forwarded_token
+from chassis.channel import MeshChannel
 from chassis.run import run
 from chassis.server import Assembly, Servicer
 from clients.ratelimit import CostRecorder, RateLimitClient
-from services.speech.adapters.ratelimit import MeshLedger, MeshLimits
+from services.speech.adapters.ratelimit import MeshLedger, MeshLimits, tenant_token
 from services.speech.flow import Speech
 from services.speech.ports import Listener, Voice
 from services.speech.server import SpeechServicer
@@ -20,16 +20,16 @@ from services.speech.settings import Settings
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     """Wire the service; what it opens goes on `resources`."""
-    target = settings.ratelimit_target
-    # A stream may outlive the token it came with; its cost is booked all the same.
+    target, tls, client = settings.ratelimit_target, settings.peer_tls, None
+    # A stream may outlive the token it came with; it is limited and booked all the same.
     minter = TokenMinter(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
-    recorder = await resources.enter_async_context(CostRecorder(target, minter=minter))
-    client = None
+    recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=settings.cost_journal_file)
+    ledger = MeshLedger(await resources.enter_async_context(recorder))
     if target:
-        client = RateLimitClient(await resources.enter_async_context(MeshChannel(target, forwarded_token)))
+        channel = MeshChannel(target, tenant_token(minter), tls=tls)
+        client = RateLimitClient(await resources.enter_async_context(channel))
     listener, voice = await _listener(settings, resources), await _voice(settings, resources)
-    speech = Speech(listener, voice, MeshLimits(client), MeshLedger(recorder))
-    servicer = SpeechServicer(speech)
+    servicer = SpeechServicer(Speech(listener, voice, MeshLimits(client), ledger))
     name = "hocket.speech.v1.SpeechService"
     return Assembly([Servicer(name, lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(servicer, s))])
 

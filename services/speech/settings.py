@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -20,6 +21,11 @@ class Settings(ServerSettings):
 
     ratelimit_target: str | None = Field(
         default=None, description="Address of the ratelimit service; unset checks no limit and books no cost."
+    )
+    cost_journal_file: Path | None = Field(
+        default=None,
+        description="File that keeps cost events until they are booked, through a crash; one process a file."
+        " Unset keeps them in memory.",
     )
     deepgram_api_key: SecretStr | None = Field(default=None, description="Key of Deepgram; set, it listens.")
     deepgram_model: str = Field(default="flux-general-en", description="Deepgram's Flux model to listen with.")

@@ -6,6 +6,9 @@ import structlog
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent, CostKind, CostOutcome
 from prometheus_client import Counter
 
+from chassis import identity
+from chassis.auth import TokenMinter
+from chassis.channel import TokenSource, forwarded_token
 from chassis.errors import MeshError, ResourceExhausted
 from clients.ratelimit import CostRecorder, RateLimitClient
 from services.speech import ports
@@ -21,6 +24,21 @@ _KINDS = {
     ports.TTS_LIMIT: (CostKind.COST_KIND_TTS, "characters"),
 }
 _log = structlog.get_logger()
+
+
+def tenant_token(minter: TokenMinter | None) -> TokenSource:
+    """Tokens of the running RPC's tenant: fresh ones where the service has the key, otherwise the one it came with.
+
+    A stream lasts for hours, a token for minutes.
+    """
+    if minter is None:
+        return forwarded_token
+
+    def token() -> str:
+        caller = identity.current()
+        return minter.mint(caller.tenant_id, tenant_tier=caller.tenant_tier, caller=caller.caller, ttl_s=60)
+
+    return token
 
 
 class MeshLimits:
