@@ -176,7 +176,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_ms", age_ms),
         # The grace outlasts the longest stream; a shorter one would cut it with UNAVAILABLE.
         ("grpc.max_connection_age_grace_ms", int(settings.stream_deadline_s * 1000)),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
     ]
 
