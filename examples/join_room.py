@@ -1,4 +1,4 @@
-"""Go into a room, write to the agent, and print what it says.
+"""Go into a room, write to the agent, and print its answer, which is also spoken.
 
 make up                                     # prints a token and the target of each service
 TOKEN=... python examples/join_room.py 127.0.0.1:20013 "how long is the warranty"
@@ -7,6 +7,7 @@ TOKEN=... python examples/join_room.py 127.0.0.1:20013 "how long is the warranty
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 
@@ -20,28 +21,24 @@ ROOM, PERSON = "example", "ada"
 
 
 async def main(target: str, token: str, question: str) -> None:
-    """Send `question` as chat once the agent is there, and print its answer as it is spoken."""
+    """Send `question` as chat once the agent is there, and print how the turn went."""
     async with MeshChannel(target, lambda: token) as channel:
         rooms = RoomClient(channel)
         await rooms.create_room(ROOM)
         access = await rooms.join_room(ROOM, PERSON, display_name="Ada")
         room, agent_there, answered = rtc.Room(), asyncio.Event(), asyncio.Event()
-        asked = False
 
-        async def show(reader: rtc.TextStreamReader, speaker: str) -> None:
-            print(f"{speaker}: {(await reader.read_all()).strip()}")
-            if asked and speaker != PERSON:
-                answered.set()
+        async def show(reader: rtc.TextStreamReader) -> None:
+            turn = json.loads(await reader.read_all())
+            print(f"{turn['heard']} -> {turn['answered']} ({turn['model']}, tier {turn['tier']})")
+            answered.set()
 
-        tasks: list[asyncio.Task[None]] = []
-        room.on("track_subscribed", lambda *_: agent_there.set())  # pyright: ignore[reportUnknownMemberType,reportUnknownLambdaType] - untyped there
-        room.register_text_stream_handler(
-            "lk.transcription", lambda r, s: tasks.append(asyncio.ensure_future(show(r, s)))
-        )
+        reading: list[asyncio.Task[None]] = []
+        room.register_text_stream_handler("hocket.turn", lambda r, _: reading.append(asyncio.create_task(show(r))))
+        room.on("track_subscribed", lambda *_: agent_there.set())  # pyright: ignore[reportUnknownMemberType,reportUnknownLambdaType]
         await room.connect(access.url, access.token)
         try:
             await asyncio.wait_for(agent_there.wait(), 30)
-            asked = True
             await room.local_participant.send_text(question, topic="lk.chat")
             await asyncio.wait_for(answered.wait(), 30)
         finally:
