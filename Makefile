@@ -91,13 +91,13 @@ bench: $(VENV)/.runs ## Measure one part (S=voice, S=llm_router, S=vision; ARGS=
 	@$(BIN)/python -m bench.$(S) $(ARGS)
 
 # --- tests ------------------------------------------------------------------------------------------------------
-# T="-k name" or T=path narrows any of them; S=rag keeps to one service.
+# T narrows any of them, by a path (T=tests/unit/rag) or an option of pytest (T="-k name"); S=rag keeps to one service.
 
 PYTEST = UV=$(UV) $(BIN)/python -m pytest
-tier = $(wildcard $(if $(S),tests/$(1)/$(S),tests/$(1)))
+tier = $(if $(filter tests/%,$(T)),,$(wildcard $(if $(S),tests/$(1)/$(S),tests/$(1))))
 
 test: setup ## All tests: unit, contract, integration, end to end
-	$(PYTEST) $(if $(S),$(foreach tier,unit contract integration e2e,$(call tier,$(tier))),tests) $(T)
+	$(PYTEST) $(foreach each,unit contract integration e2e chart,$(call tier,$(each))) $(T)
 
 unit: $(VENV)/.develops ## Decisions and flows: pure, no socket
 	$(PYTEST) $(call tier,unit) $(T)
