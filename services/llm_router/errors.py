@@ -33,6 +33,9 @@ RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKi
 # Says nothing about the model's health: the request, not the model, is to blame.
 BLAMELESS = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY})
 
+# The model worked and had nothing to say; should nobody else have, that is the answer.
+DECLINED = frozenset({FailureKind.REFUSED, FailureKind.EMPTY})
+
 
 class ModelFailure(Exception):
     """An attempt at a vendor failed. Holds neither a secret nor what a user said."""

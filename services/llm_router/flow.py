@@ -16,7 +16,7 @@ from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
 from services.llm_router.budget import BudgetStanding
 from services.llm_router.conversation import MixMode, Request
-from services.llm_router.errors import AllModelsFailed, BudgetExhausted, ModelFailure
+from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
@@ -82,6 +82,7 @@ class _Answer:
     first_token_s: float = 0.0
     spoken: bool = False
     attempts: int = 0
+    declined: Attempt | None = None
     costs: list[AttemptCost] = field(default_factory=list[AttemptCost])
 
 
@@ -127,6 +128,10 @@ class Router:
                     yield event
             if answer.spoken:
                 return
+        if answer.declined is not None:
+            # Somebody did answer, and said no: that is an end of its own, not a vendor that is down.
+            yield self._finished(answer, answer.declined, answer.declined.ended or EndReason.REFUSAL)
+            return
         raise AllModelsFailed(pursuit.failures, pursuit.retry_after_s)
 
     async def record_outcome(self, turn_id: str, outcome: str) -> None:
@@ -196,6 +201,8 @@ class Router:
             if attempt.failure is not None:
                 pursuit.failed(attempt.candidate, attempt.failure, self._ports.clock.monotonic())
                 self._inventory.failed(attempt.candidate, attempt.failure)
+                if attempt.failure.kind in DECLINED:
+                    answer.declined = answer.declined or attempt
                 kind, problem = attempt.failure.kind.value, str(attempt.failure)
                 _log.warning("attempt failed", model=attempt.candidate.alias, kind=kind, problem=problem)
             elif attempt.first_useful_s is not None:

@@ -75,9 +75,8 @@ class AnthropicEmulator(Emulator):
                 await asyncio.sleep(0.02)
         await asyncio.sleep(scenario.first_s)
         await stream.open()
-        if scenario.raw:
-            for line in scenario.raw:
-                await stream.send(line, json.loads(line)["type"])
+        if scenario.body:
+            await stream.response.write(scenario.body)
             return
         start = {
             "type": "message_start",

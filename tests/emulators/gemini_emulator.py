@@ -86,9 +86,8 @@ class GeminiEmulator(Emulator):
                 await asyncio.sleep(0.02)
         await asyncio.sleep(scenario.first_s)
         await stream.open()
-        for line in scenario.raw:
-            await stream.send(line)
-        if scenario.raw:
+        if scenario.body:
+            await stream.response.write(scenario.body)
             return
         written[1] = tokens_of(scenario.thinking)
         for i, piece in enumerate(scenario.pieces):

@@ -38,7 +38,8 @@ class Scenario:
     retry_info_s: float | None = None
     error_type: str = "overloaded_error"
     served_model: str | None = None
-    raw: tuple[str, ...] = ()
+    # A recorded body, played as it is.
+    body: bytes = b""
 
     @property
     def pieces(self) -> list[str]:

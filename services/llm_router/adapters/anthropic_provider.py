@@ -63,6 +63,8 @@ class AnthropicProvider:
                         continue
                     for event in reader.read(json.loads(sse.data)):
                         yield event
+            for event in reader.end():
+                yield event
         except anthropic.APIStatusError as error:
             raise failure_of(
                 PROVIDER, error.status_code, error_type=error.type, headers=error.response.headers, now_s=self._now_s
@@ -104,7 +106,7 @@ class EventReader:
     _thinking: list[Params] = field(default_factory=list[Params])
     _stop_reason: str | None = None
 
-    def read(self, event: Any) -> list[ModelEvent]:  # noqa: PLR0911 - one for each event of the protocol
+    def read(self, event: Any) -> list[ModelEvent]:
         """The events that follow from one event of the vendor."""
         match event["type"]:
             case "message_start":
@@ -119,10 +121,16 @@ class EventReader:
                 self._stop_reason = event["delta"].get("stop_reason")
                 self.usage = _usage(event.get("usage") or {}, self.usage)
                 return [UsageSeen(self.usage, self.served)]
-            case "message_stop":
-                return [Ended(_ENDS.get(self._stop_reason or "", EndReason.STOP))] if self._stop_reason else []
             case _:
                 return []
+
+    def end(self) -> list[ModelEvent]:
+        """What follows when the stream is over; nothing where no stop reason came: then it was cut.
+
+        The stop reason is the vendor's last word on the answer and comes with the final usage; `message_stop` after it
+        says nothing more, and is lost where the last line break is.
+        """
+        return [Ended(_ENDS.get(self._stop_reason, EndReason.STOP))] if self._stop_reason else []
 
     def _message_start(self, message: Any) -> list[ModelEvent]:
         # A second start (seen after proxies) changes nothing, as in the SDK.

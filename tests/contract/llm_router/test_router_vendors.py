@@ -136,6 +136,19 @@ async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
     assert w.book.total_micro_usd == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("refusal", pb.FINISH_REASON_REFUSAL), ("max_tokens_empty", pb.FINISH_REASON_LENGTH)]
+)
+@pytest.mark.parametrize("alias", [SONNET, FLASH])
+async def test_when_nobody_else_answers_a_refusal_is_the_answer(alias: str, kind: str, reason: int):
+    async with world() as w:
+        emulator_of(w, alias).play(alias, Scenario(kind))
+        events = await w.answer(asking("Hello?", pin_model=alias))
+    assert [e.WhichOneof("event") for e in events] == ["route", "finish"]
+    assert finish(events).reason == reason
+    assert w.book.total_micro_usd == emulator_of(w, alias).total_micro_usd > 0
+
+
 @pytest.mark.parametrize("hint", [{"retry_after_s": 0.2}, {"retry_info_s": 0.2}])
 async def test_a_lone_model_that_says_later_is_asked_later(hint: dict[str, float]):
     async with world() as w:
