@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import filecmp
-import shutil
+import os
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,9 @@ from grpc_tools import protoc as grpc_tools_protoc
 protoc = cast("Callable[[list[str]], int]", grpc_tools_protoc.main)  # pyright: ignore[reportUnknownMemberType]
 
 ROOT = Path(__file__).resolve().parent.parent
+# protoc finds its plugins on PATH, where this interpreter's scripts need not be.
+os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
+
 PROTOS = ROOT / "protos"
 GEN = ROOT / "gen"
 # Beside google/ lie types written by hand; they stay as they are.
@@ -66,22 +70,32 @@ def differing(left: Path, right: Path) -> list[str]:
     )
 
 
+def replace(kept: Path, made: Path) -> None:
+    """Make `kept` hold what `made` holds, file by file, touching only what differs."""
+    for name in differing(kept, made):
+        if (made / name).exists():
+            (kept / name).parent.mkdir(parents=True, exist_ok=True)
+            (made / name).replace(kept / name)
+        else:
+            (kept / name).unlink()
+
+
 def main() -> None:
     """Regenerate, or with --check compare with a clean regeneration."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail when gen/ is stale, write nothing")
-    if not parser.parse_args().check:
-        for stale_folder, write, out in (
-            (GEN, generate, GEN),
-            (TYPINGS / "google", generate_google_rpc_types, TYPINGS),
-        ):
-            shutil.rmtree(stale_folder, ignore_errors=True)
-            write(out)
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        generate(Path(scratch, "gen"))
-        generate_google_rpc_types(Path(scratch, "typings"))
-        stale = differing(GEN, Path(scratch, "gen")) + differing(TYPINGS / "google", Path(scratch, "typings", "google"))
+    check: bool = parser.parse_args().check
+    # Always beside and then over: whoever imports the stubs meanwhile never finds them gone.
+    with tempfile.TemporaryDirectory(dir=ROOT, prefix=".stubs-") as scratch:
+        made_gen, made_typings = Path(scratch, "gen"), Path(scratch, "typings")
+        generate(made_gen)
+        generate_google_rpc_types(made_typings)
+        pairs = ((made_gen, GEN), (made_typings / "google", TYPINGS / "google"))
+        stale = [name for made, kept in pairs for name in differing(kept, made)]
+        if not check:
+            for made, kept in pairs:
+                replace(kept, made)
+            return
     if stale:
         sys.exit("gen/ is stale, run `make protos`:\n  " + "\n  ".join(stale))
 
