@@ -1,0 +1,53 @@
+"""Breakpoints stand where a prefix is long enough and will be sent again."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.llm_router.caching import CachePlan, plan_cache, ttl_for
+from services.llm_router.conversation import Message, Passage, Request, Role, Text
+from services.llm_router.tiers import Candidate, PriceRow
+from services.llm_router.transcript import mended
+
+PRICE = PriceRow("p", 0, 0, 0, 0, 0, 0)
+CLAUDE = Candidate(
+    "claude", "anthropic", "claude", frozenset({"text"}), 10**6, 100, (PRICE,), "explicit", cache_prefix_tokens_min=1024
+)
+LONG = "Follow the rules of the house. " * 200
+
+
+def plan(system: str, *turns: Message, candidate: Candidate = CLAUDE) -> CachePlan:
+    request = Request((Message(Role.SYSTEM, (Text(system),)), *turns))
+    return plan_cache(request, mended(request.turns), candidate)
+
+
+def user(text: str, *parts: Passage) -> Message:
+    return Message(Role.USER, (*parts, Text(text)))
+
+
+def test_a_short_prefix_is_not_marked():
+    assert plan("Be brief.", user("Hello?")) == CachePlan()
+
+
+def test_long_instructions_and_the_last_turn_are():
+    assert plan(LONG, user("Hello?")) == CachePlan(system=True, turn=0)
+
+
+def test_what_was_found_for_this_question_alone_stays_outside():
+    found = Passage("d", "t", "We open at 9.")
+    agent = Message(Role.ASSISTANT, (Text("Hi."),))
+    assert plan(LONG, user("Hello?"), agent, user("When?", found)) == CachePlan(system=True, turn=1)
+
+
+def test_a_long_conversation_is_marked_although_its_instructions_are_short():
+    assert plan("Be brief.", user(LONG)) == CachePlan(system=False, turn=0)
+
+
+def test_only_vendors_that_want_marks_get_them():
+    implicit = Candidate("g", "gemini", "g", frozenset({"text"}), 10**6, 100, (PRICE,), "implicit")
+    assert plan(LONG, user("Hello?"), candidate=implicit) == CachePlan()
+
+
+@pytest.mark.parametrize(("gap_s", "ttl"), [(None, "5m"), (20, "5m"), (900, "1h"), (7200, "5m")])
+def test_an_hour_is_paid_for_where_five_minutes_would_expire_and_an_hour_would_not(gap_s: float | None, ttl: str):
+    assert ttl_for(gap_s) == ttl

@@ -1,0 +1,43 @@
+"""What a request needs, and about how long it is."""
+
+from __future__ import annotations
+
+from services.llm_router.conversation import (
+    IMAGE_TOKENS,
+    Message,
+    Passage,
+    Picture,
+    Request,
+    Role,
+    Text,
+    Tool,
+    ToolChoice,
+    prefix_tokens,
+    prompt_tokens,
+    tokens_of,
+)
+
+TOOL = Tool("t", "does", {"type": "object"})
+PICTURE = Picture(b"x", "image/png", 10, 10)
+
+
+def request(*parts: object, **values: object) -> Request:
+    return Request((Message(Role.SYSTEM, (Text("Be brief."),)), Message(Role.USER, parts)), **values)
+
+
+def test_needs_follow_from_pictures_tools_and_a_schema():
+    assert request(Text("x")).needs == {"text"}
+    assert request(PICTURE, tools=(TOOL,), response_schema={}).needs == {"text", "vision", "tools", "json_schema"}
+    assert "tools" not in request(Text("x"), tools=(TOOL,), tool_choice=ToolChoice.NONE).needs
+
+
+def test_instructions_are_apart_from_turns():
+    asked = request(Text("x"))
+    assert (asked.system, len(asked.turns)) == ("Be brief.", 1)
+
+
+def test_length_counts_every_part_and_no_script_short():
+    assert prompt_tokens(request(Text("x"), PICTURE)) >= IMAGE_TOKENS + prefix_tokens(request(Text("x")))
+    assert tokens_of("привет мир") > tokens_of("hello moon")
+    assert prompt_tokens(request(Passage("d", "t", "w " * 1000))) > 500
+    assert tokens_of("") == 0

@@ -1,0 +1,71 @@
+"""Which candidates may be tried, and whose failures are held against them."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+
+from services.llm_router.breaker import FAILURES_TO_OPEN, Breaker, BreakerState
+from services.llm_router.errors import FailureKind, ModelFailure
+from services.llm_router.inventory import Inventory
+from services.llm_router.routing import BREAKER_OPEN
+from services.llm_router.tiers import read_table
+
+
+class Tables:
+    current = read_table(
+        tomllib.loads(resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8"))
+    )
+
+
+class State:
+    def __init__(self) -> None:
+        self.breakers: dict[str, Breaker] = {}
+
+    def share_breaker(self, name: str, breaker: Breaker) -> None:
+        self.breakers[name] = breaker
+
+
+class Clock:
+    def monotonic(self) -> float:
+        return 0.0
+
+    def time(self) -> float:
+        return 1_795_305_600.0  # 2026-11-22
+
+
+FLASH = Tables.current.models["gemini-3.8-flash"]
+
+
+def inventory(*providers: str, embedded: bool = False) -> Inventory:
+    return Inventory(Tables(), dict.fromkeys(providers), State(), Clock(), embedded=embedded)
+
+
+def failed(stock: Inventory, kind: FailureKind, times: int) -> Inventory:
+    for _ in range(times):
+        stock.failed(FLASH, ModelFailure(kind, "x"))
+    return stock
+
+
+def test_a_vendor_without_a_key_is_told_as_such():
+    told = {c.alias: why for _, c, why in inventory("gemini", "openai").models()}
+    assert told["gemini-3.8-flash"] is None
+    assert told["claude-sonnet-5-5"] == "no anthropic is configured"
+    assert told["openai-compatible"] == "no model is named for it in the settings"
+    assert "embedded answerer is off" in (told["embedded"] or "")
+
+
+def test_enough_failures_open_the_breaker_and_a_success_closes_it():
+    stock = failed(inventory("gemini"), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
+    assert stock.why_not(FLASH) == BREAKER_OPEN
+    assert stock.health()["gemini-3.8-flash"][1] is BreakerState.OPEN
+    stock.succeeded(FLASH)
+    assert stock.why_not(FLASH) is None
+
+
+def test_what_the_request_is_to_blame_for_is_not_held_against_the_model():
+    assert failed(inventory("gemini"), FailureKind.INVALID, 50).why_not(FLASH) is None
+
+
+def test_a_refused_key_opens_at_once():
+    assert failed(inventory("gemini"), FailureKind.CREDENTIALS, 1).why_not(FLASH) == BREAKER_OPEN

@@ -1,0 +1,97 @@
+"""The table is data, and wrong data is named by its place."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from services.llm_router.conversation import Tier
+from services.llm_router.tiers import TableError, read_table
+
+SHIPPED = tomllib.loads(resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8"))
+TABLE = read_table(SHIPPED)
+
+
+def at(year: int, month: int, day: int) -> float:
+    return datetime(year, month, day, tzinfo=UTC).timestamp()
+
+
+def test_the_shipped_table_holds_the_three_tiers_with_successors_behind():
+    assert dict(TABLE.shares) == {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
+    assert [next(TABLE.candidates(t)).alias for t in Tier] == [
+        "gemini-2.5-flash-lite",
+        "gemini-2.5-flash",
+        "claude-sonnet-4-5",
+    ]
+    later = at(2026, 12, 2)
+    assert [next(c.alias for c in TABLE.candidates(t) if c.alive(later)) for t in Tier] == [
+        "gemini-2.5-flash-lite",
+        "gemini-3.8-flash",
+        "claude-sonnet-5-5",
+    ]
+
+
+def test_a_price_row_is_chosen_by_date_and_by_length():
+    flash, haiku = TABLE.models["gemini-3.8-flash"], TABLE.models["claude-haiku-5-5"]
+    assert flash.price(at(2026, 12, 31), 10).input == 750_000
+    assert flash.price(at(2027, 1, 1), 10).input == 1_500_000
+    assert haiku.price(at(2026, 11, 22), 100_000).input == 100_000
+    assert haiku.price(at(2026, 11, 22), 100_001).input == 500_000
+
+
+def test_models_that_end_within_sixty_days_are_told():
+    assert {m.alias for m in TABLE.ending(at(2026, 11, 22))} == {"gemini-2.5-flash", "claude-sonnet-4-5"}
+    assert TABLE.ending(at(2026, 9, 1)) == []
+
+
+def test_a_served_model_is_found_by_its_longest_name():
+    served = TABLE.served_as("gemini", "gemini-2.5-flash-lite-001")
+    assert served is not None
+    assert served.alias == "gemini-2.5-flash-lite"
+    assert TABLE.served_as("anthropic", "gpt") is None
+
+
+def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    data = copy.deepcopy(SHIPPED)
+    place = data
+    for key in path[:-1]:
+        place = place[key]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("version",), None),
+        (("tiers", "simple", "models"), ["no-such"]),
+        (("tiers", "simple", "models"), []),
+        (("tiers", "simple", "share"), 1.5),
+        (("tiers", "simple", "extra"), 1),
+        (("models", "claude-sonnet-5-5", "provider"), "acme"),
+        (("models", "claude-sonnet-5-5", "capabilities"), ["speech"]),
+        (("models", "claude-sonnet-5-5", "prices"), []),
+        (("models", "claude-sonnet-5-5", "prices", 0, "input"), -1),
+        (("models", "claude-sonnet-5-5", "prices", 0, "input"), 0.00000001),
+        (("models", "claude-sonnet-5-5", "prices", 0, "valid_from"), "2026-01-01"),
+        (("models", "claude-sonnet-5-5", "context_window_tokens"), 0),
+        (("models", "claude-sonnet-5-5", "cache"), "always"),
+    ],
+)
+def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: Any):
+    with pytest.raises(TableError) as caught:
+        read_table(changed(path, value))
+    assert caught.value.path[: len(path)] == path
+
+
+def test_shares_that_do_not_add_up_are_refused():
+    with pytest.raises(TableError, match="add up"):
+        read_table(changed(("tiers", "simple", "share"), 0.5))

@@ -1,0 +1,59 @@
+"""What a live conversation produces is made fit for any vendor, and nothing is lost."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.llm_router.conversation import Message, Passage, Role, Text, ToolCall, ToolResult
+from services.llm_router.transcript import NOT_RUN, mended, passage_text
+
+
+def user(*parts: object) -> Message:
+    return Message(Role.USER, tuple(Text(p) if isinstance(p, str) else p for p in parts))
+
+
+def agent(*parts: object) -> Message:
+    return Message(Role.ASSISTANT, tuple(Text(p) if isinstance(p, str) else p for p in parts))
+
+
+CALL = ToolCall("c1", "weather", "{}")
+RESULT = Message(Role.TOOL, (ToolResult("c1", "weather", "rain"),))
+
+
+def test_an_answered_call_keeps_its_result_first_in_the_next_turn():
+    turns = mended([user("Weather?"), agent(CALL), RESULT, user("And?")])
+    assert turns[2] == (Role.USER, [ToolResult("c1", "weather", "rain"), Text("And?")])
+
+
+def test_a_result_that_came_after_a_barge_in_moves_to_its_call():
+    turns = mended([user("Weather?"), agent(CALL), user("Wait."), RESULT])
+    assert turns[2] == (Role.USER, [ToolResult("c1", "weather", "rain"), Text("Wait.")])
+
+
+def test_an_open_call_is_said_not_to_have_run():
+    turns = mended([user("Weather?"), agent(CALL), user("Never mind.")])
+    assert turns[2][1][0] == ToolResult("c1", "weather", NOT_RUN, is_error=True)
+
+
+MESSAGES = st.lists(
+    st.sampled_from([user("a"), agent("b"), agent("c", CALL), RESULT, user("")]), min_size=1, max_size=12
+)
+
+
+@given(MESSAGES)
+def test_turns_alternate_begin_and_end_with_the_person_and_keep_every_word(messages: list[Message]):
+    turns = mended(messages)
+    roles = [role for role, _ in turns]
+    assert roles[0] is roles[-1] is Role.USER
+    assert all(a is not b for a, b in itertools.pairwise(roles))
+    said = [p for m in messages for p in m.parts if isinstance(p, Text) and p.text]
+    kept = [p for _, parts in turns for p in parts if isinstance(p, Text)]
+    assert [p for p in kept if p in said] == said
+
+
+def test_a_passage_is_marked_as_material():
+    shown = passage_text(Passage("d", 'The "big" book', "Open at 9."))
+    assert shown == "<passage title=\"The 'big' book\">\nOpen at 9.\n</passage>"
