@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,13 @@ class Assembly:
     """What a service's entry point has wired together.
 
     `checks` must pass before traffic comes. `on_drain` runs when the server stops taking calls and before it closes.
+    `until_drained` is awaited then, with both ports still open: for work that is not an RPC and has to end first.
     """
 
     servicers: Sequence[Servicer]
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
     on_drain: Sequence[Callable[[], None]] = ()
+    until_drained: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 class MeshServer:
@@ -148,6 +150,7 @@ class MeshServer:
         await asyncio.sleep(self._settings.drain_wait_s)
         for callback in self._assembly.on_drain:
             callback()
+        await asyncio.gather(*(drained() for drained in self._assembly.until_drained))
         await self._server.stop(self._settings.drain_grace_s)
         for task in self._tasks:
             task.cancel()

@@ -52,7 +52,6 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     )
     worker.start()
     resources.push_async_callback(worker.close)
-
     front_end = FrontEnd(
         rooms,
         watcher,
@@ -68,7 +67,8 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
 
     add = partial(media_gateway_pb2_grpc.add_RoomServiceServicer_to_server, server.RoomServicer(rooms))
     checks = {"livekit": livekit.check, "worker": worker.check}
-    return Assembly([Servicer(server.SERVICE, add)], checks, on_drain=[worker.drain])
+    # Rooms talk on while the gateway drains, and both ports stay open for them.
+    return Assembly([Servicer(server.SERVICE, add)], checks, on_drain=[worker.drain], until_drained=[worker.drained])
 
 
 def main() -> None:

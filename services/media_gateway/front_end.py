@@ -20,7 +20,8 @@ from services.media_gateway.flow import Rooms
 from services.media_gateway.server import access_to_proto, room_to_proto
 from services.media_gateway.watcher import RoomWatcher
 
-BODY_BYTES_MAX = 64 * 1024
+# A webhook tells all of a participant: LiveKit allows 512 KiB of metadata.
+BODY_BYTES_MAX = 1024 * 1024
 _REQUEST_TIMEOUT_S = 15.0
 # google.rpc.Code to HTTP, as grpc-gateway maps them.
 _HTTP_STATUS = {

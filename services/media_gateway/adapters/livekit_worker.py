@@ -92,11 +92,14 @@ class Worker:
         if self._draining is None and self._registered:
             self._draining = asyncio.create_task(self._drain(), name="livekit-drain")
 
-    async def close(self) -> None:
-        """Wait for the rooms to end, as long as the rules allow, and stop."""
+    async def drained(self) -> None:
+        """Wait for the rooms to end, as long as the rules allow."""
         self.drain()
         if self._draining:
             await self._draining
+
+    async def close(self) -> None:
+        """End the rooms that are left, and stop."""
         # Also when it never registered: its connection and its warm processes would keep us from ending.
         await self._server.aclose()
         for task in self._tasks:

@@ -195,3 +195,22 @@ async def test_a_gateway_that_is_stopped_leaves_its_rooms_in_order(gateway):
         await asyncio.wait_for(gone.wait(), 40)
     assert await asyncio.wait_for(gateway.process.wait(), 30) == 0
     assert "acme__last" in gateway.peers.limits.released
+
+
+async def test_a_gateway_that_is_stopped_lets_a_conversation_come_to_its_end(
+    run_gateway, livekit_server, tmp_path_factory
+):
+    async with mesh_peers.serving() as peers:
+        folder = tmp_path_factory.mktemp("gateway")
+        async with run_gateway(livekit_server, folder, peers, WORKER_DRAIN_S="120") as gateway:
+            async with gateway.rooms() as rooms:
+                await rooms.create_room("talking")
+                access = await rooms.join_room("talking", "ann")
+            async with room_guest.Guest(access) as guest:
+                await asyncio.wait_for(guest.agent_there.wait(), 30)
+                gateway.process.send_signal(signal.SIGTERM)
+                await asyncio.sleep(3)
+                await guest.write("are you still there")
+                assert (await guest.turn())["answered"].strip() == "The office opens at nine."
+                assert "livekit_active_rooms 1.0" in (await gateway.metrics()).splitlines()
+            assert await asyncio.wait_for(gateway.process.wait(), 30) == 0
