@@ -24,12 +24,14 @@ Thumbnails = NDArray[np.uint8]
 
 
 class Measured(NamedTuple):
-    """One frame against the last kept one (`changed`, in cells) and against the one before (the rest).
+    """One frame against the last kept one (`changed`, `drift`) and against the one before (the rest).
 
-    `changed_now` counts cells, `moved` is the largest difference and `jump` the mean one of luma, both in levels.
+    `changed` and `changed_now` count cells beyond the threshold; `drift` and `moved` are the largest difference of any
+    cell, `jump` the mean one of luma, in levels.
     """
 
     changed: int
+    drift: int
     changed_now: int
     moved: int
     jump: float
@@ -59,9 +61,10 @@ class ThumbnailMemory:
         self._latest[slots] = now
         changed = _cells_above(since_kept, threshold_levels)
         changed_now = _cells_above(since_before, threshold_levels)
+        drift = since_kept.max(axis=1).tolist()
         moved = since_before.max(axis=1).tolist()
         jumps = (np.add.reduce(since_before[:, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES).tolist()
-        return [Measured(*row) for row in zip(changed, changed_now, moved, jumps, strict=True)]
+        return [Measured(*row) for row in zip(changed, drift, changed_now, moved, jumps, strict=True)]
 
     def keep(self, slots: list[int], thumbnails: Thumbnails) -> None:
         """These are the last kept of their tracks from now on."""

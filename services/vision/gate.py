@@ -29,6 +29,8 @@ _CUT_INTERVAL_S = 0.1
 # A cut changes the picture more than twice as much at once as any frame shortly before it did: a pan does not.
 _CUT_OVER_MOTION = 2.0
 _MOTION_MEMORY_S = 0.3
+# Cells that differ by no more show the same picture: an encoder that refines it moves some by more.
+_ROUNDING_LEVELS = 1
 # At this share of changed cells the hidden difference counts in full (economy).
 _SATURATED_SHARE = 0.25
 
@@ -48,6 +50,7 @@ class CellsGate:
         self._motion_levels = 0.0
         self._cut_pending = False
         self._hidden_share_s = 0.0
+        self._kept_blurred = False
 
     def decide(self, at_s: float, measured: Measured, *, speaking: bool) -> Decision:
         """Judge the frame captured at `at_s`."""
@@ -55,6 +58,8 @@ class CellsGate:
         if ruling.verdict is not Verdict.SKIP:
             self._kept_at_s, self._changed_at_s = at_s, None
             self._cut_pending, self._hidden_share_s = False, 0.0
+            at_rest = at_s - self._moved_at_s + _GRID_S >= self._rules.sharpen_interval_s
+            self._kept_blurred = not at_rest and (ruling is FIRST or measured.changed > self._rules.minor_cells_max)
         if measured.changed_now > 0 or ruling not in {UNCHANGED, STALE}:
             self._active_at_s = at_s
         self._seen_at_s = at_s
@@ -75,7 +80,10 @@ class CellsGate:
             return kept
         if since_kept_s >= rules.refresh_interval_s:
             return STALE
-        return SETTLING if different else UNCHANGED
+        refined = self._kept_blurred and measured.drift > _ROUNDING_LEVELS
+        if refined and at_s - self._moved_at_s + _GRID_S >= rules.sharpen_interval_s:
+            return SETTLED
+        return SETTLING if different or refined else UNCHANGED
 
     def _keeps(self, at_s: float, elapsed_s: float, since_kept_s: float, changed: int) -> Ruling | None:
         rules = self._rules
@@ -101,7 +109,7 @@ class CellsGate:
         self._hidden_share_s += min(changed / CELLS, _SATURATED_SHARE) * elapsed_s
         if self._changed_at_s is None:
             self._changed_at_s = at_s
-        if at_s - self._changed_at_s + _GRID_S >= rules.economy_interval_s_max:
+        if at_s - self._changed_at_s + _GRID_S >= rules.economy_interval_s:
             return True
         return self._hidden_share_s >= rules.economy_budget_share_s and since_kept_s >= rules.busy_interval_s
 

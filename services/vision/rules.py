@@ -26,12 +26,15 @@ class Rules:
     settle_interval_s: float = 0.1
     # A change of fewer cells than a word takes (a caret, the second hand of a clock) is kept no more often than this.
     minor_cells_max: int = 3
-    minor_interval_s: float = 0.9
+    minor_interval_s: float = 0.5
+    # A picture that was kept in motion is kept once more after this long at rest: video encoders send it blurred at
+    # first and refine it when nothing moves, which hardly moves the mean of a cell and makes text readable.
+    sharpen_interval_s: float = 0.5
     refresh_interval_s: float = 10.0
     timer_interval_s: float = 0.25
     # economy: share of the cells x seconds that may be hidden, and the longest a change may be.
     economy_budget_share_s: float = 0.04
-    economy_interval_s_max: float = 1.0
+    economy_interval_s: float = 1.0
     active_interval_s: float = 1 / 30
     idle_interval_s: float = 0.2
     # The active pace holds for this long after the last change.
@@ -49,7 +52,14 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "settle_interval_s": (0.03, 5),
     "refresh_interval_s": (0.5, 3600),
     "timer_interval_s": (0.03, 60),
+    "minor_cells_max": (0, CELLS),
+    "minor_interval_s": (0.03, 60),
+    "sharpen_interval_s": (0.03, 60),
+    "economy_interval_s": (0.1, 60),
+    "economy_budget_share_s": (0.001, 10),
 }
+# Named so in the contract too, because the number is a share times seconds.
+_NO_DURATION = "economy_budget_share_s"
 _WHOLE = frozenset(f.name for f in fields(Rules) if f.type == "int")
 _HASHES = frozenset({Policy.PHASH, Policy.DHASH, Policy.AHASH})
 
@@ -59,8 +69,9 @@ def rules_for(policy: Policy, defaults: Rules, changes: Mapping[str, float]) -> 
     for name, value in changes.items():
         least, greatest = BOUNDS[name]
         if not least <= value <= greatest:
-            path = f"config.options.{name.removesuffix('_s')}"
-            unit = " s" if name.endswith("_s") else ""
+            timed = name.endswith("_s") and name != _NO_DURATION
+            path = f"config.options.{name.removesuffix('_s') if timed else name}"
+            unit = " s" if timed else ""
             raise invalid_field(path, f"is {value:g}{unit}; must be {least:g} to {greatest:g}{unit}")
     # The plan's rule has no refresh: it stays as it was unless the caller asks for one.
     bare = policy in _HASHES or policy is Policy.TIMER

@@ -81,11 +81,23 @@ class Settings(ServerSettings):
         le=3600,
         description="cells, economy: age at which a still picture is refreshed, in seconds.",
     )
+    minor_cells_max: int = Field(
+        default=3, ge=0, le=CELLS, description="cells, economy: changes of up to this many cells are minor."
+    )
+    minor_interval_s: float = Field(
+        default=0.5, ge=0.03, le=60, description="cells, economy: seconds between kept minor changes."
+    )
+    sharpen_interval_s: float = Field(
+        default=0.5,
+        ge=0.03,
+        le=60,
+        description="cells, economy: seconds at rest after which a picture kept in motion is kept once more.",
+    )
     timer_interval_s: float = Field(default=0.25, ge=0.03, le=60, description="timer: seconds between kept frames.")
     economy_budget_share_s: float = Field(
         default=0.04, gt=0, le=10, description="economy: share of the cells x seconds of change that may stay hidden."
     )
-    economy_interval_s_max: float = Field(
+    economy_interval_s: float = Field(
         default=1.0, ge=0.1, le=60, description="economy: longest time that a change stays hidden, in seconds."
     )
     active_interval_s: float = Field(
@@ -108,10 +120,13 @@ class Settings(ServerSettings):
             cut_share=self.cut_share,
             busy_interval_s=self.busy_interval_s,
             settle_interval_s=self.settle_interval_s,
+            minor_cells_max=self.minor_cells_max,
+            minor_interval_s=self.minor_interval_s,
+            sharpen_interval_s=self.sharpen_interval_s,
             refresh_interval_s=self.refresh_interval_s,
             timer_interval_s=self.timer_interval_s,
             economy_budget_share_s=self.economy_budget_share_s,
-            economy_interval_s_max=self.economy_interval_s_max,
+            economy_interval_s=self.economy_interval_s,
             active_interval_s=self.active_interval_s,
             idle_interval_s=self.idle_interval_s,
             active_hold_s=self.active_hold_s,

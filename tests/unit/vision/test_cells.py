@@ -25,15 +25,15 @@ def seen(slot: int = 0, luma: bytes = FLAT) -> ThumbnailMemory:
 
 
 def test_a_cell_changes_above_the_threshold_and_not_at_it():
-    assert measure(seen(), [0], [spot(108)]) == [Measured(0, 0, 8, 8 / 4096)]
-    assert measure(seen(), [0], [spot(109)]) == [Measured(1, 1, 9, 9 / 4096)]
-    assert measure(seen(), [0], [spot(91)]) == [Measured(1, 1, 9, 9 / 4096)]
+    assert measure(seen(), [0], [spot(108)]) == [Measured(0, 8, 0, 8, 8 / 4096)]
+    assert measure(seen(), [0], [spot(109)]) == [Measured(1, 9, 1, 9, 9 / 4096)]
+    assert measure(seen(), [0], [spot(91)]) == [Measured(1, 9, 1, 9, 9 / 4096)]
 
 
 def test_the_kept_and_the_latest_frame_are_told_apart():
     memory = seen()
     measure(memory, [0], [spot(200, cells=5)])
-    assert measure(memory, [0], [spot(200, cells=5)]) == [Measured(5, 0, 0, 0.0)]
+    assert measure(memory, [0], [spot(200, cells=5)]) == [Measured(5, 100, 0, 0, 0.0)]
 
 
 def test_red_and_green_of_equal_luma_differ():
@@ -48,7 +48,10 @@ def test_tracks_of_one_batch_do_not_mix_and_slots_grow():
     memory = seen(0)
     measure(memory, [9], [spot(50)])
     memory.keep([9], stacked([spot(50)], [b""]))
-    assert measure(memory, [9, 0], [spot(50), spot(50)]) == [Measured(0, 0, 0, 0.0), Measured(1, 1, 50, 50 / 4096)]
+    assert measure(memory, [9, 0], [spot(50), spot(50)]) == [
+        Measured(0, 0, 0, 0, 0.0),
+        Measured(1, 50, 1, 50, 50 / 4096),
+    ]
 
 
 def test_a_covered_lens_with_sensor_noise_changes_no_cell():

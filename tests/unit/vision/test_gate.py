@@ -14,9 +14,10 @@ from services.vision.rules import NEVER_S, Rules
 from services.vision.verdict import Cause, Policy, Verdict
 
 
-def seen(changed: int, changed_now: int, moved: int, jump: float | None = None) -> Measured:
+def seen(changed: int, changed_now: int, moved: int, jump: float | None = None, drift: int | None = None) -> Measured:
     """A measurement; the mean difference is a quarter of the largest over the cells that changed, unless told."""
-    return Measured(changed, changed_now, moved, changed_now / 4096 * moved / 4 if jump is None else jump)
+    mean = changed_now / 4096 * moved / 4 if jump is None else jump
+    return Measured(changed, (50 if changed else 0) if drift is None else drift, changed_now, moved, mean)
 
 
 STILL = seen(0, 0, 0)
@@ -41,13 +42,32 @@ def cells(**rules) -> CellsGate:
 
 
 def test_a_still_picture_is_kept_once_and_then_refreshed():
-    decisions = run(cells(refresh_interval_s=2), [(i * 0.5, STILL) for i in range(9)])
+    decisions = run(cells(refresh_interval_s=2), [(i * 0.5, STILL) for i in range(10)])
     assert [(i, decisions[i].ruling.cause) for i in kept(decisions)] == [
         (0, Cause.FIRST),
         (4, Cause.STALE),
         (8, Cause.STALE),
     ]
     assert decisions[4].ruling.verdict is Verdict.REFRESH
+
+
+def test_a_picture_kept_in_motion_is_kept_once_more_at_rest_and_no_more_often():
+    """A video encoder refines a picture when nothing moves, and the cells' means stay as they were."""
+    moving, refined = seen(400, 400, 90), seen(0, 0, 2, drift=4)
+    frames = [(0.0, STILL), (1.0, moving), *((1.0 + i / 30, refined) for i in range(1, 90))]
+    decisions = run(cells(), frames)
+    assert [(causes(decisions)[i], round(frames[i][0], 2)) for i in kept(decisions)] == [
+        (Cause.FIRST, 0.0),
+        (Cause.BUSY, 1.0),
+        (Cause.SETTLED, 1.5),
+    ]
+    assert decisions[3].ruling.cause is Cause.SETTLING
+    assert decisions[-1].ruling.cause is Cause.UNCHANGED
+
+
+def test_a_picture_kept_in_motion_that_is_not_refined_is_not_kept_twice():
+    frames = [(0.0, STILL), (1.0, seen(400, 400, 90)), *((1.0 + i / 30, STILL) for i in range(1, 90))]
+    assert kept(run(cells(), frames)) == [0, 1]
 
 
 def test_a_cut_is_kept_at_once_even_right_after_a_kept_frame():

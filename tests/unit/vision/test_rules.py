@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hocket.vision.v1 import vision_pb2 as pb
 
 from chassis.errors import InvalidArgument
 from services.vision.rules import BOUNDS, NEVER_S, Rules, rules_for
@@ -24,10 +25,17 @@ def test_whole_numbers_stay_whole():
 @pytest.mark.parametrize("name", BOUNDS)
 def test_a_number_beyond_its_bounds_is_named(name):
     least, greatest = BOUNDS[name]
+    field = name if name in pb.PolicyOptions.DESCRIPTOR.fields_by_name else name.removesuffix("_s")
     for value in (least - 1, greatest + 1, float("nan")):
         with pytest.raises(InvalidArgument) as caught:
             rules_for(Policy.CELLS, Rules(), {name: value})
-        assert list(caught.value.fields) == [f"config.options.{name.removesuffix('_s')}"]
+        assert list(caught.value.fields) == [f"config.options.{field}"]
+
+
+def test_every_number_that_may_be_changed_is_in_the_contract_and_the_other_way_round():
+    timed = {f.name for f in pb.PolicyOptions.DESCRIPTOR.fields if f.message_type is not None}
+    named = {f"{f.name}_s" if f.name in timed else f.name for f in pb.PolicyOptions.DESCRIPTOR.fields}
+    assert named == set(BOUNDS)
 
 
 def test_the_settings_defaults_are_the_rules_defaults():

@@ -294,6 +294,11 @@ class PolicyOptions(_message.Message):
     SETTLE_INTERVAL_FIELD_NUMBER: _builtins.int
     REFRESH_INTERVAL_FIELD_NUMBER: _builtins.int
     TIMER_INTERVAL_FIELD_NUMBER: _builtins.int
+    MINOR_CELLS_MAX_FIELD_NUMBER: _builtins.int
+    MINOR_INTERVAL_FIELD_NUMBER: _builtins.int
+    SHARPEN_INTERVAL_FIELD_NUMBER: _builtins.int
+    ECONOMY_INTERVAL_FIELD_NUMBER: _builtins.int
+    ECONOMY_BUDGET_SHARE_S_FIELD_NUMBER: _builtins.int
     hash_threshold_bits: _builtins.int
     """phash, dhash, ahash: a frame is new when its hash differs in more bits than this; 0 to 64, by default 10."""
     cell_threshold_levels: _builtins.int
@@ -304,6 +309,10 @@ class PolicyOptions(_message.Message):
     """cells, economy: nothing moved while no cell differs from the frame before by more levels; 0 to 64, by default 3."""
     cut_share: _builtins.float
     """cells, economy: share of the cells that must change at once for a cut; above 0 to 1, by default 0.25."""
+    minor_cells_max: _builtins.int
+    """cells, economy: a change of at most this many cells (a caret, a clock's hand) is minor; 0 to 4096, by default 3."""
+    economy_budget_share_s: _builtins.float
+    """economy: share of the cells x seconds of change that may stay hidden; above 0 to 10, by default 0.04."""
     @_builtins.property
     def busy_interval(self) -> _duration_pb2.Duration:
         """cells: while the picture keeps changing, a frame is kept this often; 0.03 to 10 s, by default 0.25 s."""
@@ -320,6 +329,20 @@ class PolicyOptions(_message.Message):
     def timer_interval(self) -> _duration_pb2.Duration:
         """timer: a frame is kept this often; 0.03 to 60 s, by default 0.25 s."""
 
+    @_builtins.property
+    def minor_interval(self) -> _duration_pb2.Duration:
+        """cells, economy: minor changes are kept no more often than this; 0.03 to 60 s, by default 0.5 s."""
+
+    @_builtins.property
+    def sharpen_interval(self) -> _duration_pb2.Duration:
+        """cells, economy: a picture kept in motion is kept once more after this long at rest, when the video encoder has
+        refined it; 0.03 to 60 s, by default 0.5 s.
+        """
+
+    @_builtins.property
+    def economy_interval(self) -> _duration_pb2.Duration:
+        """economy: the longest time that a change stays hidden; 0.1 to 60 s, by default 1 s."""
+
     def __init__(
         self,
         *,
@@ -332,10 +355,15 @@ class PolicyOptions(_message.Message):
         settle_interval: _duration_pb2.Duration | None = ...,
         refresh_interval: _duration_pb2.Duration | None = ...,
         timer_interval: _duration_pb2.Duration | None = ...,
+        minor_cells_max: _builtins.int | None = ...,
+        minor_interval: _duration_pb2.Duration | None = ...,
+        sharpen_interval: _duration_pb2.Duration | None = ...,
+        economy_interval: _duration_pb2.Duration | None = ...,
+        economy_budget_share_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_hash_threshold_bits", b"_hash_threshold_bits", "_noise_floor_levels", b"_noise_floor_levels", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "hash_threshold_bits", b"hash_threshold_bits", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "timer_interval", b"timer_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_economy_budget_share_s", b"_economy_budget_share_s", "_hash_threshold_bits", b"_hash_threshold_bits", "_minor_cells_max", b"_minor_cells_max", "_noise_floor_levels", b"_noise_floor_levels", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "economy_budget_share_s", b"economy_budget_share_s", "economy_interval", b"economy_interval", "hash_threshold_bits", b"hash_threshold_bits", "minor_cells_max", b"minor_cells_max", "minor_interval", b"minor_interval", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "sharpen_interval", b"sharpen_interval", "timer_interval", b"timer_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_hash_threshold_bits", b"_hash_threshold_bits", "_noise_floor_levels", b"_noise_floor_levels", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "hash_threshold_bits", b"hash_threshold_bits", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "timer_interval", b"timer_interval"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_economy_budget_share_s", b"_economy_budget_share_s", "_hash_threshold_bits", b"_hash_threshold_bits", "_minor_cells_max", b"_minor_cells_max", "_noise_floor_levels", b"_noise_floor_levels", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "economy_budget_share_s", b"economy_budget_share_s", "economy_interval", b"economy_interval", "hash_threshold_bits", b"hash_threshold_bits", "minor_cells_max", b"minor_cells_max", "minor_interval", b"minor_interval", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "sharpen_interval", b"sharpen_interval", "timer_interval", b"timer_interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cell_threshold_levels: _TypeAlias = _typing.Literal["cell_threshold_levels"]  # noqa: Y015
     _WhichOneofArgType__cell_threshold_levels: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels"]  # noqa: Y015
@@ -343,8 +371,12 @@ class PolicyOptions(_message.Message):
     _WhichOneofArgType__changed_cells_min: _TypeAlias = _typing.Literal["_changed_cells_min", b"_changed_cells_min"]  # noqa: Y015
     _WhichOneofReturnType__cut_share: _TypeAlias = _typing.Literal["cut_share"]  # noqa: Y015
     _WhichOneofArgType__cut_share: _TypeAlias = _typing.Literal["_cut_share", b"_cut_share"]  # noqa: Y015
+    _WhichOneofReturnType__economy_budget_share_s: _TypeAlias = _typing.Literal["economy_budget_share_s"]  # noqa: Y015
+    _WhichOneofArgType__economy_budget_share_s: _TypeAlias = _typing.Literal["_economy_budget_share_s", b"_economy_budget_share_s"]  # noqa: Y015
     _WhichOneofReturnType__hash_threshold_bits: _TypeAlias = _typing.Literal["hash_threshold_bits"]  # noqa: Y015
     _WhichOneofArgType__hash_threshold_bits: _TypeAlias = _typing.Literal["_hash_threshold_bits", b"_hash_threshold_bits"]  # noqa: Y015
+    _WhichOneofReturnType__minor_cells_max: _TypeAlias = _typing.Literal["minor_cells_max"]  # noqa: Y015
+    _WhichOneofArgType__minor_cells_max: _TypeAlias = _typing.Literal["_minor_cells_max", b"_minor_cells_max"]  # noqa: Y015
     _WhichOneofReturnType__noise_floor_levels: _TypeAlias = _typing.Literal["noise_floor_levels"]  # noqa: Y015
     _WhichOneofArgType__noise_floor_levels: _TypeAlias = _typing.Literal["_noise_floor_levels", b"_noise_floor_levels"]  # noqa: Y015
     @_typing.overload
@@ -354,7 +386,11 @@ class PolicyOptions(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cut_share) -> _WhichOneofReturnType__cut_share | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__economy_budget_share_s) -> _WhichOneofReturnType__economy_budget_share_s | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hash_threshold_bits) -> _WhichOneofReturnType__hash_threshold_bits | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minor_cells_max) -> _WhichOneofReturnType__minor_cells_max | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__noise_floor_levels) -> _WhichOneofReturnType__noise_floor_levels | None: ...
 
