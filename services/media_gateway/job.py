@@ -272,7 +272,9 @@ class _Room:
             total_s=bounds.llm_total_s,
             items_max=bounds.history_items_max,
             frame_age_s_max=bounds.frame_age_s_max,
-            attach_newest_frame=self._plan.attach_newest_frame,
+            attach_newest_frame=self._plan.attach_newest_frame
+            if settings.attach_newest_frame is None
+            else settings.attach_newest_frame,
         )
         vad: inference.VAD = self._ctx.proc.userdata["vad"]
         vad.update_options(min_silence_duration=profile.vad_min_silence_s)

@@ -35,7 +35,10 @@ _PROFILES = {profile.name: profile for profile in (SAFE, FAST)}
 
 @dataclass(frozen=True, slots=True)
 class TenantSettings:
-    """What a tenant's backend says about its agent. An empty greeting is not spoken."""
+    """What a tenant's backend says about its agent. An empty greeting is not spoken.
+
+    `attach_newest_frame` asks for every new picture to go with the next turn; None leaves it to the gateway's setting.
+    """
 
     instructions: str = INSTRUCTIONS_DEFAULT
     greeting: str = ""
@@ -43,6 +46,7 @@ class TenantSettings:
     voice: str = ""
     key_terms: tuple[str, ...] = ()
     profile: TurnProfile = SAFE
+    attach_newest_frame: bool | None = None
 
 
 def tenant_settings(read: object) -> TenantSettings:
@@ -50,6 +54,7 @@ def tenant_settings(read: object) -> TenantSettings:
     fields: Mapping[str, Any] = cast("Mapping[str, Any]", read) if isinstance(read, Mapping) else {}
     terms: object = fields.get("key_terms")
     given = cast("list[object]", terms) if isinstance(terms, list) else []
+    attach: object = fields.get("attach_newest_frame")
     return TenantSettings(
         instructions=_text(fields, "instructions", INSTRUCTIONS_DEFAULT)[:_INSTRUCTIONS_CHARS_MAX],
         greeting=_text(fields, "greeting", ""),
@@ -57,6 +62,7 @@ def tenant_settings(read: object) -> TenantSettings:
         voice=_text(fields, "voice", ""),
         key_terms=tuple(t for t in given if isinstance(t, str) and 0 < len(t.encode()) <= _TERM_BYTES_MAX)[:_TERMS_MAX],
         profile=_PROFILES.get(_text(fields, "profile", SAFE.name), SAFE),
+        attach_newest_frame=attach if isinstance(attach, bool) else None,
     )
 
 

@@ -6,6 +6,8 @@ import re
 
 QUERY_BYTES_MAX = 4096
 _WORDS_MIN = 2
+# A question in a script without spaces between words is one word to `\w+`.
+_UNSPACED_CHARS_MIN = 4
 # Interim and final transcripts of one utterance share most of their words; below this the question is another.
 _OVERLAP_MIN = 0.6
 _WORD = re.compile(r"\w+")
@@ -18,7 +20,8 @@ def words(text: str) -> tuple[str, ...]:
 
 def is_searchable(text: str) -> bool:
     """Whether `text` says enough to search for."""
-    return len(words(text)) >= _WORDS_MIN
+    found = words(text)
+    return len(found) >= _WORDS_MIN or any(len(w) >= _UNSPACED_CHARS_MIN and not w.isascii() for w in found)
 
 
 def query(text: str) -> str:

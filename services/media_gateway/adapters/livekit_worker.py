@@ -61,7 +61,7 @@ class Worker:
         )
         self._server.rtc_session(serve_room, agent_name=rules.agent_name, on_request=self._on_request)
         self._server.on("worker_registered", self._on_registered)  # pyright: ignore[reportUnknownMemberType] - as livekit types it
-        self._registered = False
+        self._begun = self._registered = False
         self._tasks: list[asyncio.Task[None]] = []
         self._draining: asyncio.Task[None] | None = None
         telemetry.rooms_max.set(rules.rooms_max)
@@ -101,12 +101,14 @@ class Worker:
     async def close(self) -> None:
         """End the rooms that are left, and stop."""
         # Also when it never registered: its connection and its warm processes would keep us from ending.
-        await self._server.aclose()
+        if self._begun:
+            await self._server.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self) -> None:
+        self._begun = True
         try:
             await self._server.run()
         finally:

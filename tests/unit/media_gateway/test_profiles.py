@@ -21,11 +21,13 @@ def test_what_a_backend_says_is_taken():
             "voice": "Anna",
             "key_terms": ["Hocket", 7, "", "x" * 201],
             "profile": "fast",
+            "attach_newest_frame": True,
         }
     )
     assert (settings.instructions, settings.greeting, settings.voice) == ("Be brief.", "Hello!", "Anna")
     assert settings.key_terms == ("Hocket",)
     assert settings.profile is profiles.FAST
+    assert settings.attach_newest_frame is True
 
 
 def test_the_safe_profile_waits_longer_than_the_fast_one():

@@ -10,6 +10,11 @@ def test_one_word_is_not_a_question():
     assert queries.is_searchable("opening hours")
 
 
+def test_a_question_in_a_script_without_spaces_is_searched_for():
+    assert queries.is_searchable("何時に開きますか")
+    assert not queries.is_searchable("はい")
+
+
 def test_a_long_query_keeps_its_end_within_the_limit():
     query = queries.query("é" * 5000 + " what are the opening hours?")
     assert len(query.encode()) <= queries.QUERY_BYTES_MAX
