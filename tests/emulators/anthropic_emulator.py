@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import uuid
 from typing import Any
 
@@ -55,8 +56,10 @@ class AnthropicEmulator(Emulator):
     def _problem(self, request: web.Request, body: dict[str, Any]) -> str:
         if request.headers.get("anthropic-version") not in API_VERSIONS:
             return "anthropic-version is not known"
-        if not request.headers.get("authorization", "").startswith("Bearer "):
-            return "no bearer key"
+        # The key by its old name is still taken, as by the vendor.
+        key = request.headers.get("authorization", "").startswith("Bearer ") or request.headers.get("x-api-key")
+        if not key:
+            return "no key"
         for name in ("temperature", "top_p", "top_k"):
             if name in body:
                 return f"{name}: is not supported"
@@ -117,7 +120,8 @@ class AnthropicEmulator(Emulator):
             for i, piece in enumerate(scenario.pieces):
                 if i == scenario.after and scenario.kind != "ok" and not await self._break(stream, scenario):
                     return False
-                await self._delta(stream, index, {"type": "text_delta", "text": piece})
+                sent = f"{time.monotonic_ns()} " if scenario.stamped else piece
+                await self._delta(stream, index, {"type": "text_delta", "text": sent})
                 written[0] += tokens_of(piece)
                 if scenario.between_s:
                     await asyncio.sleep(scenario.between_s)

@@ -38,11 +38,15 @@ class Scenario:
     retry_info_s: float | None = None
     error_type: str = "overloaded_error"
     served_model: str | None = None
+    # So many pieces, each the moment (monotonic nanoseconds) at which it was sent, in place of the text.
+    stamped: int = 0
     # A recorded body, played as it is.
     body: bytes = b""
 
     @property
     def pieces(self) -> list[str]:
+        if self.stamped:
+            return [""] * self.stamped
         words = self.text.split(" ")
         return [w if i == 0 else f" {w}" for i, w in enumerate(words)] if self.text else []
 

@@ -1,0 +1,218 @@
+"""What stands between a vendor and its caller adds: to the first token, to each chunk, and in CPU.
+
+    python -m bench.llm_router.latency [--litellm PYTHON] [--rounds N]
+
+One emulated Anthropic (30 events a second a stream, the first after 50 ms) is read through a raw HTTP client, the bare
+SDK, this router over gRPC, and, with the interpreter of an environment that holds litellm[proxy], the LiteLLM proxy
+with one worker. Each piece of text is the moment it was sent, so latency is exact across processes. The ways take
+turns within each round; figures are medians over rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import psutil
+from anthropic import AsyncAnthropic
+
+from bench.llm_router.ways import LITELLM_KEY, MODEL, Way, by_litellm, by_raw_client, by_router, by_sdk
+
+STREAMS = (1, 20, 50)
+EVENTS = 60
+TIERS = """
+version = "bench"
+[tiers.simple]
+share = 0.6
+models = ["claude-sonnet-5-5"]
+[tiers.moderate]
+share = 0.25
+models = ["claude-sonnet-5-5"]
+[tiers.complex]
+share = 0.15
+models = ["claude-sonnet-5-5"]
+[models.claude-sonnet-5-5]
+provider = "anthropic"
+vendor_model = "claude-sonnet-5-5"
+capabilities = ["text", "vision", "tools", "json_schema", "cache"]
+context_window_tokens = 1_000_000
+output_tokens_max = 65_536
+cache = "explicit"
+cache_prefix_tokens_min = 1024
+[[models.claude-sonnet-5-5.prices]]
+valid_from = 2026-10-07
+input = 2.0
+output = 10.0
+"""
+
+
+@dataclass
+class Seen:
+    """What one way showed for one number of streams, over all rounds; times in ms."""
+
+    first: list[float] = field(default_factory=list)
+    chunks: list[float] = field(default_factory=list)
+    cpu_per_event: list[float] = field(default_factory=list)
+    events: int = 0
+
+
+async def read_stream(way: Callable[[], AsyncIterator[str]], seen: Seen) -> int:
+    """Read one answer; the number of stamped pieces."""
+    started, count, rest = time.monotonic_ns(), 0, ""
+    async for text in way():
+        now = time.monotonic_ns()
+        *stamps, rest = (rest + text).split(" ")
+        for stamp in stamps:
+            if count == 0:
+                seen.first.append((now - started) / 1e6)
+            elif count > EVENTS // 4:
+                seen.chunks.append((now - int(stamp)) / 1e6)
+            count += 1
+    return count
+
+
+def cpu_s(process: psutil.Process | None) -> float:
+    times = (process or psutil.Process()).cpu_times()
+    return times.user + times.system
+
+
+async def measure(way: Way, streams: int, seen: Seen) -> None:
+    """One round of one way: `streams` answers that start together."""
+    # The first request of a process connects and warms; it is not counted.
+    await read_stream(way.read, Seen())
+    before = cpu_s(way.process)
+    counts = await asyncio.gather(*(read_stream(way.read, seen) for _ in range(streams)))
+    seen.cpu_per_event.append((cpu_s(way.process) - before) * 1000 / sum(counts))
+    seen.events += sum(counts)
+    if set(counts) != {EVENTS}:
+        raise RuntimeError(f"{way.name} lost pieces: {counts}")
+
+
+def spawn(command: list[str], log: Path, **env: str) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **env})
+
+
+async def until_there(url: str, seconds: float = 90) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(int(seconds * 4)):
+            try:
+                async with session.get(url) as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.25)
+    raise TimeoutError(url)
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
+
+
+async def run(litellm: str | None, rounds: int) -> dict[str, dict[int, Seen]]:
+    folder = Path(tempfile.mkdtemp(prefix="llm-router-bench-"))
+    vendor_port, grpc_port, ops_port, litellm_port = (free_port() for _ in range(4))
+    vendor = f"http://127.0.0.1:{vendor_port}"
+    (folder / "tiers.toml").write_text(TIERS)
+    row = {"model_name": MODEL, "litellm_params": {"model": f"anthropic/{MODEL}", "api_base": vendor, "api_key": "k"}}
+    (folder / "litellm.yaml").write_text(json.dumps({"model_list": [row]}))
+    processes = [
+        spawn(
+            [sys.executable, "-m", "bench.llm_router.emulated", str(vendor_port), str(EVENTS)], folder / "vendor.log"
+        ),
+        spawn(
+            [sys.executable, "-m", "services.llm_router"],
+            folder / "router.log",
+            HOCKET_LLM_ROUTER_GRPC_PORT=str(grpc_port),
+            HOCKET_LLM_ROUTER_OPS_PORT=str(ops_port),
+            HOCKET_LLM_ROUTER_ANTHROPIC_API_KEY="k",
+            HOCKET_LLM_ROUTER_ANTHROPIC_BASE_URL=vendor,
+            HOCKET_LLM_ROUTER_TIERS_FILE=str(folder / "tiers.toml"),
+        ),
+    ]
+    if litellm:
+        proxy = str(Path(litellm).parent / "litellm")
+        command = [proxy, "--config", str(folder / "litellm.yaml"), "--host", "127.0.0.1", "--num_workers", "1"]
+        quiet = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+        quiet["LITELLM_MASTER_KEY"] = LITELLM_KEY
+        processes.append(spawn([*command, "--port", str(litellm_port)], folder / "litellm.log", **quiet))
+    try:
+        await until_there(f"http://127.0.0.1:{ops_port}/readyz")
+        if litellm:
+            await until_there(f"http://127.0.0.1:{litellm_port}/health/liveliness")
+        return await compare(vendor, grpc_port, litellm_port if litellm else None, processes, rounds)
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+async def compare(
+    vendor: str, grpc_port: int, litellm_port: int | None, processes: list[subprocess.Popen[bytes]], rounds: int
+) -> dict[str, dict[int, Seen]]:
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    sdk = AsyncAnthropic(api_key="k", base_url=vendor, max_retries=0)
+    async with session, sdk, by_router(grpc_port, processes[1].pid) as router:
+        ways = [by_raw_client(session, vendor), by_sdk(sdk), router]
+        if litellm_port is not None:
+            ways.append(by_litellm(session, litellm_port, processes[2].pid))
+        seen = {way.name: {n: Seen() for n in STREAMS} for way in ways}
+        for _ in range(rounds):
+            for streams in STREAMS:
+                for way in ways:
+                    await measure(way, streams, seen[way.name][streams])
+    return seen
+
+
+def quantile(values: list[float], q: float) -> float:
+    return sorted(values)[int(q * (len(values) - 1))]
+
+
+def table(seen: dict[str, dict[int, Seen]]) -> str:
+    rows = [
+        "| streams | way | first token, ms | added | chunk median, ms | added | chunk p99, ms | added | CPU ms/event |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for streams in STREAMS:
+        raw = seen["raw client"][streams]
+        base = statistics.median(raw.first), statistics.median(raw.chunks), quantile(raw.chunks, 0.99)
+        for name, by_streams in seen.items():
+            one = by_streams[streams]
+            values = statistics.median(one.first), statistics.median(one.chunks), quantile(one.chunks, 0.99)
+            cells = [f"{v:.2f} | {v - b:+.2f}" for v, b in zip(values, base, strict=True)]
+            cpu = statistics.median(one.cpu_per_event)
+            rows.append(f"| {streams} | {name} | {' | '.join(cells)} | {cpu:.3f} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Be the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--litellm", help="python of an environment that holds litellm[proxy]")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    print(table(asyncio.run(run(given.litellm, given.rounds))))
+
+
+if __name__ == "__main__":
+    main()
