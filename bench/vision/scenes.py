@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Picture = NDArray[np.uint8]
 WIDTH, HEIGHT = 1280, 720
-_WORDS = "the agent keeps what changed and skips what did not so that the model sees each page once".split()
+_WORDS = ("the", "agent", "keeps", "what", "changed", "and", "skips", "the", "rest", "so", "a", "model", "sees", "it")
 
 
 def _page(seed: int, words: int, *, size_px: int = 26, dark: bool = False) -> Picture:
@@ -52,7 +52,7 @@ def slides() -> Iterator[Picture]:
 
 def editor() -> Iterator[Picture]:
     """Typing in a dark editor at eight characters a second, with a caret that blinks twice a second."""
-    text = " ".join(_WORDS * 3)
+    text = " ".join(_WORDS * 4)
     base = Image.fromarray(_page(99, 60, size_px=20, dark=True))
     font = ImageFont.load_default(20)
     for i in range(600):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -127,7 +128,9 @@ class WatchSession:
         self._stub = vision_pb2_grpc.VisionServiceStub(channel.channel)
         self._on_keyframe = on_keyframe
         self._config = config
-        self._rules = rules
+        # The timer keeps frames whatever they show: nothing is suppressed, and its own pace is the only one.
+        timer = config.policy == vision_pb2.POLICY_TIMER
+        self._rules = replace(rules, heartbeat_interval_s=0.0, look_interval_s_max=math.inf) if timer else rules
         self._upload = upload
         self._tracks: dict[tuple[str, str], _Track] = {}
         self._offers: deque[vision_pb2.Offer] = deque(maxlen=4 * OFFERS_PER_MESSAGE_MAX)

@@ -1,0 +1,124 @@
+"""CPU per 720p frame and equal bits: our phash, imagehash, imagededup's rule, OpenCV's img_hash and PDQ, side by side.
+
+`.venv/bin/python -m bench.vision.hash_cost [CLIP ...]`; without clips, frames of the synthetic scenes. Times are CPU of
+one thread, each row the best of three passes over the same frames. "bits" is the mean Hamming distance to
+imagehash.phash of the same frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+
+import av
+import cv2
+import imagehash
+import numpy as np
+import pdqhash
+import scipy.fftpack
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.vision.scenes import SCENES
+from clients.vision import I420Frame, RgbFrame, thumbnail
+from services.vision.perceptual_hash import hash_of, hash_of_thumbnail, phash_of_32x32
+from services.vision.verdict import Policy
+
+Pixels = NDArray[np.uint8]
+_SIZE = (1280, 720)
+
+
+class Sample:
+    """One frame in every form that a contestant begins with, so that none pays for another's conversion."""
+
+    def __init__(self, rgb: Pixels) -> None:
+        self.rgb = rgb
+        self.image = Image.fromarray(rgb)
+        self.bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        self.planes = I420Frame(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420).tobytes(), *_SIZE)
+        self.pixels = RgbFrame(rgb.tobytes(), *_SIZE)
+        self.luma = thumbnail(self.planes).luma
+        self.small = np.asarray(self.image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+        self.expected = int(str(imagehash.phash(self.image)), 16)
+
+
+def imagededup_phash(sample: Sample) -> int:
+    """The rule of imagededup 0.3's PHash (whose package needs torch): median without the first coefficient, >= it."""
+    small = np.asarray(sample.image.resize((32, 32), Image.Resampling.LANCZOS).convert("L"))
+    low = scipy.fftpack.dct(scipy.fftpack.dct(small, axis=0), axis=1)[:8, :8]
+    bits = low >= np.median(np.ndarray.flatten(low)[1:])
+    return _packed(bits)
+
+
+def _packed(bits: NDArray[np.bool_]) -> int:
+    return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big")
+
+
+def opencv_phash(sample: Sample) -> int:
+    return _packed(np.unpackbits(np.asarray(cv2.img_hash.pHash(sample.bgr), np.uint8).ravel(), bitorder="little") > 0)
+
+
+def pdq(sample: Sample) -> int:
+    bits, _ = pdqhash.compute(sample.rgb)
+    return _packed(np.asarray(bits, bool))
+
+
+CONTESTANTS: dict[str, tuple[Callable[[Sample], int], bool]] = {
+    "imagehash.phash, RGB frame": (lambda s: int(str(imagehash.phash(s.image)), 16), True),
+    "ours, RGB frame (Dedup)": (lambda s: hash_of(Policy.PHASH, s.image.convert("L")), True),
+    "ours, I420 frame to offer to bits (Watch)": (
+        lambda s: hash_of_thumbnail(Policy.PHASH, thumbnail(s.planes).luma, 64),
+        True,
+    ),
+    "  of it in the client: I420 to thumbnail": (lambda s: len(thumbnail(s.planes).luma), False),
+    "  of it in the service: thumbnail to bits": (lambda s: hash_of_thumbnail(Policy.PHASH, s.luma, 64), True),
+    "  the client's RGB to thumbnail": (lambda s: len(thumbnail(s.pixels).luma), False),
+    "32x32 to bits, ours": (lambda s: phash_of_32x32(s.small), True),
+    "32x32 to bits, imagehash": (lambda s: int(str(imagehash.phash(Image.fromarray(s.small))), 16), True),
+    "imagededup's PHash rule, RGB frame": (imagededup_phash, True),
+    "OpenCV img_hash.pHash, BGR frame": (opencv_phash, True),
+    "PDQ (256 bits), RGB frame": (pdq, False),
+}
+
+
+def frames(clips: list[str], count: int) -> Iterator[Pixels]:
+    if not clips:
+        for scene, _ in SCENES.values():
+            for i, picture in enumerate(scene()):
+                if i % 20 == 7:
+                    yield np.ascontiguousarray(picture)
+                if i > 20 * count // len(SCENES):
+                    break
+    for clip in clips:
+        with av.open(clip) as container:
+            for i, frame in enumerate(container.decode(video=0)):
+                if i % 12 == 0:
+                    yield np.asarray(frame.reformat(*_SIZE, "rgb24", interpolation="AREA").to_ndarray(), np.uint8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clips", nargs="*")
+    parser.add_argument("--frames", type=int, default=120)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    samples = [Sample(rgb) for _, rgb in zip(range(arguments.frames), frames(arguments.clips, 120), strict=False)]
+    print(f"{len(samples)} frames of 1280x720\n{'':44s} {'us/frame':>9s} {'times':>7s} {'equal %':>8s} {'bits':>6s}")
+    reference = 0.0
+    for name, (compute, comparable) in CONTESTANTS.items():
+        best = 1e9
+        for _ in range(3):
+            started = time.thread_time()
+            hashes = [compute(sample) for sample in samples]
+            best = min(best, (time.thread_time() - started) / len(samples) * 1e6)
+        reference = reference or best
+        row = f"{name:44s} {best:9.1f} {reference / best:7.1f}"
+        if comparable:
+            distances = [(h ^ s.expected).bit_count() for h, s in zip(hashes, samples, strict=True)]
+            row += f" {100 * distances.count(0) / len(samples):8.1f} {np.mean(distances):6.2f}"
+        print(row)
+
+
+if __name__ == "__main__":
+    main()
