@@ -12,6 +12,7 @@ from hocket.rag.v1.rag_pb2 import Document
 from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel
 from chassis.errors import FailedPrecondition
+from clients import media_gateway, rag, ratelimit, vision
 from clients.media_gateway import RoomClient
 from clients.rag import RagClient
 from clients.ratelimit import LedgerClient
@@ -23,6 +24,12 @@ from local.demo_backend import Address, serving_backend
 from local.mesh import Mesh
 
 Progress = Callable[[str], None]
+_IDEMPOTENT = {
+    "rag": rag.IDEMPOTENT,
+    "media_gateway": media_gateway.IDEMPOTENT,
+    "ratelimit": ratelimit.IDEMPOTENT,
+    "vision": vision.IDEMPOTENT,
+}
 
 
 class Clients:
@@ -31,7 +38,9 @@ class Clients:
     def __init__(self, targets: Mapping[str, str], minter: TokenMinter, tenant: str) -> None:
         """Open channels with tokens of `tenant`."""
         token = minter.source(tenant, caller="demo")
-        self._channels = {noun: MeshChannel(target, token) for noun, target in targets.items()}
+        self._channels = {
+            noun: MeshChannel(target, token, idempotent=_IDEMPOTENT.get(noun, ())) for noun, target in targets.items()
+        }
         self.rag = RagClient(self._channels["rag"])
         self.speech = SpeechClient(self._channels["speech"])
         self.rooms = RoomClient(self._channels["media_gateway"])
@@ -84,17 +93,17 @@ def their_documents() -> list[Document]:
     return [Document(document_id=script.OTHER_DOCUMENT, text=script.OTHER_KNOWLEDGE)]
 
 
-async def ingest(rag: RagClient, documents: list[Document]) -> int:
+async def ingest(client: RagClient, documents: list[Document]) -> int:
     """Load `documents`; returns how many passages they make. Raises FailedPrecondition when one is refused."""
     passages = 0
-    async for answer in rag.ingest(documents):
+    async for answer in client.ingest(documents):
         if answer.error:
             raise FailedPrecondition(f"{answer.document_id}: {answer.error}")
         passages += answer.passages
     return passages
 
 
-async def found_by(rag: RagClient, query: str) -> list[str]:
+async def found_by(client: RagClient, query: str) -> list[str]:
     """Ids of the documents in which a tenant finds `query`, each once, best first."""
-    response = await rag.search(query, k=20, budget_s=2)
+    response = await client.search(query, k=20, budget_s=2)
     return list(dict.fromkeys(passage.document_id for passage in response.passages))

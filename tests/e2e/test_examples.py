@@ -52,7 +52,7 @@ async def test_without_a_token_an_example_says_how_it_is_used(name):
 
 
 async def test_a_wrong_token_is_one_line(stage):
-    code, _, err = await run_example("ask_rag.py", stage.mesh.targets["rag"], "anything", token="nonsense")
+    code, _, err = await run_example("join_room.py", stage.mesh.targets["media_gateway"], "anything", token="nonsense")
     assert code == 1
     assert err.startswith("Unauthenticated")
     assert err.count("\n") == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 import pytest_asyncio
 
+from chassis.errors import Unavailable
 from local import demo_script as script
 from local.caller.conversation import Question, ask
 from local.demo_conversation import greeted, speak_questions
@@ -16,8 +18,9 @@ from local.mesh import SERVICES
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 QUESTION = script.BARGE_IN
-# An answer may first have to wait out a deadline of the part that is gone.
 ANSWER_S = 30
+# An answer may first have to wait out the deadline of the part that is gone; none may come after an early apology.
+ANSWER_WITHOUT_S = 12
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -47,18 +50,18 @@ async def test_a_lost_service_leaves_neither_silence_nor_others_down_and_comes_b
     lost_s = time.monotonic()
     stage.mesh.kill(killed)
     try:
-        without = await ask(call, question, timeout_s=ANSWER_S)
+        without = await ask(call, question, timeout_s=ANSWER_WITHOUT_S)
         # What is said about a loss may come before the question is over.
         assert await call.ear.onset_after(lost_s, 5) is not None
         assert {noun: stage.mesh.pid(noun) for noun in others} == others
         if killed in {"vision", "ratelimit"}:
-            assert "first row" in without.answered
+            assert "first row" in without.answered, without
         if killed == "llm_router":
             assert "sorry" in without.answered.lower()
     finally:
         await stage.mesh.restart(killed)
     again = await _answered(call, question)
-    assert "first row" in again.answered
+    assert "first row" in again.answered, again
 
 
 async def _answered(call, question):
@@ -84,7 +87,8 @@ async def test_costs_of_a_time_without_ledger_are_booked_once_it_is_back(stage, 
     booked = 0
     async with asyncio.timeout(30):
         while booked < calls or not calls:
-            costs = await stage.ours.ledger.get_costs(room=room)
-            booked = sum(each.events for each in costs.sums if each.tier)
             await asyncio.sleep(0.5)
+            with contextlib.suppress(Unavailable):  # the channel may not have found the ledger again yet
+                costs = await stage.ours.ledger.get_costs(room=room)
+                booked = sum(each.events for each in costs.sums if each.tier)
     assert booked == calls
