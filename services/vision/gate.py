@@ -93,6 +93,8 @@ class CellsGate:
             return None
         if self._waited_enough(at_s, elapsed_s, since_kept_s, changed):
             return BUSY
+        if self._economy and since_kept_s < rules.minor_interval_s:
+            return None
         return SETTLED if at_s - self._moved_at_s + _GRID_S >= rules.settle_interval_s else None
 
     def _notice_cut(self, measured: Measured, elapsed_s: float) -> None:
