@@ -13,10 +13,11 @@ from chassis.auth import TokenMinter
 from chassis.clock import SystemClock
 from chassis.run import run
 from chassis.server import Assembly, Servicer
-from services.llm_router import score_command
+from services.llm_router import fit_command, score_command
 from services.llm_router.adapters.day_budget import DayBudget
 from services.llm_router.adapters.mesh_ledger import open_ledger
 from services.llm_router.adapters.mesh_limits import open_limits
+from services.llm_router.adapters.outcome_log import OutcomeLog, open_scorer
 from services.llm_router.adapters.redis_state import open_state
 from services.llm_router.adapters.tiers_file import TiersFile
 from services.llm_router.adapters.vendors import VendorAccess, open_providers
@@ -24,7 +25,6 @@ from services.llm_router.attempt import AttemptLimits
 from services.llm_router.conversation import MixMode
 from services.llm_router.flow import Router, RouterPorts
 from services.llm_router.inventory import Inventory
-from services.llm_router.scoring import SurfaceScorer
 from services.llm_router.server import FULL_NAME, LlmRouterServicer
 from services.llm_router.settings import Settings, shown, vendor_access
 
@@ -44,10 +44,12 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     minter = TokenMinter(secret) if secret else None
     ledger = open_ledger(settings.ratelimit_target, settings.cost_journal_file, minter, resources)
     budgets = DayBudget(settings.budget_micro_usd_per_day, spent_since, clock)
-    ports = RouterPorts(tables, providers, limits, ledger, budgets, state, clock, lambda: str(uuid.uuid4()))
+    outcomes = OutcomeLog(settings.outcomes_file, state)
+    resources.callback(outcomes.close)
+    ports = RouterPorts(tables, providers, limits, ledger, budgets, outcomes, state, clock, lambda: str(uuid.uuid4()))
     router = Router(
         ports,
-        SurfaceScorer(),
+        open_scorer(settings.weights_file),
         inventory,
         mode=MixMode(settings.mix_mode),
         limits=AttemptLimits(
@@ -67,10 +69,14 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
 
 def main() -> None:
     """Be the command."""
-    if sys.argv[1:2] == ["score"]:
-        score_command.main(sys.argv[2:])
+    commands = {"score": score_command.main, "fit": fit_command.main}
+    if sys.argv[1:2] and sys.argv[1] in commands:
+        commands[sys.argv[1]](sys.argv[2:])
     else:
-        run("llm_router", "Routes requests over tiers of models. Also: hocket-llm-router score --help", Settings, build)
+        told = (
+            "Routes requests over tiers of models. Also: hocket-llm-router score --help, hocket-llm-router fit --help"
+        )
+        run("llm_router", told, Settings, build)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 ModelFailure            an attempt failed; `kind` says what may be done about it (never crosses the wire)
 NoCapableModel          FAILED_PRECONDITION: no model serves what the request needs
+TurnNotFound            NOT_FOUND: an outcome was told for a turn that is not known (any more)
 AllModelsFailed         UNAVAILABLE: every candidate was tried and failed
 BudgetExhausted         RESOURCE_EXHAUSTED: the tenant's money for the day is spent
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from chassis.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from chassis.errors import FailedPrecondition, NotFound, ResourceExhausted, Unavailable
 
 
 class FailureKind(StrEnum):
@@ -50,6 +51,12 @@ class NoCapableModel(FailedPrecondition):
     """No model of the table serves what the request needs."""
 
     default_reason = "NO_CAPABLE_MODEL"
+
+
+class TurnNotFound(NotFound):
+    """An outcome was told for a turn that is not known, or not any more."""
+
+    default_reason = "TURN_NOT_FOUND"
 
 
 class BudgetExhausted(ResourceExhausted):

@@ -11,17 +11,16 @@ import structlog
 
 from chassis import deadline, identity
 from chassis.clock import Clock
-from chassis.errors import Unimplemented
 from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
 from services.llm_router.budget import BudgetStanding
 from services.llm_router.conversation import MixMode, Request
-from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure
+from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
-from services.llm_router.ports import AttemptCost, Budgets, Ledger, Limits, Providers, SharedState, Tables
+from services.llm_router.ports import AttemptCost, Budgets, Ledger, Limits, Outcomes, Providers, SharedState, Tables
 from services.llm_router.pursuit import Pursuit, RetryBudget
 from services.llm_router.race import Race
 from services.llm_router.routing import EXEMPT, Decision, Situation, decide
@@ -66,6 +65,7 @@ class RouterPorts:
     limits: Limits
     ledger: Ledger
     budgets: Budgets
+    outcomes: Outcomes
     state: SharedState
     clock: Clock
     new_id: Callable[[], str]
@@ -135,8 +135,9 @@ class Router:
         raise AllModelsFailed(pursuit.failures, pursuit.retry_after_s)
 
     async def record_outcome(self, turn_id: str, outcome: str) -> None:
-        """How the answer of a turn was received."""
-        raise Unimplemented(f"outcomes are not kept yet ({turn_id}: {outcome})")
+        """How the answer of a turn was received. Raises TurnNotFound."""
+        if not await self._ports.outcomes.received(identity.current().tenant_id, turn_id, outcome):
+            raise TurnNotFound("no turn of this id was answered here lately", metadata={"turnId": turn_id})
 
     async def _ask(self, answer: _Answer, pursuit: Pursuit, candidate: Candidate) -> AsyncGenerator[FlowEvent, None]:
         """One race: the route, and the answer of whoever speaks first; nothing more when nobody does."""
@@ -223,10 +224,10 @@ class Router:
         situation = Situation(table, ports.clock.time(), mode, tie, usable, session, cheapest_only=thrifty)
         # No await between reading the mix and counting in it: requests that start together would see the same state.
         decision = decide(request, complexity, mix, situation)
-        self._count(mix, decision, mode, use)
+        self._count(mix, decision, mode, use, request.turn_id)
         return decision, session
 
-    def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str) -> None:
+    def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str, turn_id: str) -> None:
         caller = identity.current()
         if decision.cause in EXEMPT:
             mix.count_exempt()
@@ -234,6 +235,9 @@ class Router:
             mix.count(decision.score, decision.tier)
             self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.tier)
         telemetry.tell_route(decision, mode.value)
+        if use == "generate" and turn_id:
+            model = decision.ladder[0].alias
+            self._ports.outcomes.decided(caller.tenant_id, turn_id, decision.features, decision.tier, model)
         if use == "generate":
             telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
 

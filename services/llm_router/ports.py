@@ -99,6 +99,18 @@ class Budgets(Protocol):
         ...
 
 
+class Outcomes(Protocol):
+    """What was decided and how it was received, for refitting. Fails open: an outcome that is not kept is counted."""
+
+    def decided(self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str) -> None:
+        """A turn was routed."""
+        ...
+
+    async def received(self, tenant_id: str, turn_id: str, outcome: str) -> bool:
+        """How its answer was received; False when the turn is not known."""
+        ...
+
+
 class SharedState(Protocol):
     """What replicas know together. Fails open to this process's own knowledge, counted."""
 
@@ -116,6 +128,14 @@ class SharedState(Protocol):
 
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
         """Tell other replicas of one more request in `tier`; does not wait."""
+        ...
+
+    def remember(self, name: str, text: str) -> None:
+        """Keep `text` for an hour, here and for other replicas; does not wait."""
+        ...
+
+    async def recall(self, name: str) -> str | None:
+        """What was remembered under `name`, or None."""
         ...
 
     @property

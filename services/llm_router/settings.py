@@ -59,6 +59,14 @@ class Settings(ServerSettings):
         description="What a tenant may spend a day (UTC), in millionths of a US dollar; from 80 % on it gets the simple"
         " tier, at 100 % it is refused. 0: no budget.",
     )
+    outcomes_file: Path | None = Field(
+        default=None,
+        description="File that features and outcomes of turns are kept in, for `hocket-llm-router fit`; unset: none.",
+    )
+    weights_file: Path | None = Field(
+        default=None,
+        description="Weights of the scorer, as `hocket-llm-router fit` wrote them; unset: the shipped ones.",
+    )
     first_token_timeout_s: float = Field(
         default=3,
         gt=0,

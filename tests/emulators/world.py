@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 from hocket.llm_router.v1 import llm_router_pb2_grpc
@@ -19,6 +20,7 @@ from clients.llm_router import LlmRouterClient
 from services.llm_router.adapters.day_budget import DayBudget
 from services.llm_router.adapters.local_state import LocalState
 from services.llm_router.adapters.mesh_limits import NoLimits
+from services.llm_router.adapters.outcome_log import OutcomeLog
 from services.llm_router.adapters.tiers_file import TiersFile
 from services.llm_router.adapters.vendors import VendorAccess, open_providers
 from services.llm_router.attempt import AttemptLimits
@@ -76,7 +78,10 @@ class World:
 
 @asynccontextmanager
 async def world(
-    limits: AttemptLimits = PATIENT, mode: MixMode = MixMode.SHARE, budget_micro_usd: int = 0
+    limits: AttemptLimits = PATIENT,
+    mode: MixMode = MixMode.SHARE,
+    budget_micro_usd: int = 0,
+    outcomes_file: Path | None = None,
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         anthropic, gemini, openai = AnthropicEmulator(), GeminiEmulator(), OpenAiEmulator()
@@ -88,6 +93,8 @@ async def world(
         access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
         providers = open_providers(access, clock, stack)
         state = LocalState()
+        outcomes = OutcomeLog(outcomes_file, state)
+        stack.callback(outcomes.close)
         inventory = Inventory(tables, providers, state, clock, embedded=False)
         ports = RouterPorts(
             tables,
@@ -95,6 +102,7 @@ async def world(
             NoLimits(),
             book,
             DayBudget(budget_micro_usd, None, clock),
+            outcomes,
             state,
             clock,
             lambda: str(uuid.uuid4()),

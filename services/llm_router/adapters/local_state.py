@@ -20,6 +20,7 @@ class LocalState:
 
     def __init__(self) -> None:
         self.breakers: dict[str, Breaker] = {}
+        self._texts: OrderedDict[str, str] = OrderedDict()
         self._mixes: OrderedDict[MixKey, Mix] = OrderedDict()
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
@@ -34,6 +35,16 @@ class LocalState:
         self._sessions.move_to_end(key)
         if len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)
+
+    def remember(self, name: str, text: str) -> None:
+        """Keep `text`."""
+        self._texts[name] = text
+        if len(self._texts) > SESSIONS_MAX:
+            self._texts.popitem(last=False)
+
+    async def recall(self, name: str) -> str | None:
+        """What was remembered."""
+        return self._texts.get(name)
 
     async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
         """The mix, begun anew when the shares have changed."""

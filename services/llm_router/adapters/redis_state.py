@@ -92,6 +92,24 @@ class RedisState:
         self._local.store_session(tenant_id, conversation_id, session)
         self._push((_session_key(tenant_id, conversation_id), _session_text(session)))
 
+    def remember(self, name: str, text: str) -> None:
+        """Keep `text` here and, soon, there."""
+        self._local.remember(name, text)
+        self._push((f"hocket:llm_router:text:{name}", text))
+
+    async def recall(self, name: str) -> str | None:
+        """What any replica remembers."""
+        own = await self._local.recall(name)
+        if own is not None:
+            return own
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                held = await self._redis.get(f"hocket:llm_router:text:{name}")
+        except _FAILURES:
+            FAILED_OPEN.labels("text").inc()
+            return None
+        return str(held) if held else None
+
     async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
         """The mix; the first time with what other replicas have counted."""
         mix = await self._local.mix(tenant_id, mode, use, shares)

@@ -302,6 +302,22 @@ async def test_a_running_attempt_is_written_down_under_the_id_that_it_is_booked_
     assert w.book.begun[0].usage.input_tokens == w.book.costs[0].usage.input_tokens
 
 
+async def test_an_outcome_is_kept_with_the_features_of_its_turn_and_no_word_of_it(tmp_path):
+    path = tmp_path / "outcomes.jsonl"
+    async with world(outcomes_file=path) as w:
+        await w.answer(asking("Tell me the secret word.", turn_id="t1"))
+        await w.client.record_outcome("t1", pb.OUTCOME_RE_ASKED)
+        with pytest.raises(errors.NotFound) as unknown:
+            await w.client.record_outcome("t2", pb.OUTCOME_RE_ASKED)
+        with pytest.raises(errors.InvalidArgument) as unset:
+            await w.client.record_outcome("t1", pb.OUTCOME_UNSPECIFIED)
+    row = json.loads(path.read_text())
+    assert (row["turn"], row["outcome"], row["features"]["words"] > 0) == ("acme/t1", "re_asked", True)
+    assert "secret" not in path.read_text()
+    assert unknown.value.reason == "TURN_NOT_FOUND"
+    assert list(unset.value.fields) == ["outcome"]
+
+
 async def test_an_open_tool_call_stays_with_the_model_that_made_it():
     async with world() as w:
         w.anthropic.always(SONNET, Scenario(text="", calls=(("weather", {"city": "Bern"}),)))

@@ -14,7 +14,7 @@ COMMANDS = ["turn on the light", "what time is it", "play some jazz", "set an al
 HARD = [
     "Prove that for every prime p > 3, p^2 - 1 is divisible by 24. Show each step of the derivation and state lemmas.",
     (
-        "A train leaves at 9:40 with 120 people; at each of 4 stops half get off and 15 get on. How many remain in total? "
+        "A train leaves at 9:40 with 120 people; at each of 4 stops half get off and 15 get on. How many remain? "
         "Then compute the average load, in percent of 200 seats, and explain why it converges."
     ),
     (

@@ -76,6 +76,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """No agent joined the room in time. UNAVAILABLE."""
     REASON_TRACK_NOT_FOUND: _Reason.ValueType  # 26
     """No such track or keyframe in this tenant. NOT_FOUND."""
+    REASON_TURN_NOT_FOUND: _Reason.ValueType  # 27
+    """No such turn was answered lately in this tenant. NOT_FOUND."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """The value of google.rpc.ErrorInfo.reason, without the REASON_ prefix. The gRPC code says what a caller may do
@@ -136,4 +138,6 @@ REASON_AGENT_NOT_DISPATCHED: Reason.ValueType  # 25
 """No agent joined the room in time. UNAVAILABLE."""
 REASON_TRACK_NOT_FOUND: Reason.ValueType  # 26
 """No such track or keyframe in this tenant. NOT_FOUND."""
+REASON_TURN_NOT_FOUND: Reason.ValueType  # 27
+"""No such turn was answered lately in this tenant. NOT_FOUND."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

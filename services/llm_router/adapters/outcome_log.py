@@ -1,0 +1,101 @@
+"""What scorers can be fitted from: the features of each turn and how its answer was received, one JSON object a line.
+
+Features are numbers; no word of a user is kept. The file is bounded: when it is full it becomes `<name>.1` and a new
+one begins, so two files hold the newest turns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+from prometheus_client import Counter
+
+from services.llm_router.learning import Row, Weights, need_of
+from services.llm_router.ports import SharedState
+from services.llm_router.scoring import SurfaceScorer
+
+BYTES_MAX = 64 * 1024 * 1024
+OUTCOMES = Counter("hocket_llm_router_outcomes", "Outcomes told, by kind and tier.", ["outcome", "tier"])
+
+
+class OutcomeLog:
+    """Remembers the turns of the last hour, and writes an outcome with the turn it belongs to."""
+
+    def __init__(self, path: Path | None, state: SharedState) -> None:
+        """Write to `path`; without one outcomes are counted alone. `state` knows the turns of all replicas."""
+        self._path = path
+        self._state = state
+        self._file: IO[str] | None = None
+
+    def decided(self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str) -> None:
+        """A turn was routed."""
+        rounded = {name: round(value, 4) for name, value in features.items() if value}
+        row = {"features": rounded, "tier": tier, "model": model}
+        self._state.remember(f"turn:{tenant_id}:{turn_id}", json.dumps(row, separators=(",", ":")))
+
+    async def received(self, tenant_id: str, turn_id: str, outcome: str) -> bool:
+        """How its answer was received; False when the turn is not known (any more)."""
+        text = await self._state.recall(f"turn:{tenant_id}:{turn_id}")
+        if text is None:
+            return False
+        turn = json.loads(text)
+        OUTCOMES.labels(outcome, turn["tier"]).inc()
+        if self._path is not None:
+            self._write({"turn": f"{tenant_id}/{turn_id}", "outcome": outcome, **turn})
+        return True
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        path = cast("Path", self._path)
+        if self._file is None:
+            self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._file.write(json.dumps(row, separators=(",", ":")) + "\n")
+        if self._file.tell() > BYTES_MAX:
+            self.close()
+            path.replace(path.with_name(f"{path.name}.1"))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def read_rows(lines: IO[str]) -> list[Row]:
+    """Rows to fit from, one a turn that tells something. Raises ValueError naming a line that is wrong."""
+    turns: dict[str, tuple[Mapping[str, float], int, list[str]]] = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            held = turns.setdefault(row["turn"], (row["features"], int(row["tier"]), []))
+            held[2].append(row["outcome"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"line {number}: is no outcome: {error!r}") from error
+    told = ((features, need_of(outcomes, tier)) for features, tier, outcomes in turns.values())
+    return [Row(features, need) for features, need in told if need is not None]
+
+
+def read_weights(path: Path) -> Weights:
+    """Weights that `write_weights` wrote. Raises ValueError when they are none."""
+    try:
+        row = json.loads(path.read_text("utf-8"))
+        return Weights({str(k): float(v) for k, v in row["weights"].items()}, float(row["bias"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: holds no weights: {error}") from error
+
+
+def write_weights(path: Path, weights: Weights) -> None:
+    """Replace `path` at once, so that no reader sees half of it."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(json.dumps({"bias": weights.bias, "weights": dict(weights.weights)}, indent=1), "utf-8")
+    draft.replace(path)
+
+
+def open_scorer(weights_file: Path | None) -> SurfaceScorer:
+    """The scorer with the weights in `weights_file`, or the shipped ones. Raises ValueError for any other file."""
+    if weights_file is None or not weights_file.exists():
+        return SurfaceScorer()
+    held = read_weights(weights_file)
+    return SurfaceScorer(held.weights, held.bias)

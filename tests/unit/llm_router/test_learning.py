@@ -1,0 +1,84 @@
+"""Weights are learned from outcomes and promoted only where they are no worse on turns kept apart."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+
+import pytest
+
+from services.llm_router.adapters.outcome_log import read_rows, read_weights, write_weights
+from services.llm_router.fit_command import main
+from services.llm_router.learning import ROWS_MIN, Row, Weights, fit, need_of
+from services.llm_router.scoring import BIAS, WEIGHTS
+
+OLD = Weights({"words": 1.0, "numbers": 0.0}, -0.5)
+
+
+def rows(count: int, *, by: str, noise: float = 0.1) -> list[Row]:
+    chance = random.Random(3)
+    out = []
+    for _ in range(count):
+        features = {"words": chance.random(), "numbers": chance.random()}
+        need = float(features[by] > 0.5) if chance.random() > noise else float(chance.random() > 0.5)
+        out.append(Row(features, need))
+    return out
+
+
+def test_what_the_traffic_says_is_learned():
+    verdict = fit(rows(1000, by="numbers"), OLD)
+    assert verdict.promoted
+    assert verdict.auroc_new > verdict.auroc_old + 0.2
+    assert verdict.fitted.weights["numbers"] > verdict.fitted.weights["words"]
+
+
+def test_noise_alone_is_not_promoted_over_weights_that_fit():
+    good = Weights({"words": 5.0, "numbers": 0.0}, -2.5)
+    learned = fit(rows(ROWS_MIN, by="words", noise=0.0), good)
+    assert learned.auroc_old == pytest.approx(1.0)
+    assert learned.promoted == (learned.auroc_new >= learned.auroc_old)
+
+
+def test_too_few_or_one_sided_outcomes_are_refused():
+    with pytest.raises(ValueError, match="too few"):
+        fit(rows(ROWS_MIN - 1, by="words"), OLD)
+    with pytest.raises(ValueError, match="the same"):
+        fit([Row({"words": 0.5}, 1.0)] * ROWS_MIN, OLD)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "tier", "need"),
+    [
+        (["thumbs_up"], 1, 0.0),
+        (["thumbs_up"], 3, None),
+        (["re_asked"], 3, 1.0),
+        (["barge_in"], 1, 0.5),
+        (["thumbs_up", "re_asked"], 1, 0.5),
+        ([], 1, None),
+    ],
+)
+def test_what_outcomes_say(outcomes: list[str], tier: int, need: float | None):
+    assert need_of(outcomes, tier) == need
+
+
+def test_the_command_promotes_and_says_so(tmp_path, capsys):
+    log, weights = tmp_path / "log.jsonl", tmp_path / "weights.json"
+    lines = [
+        {"turn": f"t/{i}", "outcome": "re_asked" if r.need else "thumbs_up", "features": r.features, "tier": 1}
+        for i, r in enumerate(rows(600, by="numbers"))
+    ]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_weights(weights, OLD)
+    main([str(log), str(weights)])
+    assert capsys.readouterr().out.startswith("promoted: AUROC")
+    assert read_weights(weights).weights["numbers"] > 1
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "none"), str(weights)])
+
+
+def test_a_wrong_line_is_named_and_shipped_weights_survive_a_round_trip(tmp_path):
+    with pytest.raises(ValueError, match="line 1"):
+        read_rows(io.StringIO("{}\n"))
+    write_weights(tmp_path / "w", Weights(WEIGHTS, BIAS))
+    assert read_weights(tmp_path / "w") == Weights(dict(WEIGHTS), BIAS)
