@@ -243,7 +243,7 @@ class _Room:
             voice=settings.voice,
             room=self._job.room,
             sample_rate_hz=self._plan.agent_sample_rate_hz,
-            first_audio_s=self._plan.bounds.tts_first_audio_s,
+            next_audio_s=self._plan.bounds.tts_next_audio_s,
             on_trouble=partial(self._book.degrade, "speech"),
             on_cost=self._book.speech_cost,
         )
@@ -268,7 +268,7 @@ class _Room:
         rules = LlmRules(
             room=self._job.room,
             conversation_id=self._ctx.job.room.sid,
-            first_event_s=bounds.llm_first_event_s,
+            next_event_s=bounds.llm_next_event_s,
             total_s=bounds.llm_total_s,
             items_max=bounds.history_items_max,
             frame_age_s_max=bounds.frame_age_s_max,

@@ -37,9 +37,9 @@ class Peers:
 class Bounds:
     """How long a turn may wait for each part, in seconds, and how much it may carry."""
 
-    llm_first_event_s: float
+    llm_next_event_s: float
     llm_total_s: float
-    tts_first_audio_s: float
+    tts_next_audio_s: float
     knowledge_wait_s: float
     knowledge_debounce_s: float
     passages_max: int

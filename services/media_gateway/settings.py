@@ -65,9 +65,11 @@ class Settings(ServerSettings):
     )
     sweep_interval_s: float = Field(default=15, ge=1, le=600, description="Time between looks at every room.")
 
-    llm_first_event_s: float = Field(default=6, gt=0, le=60, description="Wait for the answer's first word.")
+    llm_next_event_s: float = Field(
+        default=6, gt=0, le=60, description="Wait for the answer's first word, and for each next one."
+    )
     llm_total_s: float = Field(default=60, gt=0, le=600, description="Longest answer of a model.")
-    tts_first_audio_s: float = Field(default=4, gt=0, le=60, description="Wait for the voice's first sample.")
+    tts_next_audio_s: float = Field(default=4, gt=0, le=60, description="Wait for the voice when words were sent.")
     knowledge_wait_s: float = Field(default=0.15, ge=0, le=5, description="Wait of a turn for knowledge.")
     knowledge_debounce_s: float = Field(default=0.1, ge=0, le=2, description="Rest between prefetches.")
     passages_max: int = Field(default=4, ge=1, le=20, description="Passages given to the model.")

@@ -36,11 +36,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class LlmRules:
-    """What calls are held to; times in seconds."""
+    """What calls are held to; times in seconds. `next_event_s` is the wait for the first word and for each next one."""
 
     room: str
     conversation_id: str
-    first_event_s: float
+    next_event_s: float
     total_s: float
     items_max: int
     frame_age_s_max: float
@@ -163,12 +163,14 @@ class _Answer(llm.LLMStream):
     async def _events(self, request: pb.GenerateRequest) -> AsyncGenerator[pb.GenerateResponse, None]:
         rules = self._router.rules
         started_s = time.monotonic()
-        async with asyncio.timeout(rules.first_event_s) as patience:
+        async with asyncio.timeout(rules.next_event_s) as patience:
             async with aclosing(self._router.client.generate(request, rules.total_s)) as events:
                 async for event in events:
-                    if event.WhichOneof("event") != "route" and self._call.first_event_ms is None:
-                        self._call.first_event_ms = round((time.monotonic() - started_s) * 1000)
-                        patience.reschedule(None)
+                    if event.WhichOneof("event") != "route":
+                        if self._call.first_event_ms is None:
+                            self._call.first_event_ms = round((time.monotonic() - started_s) * 1000)
+                        # A stream that stalls half way is as silent as one that never began.
+                        patience.reschedule(asyncio.get_running_loop().time() + rules.next_event_s)
                     yield event
 
     def _take(self, event: pb.GenerateResponse) -> None:

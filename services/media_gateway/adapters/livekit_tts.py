@@ -39,15 +39,15 @@ class MeshTts(tts.TTS[Any]):
         voice: str,
         room: str,
         sample_rate_hz: int,
-        first_audio_s: float,
+        next_audio_s: float,
         on_trouble: Callable[[], None],
         on_cost: Callable[[int], None],
     ) -> None:
-        """Speak over `client`; `first_audio_s` is the wait for a first sample after words were sent."""
+        """Speak over `client`; `next_audio_s` is the wait for audio when it is the service's turn to give some."""
         super().__init__(capabilities=tts.TTSCapabilities(streaming=True), sample_rate=sample_rate_hz, num_channels=1)
         self.client = client
         self.config = pb.SynthesizeConfig(sample_rate_hz=sample_rate_hz, language=language, voice=voice, room=room)
-        self.first_audio_s = first_audio_s
+        self.next_audio_s = next_audio_s
         self.on_trouble, self.on_cost = on_trouble, on_cost
         self._apology = b""
 
@@ -87,6 +87,7 @@ class _Speaking(tts.SynthesizeStream):
         super().__init__(tts=mesh, conn_options=conn_options)
         self._mesh = mesh
         self._pcm_bytes = 0
+        self._all_sent = False
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         output_emitter.initialize(
@@ -118,8 +119,8 @@ class _Speaking(tts.SynthesizeStream):
             async for response in stream:
                 match response.WhichOneof("event"):
                     case "audio":
-                        patience.reschedule(None)
                         self._push(emitter, response.audio.pcm)
+                        self._wait(patience, wanted=self._all_sent)
                     case "usage":
                         self._mesh.on_cost(response.usage.cost_micro_usd)
                     case _:
@@ -135,9 +136,14 @@ class _Speaking(tts.SynthesizeStream):
                 self._mark_started()
                 await stream.send_text(item)
                 # Counted from the last words before any audio: a model may take its time over a first sentence.
-                if not self._pcm_bytes:
-                    patience.reschedule(asyncio.get_running_loop().time() + self._mesh.first_audio_s)
+                self._wait(patience, wanted=not self._pcm_bytes)
         await stream.end()
+        # From here on the service has all it needs: a pause is no longer the model's.
+        self._all_sent = True
+        self._wait(patience, wanted=True)
+
+    def _wait(self, patience: asyncio.Timeout, *, wanted: bool) -> None:
+        patience.reschedule(asyncio.get_running_loop().time() + self._mesh.next_audio_s if wanted else None)
 
     def _push(self, emitter: tts.AudioEmitter, pcm: bytes) -> None:
         if pcm:

@@ -114,7 +114,7 @@ async def test_ears_take_streams_only():
 
 
 class Voiced:
-    def __init__(self, channel, first_audio_s: float = 5) -> None:
+    def __init__(self, channel, next_audio_s: float = 5) -> None:
         self.troubles, self.costs = 0, []
         self.tts = MeshTts(
             SpeechClient(channel),
@@ -122,7 +122,7 @@ class Voiced:
             voice="",
             room="demo",
             sample_rate_hz=24_000,
-            first_audio_s=first_audio_s,
+            next_audio_s=next_audio_s,
             on_trouble=self._trouble,
             on_cost=self.costs.append,
         )
@@ -160,7 +160,7 @@ async def test_text_without_a_word_is_no_failure():
 @pytest.mark.parametrize("trouble", ["dead_voice", "mute"])
 async def test_a_voice_that_fails_plays_the_apology_recorded_while_it_was_well(trouble):
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
-        voiced = Voiced(channel, first_audio_s=0.4)
+        voiced = Voiced(channel, next_audio_s=0.4)
         await voiced.tts.record_apology()
         recorded = voiced.tts.apology_pcm
         assert peers.speech.spoken == [livekit_tts.APOLOGY]
@@ -168,6 +168,15 @@ async def test_a_voice_that_fails_plays_the_apology_recorded_while_it_was_well(t
         for _ in range(5):
             assert (await voiced.speak("The office opens at nine."))[: len(recorded)] == recorded
     assert (voiced.troubles, voiced.errors) == (5, [])
+
+
+async def test_a_voice_that_stalls_half_way_ends_the_speech_without_an_apology_on_top():
+    async with mesh_peers.serving() as peers, channel_to(peers) as channel:
+        peers.speech.speaks_early = peers.speech.mute = True
+        voiced = Voiced(channel, next_audio_s=0.4)
+        pcm = await voiced.speak("The office opens at nine.")
+    assert 0 < len(pcm) <= 2 * 24_000 * 0.25
+    assert (voiced.troubles, voiced.errors) == (1, [])
 
 
 async def test_without_a_recording_two_tones_are_played():
@@ -182,7 +191,7 @@ async def test_without_a_recording_two_tones_are_played():
 async def test_speech_that_is_interrupted_is_cancelled_at_the_service():
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
         peers.speech.mute = True
-        voiced = Voiced(channel, first_audio_s=30)
+        voiced = Voiced(channel, next_audio_s=30)
         stream = voiced.tts.stream()
         stream.push_text("The office opens at nine.")
         stream.end_input()

@@ -27,7 +27,7 @@ from tests.fakes import mesh_peers
 class Asked:
     """A RouterLlm with what is around it."""
 
-    def __init__(self, peers, channel, *, with_knowledge: bool, first_event_s: float) -> None:
+    def __init__(self, peers, channel, *, with_knowledge: bool, next_event_s: float) -> None:
         numbers = itertools.count(1)
         self.peers = peers
         self.book = turns.TurnBook(lambda: f"turn-{next(numbers)}")
@@ -35,7 +35,7 @@ class Asked:
         self.knowledge = (
             Knowledge(RagClient(channel), passages_max=3, wait_s=0.3, debounce_s=0.05) if with_knowledge else None
         )
-        rules = LlmRules("demo", "RM_1", first_event_s, 10, 20, 10, attach_newest_frame=False)
+        rules = LlmRules("demo", "RM_1", next_event_s, 10, 20, 10, attach_newest_frame=False)
         self.llm = RouterLlm(LlmRouterClient(channel), rules, self.book, self.knowledge, self.shelf)
         self.context = llm.ChatContext.empty()
         self.context.add_message(role="system", content="Be brief.")
@@ -53,10 +53,10 @@ class Asked:
 
 
 @asynccontextmanager
-async def asking(*, with_knowledge: bool = False, first_event_s: float = 5):
+async def asking(*, with_knowledge: bool = False, next_event_s: float = 5):
     token = TokenMinter(mesh_peers.SECRET).mint("acme", caller="test")
     async with mesh_peers.serving() as peers, MeshChannel(peers.target, lambda: token) as channel:
-        asked = Asked(peers, channel, with_knowledge=with_knowledge, first_event_s=first_event_s)
+        asked = Asked(peers, channel, with_knowledge=with_knowledge, next_event_s=next_event_s)
         try:
             yield asked
         finally:
@@ -180,6 +180,12 @@ async def never(request):
     await asyncio.sleep(60)
 
 
+async def stalls(request):
+    yield mesh_peers.route()
+    yield pb.GenerateResponse(text_delta="The office")
+    await asyncio.sleep(60)
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -189,10 +195,11 @@ async def never(request):
         (cut, "The office" + livekit_llm.APOLOGY_CUT),
         (silent, livekit_llm.APOLOGY),
         (never, livekit_llm.APOLOGY),
+        (stalls, "The office" + livekit_llm.APOLOGY_CUT),
     ],
 )
 async def test_whatever_fails_something_is_said_and_no_error_reaches_the_session(answer, expected):
-    async with asking(first_event_s=0.5) as asked:
+    async with asking(next_event_s=0.5) as asked:
         errors = []
         asked.llm.on("error", errors.append)
         asked.peers.router.answer = answer
@@ -204,7 +211,7 @@ async def test_whatever_fails_something_is_said_and_no_error_reaches_the_session
 
 async def test_a_router_that_is_not_there_is_apologised_for():
     async with MeshChannel("127.0.0.1:1", lambda: "") as channel:
-        asked = Asked(None, channel, with_knowledge=False, first_event_s=2)
+        asked = Asked(None, channel, with_knowledge=False, next_event_s=2)
         said, _, _ = await asked.ask("when do you open")
     assert said == livekit_llm.APOLOGY
 

@@ -87,8 +87,8 @@ async def gateway_running(livekit, folder: Path, peers: mesh_peers.Peers, **sett
         "DISPATCH_GRACE_S": "3",
         "WORKER_DRAIN_S": "2",
         "DRAIN_GRACE_S": "1",
-        "LLM_FIRST_EVENT_S": "1.5",
-        "TTS_FIRST_AUDIO_S": "1.5",
+        "LLM_NEXT_EVENT_S": "1.5",
+        "TTS_NEXT_AUDIO_S": "1.5",
         **settings,
     }
     log = folder / "gateway.log"
