@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -23,8 +23,8 @@ R = TypeVar("R", bound=Message)
 class DuplexStream(Generic[Q, R]):
     """One RPC in both directions: send from any task, read from one; leaving the `async with` cancels it."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[Q, R], opening: Q) -> None:
-        """Wrap a call that was just begun; `opening` is its first message and sent on entering."""
+    def __init__(self, call: grpc.aio.StreamStreamCall[Q, R], opening: Q | None = None) -> None:
+        """Wrap a call that was just begun; `opening`, if any, is its first message and sent on entering."""
         self._call = call
         self._opening = opening
         # gRPC takes one message at a time; a flush or cancel may come from another task than the data.
@@ -34,7 +34,8 @@ class DuplexStream(Generic[Q, R]):
 
     async def __aenter__(self) -> Self:
         """Send the opening."""
-        await self.send(self._opening)
+        if self._opening is not None:
+            await self.send(self._opening)
         return self
 
     async def __aexit__(
@@ -50,6 +51,15 @@ class DuplexStream(Generic[Q, R]):
                 yield response
         except grpc.aio.AioRpcError:
             await self._raise_status()
+
+    async def receive(self) -> R | None:
+        """The server's next message, or None when it ended the stream well. Raises the MeshError that it raised."""
+        try:
+            message = await self._call.read()
+        except grpc.aio.AioRpcError:
+            await self._raise_status()
+            return None
+        return None if message is grpc.aio.EOF else cast("R", message)
 
     async def end(self) -> None:
         """Send nothing more; the server answers what is still open and ends the stream."""

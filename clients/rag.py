@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import suppress
 
 from google.protobuf.duration_pb2 import Duration
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 
 from chassis.channel import MeshChannel
+from chassis.duplex import DuplexStream
 from chassis.status import mesh_errors
 
 SERVICE = "hocket.rag.v1.RagService"
@@ -56,21 +55,16 @@ class RagClient:
 
         A document that is refused is answered with `error` and the rest goes on. Closing the generator ends the call.
         """
-        with mesh_errors():
-            call = self._stub.Ingest(**self._channel.options(timeout_s))
-            try:
-                # One at a time: grpc.aio reports a write that meets the end of its call as INTERNAL, and hides why.
-                for document in documents:
-                    with suppress(asyncio.InvalidStateError):
-                        await call.write(rag_pb2.IngestRequest(document=document))
-                    response = await call.read()
-                    if not isinstance(response, rag_pb2.IngestResponse):
-                        return
-                    yield response
-                await call.done_writing()
-                await call.read()
-            finally:
-                call.cancel()
+        call = self._stub.Ingest(**self._channel.options(timeout_s))
+        async with DuplexStream[rag_pb2.IngestRequest, rag_pb2.IngestResponse](call) as stream:
+            for document in documents:
+                await stream.send(rag_pb2.IngestRequest(document=document))
+                response = await stream.receive()
+                if response is None:
+                    return
+                yield response
+            await stream.end()
+            await stream.receive()
 
     async def delete_document(self, document_id: str, *, timeout_s: float = 10) -> int:
         """Remove a document; returns how many passages went. Raises NotFound."""
