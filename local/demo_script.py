@@ -18,7 +18,8 @@ KNOWLEDGE_FOLDER = Path(__file__).resolve().parent.parent / "examples" / "knowle
 OTHER_DOCUMENT = "another-office"
 OTHER_KNOWLEDGE = """# Another office
 
-The company meeting starts at four in the afternoon on Fridays. Visitors park on the roof, and a new badge is free.
+The office is never open on Saturday. The company meeting starts at four in the afternoon on Fridays. Visitors park on
+the roof, and a new badge is free.
 """
 # Both tenants write about it; a search for it shows whether they are kept apart.
 SHARED_SUBJECT = "company meeting, visitors, new badge"
@@ -32,9 +33,9 @@ class Line:
     expect: tuple[str, ...] = ()
 
 
-KNOWLEDGE = Line("What time does the company meeting start?", ("nine thirty",))
-TASK = Line("Remind me to call the help desk tomorrow.")
-TASK_TITLE_HOLDS = "help desk"
+KNOWLEDGE = Line("Is the office open on Saturday?", ("one in the afternoon",))
+TASK = Line("Remind me to book a meeting room on Friday.")
+TASK_TITLE_HOLDS = "meeting room"
 SCREEN = Line("What do you see on the screen?")
 # Its answer is long enough to be interrupted.
 LONG = Line("What do I do when the coffee machine does not start?")

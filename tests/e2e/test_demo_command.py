@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -44,12 +46,18 @@ async def test_a_recording_that_is_none_ends_with_one_line_before_anything_start
     assert not (tmp_path / "mesh").exists()
 
 
+@pytest.fixture
+def scratch():
+    """A folder of its own for temporary files, with a name short enough for the sockets in it."""
+    folder = Path(tempfile.mkdtemp(prefix="h-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.mark.parametrize(
     ("number", "during"), [(signal.SIGKILL, _IN_CONVERSATION), (signal.SIGTERM, _STARTING)], ids=["killed", "stopped"]
 )
-async def test_ending_the_demo_leaves_no_process_no_socket_and_no_temporary_file(tmp_path, number, during):
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+async def test_ending_the_demo_leaves_no_process_no_socket_and_no_temporary_file(tmp_path, scratch, number, during):
     process = await start_demo(tmp_path / "mesh", env={**os.environ, "TMPDIR": str(scratch)})
     async with asyncio.timeout(300):
         while during not in (line := (await process.stdout.readline()).decode()):

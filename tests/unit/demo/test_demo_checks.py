@@ -14,7 +14,7 @@ from local.demo_report import Report, lines, turn_facts
 
 DOCUMENTS = frozenset({"meeting-rooms", "visitors"})
 ANSWERS = {
-    "knowledge": "It starts at nine thirty.",
+    "knowledge": "Until one in the afternoon.",
     "task": "Done.",
     "screen": "I have one picture.",
     "barge_in": "In the first row.",
@@ -46,7 +46,7 @@ def whole() -> Report:
         frames={"published": 900, "offered": 50, "kept": 4, "refreshed": 0, "skipped": 46, "suppressed": 700},
         costs=[{"kind": name, **kind} for name in ("llm", "stt", "tts")],
         totals={"ledger_micro_usd": 7, "reported_micro_usd": 7, "ledger_model_calls": 5, "reported_model_calls": 5},
-        tasks=[{"title": "Call the help desk"}],
+        tasks=[{"title": "Book a meeting room"}],
         tenants={script.TENANT: ["visitors"], script.OTHER_TENANT: [script.OTHER_DOCUMENT]},
     )
 
@@ -59,7 +59,10 @@ def test_a_demo_in_which_everything_worked_has_no_failure():
     ("breaking", "says"),
     [
         (lambda r: r.turns.pop(), "text: the turn was not reached"),
-        (lambda r: r.turns.__setitem__(0, turn("knowledge", answered="At noon.")), "holds none of nine thirty"),
+        (
+            lambda r: r.turns.__setitem__(0, turn("knowledge", answered="At noon.")),
+            "holds none of one in the afternoon",
+        ),
         (lambda r: r.turns.__setitem__(0, turn("knowledge", answered="")), "the agent did not answer"),
         (lambda r: setattr(r.turns[1], "caller_ms", {"first_sound": None}), "the caller heard nothing"),
         (lambda r: r.tasks.clear(), "the backend has no task"),
