@@ -122,7 +122,7 @@ async def until_there(url: str, seconds: float = 90) -> None:
 def free_port() -> int:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+        return int(held.getsockname()[1])
 
 
 async def run(litellm: str | None, rounds: int) -> dict[str, dict[int, Seen]]:

@@ -67,8 +67,8 @@ def recordings(folder: Path) -> Iterator[tuple[str, str, bytes]]:
 def _bodies(vendor: str, path: Path) -> Iterator[bytes]:
     if path.name.endswith(".chunks.txt"):
         lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
-        head = (lambda line: f"event: {json.loads(line)['type']}\n") if vendor == "anthropic" else (lambda _: "")
-        yield "".join(f"{head(line)}data: {line}\n\n" for line in lines).encode()
+        heads = [f"event: {json.loads(line)['type']}\n" if vendor == "anthropic" else "" for line in lines]
+        yield "".join(f"{head}data: {line}\n\n" for head, line in zip(heads, lines, strict=True)).encode()
     elif path.name.endswith("_response.txt"):
         yield path.read_bytes()
     elif path.suffix == ".yaml":
@@ -108,7 +108,7 @@ async def _by_gemini(url: str) -> Heard:
     client = Client(api_key="key", vertexai=False, http_options=types.HttpOptions(base_url=url))
     text, calls, end, usage = "", list[tuple[str, str]](), "cut", (0, 0, 0)
     async for chunk in await client.aio.models.generate_content_stream(model=MODELS["gemini"], contents="x"):
-        for part in (chunk.candidates or [types.Candidate()])[0].content.parts or () if _has_parts(chunk) else ():
+        for part in _parts(chunk):
             text += part.text if part.text and not part.thought else ""
             if part.function_call:
                 calls.append((part.function_call.name or "", _canonical(part.function_call.args or {})))
@@ -122,8 +122,9 @@ async def _by_gemini(url: str) -> Heard:
     return Heard(text, tuple(calls), "tool_calls" if calls and end == "stop" else end, usage)
 
 
-def _has_parts(chunk: types.GenerateContentResponse) -> bool:
-    return bool(chunk.candidates and chunk.candidates[0].content)
+def _parts(chunk: types.GenerateContentResponse) -> list[types.Part]:
+    content = chunk.candidates[0].content if chunk.candidates else None
+    return (content.parts if content else None) or []
 
 
 def _canonical(arguments: Any) -> str:

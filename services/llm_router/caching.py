@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from services.llm_router.conversation import Part, Passage, Picture, Request, Role, prefix_tokens
@@ -13,6 +14,9 @@ from services.llm_router.tiers import Candidate
 Ttl = Literal["5m", "1h"]
 TTL_5M_S = 300.0
 TTL_1H_S = 3600.0
+PREFIXES_MAX = 10_000
+# Weight of the newest gap in the running mean.
+GAP_WEIGHT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,28 @@ def plan_cache(
     tokens = fixed + sum(tokens_of_part(p) for _, parts in turns[:steady] for p in parts)
     turn = steady - 1 if steady > 0 and tokens >= candidate.cache_prefix_tokens_min else None
     return CachePlan(fixed >= candidate.cache_prefix_tokens_min, turn, ttl_for(gap_s))
+
+
+@dataclass(slots=True)
+class PrefixGaps:
+    """How far apart requests with the same instructions and tools come, in seconds."""
+
+    _seen: OrderedDict[int, tuple[float, float | None]] = field(
+        default_factory=OrderedDict[int, tuple[float, float | None]]
+    )
+
+    def seen(self, request: Request, now_s: float) -> float | None:
+        """The usual gap before this request, which is counted; None for a prefix seen for the first time."""
+        key = hash((request.system, tuple((t.name, t.description) for t in request.tools)))
+        last = self._seen.pop(key, None)
+        gap: float | None = None
+        if last is not None:
+            now_gap, usual = now_s - last[0], last[1]
+            gap = now_gap if usual is None else usual + GAP_WEIGHT * (now_gap - usual)
+        self._seen[key] = (now_s, gap)
+        if len(self._seen) > PREFIXES_MAX:
+            self._seen.popitem(last=False)
+        return gap
 
 
 def ttl_for(gap_s: float | None) -> Ttl:

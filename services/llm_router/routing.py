@@ -7,7 +7,7 @@ tier moves up where nothing capable is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -192,10 +192,23 @@ def _ladder(request: Request, tier: Tier, situation: Situation, fit: _Fit) -> tu
     # The embedded answerer is no model: it speaks when nothing else can, whatever the tier.
     ordered = sorted(seen.values(), key=lambda c: c.provider == "embedded")
     session = situation.session
-    if session is not None and session.tier is tier and session.model in seen:
-        # Its cache is warm and it knows its own signatures; a sibling of the tier would start cold.
-        ordered.sort(key=lambda c: c.alias != session.model)
+    first = _warmest(request, tier, situation, ordered) if session is not None else None
+    if first is not None:
+        ordered.sort(key=lambda c: c is not first)
     return tuple(ordered)
+
+
+def _warmest(request: Request, tier: Tier, situation: Situation, ordered: Sequence[Candidate]) -> Candidate | None:
+    """Whom of the tier to ask before its first: the conversation's own model, or one a warm cache makes cheaper."""
+    session, own = situation.session, [c for c in ordered if c.alias in situation.table.tiers[tier]]
+    if session is None or not own:
+        return None
+    if session.tier is tier:
+        # It knows its own signatures, and its cache is warm; a sibling of the tier would start cold.
+        return next((c for c in own if c.alias == session.model), None)
+    warm = [c for c in own if session.warm_tokens(c.alias, situation.now_s)]
+    cheapest = min((own[0], *warm), key=lambda c: estimate_micro_usd(request, c, situation))
+    return None if cheapest is own[0] else cheapest
 
 
 def _nothing_serves(request: Request, situation: Situation, fit: _Fit) -> NoCapableModel | AllModelsFailed:

@@ -70,14 +70,14 @@ class Scorer(Protocol):
 # Weight of each feature (all lie in 0..1), and the bias: 12 plain words score 0.2, 200 with numbers and symbols 0.9.
 WEIGHTS: Mapping[str, float] = {
     "words": 6.5,
-    "numbers": 0.8,
+    "numbers": 1.0,
     "symbols": 0.7,
     "code": 0.6,
-    "steps": 0.5,
+    "steps": 0.6,
     "reasoning": 0.4,
     "sentences": 0.3,
     "long_words": 0.3,
-    "options": -0.2,
+    "options": -0.35,
     "history": 0.3,
 }
 BIAS = -3.2

@@ -19,6 +19,7 @@ from anthropic import AsyncAnthropic, AsyncStream
 from chassis.clock import Clock
 from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state
 from services.llm_router.adapters.failures import failure_of
+from services.llm_router.caching import PrefixGaps
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
@@ -49,10 +50,11 @@ class AnthropicProvider:
             open_telemetry=False,
         )
         self._clock = clock
+        self._gaps = PrefixGaps()
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
-        params = params_of(request, candidate)
+        params = params_of(request, candidate, self._gaps.seen(request, self._now_s))
         reader = EventReader(candidate.vendor_model)
         try:
             async with self._client.messages.with_streaming_response.create(**params, stream=True) as response:

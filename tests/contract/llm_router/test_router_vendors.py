@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import time
 from contextlib import aclosing
 
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from PIL import Image
 
 from chassis import errors
 from services.llm_router.ports import AttemptOutcome
@@ -19,6 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is
 
 SONNET, FLASH, HAIKU, LITE = "claude-sonnet-5-5", "gemini-3.8-flash", "claude-haiku-5-5", "gemini-2.5-flash-lite"
 LOCAL = "openai-compatible"
+_png = io.BytesIO()
+Image.new("RGB", (8, 8), "red").save(_png, "PNG")
+PNG = _png.getvalue()
 OK = "Hello there, this is an answer."
 WEATHER = pb.Tool(
     name="weather",
@@ -300,6 +310,56 @@ async def test_a_running_attempt_is_written_down_under_the_id_that_it_is_booked_
         await w.answer(asking("Hello?", pin_model=SONNET))
     assert [c.event_id for c in w.book.begun] == [c.event_id for c in w.book.costs]
     assert w.book.begun[0].usage.input_tokens == w.book.costs[0].usage.input_tokens
+
+
+async def test_pictures_and_passages_reach_every_vendor_as_they_are():
+    picture = pb.Part(image=pb.Image(data=PNG, mime_type="image/png"))
+    passage = pb.Part(passage=pb.Passage(title="Hours", text="We open at 9."))
+    async with world() as w:
+        for alias in (SONNET, FLASH, LOCAL):
+            await w.answer(asking(user("What is it?", picture, passage), pin_model=alias))
+            body = json.dumps(emulator_of(w, alias).requests[-1]["body"])
+            assert base64.b64encode(PNG).decode() in body.replace("-", "+").replace("_", "/")
+            assert "We open at 9." in body
+
+
+async def test_a_slow_model_is_hedged_and_the_loser_is_ended_and_booked():
+    async with world() as w:
+        for _ in range(25):
+            await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
+        w.gemini.always(LITE, Scenario(first_s=30))
+        started = time.monotonic()
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
+        took_s = time.monotonic() - started
+        await asyncio.wait_for(w.gemini.gone.wait(), 5)
+    assert [e.route.model for e in events if e.HasField("route")] == [LITE, HAIKU]
+    assert text_of(events) == OK
+    assert took_s < 4
+    outcomes = {c.model: c.outcome for c in w.book.costs[-2:]}
+    assert outcomes == {LITE: AttemptOutcome.CANCELLED, HAIKU: AttemptOutcome.OK}
+
+
+async def test_spans_follow_the_conventions_and_count_cached_tokens_inside_the_input():
+    exporter = InMemorySpanExporter()
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    rules = system("Follow the house rules. " * 300)
+    async with world() as w:
+        await w.answer(asking(rules, "Hello?", pin_model=SONNET))
+        await w.answer(asking(rules, "Hello?", pin_model=SONNET, conversation_id="c"))
+    chats = [dict(s.attributes) for s in exporter.get_finished_spans() if s.name == f"chat {SONNET}"]
+    routes = [dict(s.attributes) for s in exporter.get_finished_spans() if s.name == "route"]
+    read = chats[-1]["gen_ai.usage.cache_read.input_tokens"]
+    assert read > 1024
+    assert chats[-1]["gen_ai.usage.input_tokens"] == w.book.costs[-1].usage.prompt_tokens >= read
+    assert chats[-1]["gen_ai.provider.name"] == "anthropic"
+    assert chats[-1]["gen_ai.conversation.id"] == "c"
+    assert chats[-1]["gen_ai.response.finish_reasons"] == ("stop",)
+    assert routes[-1]["hocket.llm_router.cause"] == "pinned_model"
+    assert "Hello" not in str(chats + routes)
 
 
 async def test_an_outcome_is_kept_with_the_features_of_its_turn_and_no_word_of_it(tmp_path):

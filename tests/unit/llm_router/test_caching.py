@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.llm_router.caching import CachePlan, plan_cache, ttl_for
+from services.llm_router.caching import CachePlan, PrefixGaps, plan_cache, ttl_for
 from services.llm_router.conversation import Message, Passage, Request, Role, Text
 from services.llm_router.tiers import Candidate, PriceRow
 from services.llm_router.transcript import mended
@@ -51,3 +51,11 @@ def test_only_vendors_that_want_marks_get_them():
 @pytest.mark.parametrize(("gap_s", "ttl"), [(None, "5m"), (20, "5m"), (900, "1h"), (7200, "5m")])
 def test_an_hour_is_paid_for_where_five_minutes_would_expire_and_an_hour_would_not(gap_s: float | None, ttl: str):
     assert ttl_for(gap_s) == ttl
+
+
+def test_the_usual_gap_between_requests_with_one_prefix_is_learned():
+    gaps = PrefixGaps()
+    one, other = (Request((Message(Role.SYSTEM, (Text(rules),)), user("x"))) for rules in ("a", "b"))
+    assert [gaps.seen(one, 0), gaps.seen(other, 10), gaps.seen(one, 900)] == [None, None, 900]
+    assert gaps.seen(one, 1800) == pytest.approx(900)
+    assert gaps.seen(one, 1800) == pytest.approx(630)

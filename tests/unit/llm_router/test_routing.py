@@ -110,6 +110,15 @@ def test_a_warm_model_is_kept_where_a_cold_cheaper_one_would_cost_more():
     assert goes.tier is Tier.SIMPLE
 
 
+def test_coming_back_to_a_tier_its_warm_model_goes_before_a_cold_first_one():
+    rules = "Follow the rules of the house. " * 1500
+    warm = {"claude-haiku-5-5": Warm(13_000, NOW_S + 60)}
+    session = Session(Tier.COMPLEX, "claude-sonnet-4-5", easier_turns=9, warm=warm, seen_s=NOW_S)
+    assert decided(asked("Thanks.", rules), session=session).ladder[0].alias == "claude-haiku-5-5"
+    cold = Session(Tier.COMPLEX, "claude-sonnet-4-5", easier_turns=9, seen_s=NOW_S)
+    assert decided(asked("Thanks.", rules), session=cold).ladder[0].alias == "gemini-2.5-flash-lite"
+
+
 def test_a_tenant_near_its_budget_gets_the_simple_tier():
     hard = asked("Prove, step by step, that 1 + 2 = 3. " * 60)
     assert (decided(hard, cheapest_only=True).tier, decided(hard, cheapest_only=True).cause) == (

@@ -1,0 +1,153 @@
+"""Killed in the middle of an answer, the router's next process books what the first had begun, once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, ratelimit_pb2_grpc
+
+from chassis import identity
+from chassis.channel import MeshChannel
+from chassis.errors import ResourceExhausted, Unavailable
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+from clients.llm_router import LlmRouterClient
+from tests.emulators.anthropic_emulator import AnthropicEmulator
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import MINTER, SECRET, asking
+
+SONNET = "claude-sonnet-5-5"
+
+
+class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
+    def __init__(self) -> None:
+        self.events: dict[str, ledger_pb2.CostEvent] = {}
+        self.tenants: set[str] = set()
+
+    async def RecordCosts(self, request, context):
+        for event in request.events:
+            self.events[event.event_id] = event
+            self.tenants.add(identity.current().tenant_id)
+        return ledger_pb2.RecordCostsResponse(recorded=len(request.events))
+
+
+class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
+    def __init__(self) -> None:
+        self.left = 10**6
+
+    async def Check(self, request, context):
+        self.left -= 1
+        standing = ratelimit_pb2.Standing(limit=request.spends[0].limit, admitted=self.left >= 0)
+        standing.wait.FromMilliseconds(1500)
+        return ratelimit_pb2.CheckResponse(admitted=self.left >= 0, standings=[standing])
+
+
+@asynccontextmanager
+async def ratelimit(ledger: Ledger, limits: Limits) -> AsyncIterator[int]:
+    servicers = [
+        Servicer(
+            "hocket.ratelimit.v1.LedgerService",
+            lambda s: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, s),
+        ),
+        Servicer(
+            "hocket.ratelimit.v1.RateLimitService",
+            lambda s: ratelimit_pb2_grpc.add_RateLimitServiceServicer_to_server(limits, s),
+        ),
+    ]
+    server = MeshServer("ratelimit_test", ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2), Assembly(servicers))
+    await server.start()
+    try:
+        yield server.grpc_port
+    finally:
+        await server.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
+
+
+@asynccontextmanager
+async def router(vendor: str, limits_port: int, journal: str) -> AsyncIterator[tuple[LlmRouterClient, int]]:
+    port = free_port()
+    env = {
+        **os.environ,
+        "HOCKET_LLM_ROUTER_GRPC_PORT": str(port),
+        "HOCKET_LLM_ROUTER_JWT_SECRET": SECRET,
+        "HOCKET_LLM_ROUTER_ANTHROPIC_API_KEY": "k",
+        "HOCKET_LLM_ROUTER_ANTHROPIC_BASE_URL": vendor,
+        "HOCKET_LLM_ROUTER_RATELIMIT_TARGET": f"127.0.0.1:{limits_port}",
+        "HOCKET_LLM_ROUTER_COST_JOURNAL_FILE": journal,
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.llm_router", env=env)
+    token = MINTER.mint("acme", caller="test")
+    try:
+        async with MeshChannel(f"127.0.0.1:{port}", lambda: token) as channel:
+            await asyncio.wait_for(channel.channel.channel_ready(), 30)
+            yield LlmRouterClient(channel), process.pid
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+async def drained(client: LlmRouterClient, on_event=lambda _: None) -> list:
+    seen = []
+    async with aclosing(client.generate(asking("Hello?", pin_model=SONNET))) as events:
+        async for event in events:
+            seen.append(event)
+            on_event(event)
+    return seen
+
+
+async def until(true, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is awaited happens in another process
+            await asyncio.sleep(0.02)
+
+
+async def test_no_cost_is_lost_or_doubled_when_the_process_is_killed(tmp_path):
+    ledger, vendor = Ledger(), await AnthropicEmulator().start()
+    journal = str(tmp_path / "costs")
+    try:
+        async with ratelimit(ledger, Limits()) as port:
+            async with router(vendor.url, port, journal) as (client, pid):
+                finish = (await drained(client))[-1].finish
+                vendor.always("*", Scenario(text="word " * 500, between_s=0.05))
+                with pytest.raises(Unavailable):
+                    await drained(client, lambda event: event.text_delta and os.kill(pid, signal.SIGKILL))
+            async with router(vendor.url, port, journal):
+                await until(lambda: len(ledger.events) == 2)
+    finally:
+        await vendor.stop()
+    assert finish.cost_event_ids[0] in ledger.events
+    assert len(vendor.requests) == len(ledger.events) == 2
+    assert ledger.tenants == {"acme"}
+    killed = next(e for e in ledger.events.values() if e.event_id != finish.cost_event_ids[0])
+    assert killed.outcome == ledger_pb2.COST_OUTCOME_FAILED
+    assert killed.quantities["input_tokens"] == vendor.bill[-1].input_tokens
+
+
+async def test_a_spent_limit_refuses_with_the_wait_and_a_silent_limiter_does_not(tmp_path):
+    vendor, limits = await AnthropicEmulator().start(), Limits()
+    try:
+        async with (
+            ratelimit(Ledger(), limits) as port,
+            router(vendor.url, port, str(tmp_path / "costs")) as (client, _),
+        ):
+            limits.left = 0
+            with pytest.raises(ResourceExhausted) as caught:
+                await drained(client)
+        assert caught.value.retry_after_s == 1.5
+        async with router(vendor.url, free_port(), str(tmp_path / "other")) as (client, _):
+            assert (await drained(client))[-1].HasField("finish")
+    finally:
+        await vendor.stop()
