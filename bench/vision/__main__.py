@@ -1,4 +1,4 @@
-"""`python -m bench.vision NAME`: hashes, missed, throughput, stream, tracks, timeline, scenes; NAME --help tells more."""
+"""`python -m bench.vision NAME`: hashes, missed, throughput, stream, tracks, timeline or scenes; NAME --help."""
 
 from __future__ import annotations
 

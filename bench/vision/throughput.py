@@ -92,7 +92,7 @@ def decision_alone(policy: Policy, batch: int) -> None:
     frames = thumbnails()
     tally = Tally(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
     table = TrackTable("bench", policy, Rules(), TrackLimits(512, 30), TrackBudget(1000), tally)
-    watching = Watching(policy, Rules(), table)
+    watching = Watching(policy, table)
     best, number = 1e9, 0
     rounds = max(4, 2048 // batch)
     for _ in range(5):

@@ -53,14 +53,15 @@ class ThumbnailMemory:
         self._kept: Thumbnails = np.zeros((_SLOTS_AT_FIRST, _WIDTH), np.uint8)
         self._latest: Thumbnails = np.zeros((_SLOTS_AT_FIRST, _WIDTH), np.uint8)
 
-    def measure(self, slots: list[int], now: Thumbnails, threshold_levels: int) -> list[Measured]:
-        """Compare one frame each of different tracks; they become the latest of their tracks."""
+    def measure(self, slots: list[int], now: Thumbnails, thresholds_levels: list[int]) -> list[Measured]:
+        """Compare one frame each of different tracks, by the threshold of each; they become their tracks' latest."""
         self._grow_to(max(slots) + 1)
         since_kept = _difference(now, self._kept[slots])
         since_before = _difference(now, self._latest[slots])
         self._latest[slots] = now
-        changed = _cells_above(since_kept, threshold_levels)
-        changed_now = _cells_above(since_before, threshold_levels)
+        thresholds = np.array(thresholds_levels, np.uint8)[:, None]
+        changed = _cells_above(since_kept, thresholds)
+        changed_now = _cells_above(since_before, thresholds)
         drift = since_kept.max(axis=1).tolist()
         moved = since_before.max(axis=1).tolist()
         jumps = (np.add.reduce(since_before[:, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES).tolist()
@@ -80,7 +81,7 @@ def _difference(a: Thumbnails, b: Thumbnails) -> Thumbnails:
     return np.maximum(a, b) - np.minimum(a, b)
 
 
-def _cells_above(differences: Thumbnails, levels: int) -> list[int]:
+def _cells_above(differences: Thumbnails, levels: Thumbnails) -> list[int]:
     above = differences > levels
     luma = np.count_nonzero(above[:, :LUMA_BYTES], axis=1)
     half = CHROMA_BYTES // 2

@@ -68,7 +68,7 @@ class VisionFlow:
         rules = rules_for(policy, self._rules, changes)
         table = TrackTable(tenant_id, policy, rules, self._limits, self._budget, self._tally)
         self._gauges.opened(policy)
-        return Watching(policy, rules, table)
+        return Watching(policy, table)
 
     async def close(self, watching: Watching, tenant_id: str) -> None:
         """The stream is over: free its tracks and share its counts, so that sums are exact from here on."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from chassis.errors import MeshError, invalid_field
 from services.vision.cells import CHROMA_BYTES, LUMA_BYTES, ThumbnailMemory, stacked
 from services.vision.errors import WrongOrder
-from services.vision.gate import CellsGate, HashGate
+from services.vision.gate import CellsGate, HashGate, TimerGate
 from services.vision.perceptual_hash import hash_of_thumbnail
-from services.vision.rules import Rules
 from services.vision.tally import Row
 from services.vision.tracks import Track, TrackTable
 from services.vision.verdict import Decision, Policy, Verdict
@@ -52,10 +52,9 @@ _Admitted = tuple[int, Offer, Track, float]
 class Watching:
     """One stream: its policy and its tracks."""
 
-    def __init__(self, policy: Policy, rules: Rules, table: TrackTable) -> None:
-        """Decide by `rules` over the tracks in `table`, which is this stream's own."""
+    def __init__(self, policy: Policy, table: TrackTable) -> None:
+        """Decide over the tracks in `table`, which is this stream's own and makes their gates."""
         self.policy = policy
-        self._rules = rules
         self._table = table
         self._memory = ThumbnailMemory()
 
@@ -115,11 +114,12 @@ class Watching:
     def _judge_cells(self, items: list[_Admitted]) -> list[Decision]:
         now = stacked([item[1].luma for item in items], [item[1].chroma for item in items])
         slots = [item[2].slot for item in items]
-        measured = self._memory.measure(slots, now, self._rules.cell_threshold_levels)
-        decisions: list[Decision] = []
-        for (_, offer, track, at_s), numbers in zip(items, measured, strict=True):
-            assert isinstance(track.gate, CellsGate)  # noqa: S101 - tells the type checkers what gate_for made
-            decisions.append(track.gate.decide(at_s, numbers, speaking=offer.speaking))
+        of_tracks = [cast("CellsGate", item[2].gate) for item in items]
+        measured = self._memory.measure(slots, now, [gate.threshold_levels for gate in of_tracks])
+        decisions = [
+            gate.decide(at_s, numbers, speaking=offer.speaking)
+            for gate, (_, offer, _, at_s), numbers in zip(of_tracks, items, measured, strict=True)
+        ]
         kept = [i for i, decision in enumerate(decisions) if decision.ruling.verdict is not Verdict.SKIP]
         if kept:
             self._memory.keep([slots[i] for i in kept], now[kept])
@@ -131,8 +131,7 @@ class Watching:
             if frame_hash is None:
                 frame_hash = hash_of_thumbnail(self.policy, offer.luma, _LUMA_SIDE)
             return track.gate.decide(at_s, frame_hash, speaking=offer.speaking)
-        assert not isinstance(track.gate, CellsGate)  # noqa: S101 - tells the type checkers what gate_for made
-        return track.gate.decide(at_s)
+        return cast("TimerGate", track.gate).decide(at_s)
 
 
 def check_offer(offer: Offer, index: int) -> None:

@@ -14,7 +14,7 @@ def spot(level: int, cells: int = 1) -> bytes:
 
 
 def measure(memory: ThumbnailMemory, slots: list[int], lumas: list[bytes], chromas: list[bytes] | None = None):
-    return memory.measure(slots, stacked(lumas, chromas or [b""] * len(lumas)), 8)
+    return memory.measure(slots, stacked(lumas, chromas or [b""] * len(lumas)), [8] * len(slots))
 
 
 def seen(slot: int = 0, luma: bytes = FLAT) -> ThumbnailMemory:
