@@ -87,7 +87,10 @@ def main(command_line: Sequence[str] | None = None) -> None:
     if not asyncio.run(_until_stopped(given, report, own)):
         print("demo: stopped; nothing is left running")
         sys.exit(EXIT_STOPPED)
-    report.write(given.report)
+    try:
+        report.write(given.report)
+    except OSError as error:
+        sys.exit(f"demo: cannot write {given.report}: {error.strerror}; choose another place with --report")
     print("\n".join(lines(report)))
     print(f"\n  report     {given.report.absolute()}\n  recording  {report.recording or '-'}")
     for failure in report.failures:

@@ -146,7 +146,7 @@ def lines(report: Report) -> Sequence[str]:
 
 def _turn_lines(turn: TurnFacts, report: Report) -> list[str]:
     sound, answer = turn.caller_ms.get("first_sound"), turn.caller_ms.get("answer")
-    clock = f"first sound after {_ms(sound)}, heard for {_ms(answer)}"
+    clock = f"first sound after {_ms(sound)}{_split(turn)}, heard for {_ms(answer)}"
     if turn.name == "barge_in":
         clock += f"; the agent fell silent {_ms(report.barge_in.get('stopped_ms'))} after the caller began"
     agent = ", ".join(f"{name} {_ms(value)}" for name, value in turn.agent_ms.items()) or "-"
@@ -165,8 +165,16 @@ def _turn_lines(turn: TurnFacts, report: Report) -> list[str]:
     return ["", f"  {turn.name}", *(f"    {label:<9}{text or '-'}" for label, text in rows)]
 
 
+def _split(turn: TurnFacts) -> str:
+    """How much of the wait the agent accounts for; the rest is the way there and back, through two jitter buffers."""
+    sound, agent = turn.caller_ms.get("first_sound"), turn.agent_ms.get("e2e")
+    if sound is None or agent is None or agent > sound:
+        return ""
+    return f" ({_ms(agent)} in the agent, {_ms(sound - agent)} on the way)"
+
+
 def _used(turn: TurnFacts) -> str:
-    used = [f"passages {', '.join(turn.passages)}"] if turn.passages else []
+    used = [f"passages of {', '.join(dict.fromkeys(turn.passages))}"] if turn.passages else []
     used += [f"{turn.images} picture(s)"] if turn.images else []
     used += [f"tool {each.get('name')}" for each in turn.tools]
     return "; ".join(used) or "nothing"

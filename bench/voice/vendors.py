@@ -150,19 +150,25 @@ class EmulatedModel(llm_grpc.LlmRouterServiceServicer):
         raise Unimplemented(_ONLY_GENERATE)
 
 
+def assembly(delays: Delays) -> Assembly:
+    """Both vendors behind one port."""
+    return Assembly(
+        [
+            Servicer(
+                "hocket.speech.v1.SpeechService",
+                lambda s: speech_grpc.add_SpeechServiceServicer_to_server(EmulatedSpeech(delays), s),
+            ),
+            Servicer(
+                "hocket.llm_router.v1.LlmRouterService",
+                lambda s: llm_grpc.add_LlmRouterServiceServicer_to_server(EmulatedModel(delays), s),
+            ),
+        ]
+    )
+
+
 async def serve(settings: ServerSettings, delays: Delays) -> None:
-    """Serve both on one port until SIGTERM, and print where."""
-    servicers = [
-        Servicer(
-            "hocket.speech.v1.SpeechService",
-            lambda s: speech_grpc.add_SpeechServiceServicer_to_server(EmulatedSpeech(delays), s),
-        ),
-        Servicer(
-            "hocket.llm_router.v1.LlmRouterService",
-            lambda s: llm_grpc.add_LlmRouterServiceServicer_to_server(EmulatedModel(delays), s),
-        ),
-    ]
-    server = MeshServer("bench_vendors", settings, Assembly(servicers))
+    """Serve until SIGTERM, and print where."""
+    server = MeshServer("bench_vendors", settings, assembly(delays))
     await server.start()
     print(f"127.0.0.1:{server.grpc_port}", flush=True)
     await server.run()

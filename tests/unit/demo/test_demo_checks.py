@@ -101,7 +101,7 @@ def test_the_report_says_what_failed_in_json_and_everything_on_the_terminal(tmp_
     assert written["failures"] == report.failures
     text = "\n".join(lines(report))
     for words in (
-        "first sound after 500 ms",
+        "first sound after 500 ms (300 ms in the agent, 200 ms on the way)",
         "few words (+0.50)",
         "kept 4",
         "stt",
