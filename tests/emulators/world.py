@@ -91,7 +91,7 @@ async def world(
         clock, book = SystemClock(), Book()
         tables = TiersFile(None, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
         access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
-        providers = open_providers(access, clock, stack)
+        providers = open_providers(access, clock, book, stack)
         state = LocalState()
         outcomes = OutcomeLog(outcomes_file, state)
         stack.callback(outcomes.close)

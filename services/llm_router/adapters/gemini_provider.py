@@ -13,7 +13,8 @@ from google.genai import Client, errors, types
 
 from chassis.clock import Clock
 from services.llm_router.adapters.failures import failure_of, retry_after, retry_info
-from services.llm_router.adapters.gemini_request import PROVIDER, config_of, contents_of
+from services.llm_router.adapters.gemini_caches import GeminiCaches, Made
+from services.llm_router.adapters.gemini_request import PROVIDER, contents_of
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
@@ -36,7 +37,8 @@ _REFUSAL = frozenset(
 class GeminiProvider:
     """Streams answers of Gemini models."""
 
-    def __init__(self, api_key: str, base_url: str | None, clock: Clock) -> None:
+    def __init__(self, api_key: str, base_url: str | None, clock: Clock, cache_made: Made | None = None) -> None:
+        """`cache_made` books explicit caches; without it none is made."""
         # The SDK takes aiohttp wherever it is installed unless a client is given: pinned, so that tests and production
         # run the same transport.
         timeout = httpx2.Timeout(TOTAL_S, connect=CONNECT_S)
@@ -52,6 +54,7 @@ class GeminiProvider:
             ),
         )
         self._clock = clock
+        self._caches = GeminiCaches(self._client, clock, cache_made)
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
@@ -60,7 +63,7 @@ class GeminiProvider:
             chunks = await self._client.aio.models.generate_content_stream(
                 model=candidate.vendor_model,
                 contents=list[types.ContentUnion](contents_of(request, candidate)),
-                config=config_of(request, candidate),
+                config=self._caches.config(request, candidate),
             )
             async for chunk in chunks:
                 for event in reader.read(chunk):
@@ -89,6 +92,7 @@ class GeminiProvider:
 
     async def close(self) -> None:
         """Let pooled connections go."""
+        await self._caches.close()
         await self._http.aclose()
 
 

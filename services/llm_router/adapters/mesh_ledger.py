@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -9,9 +11,14 @@ from hocket.ratelimit.v1 import ledger_pb2 as pb
 
 from chassis import identity
 from chassis.auth import TokenMinter
+from chassis.clock import Clock
 from clients.cost_journal import CostJournal, Origin
 from clients.ledger import CostRecorder
-from services.llm_router.ports import AttemptCost, AttemptOutcome
+from services.llm_router.caching import storage_micro_usd_per_mtok
+from services.llm_router.conversation import Tier
+from services.llm_router.events import Usage
+from services.llm_router.ports import AttemptCost, AttemptOutcome, Ledger
+from services.llm_router.tiers import Candidate
 
 _OUTCOMES = {
     AttemptOutcome.OK: pb.COST_OUTCOME_OK,
@@ -40,6 +47,33 @@ class MeshLedger:
         # After the recorder has it: between the two a crash books it twice, under one id, which is once.
         if self._begun is not None:
             self._begun.settle([cost.event_id])
+
+
+def cache_booking(ledger: Ledger, clock: Clock) -> Callable[[Candidate, int], None]:
+    """Books an explicit cache of so many tokens as a vendor call of its own: one reading and five minutes' storage."""
+
+    def book(candidate: Candidate, tokens: int) -> None:
+        now = clock.time()
+        price = candidate.price(now, tokens)
+        cost = round(tokens * (price.input + storage_micro_usd_per_mtok(price)) / 1_000_000)
+        ledger.book(
+            AttemptCost(
+                event_id=str(uuid.uuid4()),
+                ended_at_s=now,
+                provider=candidate.provider,
+                model=candidate.vendor_model,
+                tier=Tier.SIMPLE,
+                usage=Usage(cache_write_5m_tokens=tokens),
+                cost_micro_usd=cost,
+                price_row=price.name,
+                outcome=AttemptOutcome.OK,
+                speculative=False,
+                room="",
+                turn_id="",
+            )
+        )
+
+    return book
 
 
 def open_ledger(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from chassis.clock import Clock
 from services.llm_router.adapters.embedded import EmbeddedProvider
-from services.llm_router.ports import Provider
+from services.llm_router.adapters.mesh_ledger import cache_booking
+from services.llm_router.ports import Ledger, Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,10 @@ class VendorAccess:
         return hashlib.sha256(keys.encode()).hexdigest()[:12]
 
 
-def open_providers(access: VendorAccess, clock: Clock, resources: AsyncExitStack) -> dict[str, Provider]:
-    """The providers by name, the embedded one always; `resources` closes them."""
+def open_providers(
+    access: VendorAccess, clock: Clock, ledger: Ledger, resources: AsyncExitStack
+) -> dict[str, Provider]:
+    """The providers by name, the embedded one always; `resources` closes them, `ledger` books caches they make."""
     providers: dict[str, Provider] = {"embedded": EmbeddedProvider(clock)}
     # Each SDK costs 40 to 150 MB and a second of start: only what is configured is imported.
     if access.anthropic_api_key:
@@ -40,7 +43,9 @@ def open_providers(access: VendorAccess, clock: Clock, resources: AsyncExitStack
     if access.gemini_api_key:
         from services.llm_router.adapters.gemini_provider import GeminiProvider  # noqa: PLC0415 - as said
 
-        providers["gemini"] = GeminiProvider(access.gemini_api_key, access.gemini_base_url, clock)
+        providers["gemini"] = GeminiProvider(
+            access.gemini_api_key, access.gemini_base_url, clock, cache_booking(ledger, clock)
+        )
     if access.openai_base_url:
         from services.llm_router.adapters.openai_provider import OpenAiProvider  # noqa: PLC0415 - as said
 

@@ -1,0 +1,145 @@
+"""Gemini's explicit caches: made behind a request's back where they pay, used while they live, deleted when they idle.
+
+Gemini also caches by itself, without a promise; an explicit cache is paid for once and then by the hour. Whether that
+pays is `caching.explicit_cache_pays`. Instructions and tools in a cache may not be sent beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import httpx2
+import structlog
+from google.genai import Client, errors, types
+from prometheus_client import Counter
+
+from chassis import identity
+from chassis.clock import Clock
+from services.llm_router.adapters.gemini_request import config_of
+from services.llm_router.caching import TTL_5M_S, PrefixGaps, explicit_cache_pays
+from services.llm_router.conversation import Request, prefix_tokens
+from services.llm_router.tiers import Candidate
+
+CACHES_MAX = 1000
+CREATE_TIMEOUT_S = 10.0
+# A cache is not used in its last moments: the request would arrive after its end.
+MARGIN_S = 20.0
+SWEEP_S = 30.0
+CACHES = Counter("hocket_llm_router_gemini_caches", "Explicit caches, by what happened to them.", ["event"])
+_log = structlog.get_logger()
+
+# A cache of so many tokens was made: to be booked for the tenant of the running context.
+Made = Callable[[Candidate, int], None]
+
+
+@dataclass(slots=True)
+class _Cache:
+    name: str
+    until_s: float
+    used_s: float
+
+
+class GeminiCaches:
+    """The explicit caches of one process."""
+
+    def __init__(self, client: Client, clock: Clock, made: Made | None) -> None:
+        """Without `made` nobody books what a cache costs, and none is made."""
+        self._client = client
+        self._clock = clock
+        self._made = made
+        self._gaps = PrefixGaps()
+        self._caches: dict[str, _Cache] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._swept_s = 0.0
+        self._deleting: set[asyncio.Task[None]] = set()
+
+    def config(self, request: Request, candidate: Candidate) -> types.GenerateContentConfig:
+        """The request's configuration, with a living cache in place of its instructions and tools."""
+        config = config_of(request, candidate)
+        if self._made is None or candidate.cache == "none":
+            return config
+        now = self._clock.time()
+        gap_s = self._gaps.seen(request, now)
+        key = _key(request, candidate)
+        self._sweep(now)
+        cache = self._caches.get(key)
+        if cache is not None and cache.until_s - MARGIN_S > now:
+            cache.used_s = now
+            config.cached_content = cache.name
+            config.system_instruction = config.tools = config.tool_config = None
+            CACHES.labels("used").inc()
+        elif gap_s is not None and explicit_cache_pays(request, candidate, gap_s, now):
+            self._begin(key, request, candidate, config)
+        return config
+
+    def _begin(self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig) -> None:
+        if key not in self._making and len(self._caches) < CACHES_MAX:
+            task = asyncio.create_task(self._make(key, request, candidate, config.model_copy()))
+            self._making[key] = task
+            task.add_done_callback(lambda _: self._making.pop(key, None))
+
+    async def _make(
+        self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig
+    ) -> None:
+        wanted = types.CreateCachedContentConfig(
+            ttl=f"{TTL_5M_S:.0f}s",
+            system_instruction=config.system_instruction,
+            # What config_of put there; the field itself also takes plain functions.
+            tools=cast("list[types.Tool] | None", config.tools),
+            tool_config=config.tool_config,
+        )
+        now = self._clock.time()
+        try:
+            async with asyncio.timeout(CREATE_TIMEOUT_S):
+                made = await self._client.aio.caches.create(model=candidate.vendor_model, config=wanted)
+        except (errors.APIError, httpx2.TransportError, TimeoutError, ValueError) as error:
+            CACHES.labels("refused").inc()
+            _log.warning("gemini cache not made", model=candidate.alias, problem=type(error).__name__)
+            return
+        tokens = made.usage_metadata.total_token_count if made.usage_metadata else None
+        self._caches[key] = _Cache(made.name or "", now + TTL_5M_S, now)
+        CACHES.labels("made").inc()
+        if self._made is not None:
+            self._made(candidate, tokens or prefix_tokens(request))
+
+    def _sweep(self, now: float) -> None:
+        """Forget what has expired; delete what nobody asked for lately, so that its storage is not paid to the end."""
+        if now - self._swept_s < SWEEP_S:
+            return
+        self._swept_s = now
+        for key, cache in list(self._caches.items()):
+            if cache.until_s <= now:
+                del self._caches[key]
+            elif now - cache.used_s > TTL_5M_S / 2:
+                del self._caches[key]
+                task = asyncio.create_task(self._delete(cache))
+                self._deleting.add(task)
+                task.add_done_callback(self._deleting.discard)
+
+    async def _delete(self, cache: _Cache) -> None:
+        try:
+            async with asyncio.timeout(CREATE_TIMEOUT_S):
+                await self._client.aio.caches.delete(name=cache.name)
+            CACHES.labels("deleted").inc()
+        except (errors.APIError, httpx2.TransportError, TimeoutError) as error:
+            # It ends by itself within its five minutes.
+            _log.warning("gemini cache not deleted", problem=type(error).__name__)
+
+    async def close(self) -> None:
+        """Delete every cache."""
+        for task in (*self._making.values(), *self._deleting):
+            task.cancel()
+        await asyncio.gather(*(self._delete(cache) for cache in self._caches.values()))
+        self._caches.clear()
+
+
+def _key(request: Request, candidate: Candidate) -> str:
+    """Names a prefix of one tenant at one model: tenants never share a cache, whatever they send."""
+    tools = [[t.name, t.description, t.parameters] for t in request.tools]
+    held = [identity.current().tenant_id, candidate.vendor_model, request.system, tools, request.tool_choice.value]
+    return hashlib.sha256(json.dumps(held, sort_keys=True, default=dict).encode()).hexdigest()
