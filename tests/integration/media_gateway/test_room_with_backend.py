@@ -18,7 +18,12 @@ from hocket.llm_router.v1 import llm_router_pb2
 
 from tests.fakes import mesh_peers, room_guest
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(180),
+    # The guest's LiveKit client now and then drops a handle twice when a stream ends, and asserts in __del__.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 class Backend:
