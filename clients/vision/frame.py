@@ -62,6 +62,17 @@ class I420Frame:
         return 0, u, v, v + strides[2] * (half_height - 1) + half_width
 
     @cached_property
+    def chroma_planes(self) -> Plane | None:
+        """View (2 x half, half): U above V, where they lie in one piece as decoders give them; else None."""
+        _, start_u, _, _ = self._offsets
+        half_width, half_height = (self.width + 1) // 2, (self.height + 1) // 2
+        stride = self.stride_u or half_width
+        if stride != (self.stride_v or half_width):
+            return None
+        whole = np.frombuffer(self.data, np.uint8)
+        return np.ndarray((2 * half_height, half_width), np.uint8, whole, start_u, (stride, 1))
+
+    @cached_property
     def planes(self) -> tuple[Plane, Plane, Plane]:
         """Views (height, width), (half, half), (half, half) of uint8."""
         start_y, start_u, start_v, _ = self._offsets

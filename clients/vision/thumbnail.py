@@ -20,7 +20,7 @@ CHROMA_BYTES = 2 * CHROMA_CELLS * CHROMA_CELLS
 # Rows summed for one cell at most: all of them up to 1080 lines. Of larger frames, of chroma and of RGB every second to
 # fourth row is read, which keeps the cost flat.
 _ROWS_MAX = 18
-_CHROMA_ROWS_MAX = 12
+_CHROMA_ROWS_MAX = 8
 _RGB_ROWS_MAX = 4
 
 
@@ -57,11 +57,15 @@ def thumbnail_from_i420(data: Buffer, width: int, height: int, *, rotation: int 
 
 def _of_i420(frame: I420Frame) -> tuple[Plane, Plane, Plane]:
     y, u, v = frame.planes
-    return (
-        _cell_means(y, LUMA_CELLS, _ROWS_MAX),
-        _cell_means(u, CHROMA_CELLS, _CHROMA_ROWS_MAX),
-        _cell_means(v, CHROMA_CELLS, _CHROMA_ROWS_MAX),
-    )
+    luma = _cell_means(y, LUMA_CELLS, LUMA_CELLS, _ROWS_MAX)
+    both = frame.chroma_planes
+    if both is None or len(u) < CHROMA_CELLS:
+        cells_u, cells_v = (_cell_means(plane, CHROMA_CELLS, CHROMA_CELLS, _CHROMA_ROWS_MAX) for plane in (u, v))
+    else:
+        # One picture of both costs little more than one of them.
+        cells = _cell_means(both, 2 * CHROMA_CELLS, CHROMA_CELLS, _CHROMA_ROWS_MAX)
+        cells_u, cells_v = cells[:CHROMA_CELLS], cells[CHROMA_CELLS:]
+    return luma, cells_u, cells_v
 
 
 def _of_rgb(frame: RgbFrame) -> tuple[Plane, Plane, Plane]:
@@ -77,12 +81,13 @@ def _of_rgb(frame: RgbFrame) -> tuple[Plane, Plane, Plane]:
     return _to_bytes(yuv[0].reshape(LUMA_CELLS, LUMA_CELLS)), _to_bytes(chroma[0]), _to_bytes(chroma[1])
 
 
-def _cell_means(plane: Plane, cells: int, rows_max: int) -> Plane:
-    plane = _enough_rows(plane, cells)
+def _cell_means(plane: Plane, rows: int, columns: int, rows_max: int) -> Plane:
+    """Means (rows, columns) of the cells of a plane."""
+    plane = _enough_rows(plane, rows)
     height, width = plane.shape
-    bands = _Bands.of(height, cells, rows_max)
+    bands = _Bands.of(height, rows, rows_max)
     sums = bands.sum_rows(plane).astype(np.float32)
-    return _to_bytes(bands.combine(_column_means(sums, width, cells, 1)[:, :, 0]))
+    return _to_bytes(bands.combine(_column_means(sums, width, columns, 1)[:, :, 0]))
 
 
 def _enough_rows(plane: Plane, cells: int) -> Plane:

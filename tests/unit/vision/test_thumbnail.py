@@ -131,3 +131,20 @@ def test_a_frame_that_does_not_fit_its_buffer_is_refused_by_name(values, field):
 def test_pixels_that_do_not_fit_are_refused(size, depth):
     with pytest.raises(InvalidArgument):
         RgbFrame(bytes(size), 64, 64, depth)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (642, 362), (33, 35), (17, 9)])
+def test_chroma_is_the_same_whether_its_planes_lie_together_or_apart(width, height):
+    packed = I420Frame(i420(width, height), width, height)
+    y, u, v = packed.planes
+    half_width = u.shape[1]
+    apart = b"".join((y.tobytes(), np.pad(u, ((0, 0), (0, 6))).tobytes(), v.tobytes()))
+    assert thumbnail(I420Frame(apart, width, height, stride_u=half_width + 6)) == thumbnail(packed)
+
+
+def test_chroma_cells_are_means_of_their_planes():
+    packed = I420Frame(i420(1280, 720), 1280, 720, full_range=True)
+    found = np.frombuffer(thumbnail(packed).chroma, np.uint8).reshape(2, 16, 16).astype(int)
+    for cells, plane in zip(found, packed.planes[1:], strict=True):
+        # Every third row is read: of pure noise the mean moves by a level or two.
+        assert np.abs(cells - exact_means(plane[:352], 16)).mean() < 4
