@@ -1,0 +1,63 @@
+"""One trace id from the first caller through every hop."""
+
+from __future__ import annotations
+
+import pytest
+from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel, forwarded_token
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+
+SECRET = "a-secret-of-32-bytes-for-tests-only!"
+TOKEN = TokenMinter(SECRET).mint("acme", caller="test")
+
+
+def trace_id() -> str:
+    return format(trace.get_current_span().get_span_context().trace_id, "032x")
+
+
+class Last(rag_pb2_grpc.RagServiceServicer):
+    """Tells its trace."""
+
+    async def Search(self, request, context):
+        return rag_pb2.SearchResponse(degraded=[trace_id()])
+
+
+class Middle(rag_pb2_grpc.RagServiceServicer):
+    """Asks the last one, on the tenant's behalf, and adds its own trace."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def Search(self, request, context):
+        async with MeshChannel(f"127.0.0.1:{self._port}", forwarded_token) as channel:
+            stub = rag_pb2_grpc.RagServiceStub(channel.channel)
+            behind = await stub.Search(request, **channel.options(5))
+        return rag_pb2.SearchResponse(degraded=[trace_id(), *behind.degraded])
+
+
+async def started(servicer: rag_pb2_grpc.RagServiceServicer) -> MeshServer:
+    add = Servicer("hocket.rag.v1.RagService", lambda s: rag_pb2_grpc.add_RagServiceServicer_to_server(servicer, s))
+    server = MeshServer("chassis_trace", ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2), Assembly([add]))
+    await server.start()
+    return server
+
+
+@pytest.mark.parametrize("round_", range(2))
+async def test_a_call_through_two_services_is_one_trace(round_):
+    last = await started(Last())
+    middle = await started(Middle(last.grpc_port))
+    tracer = TracerProvider().get_tracer("test")
+    async with MeshChannel(f"127.0.0.1:{middle.grpc_port}", lambda: TOKEN) as channel:
+        with tracer.start_as_current_span("turn"):
+            ours = trace_id()
+            answer = await rag_pb2_grpc.RagServiceStub(channel.channel).Search(
+                rag_pb2.SearchRequest(query="x"), **channel.options(5)
+            )
+    await middle.stop()
+    await last.stop()
+    assert [ours, ours] == list(answer.degraded)
