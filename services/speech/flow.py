@@ -99,9 +99,14 @@ class Speech:
                     await self._limits.spend(STT_LIMIT, LIMIT_BLOCK_S)
                 tally.heard_samples += len(item) // 2
                 await session.hear(item)
-        finally:
-            # Whatever ended the audio, the engine's events must end too.
+        except asyncio.CancelledError:
+            # Nobody takes events any more: an engine that is behind would never have room for the end.
+            raise
+        except Exception:
             await session.end()
+            raise
+        # However the audio ended, the engine's events must end too.
+        await session.end()
 
     def _book_heard(self, tally: _ListeningTally, config: ListeningConfig, outcome: CostOutcome) -> ListeningUsage:
         audio_ms, cost_micro_usd = tally.book()
@@ -216,17 +221,24 @@ class _SpeakingStream:
 
     async def _speak_all(self) -> None:
         try:
-            while (item := await self._segments.get()) is not None:
-                if isinstance(item, Flushed):
-                    await self._pieces.put(item)
-                elif item.spoken:
-                    await self._limits.spend(TTS_LIMIT, len(item.spoken))
-                    await self._speak_one(item)
-        finally:
-            # Full only where the caller does not read; then it learns the end from the cancellation of its own RPC.
-            if self._pieces.full():
-                self._pieces.get_nowait()
-            self._pieces.put_nowait(None)
+            await self._speak_segments()
+        except asyncio.CancelledError:
+            # Full only where nobody reads any more: whoever stops the voice for a reader has emptied it.
+            if not self._pieces.full():
+                self._pieces.put_nowait(None)
+            raise
+        except Exception:
+            await self._pieces.put(None)
+            raise
+        await self._pieces.put(None)
+
+    async def _speak_segments(self) -> None:
+        while (item := await self._segments.get()) is not None:
+            if isinstance(item, Flushed):
+                await self._pieces.put(item)
+            elif item.spoken:
+                await self._limits.spend(TTS_LIMIT, len(item.spoken))
+                await self._speak_one(item)
 
     async def _speak_one(self, segment: Segment) -> None:
         outcome = CostOutcome.CANCELLED

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
-_TOKEN = re.compile(r"[a-z]+(?:['’][a-z]+)*|\d+(?:[.,]\d+)*", re.IGNORECASE)
+_TOKEN = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)*|\d+(?:[.,]\d+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _ONES = [
     "zero",
@@ -37,11 +38,16 @@ def sentences(key_terms: Iterable[str]) -> tuple[str, ...]:
     """Each sentence of the terms once, in order: lower case, words and apostrophes only, numbers spelled out."""
     found: dict[str, None] = {}
     for term in key_terms:
-        for sentence in _SENTENCE_END.split(term):
+        for sentence in _SENTENCE_END.split(_plain(term)):
             words = [w for token in _TOKEN.findall(sentence) for w in _spoken(token)]
             if words:
                 found[" ".join(words)] = None
     return tuple(found)
+
+
+def _plain(term: str) -> str:
+    """Letters without their accents: "Café" is looked up as "cafe"."""
+    return "".join(c for c in unicodedata.normalize("NFKD", term) if not unicodedata.combining(c))
 
 
 def _spoken(token: str) -> list[str]:

@@ -120,6 +120,9 @@ def _check_rate(sample_rate_hz: int) -> None:
 def _name(field: str, value: str) -> str:
     if len(value.encode()) > NAME_BYTES_MAX:
         raise too_large(field, f"send at most {NAME_BYTES_MAX} bytes")
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        # The ledger refuses them, and a cost that is refused is lost.
+        raise invalid_field(field, "must not hold control characters")
     return value
 
 

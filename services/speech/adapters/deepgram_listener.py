@@ -110,7 +110,8 @@ class _Session:
 
     async def flush(self) -> None:
         with _vendor_errors():
-            await self._socket.send_force_end_turn()
+            async with asyncio.timeout(self._timeout_s):
+                await self._socket.send_force_end_turn()
 
     async def end(self) -> None:
         """Ask for what is still open; called however the audio ended, so a broken socket is no error here."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
@@ -78,25 +78,25 @@ class EmbeddedListener:
         if self._streams >= self._streams_max:
             raise overloaded(self._streams_max)
         self._streams += 1
-        decoder: PocketsphinxDecoder | None = None
+        taking = self._worker.submit(self._models.take, config.key_terms)
         try:
-            decoder = await self.run(self._models.take, config.key_terms)
+            decoder = await _result(taking)
             rules = self._endpointing
             if config.turn_silence_ms is not None:
                 rules = rules.ending_at(config.turn_silence_ms)
             yield _Session(config, Endpointer(rules), self._preflight, decoder, self)
         finally:
             self._streams -= 1
-            if decoder is not None:
-                # Queued behind a step that may still run; nobody waits for it.
-                self._worker.submit(self._models.give_back, decoder)
+            # Queued behind a step that may still run, as may the taking itself; nobody waits for it.
+            self._worker.submit(self._give_back, taking)
+
+    def _give_back(self, taking: Future[PocketsphinxDecoder]) -> None:
+        if not taking.cancelled() and taking.exception() is None:
+            self._models.give_back(taking.result())
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`call` on the worker thread."""
-        try:
-            return await asyncio.wrap_future(self._worker.submit(call, *args, **kwargs))
-        except RuntimeError as error:
-            raise engine_failed("embedded", "the recogniser failed") from error
+        return await _result(self._worker.submit(call, *args, **kwargs))
 
 
 class _Session:
@@ -234,6 +234,13 @@ class _Session:
     def _placed(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         by_s = self._utterance_ms / 1000
         return tuple(Word(w.text, w.start_s + by_s, w.end_s + by_s, w.confidence) for w in words)
+
+
+async def _result(of: Future[T]) -> T:
+    try:
+        return await asyncio.wrap_future(of)
+    except RuntimeError as error:
+        raise engine_failed("embedded", "the recogniser failed") from error
 
 
 def _levels_dbfs(frames: Samples) -> list[float]:

@@ -184,6 +184,7 @@ async def test_a_spent_limit_ends_the_stream_with_the_time_to_come_back(mesh):
         ([SynthesizeRequest(config=SynthesizeConfig(voice="../../etc/passwd"))], "INVALID_FIELD", "config.voice"),
         ([SynthesizeRequest(config=SynthesizeConfig(language="tlh-x"))], "INVALID_FIELD", "config.language"),
         ([SynthesizeRequest(config=SynthesizeConfig(room="r" * 129))], "TOO_LARGE", "config.room"),
+        ([SynthesizeRequest(config=SynthesizeConfig(room="a\nb"))], "INVALID_FIELD", "config.room"),
         ([SynthesizeRequest(config=CONFIG), SynthesizeRequest(text="x" * 16_385)], "TOO_LARGE", "text"),
         ([SynthesizeRequest(config=CONFIG), SynthesizeRequest()], "INVALID_FIELD", "payload"),
     ],

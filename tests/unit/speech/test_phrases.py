@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.speech.phrases import sentences, spell
@@ -18,6 +18,7 @@ from services.speech.phrases import sentences, spell
         ("It costs $3.50", ("it costs three point five zero",)),
         ("1,250 rooms", ("one thousand two hundred fifty rooms",)),
         ("***", ()),
+        ("Café İstanbul, São Paulo", ("cafe istanbul sao paulo",)),
         ("9999999 times", ("nine nine nine nine nine nine nine times",)),
     ],
 )
@@ -30,6 +31,8 @@ def test_each_sentence_is_kept_once():
 
 
 @given(st.text(max_size=100))
+@example("İ")
+@example("ſ ﬁ K ½ ٣")
 def test_any_text_gives_words_a_dictionary_could_hold(text):
     for sentence in sentences([text]):
         assert all(c.isascii() and (c.islower() or c in " '") for c in sentence)
