@@ -37,6 +37,16 @@ class AttemptLimits:
     between_tokens_s: float = 5.0
     total_s: float = 120.0
 
+    def first_token_of(self, attempt: int, *, left_s: float | None, last: bool) -> float:
+        """Seconds that attempt number `attempt` (from 1) has for its first token.
+
+        While somebody else could still be asked, an attempt takes no more than half of the caller's remaining time.
+        """
+        wanted = self.first_token_s if attempt == 1 else self.fallback_first_token_s
+        if left_s is None:
+            return wanted
+        return min(wanted, left_s if last else left_s / 2)
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptScene:
@@ -54,9 +64,9 @@ class Attempt:
     """Starts when made. Await `first_useful`, then iterate `events`, then `close`; `cost` tells what to book."""
 
     def __init__(
-        self, scene: AttemptScene, candidate: Candidate, provider: Provider, event_id: str, *, fallback: bool = False
+        self, scene: AttemptScene, candidate: Candidate, provider: Provider, event_id: str, *, first_token_s: float
     ) -> None:
-        """Begin to ask `candidate`; a `fallback` is given more time for its first token."""
+        """Begin to ask `candidate`, which must say something useful within `first_token_s` seconds."""
         self.candidate = candidate
         self.usage = Usage()
         self.ended: EndReason | None = None
@@ -75,8 +85,7 @@ class Attempt:
         self._started = now
         self._span = telemetry.begin_attempt(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
         self._whole_until = now + limits.total_s
-        first_s = limits.fallback_first_token_s if fallback else limits.first_token_s
-        self._first_until = min(now + first_s, self._whole_until)
+        self._first_until = min(now + first_token_s, self._whole_until)
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
         self._task = asyncio.create_task(self._pump(provider), name=f"attempt {candidate.alias}")
 

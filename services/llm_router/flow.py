@@ -144,7 +144,7 @@ class Router:
         answer.attempts += 1
         yield Routed(answer.decision, candidate, answer.attempts)
         race = Race(
-            self._begin(answer, candidate),
+            self._begin(answer, pursuit, candidate),
             hedge_after_s=self._first_tokens.hedge_after(candidate.alias),
             hedge=lambda: self._hedge(answer, pursuit),
         )
@@ -166,14 +166,15 @@ class Router:
             reason = EndReason.CUT if winner.failure else winner.ended or EndReason.STOP
             yield self._finished(answer, winner, reason)
 
-    def _begin(self, answer: _Answer, candidate: Candidate) -> Attempt:
+    def _begin(self, answer: _Answer, pursuit: Pursuit, candidate: Candidate) -> Attempt:
         ports = self._ports
         scene = AttemptScene(
             answer.request, answer.decision.tier, ports.tables.current, self._limits, ports.clock, ports.ledger.begin
         )
         self._inventory.sent(candidate)
         provider = ports.providers[candidate.provider]
-        return Attempt(scene, candidate, provider, ports.new_id(), fallback=answer.attempts > 1)
+        first_s = self._limits.first_token_of(answer.attempts, left_s=deadline.remaining(), last=pursuit.exhausted)
+        return Attempt(scene, candidate, provider, ports.new_id(), first_token_s=first_s)
 
     def _hedge(self, answer: _Answer, pursuit: Pursuit) -> Attempt | None:
         candidate = pursuit.hedge()
@@ -182,7 +183,7 @@ class Router:
         self._first_tokens.hedged()
         telemetry.HEDGES.labels(candidate.alias).inc()
         answer.attempts += 1
-        return self._begin(answer, candidate)
+        return self._begin(answer, pursuit, candidate)
 
     def _spoke(self, answer: _Answer, attempt: Attempt) -> None:
         answer.spoken = True

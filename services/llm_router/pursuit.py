@@ -72,6 +72,11 @@ class Pursuit:
             self._attempts += 1
         return step
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether everybody has been asked once."""
+        return self._position >= len(self.ladder)
+
     def hedge(self) -> Candidate | None:
         """Somebody else to ask beside the one being waited for; counted as an attempt."""
         if self._position >= len(self.ladder) or self._attempts >= ATTEMPTS_MAX:

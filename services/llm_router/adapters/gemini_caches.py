@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import httpx2
 import structlog
@@ -90,7 +90,7 @@ class GeminiCaches:
             ttl=f"{TTL_5M_S:.0f}s",
             system_instruction=config.system_instruction,
             # What config_of put there; the field itself also takes plain functions.
-            tools=cast("list[types.Tool] | None", config.tools),
+            tools=cast("list[types.Tool] | None", cast("Any", config).tools),
             tool_config=config.tool_config,
         )
         now = self._clock.time()

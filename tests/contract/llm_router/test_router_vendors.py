@@ -146,6 +146,14 @@ async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
     assert w.book.total_micro_usd == 0
 
 
+async def test_a_silent_model_leaves_the_next_one_half_of_the_callers_time():
+    async with world() as w:
+        w.anthropic.always("*", Scenario("keep_alive"))
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=4)
+    assert text_of(events) == OK
+    assert len(w.anthropic.requests) >= 1
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"), [("refusal", pb.FINISH_REASON_REFUSAL), ("max_tokens_empty", pb.FINISH_REASON_LENGTH)]
 )
