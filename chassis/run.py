@@ -41,7 +41,7 @@ def run(
         print(f"{command}: the settings are valid")
         return
     telemetry.set_up(
-        f"hocket-{noun}",
+        command,
         level=settings.log_level,
         log_content=settings.log_content,
         otlp_endpoint=settings.otlp_endpoint,

@@ -24,6 +24,7 @@ from livekit import rtc
 from livekit.agents import AgentSession, JobProcess, inference, llm, tokenize
 from livekit.agents import JobContext as LiveKitJob
 from livekit.agents.voice import CloseEvent, room_io
+from opentelemetry import trace
 
 from chassis import telemetry as chassis_telemetry
 from chassis.auth import TokenMinter
@@ -39,6 +40,7 @@ from services.media_gateway.adapters.frames import FrameShelf, VideoWatch
 from services.media_gateway.adapters.knowledge import Knowledge
 from services.media_gateway.adapters.livekit_llm import LlmRules, RouterLlm
 from services.media_gateway.adapters.livekit_stt import SAMPLE_RATE_HZ, MeshStt
+from services.media_gateway.adapters.livekit_tracing import trace_turns
 from services.media_gateway.adapters.livekit_tts import APOLOGY, MeshTts
 from services.media_gateway.adapters.room_slot import RoomSlot
 from services.media_gateway.adapters.session_store import SessionStore
@@ -76,8 +78,9 @@ def token_source(key: MeshKey | None, job: JobContext) -> Callable[[], str]:
 async def serve_room(plan: JobPlan, ctx: LiveKitJob) -> None:
     """Be the agent of a room until it ends."""
     chassis_telemetry.set_up(
-        "hocket-media_gateway", level=plan.log_level, log_content=plan.log_content, otlp_endpoint=plan.otlp_endpoint
+        "hocket-media-gateway", level=plan.log_level, log_content=plan.log_content, otlp_endpoint=plan.otlp_endpoint
     )
+    trace_turns(trace.get_tracer_provider(), log_content=plan.log_content)
     job = admission.read_job(ctx.job.metadata, ctx.job.room.name)
     if job is None:
         _log.error("job without a tenant", livekit_room=ctx.job.room.name)
