@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from local.errors import LocalError, explained
-from local.progress import Progress
+from local.progress import Progress, reminding
 from local.steps import run_to_end
 
 VERSION = "v1.13.5"
@@ -83,7 +83,6 @@ async def _build(target: Path, progress: Progress) -> None:
     scratch = Path(tempfile.mkdtemp(prefix="livekit-build-", dir=target.parent))
     try:
         go = await _go(scratch)
-        progress(f"building livekit-server {VERSION} from its Go module, once (1 to 5 minutes)")
         env = os.environ | {
             "GOBIN": str(scratch / "bin"),
             "GOPATH": str(scratch / "gopath"),
@@ -93,12 +92,14 @@ async def _build(target: Path, progress: Progress) -> None:
             "GOFLAGS": "-modcacherw -trimpath",
             "CGO_ENABLED": "0",
         }
-        await run_to_end(
-            (*go, "install", "-ldflags=-s -w", MODULE),
-            doing="cannot build livekit-server (put one on PATH, or set LIVEKIT_URL to a server of yours)",
-            env=env,
-            timeout_s=_BUILD_TIMEOUT_S,
-        )
+        line = f"building livekit-server {VERSION} from its Go module, once (1 to 5 minutes)"
+        async with reminding(progress, line):
+            await run_to_end(
+                (*go, "install", "-ldflags=-s -w", MODULE),
+                doing="cannot build livekit-server (put one on PATH, or set LIVEKIT_URL to a server of yours)",
+                env=env,
+                timeout_s=_BUILD_TIMEOUT_S,
+            )
         (scratch / "bin" / "server").replace(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
