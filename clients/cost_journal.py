@@ -79,18 +79,34 @@ class CostJournal:
 
     def _rewrite(self) -> None:
         fresh = self._path.with_name(f"{self._path.name}.new")
+        data = b"".join(self._pending.values())
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            _write(file, data)
+            fresh.replace(self._path)
+        except OSError:
+            # The old file goes on; it only holds more than it must.
+            os.close(file)
+            fresh.unlink(missing_ok=True)
+            raise
         if self._file >= 0:
             os.close(self._file)
-        self._file, self._bytes = file, 0
-        self._append(b"".join(self._pending.values()))
-        fresh.replace(self._path)
+        self._file, self._bytes = file, len(data)
 
     def _append(self, data: bytes) -> None:
+        try:
+            _write(self._file, data)
+        except OSError:
+            # A disk that is full takes half a line, and the next one would be read as its rest.
+            os.ftruncate(self._file, self._bytes)
+            raise
         self._bytes += len(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
+
+
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
 
 
 def _read(path: Path) -> dict[str, bytes]:

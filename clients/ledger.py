@@ -165,7 +165,7 @@ class CostRecorder:
 
     def _start(self) -> None:
         self._arrived.set()
-        if self._task is None:
+        if self._task is None or self._task.done():
             # In a context of its own: the deadline of the RPC being served must not end the booking.
             self._task = asyncio.create_task(self._run(), name="cost recorder", context=contextvars.Context())
 

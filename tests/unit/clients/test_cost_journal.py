@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import pytest
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent
@@ -49,6 +51,56 @@ def test_the_file_stays_small_and_private(tmp_path):
     assert (tmp_path / "j").stat().st_mode & 0o077 == 0
     assert ids(journal) == ["kept"]
     journal.close()
+
+
+class FullDisk:
+    """os.write with so many bytes left, and short writes before it says so."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.bytes_left = 1_000_000
+        self._write = os.write
+        monkeypatch.setattr("clients.cost_journal.os.write", self.write)
+
+    def write(self, file: int, data) -> int:
+        if self.bytes_left == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = self._write(file, bytes(data)[: self.bytes_left])
+        self.bytes_left -= written
+        return written
+
+
+def test_a_disk_that_was_full_for_a_while_costs_only_the_events_of_that_while(tmp_path, monkeypatch):
+    disk = FullDisk(monkeypatch)
+    journal = CostJournal(tmp_path / "j")
+    journal.add(Origin("t"), CostEvent(event_id="before"))
+    disk.bytes_left = 10
+    with pytest.raises(OSError, match="No space"):
+        journal.add(Origin("t"), CostEvent(event_id="meanwhile"))
+    disk.bytes_left = 1_000_000
+    journal.add(Origin("t"), CostEvent(event_id="after"))
+    assert ids(journal) == ["before", "after"]
+    journal.close()
+    again = CostJournal(tmp_path / "j")
+    assert ids(again) == ["before", "after"]
+    again.close()
+
+
+def test_a_disk_too_full_to_shrink_the_file_leaves_it_in_use(tmp_path, monkeypatch):
+    disk = FullDisk(monkeypatch)
+    journal = CostJournal(tmp_path / "j", bytes_max=100)
+    journal.add(Origin("t" * 200), CostEvent(event_id="kept"))
+    journal.add(Origin("t" * 200), CostEvent(event_id="settled"))
+    disk.bytes_left = 10
+    with pytest.raises(OSError, match="No space"):
+        journal.settle(["settled"])
+    disk.bytes_left = 1_000_000
+    journal.add(Origin("t"), CostEvent(event_id="after"))
+    journal.close()
+    again = CostJournal(tmp_path / "j")
+    # What was booked is sent once more, which the book knows.
+    assert ids(again) == ["kept", "settled", "after"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["j", "j.lock"]
+    again.close()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=30), st.integers(0, 200))
