@@ -21,7 +21,7 @@ CHROMA_BYTES = 2 * CHROMA_CELLS * CHROMA_CELLS
 # fourth row is read, which keeps the cost flat.
 _ROWS_MAX = 18
 _CHROMA_ROWS_MAX = 8
-_RGB_ROWS_MAX = 4
+_RGB_ROWS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,8 @@ class VisionFlow:
 
     def decide(self, watching: Watching, offers: list[Offer]) -> list[Decision | Refusal]:
         """Decide over a batch."""
-        results = watching.decide(offers, self._clock.monotonic())
+        with self._gauges.batch_seconds.time():
+            results = watching.decide(offers, self._clock.monotonic())
         self._gauges.decided(watching.policy, results)
         self._gauges.tracks.set(self._budget.held)
         return results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Multiset
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from services.vision.verdict import Decision, Policy
 from services.vision.watching import Refusal
@@ -12,6 +12,11 @@ from services.vision.watching import Refusal
 # Registered once a process; a service may be built several times in it.
 _OFFERS = Counter("hocket_vision_offers", "Frames decided over; scale on its rate.", ["policy", "verdict", "cause"])
 _REFUSED = Counter("hocket_vision_offers_refused", "Offers refused, by reason.", ["reason"])
+_BATCH_SECONDS = Histogram(
+    "hocket_vision_batch_seconds",
+    "Time to decide over one message of offers.",
+    buckets=(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
+)
 _STREAMS = Gauge("hocket_vision_streams_open", "Open Watch and Dedup streams.", ["policy"])
 _TRACKS = Gauge("hocket_vision_tracks_held", "Tracks whose state is held.")
 _UPLOAD_BYTES = Counter("hocket_vision_upload_bytes", "Bytes of kept frames that came up.")
@@ -22,6 +27,7 @@ _PUBLISHES = Counter("hocket_vision_stats_publishes", "Attempts to share counts.
 class Gauges:
     """The service's metrics, as its flow speaks of them."""
 
+    batch_seconds = _BATCH_SECONDS
     tracks = _TRACKS
     upload_bytes = _UPLOAD_BYTES
     keyframes = _KEYFRAMES
