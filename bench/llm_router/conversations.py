@@ -122,7 +122,7 @@ def by_mix(mode: MixMode, *, sticky: bool, cache_aware: bool) -> Choose:
             session = replace(session, warm={})
         situation = Situation(TABLE, now_s, mode, tie_of(next(numbers)), _usable, session)
         decision = decide(request, scorer.score(request), mix, situation)
-        mix.count(decision.score, decision.tier)
+        mix.count(decision.score, decision.counted or decision.tier)
         model = decision.ladder[0]
         held = talk.prefix_tokens if model.cache != "none" else 0
         warm = held if held >= model.cache_prefix_tokens_min else 0

@@ -23,7 +23,7 @@ from services.llm_router.mix import Mix, tie_of
 from services.llm_router.ports import AttemptCost, Budgets, Ledger, Limits, Outcomes, Providers, SharedState, Tables
 from services.llm_router.pursuit import Pursuit, RetryBudget
 from services.llm_router.race import Race
-from services.llm_router.routing import EXEMPT, Decision, Situation, decide
+from services.llm_router.routing import Decision, Situation, decide
 from services.llm_router.scoring import Scorer
 from services.llm_router.sessions import Session, after_turn
 from services.llm_router.tiers import Candidate
@@ -230,11 +230,11 @@ class Router:
 
     def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str, turn_id: str) -> None:
         caller = identity.current()
-        if decision.cause in EXEMPT:
+        if decision.counted is None:
             mix.count_exempt()
         else:
-            mix.count(decision.score, decision.tier)
-            self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.tier)
+            mix.count(decision.score, decision.counted)
+            self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.counted)
         telemetry.tell_route(decision, mode.value)
         if use == "generate" and turn_id:
             model = decision.ladder[0].alias

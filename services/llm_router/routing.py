@@ -41,6 +41,7 @@ class Cause(StrEnum):
     PINNED_TIER = "pinned_tier"
     OPEN_TOOL_CALL = "open_tool_call"
     GATE = "gate"
+    TIER_AWAY = "tier_away"
     SESSION = "session"
     WARM_CACHE = "warm_cache"
     BUDGET = "budget"
@@ -48,8 +49,8 @@ class Cause(StrEnum):
     SCORE = "score"
 
 
-# These stay out of the shares, counted apart.
-EXEMPT = frozenset({Cause.PINNED_MODEL, Cause.PINNED_TIER, Cause.OPEN_TOOL_CALL, Cause.GATE})
+# These stay out of the shares, counted apart; so does a gate.
+EXEMPT = frozenset({Cause.PINNED_MODEL, Cause.PINNED_TIER, Cause.OPEN_TOOL_CALL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,15 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The tier, the one the mix wished for, what decided it, whom to try in which order, and why, strongest first."""
+    """The tier, what decided it, whom to try in which order, and why, strongest first.
+
+    `wished` is the tier that the mix placed the score in, `counted` the one to count in the mix: None for what a gate
+    or a pin decided.
+    """
 
     tier: Tier
     wished: Tier
+    counted: Tier | None
     cause: Cause
     ladder: tuple[Candidate, ...]
     score: float
@@ -97,8 +103,13 @@ def decide(request: Request, complexity: Complexity, mix: Mix, situation: Situat
     placed = mix.place(complexity.score, situation.mode, situation.tie)
     tier, cause, detail = _tier(request, placed, complexity.score, mix, situation)
     gated = next((t for t in _TIER_UP_THEN_DOWN[tier] if any(fit.problem(c) is None for c in _of(situation, t))), None)
+    counted = None if cause in EXEMPT else tier
     if gated is not None and gated is not tier:
-        tier, cause, detail = gated, Cause.GATE, f"nothing in {tier.name.lower()} serves this request now"
+        # A tier that is away for everybody is still counted where it was placed: uncounted, its share would grow
+        # without end and draw all traffic to whoever stands in for it.
+        away = all(_away(c, situation) for c in _of(situation, tier))
+        cause, counted = (Cause.TIER_AWAY, counted) if away else (Cause.GATE, None)
+        tier, detail = gated, f"nothing in {tier.name.lower()} serves {'anybody' if away else 'this request'} now"
     ladder = _ladder(request, tier, situation, fit)
     if not ladder:
         raise _nothing_serves(request, situation, fit)
@@ -106,7 +117,16 @@ def decide(request: Request, complexity: Complexity, mix: Mix, situation: Situat
     reasons = (Contribution(cause.value, 0.0, detail), *complexity.contributions[:REASONS_MAX])
     alternatives = tuple(_alternatives(tier, ladder, situation, fit, estimates))
     return Decision(
-        tier, placed.tier, cause, ladder, complexity.score, complexity.features, reasons, alternatives, estimates
+        tier,
+        placed.tier,
+        counted,
+        cause,
+        ladder,
+        complexity.score,
+        complexity.features,
+        reasons,
+        alternatives,
+        estimates,
     )
 
 
@@ -174,6 +194,10 @@ class _Fit:
         if self.prompt_tokens + self.request.max_output_tokens > candidate.context_window_tokens:
             return f"the prompt of about {self.prompt_tokens} tokens is longer than its window"
         return self.situation.usable(candidate)
+
+
+def _away(candidate: Candidate, situation: Situation) -> bool:
+    return not candidate.alive(situation.now_s) or situation.usable(candidate) is not None
 
 
 def _of(situation: Situation, tier: Tier) -> tuple[Candidate, ...]:

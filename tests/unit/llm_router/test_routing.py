@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 
@@ -10,7 +11,7 @@ import pytest
 
 from services.llm_router.conversation import Message, MixMode, Picture, Request, Role, Text, Tier, ToolResult
 from services.llm_router.errors import AllModelsFailed, NoCapableModel
-from services.llm_router.mix import Mix
+from services.llm_router.mix import Mix, tie_of
 from services.llm_router.routing import BREAKER_OPEN, Cause, Decision, Situation, decide
 from services.llm_router.scoring import SurfaceScorer
 from services.llm_router.sessions import Session, Warm
@@ -56,9 +57,9 @@ def test_the_ladder_goes_through_the_tier_then_up_then_down():
     assert ladder == [
         "gemini-3.8-flash",
         "gemini-3.5-flash-lite",
+        "claude-haiku-5-5",
         SONNET,
         "gemini-2.5-flash-lite",
-        "claude-haiku-5-5",
     ]
 
 
@@ -75,10 +76,27 @@ def test_a_model_out_of_service_is_not_asked():
 def test_pictures_go_where_they_can_be_seen_and_the_gate_is_told():
     picture = Picture(b"x", "image/png", 1, 1)
     request = Request((Message(Role.USER, (Text("What is it?"), picture)),))
-    blind = {alias: m for alias, m in TABLE.models.items() if not alias.startswith("gemini")}
-    only = decided(request, usable=lambda c: None if c.alias == SONNET else "off")
-    assert blind
-    assert (only.tier, only.cause, only.ladder[0].alias) == (Tier.COMPLEX, Cause.GATE, SONNET)
+    blind = {a: m if a == SONNET else replace(m, capabilities=frozenset({"text"})) for a, m in TABLE.models.items()}
+    scored, mix = SurfaceScorer().score(request), Mix(TABLE.shares)
+    situation = Situation(replace(TABLE, models=blind), NOW_S, MixMode.QUALITY, 0.5, vendors)
+    decision = decide(request, scored, mix, situation)
+    assert (decision.tier, decision.cause, decision.ladder[0].alias) == (Tier.COMPLEX, Cause.GATE, SONNET)
+    assert decision.counted is None
+
+
+def test_a_tier_that_is_away_does_not_draw_all_traffic_to_its_stand_in():
+    mix, scorer, served = Mix(TABLE.shares), SurfaceScorer(), []
+    only = lambda c: None if c.alias in {"claude-haiku-5-5", SONNET} else "off"  # noqa: E731 - a name says less
+    table = replace(TABLE, tiers={**TABLE.tiers, Tier.MODERATE: ("gemini-3.8-flash",)})
+    for number in range(400):
+        request = asked("Lights on.")
+        decision = decide(
+            request, scorer.score(request), mix, Situation(table, NOW_S, MixMode.SHARE, tie_of(number), only)
+        )
+        mix.count(decision.score, decision.counted)
+        served.append((decision.tier, decision.cause))
+    assert [t for t, _ in served].count(Tier.SIMPLE) == pytest.approx(240, abs=3)
+    assert (Tier.COMPLEX, Cause.TIER_AWAY) in served
 
 
 def test_a_prompt_longer_than_a_window_moves_to_a_wider_one():
