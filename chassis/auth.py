@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -11,8 +10,9 @@ from typing import Any
 
 import jwt
 
-from chassis.errors import Unauthenticated, Unavailable
+from chassis.errors import Unauthenticated
 from chassis.identity import TENANT_TIERS, Identity
+from chassis.key_set import KeyFile, KeySet, fetcher
 
 AUDIENCE = "hocket"
 SECRET_BYTES_MIN = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash.
@@ -93,8 +93,11 @@ class TokenVerifier:
     ) -> None:
         """Verify by shared secret, by JWKS from a URL (fetched again for an unknown key id), or by a JWKS file."""
         self._secret = secret
-        self._jwks = jwt.PyJWKClient(jwks_url, lifespan=jwks_refresh_s, timeout=5) if jwks_url else None
-        self._jwks_file = jwks_file
+        self._keys: KeySet | KeyFile | None = None
+        if jwks_url:
+            self._keys = KeySet(fetcher(jwks_url), refresh_s=jwks_refresh_s)
+        elif jwks_file:
+            self._keys = KeyFile(jwks_file)
         self._issuer = issuer
 
     async def verify(self, token: str) -> Identity:
@@ -112,31 +115,19 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("the bearer token has expired; mint a new one", reason="TOKEN_EXPIRED") from error
-        except jwt.PyJWKClientConnectionError as error:
-            raise Unavailable("the key set (JWKS) cannot be fetched", retry_after_s=1) from error
         except jwt.PyJWTError as error:
             raise Unauthenticated(f"the bearer token is not valid: {error}", reason="TOKEN_INVALID") from error
         return _identity(claims, token)
 
-    async def _key_for(self, token: str) -> tuple[Any, list[str]]:
-        algorithm = jwt.get_unverified_header(token).get("alg")
+    async def _key_for(self, token: str) -> tuple[str | jwt.PyJWK, list[str]]:
+        header = jwt.get_unverified_header(token)
+        algorithm, key_id = header.get("alg"), str(header.get("kid"))
         if algorithm == "HS256" and self._secret:
             return self._secret, ["HS256"]
-        if algorithm in _ASYMMETRIC and self._jwks:
-            # PyJWKClient is synchronous: a fetch must not hold the event loop.
-            return (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key, _ASYMMETRIC
-        if algorithm in _ASYMMETRIC and self._jwks_file:
-            return self._key_from_file(self._jwks_file, token), _ASYMMETRIC
+        if algorithm in _ASYMMETRIC and self._keys:
+            # The key knows its own algorithm: what the token says of it is not believed.
+            return await self._keys.key(key_id), _ASYMMETRIC
         raise jwt.InvalidAlgorithmError(f"no key is configured for algorithm {algorithm!r}")
-
-    @staticmethod
-    def _key_from_file(path: Path, token: str) -> Any:
-        # Read each time: a mounted secret changes under a running process, and the file is small.
-        key_id = jwt.get_unverified_header(token).get("kid")
-        for key in jwt.PyJWKSet.from_json(path.read_text()).keys:
-            if key.key_id == key_id:
-                return key.key
-        raise jwt.InvalidKeyError(f"no key {key_id!r} in the key set")
 
 
 def _identity(claims: Mapping[str, Any], token: str) -> Identity:

@@ -80,10 +80,10 @@ class Guard(grpc.aio.ServerInterceptor):
         token = otel_context.attach(propagate.extract(metadata))
         try:
             with _tracer.start_as_current_span(method.lstrip("/"), kind=trace.SpanKind.SERVER):
-                caller = await self._identify(metadata)
-                tier = caller.tenant_tier
-                identity.bind(caller)
                 async with _bounded(context, limit_s):
+                    caller = await self._identify(metadata)
+                    tier = caller.tenant_tier
+                    identity.bind(caller)
                     yield
         except MeshError as error:
             code = error.code

@@ -197,7 +197,8 @@ def _tls(cert_file: Path, key_file: Path, client_ca_file: Path | None) -> grpc.S
         now = [f.stat().st_mtime for f in files]
         if now == seen:
             return None
+        fresh = configuration()
         seen[:] = now
-        return configuration()
+        return fresh
 
     return grpc.dynamic_ssl_server_credentials(configuration(), changed, client_ca_file is not None)

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from chassis.auth import SECRET_BYTES_MIN
+from chassis.auth import AUDIENCE, SECRET_BYTES_MIN, TokenMinter
 from chassis.channel import ClientTls
 
 # Kubernetes puts these into every pod for a Service of the same name; they are not ours and not mistakes.
@@ -117,6 +117,13 @@ class ServerSettings(BaseSettings):
     def has_key(self) -> bool:
         """Whether tokens can be verified."""
         return bool(self.jwt_secret or self.jwks_url or self.jwks_file)
+
+    @property
+    def minter(self) -> TokenMinter | None:
+        """Signs tokens that services with these settings accept; None without a shared secret."""
+        if self.jwt_secret is None:
+            return None
+        return TokenMinter(self.jwt_secret.get_secret_value(), issuer=self.jwt_issuer or AUDIENCE)
 
     @property
     def peer_tls(self) -> ClientTls | None:

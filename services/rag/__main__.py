@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 import structlog
 from hocket.rag.v1 import rag_pb2_grpc
 
-from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel, forwarded_token
 from chassis.clock import SystemClock
 from chassis.postgres import TenantDatabase, migrate
@@ -56,9 +55,11 @@ async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
         _log.info("no voyage key: search ranks by words alone; vectors are hashes without meaning")
         return HashedEmbedder()
     # An ingesting stream may outlive the token it came with; its cost is booked all the same.
-    minter = TokenMinter(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
     recorder = CostRecorder(
-        settings.ratelimit_target, tls=settings.peer_tls, minter=minter, journal_file=settings.cost_journal_file
+        settings.ratelimit_target,
+        tls=settings.peer_tls,
+        minter=settings.minter,
+        journal_file=settings.cost_journal_file,
     )
     costs = RecordedCosts(await resources.enter_async_context(recorder))
     key, model = settings.voyage_api_key.get_secret_value(), settings.voyage_model

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 
 from hocket.speech.v1 import speech_pb2_grpc
 
-from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel
 from chassis.run import run
 from chassis.server import Assembly, Servicer
@@ -22,11 +21,10 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     """Wire the service; what it opens goes on `resources`."""
     target, tls, client = settings.ratelimit_target, settings.peer_tls, None
     # A stream may outlive the token it came with; it is limited and booked all the same.
-    minter = TokenMinter(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
-    recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=settings.cost_journal_file)
+    recorder = CostRecorder(target, tls=tls, minter=settings.minter, journal_file=settings.cost_journal_file)
     ledger = MeshLedger(await resources.enter_async_context(recorder))
     if target:
-        channel = MeshChannel(target, tenant_token(minter), tls=tls)
+        channel = MeshChannel(target, tenant_token(settings.minter), tls=tls)
         client = RateLimitClient(await resources.enter_async_context(channel))
     listener, voice = await _listener(settings, resources), await _voice(settings, resources)
     servicer = SpeechServicer(Speech(listener, voice, MeshLimits(client), ledger))

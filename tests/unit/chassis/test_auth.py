@@ -9,11 +9,12 @@ import json
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from chassis.auth import TokenMinter, TokenVerifier, is_tenant_id
-from chassis.errors import PermissionDenied, Unauthenticated
+from chassis.errors import PermissionDenied, Unauthenticated, Unavailable
 from chassis.identity import Identity
+from chassis.settings import ServerSettings
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
@@ -70,6 +71,47 @@ async def test_a_token_signed_by_none_or_by_the_public_key_as_a_secret_is_refuse
     for token in (unsigned, confused):
         with pytest.raises(Unauthenticated):
             await TokenVerifier(jwks_file=keys).verify(token)
+
+
+async def test_a_token_that_names_another_algorithm_than_its_key_is_refused_not_a_defect(tmp_path):
+    _, jwk = key_pair("one")
+    keys = tmp_path / "jwks.json"
+    keys.write_text(json.dumps({"keys": [jwk]}))
+    stranger = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    token = TokenMinter(stranger.decode(), algorithm="RS256", key_id="one").mint("acme", caller="shop")
+    with pytest.raises(Unauthenticated):
+        await TokenVerifier(jwks_file=keys).verify(token)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", '{"keys": []}', "[]"])
+async def test_a_key_set_file_that_cannot_be_read_now_is_worth_another_try(tmp_path, content):
+    pem, _ = key_pair("one")
+    keys = tmp_path / "jwks.json"
+    if content is not None:
+        keys.write_text(content)
+    with pytest.raises(Unavailable):
+        await TokenVerifier(jwks_file=keys).verify(
+            TokenMinter(pem, algorithm="ES256", key_id="one").mint("acme", caller="shop")
+        )
+
+
+async def test_a_token_of_another_issuer_or_audience_is_refused():
+    token = TokenMinter(SECRET, issuer="elsewhere").mint("acme", caller="shop")
+    assert (await TokenVerifier(secret=SECRET).verify(token)).tenant_id == "acme"
+    with pytest.raises(Unauthenticated):
+        await TokenVerifier(secret=SECRET, issuer="hocket").verify(token)
+    claims = {"sub": "x", "aud": "another", "exp": 4102444800, "tenant_id": "acme"}
+    with pytest.raises(Unauthenticated):
+        await TokenVerifier(secret=SECRET).verify(jwt.encode(claims, SECRET, algorithm="HS256"))
+
+
+@pytest.mark.parametrize("issuer", [None, "https://login.example"])
+async def test_what_a_service_mints_its_peers_accept(issuer):
+    settings = ServerSettings(jwt_secret=SECRET, jwt_issuer=issuer)
+    token = settings.minter.mint("acme", caller="cost-recorder")
+    assert (await TokenVerifier(secret=SECRET, issuer=issuer).verify(token)).caller == "cost-recorder"
 
 
 @pytest.mark.parametrize("missing", ["exp", "sub", "aud", "tenant_id"])
