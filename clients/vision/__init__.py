@@ -23,8 +23,9 @@ from clients.vision.client import IDEMPOTENT, VisionClient
 from clients.vision.frame import Frame, I420Frame, RgbFrame
 from clients.vision.jpeg import encode_jpeg
 from clients.vision.pacing import PacingRules
-from clients.vision.session import Keyframe, OnKeyframe, SessionStats, WatchSession
+from clients.vision.session import WatchSession
 from clients.vision.thumbnail import Thumbnail, thumbnail, thumbnail_from_i420
+from clients.vision.watched import Keyframe, OnKeyframe, SessionStats
 
 __all__ = [
     "IDEMPOTENT",

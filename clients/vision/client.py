@@ -9,7 +9,8 @@ from hocket.vision.v1 import vision_pb2, vision_pb2_grpc
 from chassis.channel import MeshChannel
 from chassis.status import mesh_errors
 from clients.vision.pacing import PacingRules
-from clients.vision.session import OnKeyframe, WatchSession
+from clients.vision.session import WatchSession
+from clients.vision.watched import OnKeyframe
 
 SERVICE = "hocket.vision.v1.VisionService"
 # For MeshChannel(idempotent=...): these read only.

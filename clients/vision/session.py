@@ -7,10 +7,9 @@ import contextlib
 import math
 import random
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,11 +22,11 @@ from chassis.errors import FailedPrecondition, InvalidArgument, MeshError, Permi
 from chassis.status import mesh_errors
 from clients.vision.frame import Frame
 from clients.vision.jpeg import encode_jpeg
-from clients.vision.pacing import PacingRules, TrackPacer
+from clients.vision.pacing import PacingRules
 from clients.vision.thumbnail import thumbnail
+from clients.vision.watched import HeldFrame, Keyframe, OnKeyframe, SessionStats, WatchedTrack
 
 OFFERS_PER_MESSAGE_MAX = 64
-FRAMES_HELD_MAX = 8  # per track: a quarter of a second at 30 fps, five times the verdict's deadline
 UPLOADS_QUEUED_MAX = 16
 ENCODES_QUEUED_MAX = 32
 UPLOAD_BYTES_MAX = 1024 * 1024
@@ -51,66 +50,6 @@ else:
     _Call = grpc.aio.StreamStreamCall
 
 
-@dataclass(frozen=True, slots=True)
-class Keyframe:
-    """What is known of a kept frame. `by_timer` is set where no verdict came in time and the caller's timer kept it."""
-
-    room: str
-    track: str
-    frame_id: int
-    captured_at_s: float
-    width: int
-    height: int
-    cause: vision_pb2.Cause.ValueType
-    by_timer: bool
-
-
-OnKeyframe = Callable[[bytes, Keyframe], None]
-
-
-@dataclass(slots=True)
-class SessionStats:
-    """Counts of a session. Frames seen = not looked at + suppressed + offered + kept by the timer unoffered."""
-
-    seen: int = 0
-    looked_at: int = 0
-    suppressed: int = 0
-    offered: int = 0
-    kept: int = 0
-    refreshed: int = 0
-    kept_by_timer: int = 0
-    rejected: int = 0
-    dropped: int = 0
-    messages: int = 0
-    offer_bytes: int = 0
-    jpeg_bytes: int = 0
-    reconnects: int = 0
-
-
-@dataclass(slots=True)
-class _Held:
-    frame: Frame
-    captured_at_s: float
-    offered_at_s: float
-
-
-class _Track:
-    def __init__(self, room: str, track: str, rules: PacingRules) -> None:
-        self.ref = vision_pb2.TrackRef(room=room, track=track)
-        self.pacer = TrackPacer(rules)
-        self.held: OrderedDict[int, _Held] = OrderedDict()
-        self.frame_id = 0
-        # Since when no verdict has come, on the monotonic clock; None while none is due.
-        self.waiting_since_s: float | None = None
-
-    def answered(self, frame_id: int) -> _Held | None:
-        """A verdict over `frame_id` came: the frame, if it is still held."""
-        held = self.held.pop(frame_id, None)
-        oldest = next(iter(self.held.values()), None)
-        self.waiting_since_s = oldest.offered_at_s if oldest else None
-        return held
-
-
 class WatchSession:
     """Tracks of one process, watched over one stream. Everything runs on the loop that entered it."""
 
@@ -132,7 +71,7 @@ class WatchSession:
         timer = config.policy == vision_pb2.POLICY_TIMER
         self._rules = replace(rules, heartbeat_interval_s=0.0, look_interval_s_max=math.inf) if timer else rules
         self._upload = upload
-        self._tracks: dict[tuple[str, str], _Track] = {}
+        self._tracks: dict[tuple[str, str], WatchedTrack] = {}
         self._offers: deque[vision_pb2.Offer] = deque(maxlen=4 * OFFERS_PER_MESSAGE_MAX)
         self._uploads: deque[vision_pb2.FrameUpload] = deque(maxlen=UPLOADS_QUEUED_MAX)
         self._wake = asyncio.Event()
@@ -180,7 +119,7 @@ class WatchSession:
         at_s = now_s if captured_at_s is None else captured_at_s
         state = self._tracks.get((room, track))
         if state is None:
-            state = self._tracks[room, track] = _Track(room, track, self._rules)
+            state = self._tracks[room, track] = WatchedTrack(room, track, self._rules)
         pacer = state.pacer
         if self._unanswered(state, now_s):
             if pacer.keeps_unasked(at_s):
@@ -194,11 +133,10 @@ class WatchSession:
         if not pacer.offers(cells, at_s, speaking=speaking):
             self.stats.suppressed += 1
             return
-        state.frame_id += 1
-        self._hold(state, _Held(frame, at_s, now_s))
+        frame_id = state.hold(HeldFrame(frame, at_s, now_s))
         self._offers.append(
             vision_pb2.Offer(
-                frame_id=state.frame_id,
+                frame_id=frame_id,
                 track=state.ref,
                 captured_at_us=int(at_s * 1e6),
                 luma=cells.luma,
@@ -226,27 +164,20 @@ class WatchSession:
         """Offers without a verdict yet."""
         return sum(len(state.held) for state in self._tracks.values())
 
-    def _hold(self, state: _Track, held: _Held) -> None:
-        state.held[state.frame_id] = held
-        if state.waiting_since_s is None:
-            state.waiting_since_s = held.offered_at_s
-        if len(state.held) > FRAMES_HELD_MAX:
-            state.held.popitem(last=False)
-
-    def _unanswered(self, state: _Track, now_s: float) -> bool:
+    def _unanswered(self, state: WatchedTrack, now_s: float) -> bool:
         if not self._connected:
             return True
         since_s = state.waiting_since_s
         return since_s is not None and now_s - since_s > self._rules.verdict_timeout_s
 
-    def _keep_unasked(self, state: _Track, frame: Frame, at_s: float) -> None:
+    def _keep_unasked(self, state: WatchedTrack, frame: Frame, at_s: float) -> None:
         state.frame_id += 1
         self.stats.kept_by_timer += 1
         self._keep(state, state.frame_id, frame, at_s, vision_pb2.CAUSE_TIMER, by_timer=True)
 
     def _keep(
         self,
-        state: _Track,
+        state: WatchedTrack,
         frame_id: int,
         frame: Frame,
         at_s: float,
@@ -318,9 +249,7 @@ class WatchSession:
         self._offers.clear()
         self._uploads.clear()
         for state in self._tracks.values():
-            state.held.clear()
-            state.waiting_since_s = None
-            state.pacer.reset()
+            state.forget_offers()
         self._connected = True
 
     async def _send(self, call: _Call) -> None:

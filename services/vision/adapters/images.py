@@ -119,7 +119,8 @@ class PillowImages:
         for field, told, real in (("frame.width", frame.width, width), ("frame.height", frame.height, height)):
             if told not in {0, real}:
                 raise invalid_field(field, f"says {told} pixels where the file has {real}; leave it 0 or set it right")
-        if getattr(file, "n_frames", 1) != 1:
+        # Phones put a second picture (depth, brightness) behind the first of a JPEG: that is no animation.
+        if file.format != "MPO" and getattr(file, "n_frames", 1) != 1:
             raise invalid_field(_FIELD, "is animated; send one frame at a time")
         if file.mode == "CMYK":
             raise invalid_field(_FIELD, "is in CMYK; send RGB or grey")

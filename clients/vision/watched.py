@@ -1,0 +1,95 @@
+"""What a session knows of its tracks and tells of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hocket.vision.v1 import vision_pb2
+
+from clients.vision.frame import Frame
+from clients.vision.pacing import PacingRules, TrackPacer
+
+FRAMES_HELD_MAX = 8  # per track: a quarter of a second at 30 fps, five times the verdict's deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframe:
+    """What is known of a kept frame. `by_timer` is set where no verdict came in time and the caller's timer kept it."""
+
+    room: str
+    track: str
+    frame_id: int
+    captured_at_s: float
+    width: int
+    height: int
+    cause: vision_pb2.Cause.ValueType
+    by_timer: bool
+
+
+OnKeyframe = Callable[[bytes, Keyframe], None]
+
+
+@dataclass(slots=True)
+class SessionStats:
+    """Counts of a session. Frames seen = not looked at + suppressed + offered + kept by the timer unoffered."""
+
+    seen: int = 0
+    looked_at: int = 0
+    suppressed: int = 0
+    offered: int = 0
+    kept: int = 0
+    refreshed: int = 0
+    kept_by_timer: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    messages: int = 0
+    offer_bytes: int = 0
+    jpeg_bytes: int = 0
+    reconnects: int = 0
+
+
+@dataclass(slots=True)
+class HeldFrame:
+    """A frame that waits for its verdict. `offered_at_s` is of the monotonic clock."""
+
+    frame: Frame
+    captured_at_s: float
+    offered_at_s: float
+
+
+class WatchedTrack:
+    """One track: its pace, and the frames that wait for their verdicts."""
+
+    def __init__(self, room: str, track: str, rules: PacingRules) -> None:
+        """Begin with nothing offered."""
+        self.ref = vision_pb2.TrackRef(room=room, track=track)
+        self.pacer = TrackPacer(rules)
+        self.held: OrderedDict[int, HeldFrame] = OrderedDict()
+        self.frame_id = 0
+        # Since when no verdict has come, on the monotonic clock; None while none is due.
+        self.waiting_since_s: float | None = None
+
+    def hold(self, held: HeldFrame) -> int:
+        """Give a frame that is offered its id and hold it; the oldest gives way."""
+        self.frame_id += 1
+        self.held[self.frame_id] = held
+        if self.waiting_since_s is None:
+            self.waiting_since_s = held.offered_at_s
+        if len(self.held) > FRAMES_HELD_MAX:
+            self.held.popitem(last=False)
+        return self.frame_id
+
+    def forget_offers(self) -> None:
+        """The server knows nothing of this track (a new stream)."""
+        self.held.clear()
+        self.waiting_since_s = None
+        self.pacer.reset()
+
+    def answered(self, frame_id: int) -> HeldFrame | None:
+        """A verdict over `frame_id` came: the frame, if it is still held."""
+        held = self.held.pop(frame_id, None)
+        oldest = next(iter(self.held.values()), None)
+        self.waiting_since_s = oldest.offered_at_s if oldest else None
+        return held
