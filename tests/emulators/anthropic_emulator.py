@@ -41,7 +41,8 @@ class AnthropicEmulator(Emulator):
         usage = self._usage(body)
         stream = Stream(request, scenario)
         self.open_streams += 1
-        written: list[int] = [0]
+        # Empty until the answer has begun: what was never begun is not billed.
+        written: list[int] = []
         try:
             await self._answer(stream, body, scenario, usage, written)
             await stream.response.write_eof()
@@ -50,7 +51,8 @@ class AnthropicEmulator(Emulator):
             raise
         finally:
             self.open_streams -= 1
-            self._bill(scenario.served_model or body["model"], usage, written[0])
+            if written:
+                self._bill(scenario.served_model or body["model"], usage, written[0])
         return stream.response
 
     def _problem(self, request: web.Request, body: dict[str, Any]) -> str:
@@ -96,6 +98,7 @@ class AnthropicEmulator(Emulator):
         }
         for _ in range(2 if scenario.kind == "duplicate_start" else 1):
             await stream.send(start, "message_start")
+        written.append(1)
         await stream.send({"type": "ping"}, "ping")
         if not await self._blocks(stream, scenario, written):
             return
@@ -109,7 +112,7 @@ class AnthropicEmulator(Emulator):
     async def _blocks(self, stream: Stream, scenario: Scenario, written: list[int]) -> bool:
         """The content; False when the scenario broke it."""
         if scenario.kind in {"refusal", "max_tokens_empty"}:
-            written[0] += 5
+            written[0] += 4
             return True
         index = 0
         if scenario.thinking:

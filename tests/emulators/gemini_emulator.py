@@ -67,7 +67,9 @@ class GeminiEmulator(Emulator):
             raise
         finally:
             self.open_streams -= 1
-            self.charge(scenario.served_model or model, fresh=fresh, cached=cached, output=sum(written))
+            # What was never begun is not billed.
+            if len(written) > 2:
+                self.charge(scenario.served_model or model, fresh=fresh, cached=cached, output=sum(written[:2]))
         return stream.response
 
     @staticmethod
@@ -97,6 +99,7 @@ class GeminiEmulator(Emulator):
                 return
             written[0] += tokens_of(piece)
             await stream.send(self._chunk(model, scenario, [{"text": piece}], fresh + cached, cached, written))
+            written[2:] = [1]
             if scenario.between_s:
                 await asyncio.sleep(scenario.between_s)
         await self._finish(stream, model, scenario, prompt, written)
@@ -115,6 +118,7 @@ class GeminiEmulator(Emulator):
         if scenario.thinking and not scenario.calls:
             last = [{"text": "", "thoughtSignature": base64.b64encode(scenario.thinking.encode()).decode()}]
         await stream.send(self._chunk(model, scenario, last, fresh + cached, cached, written, reason))
+        written[2:] = [1]
 
     async def _goes_on(self, stream: Stream, scenario: Scenario) -> bool:
         match scenario.kind:
@@ -148,7 +152,7 @@ class GeminiEmulator(Emulator):
             "promptTokenCount": prompt,
             "candidatesTokenCount": written[0],
             "thoughtsTokenCount": written[1],
-            "totalTokenCount": prompt + sum(written),
+            "totalTokenCount": prompt + sum(written[:2]),
         }
         if cached:
             usage["cachedContentTokenCount"] = cached

@@ -111,6 +111,7 @@ async def test_before_anything_was_said_the_next_candidate_takes_over(first: str
     assert finish(events).reason == pb.FINISH_REASON_STOP
     assert len(w.book.costs) == len(routes)
     assert w.book.costs[0].outcome is AttemptOutcome.FAILED
+    assert w.book.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "error_event", "stall"])
@@ -118,11 +119,17 @@ async def test_before_anything_was_said_the_next_candidate_takes_over(first: str
 async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_said_twice(alias: str, kind: str):
     async with world(QUICK if kind == "stall" else PATIENT) as w:
         tier = pb.TIER_COMPLEX if alias == SONNET else pb.TIER_MODERATE
-        emulator_of(w, alias).always("*", Scenario(kind, after=2))
+        emulator_of(w, alias).always("*", Scenario(kind, after=40, text="really " * 60))
         events = await w.answer(asking("Hello?", pin_tier=tier))
-    assert text_of(events) == "Hello there,"
+    assert text_of(events).split() == ["really"] * 40
     assert finish(events).reason == pb.FINISH_REASON_CUT
     assert len([e for e in events if e.HasField("route")]) == 1
+    # Gemini tells usage with each chunk. Anthropic tells the output at the end alone: what came of it is estimated.
+    assert w.book.costs[0].estimated == (alias == SONNET)
+    if alias == FLASH:
+        assert w.book.total_micro_usd == w.billed_micro_usd
+    else:
+        assert w.book.total_micro_usd == pytest.approx(w.billed_micro_usd, rel=0.25)
 
 
 async def test_a_duplicate_start_changes_nothing():
