@@ -11,6 +11,8 @@ import asyncpg
 from chassis.errors import Unavailable
 
 _LOCK_KEY = 0x686F636B6574  # "hocket": one migration at a time per database, whichever service runs it
+_CONNECT_TIMEOUT_S = 10.0
+_LOCK_TIMEOUT_S = 120.0  # the migrations of another replica or service
 _DRIVER_FAILURES = (
     OSError,
     TimeoutError,
@@ -25,11 +27,11 @@ _DRIVER_FAILURES = (
 async def migrate(url: str, schema: str, folder: Path) -> list[str]:
     """Apply the `*.sql` files of `folder` that `schema` has not seen, in name order, each in a transaction.
 
-    `url` names the owner of the schema, not the role that serves. Returns the names applied.
+    `url` names the owner of the schema, not the role that serves. Returns the names applied. Raises Unavailable when
+    Postgres does not let us in, or another migration does not end.
     """
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await _locked(url, schema)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
         await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
         await connection.execute(
             f'CREATE TABLE IF NOT EXISTS "{schema}".migrations'
@@ -47,6 +49,21 @@ async def migrate(url: str, schema: str, folder: Path) -> list[str]:
         return applied
     finally:
         await connection.close()
+
+
+async def _locked(url: str, schema: str) -> asyncpg.Connection:
+    """A connection that alone may migrate."""
+    try:
+        connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S)
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY, timeout=_LOCK_TIMEOUT_S)
+        except BaseException:
+            connection.terminate()
+            raise
+    except (*_DRIVER_FAILURES, asyncpg.PostgresError) as error:
+        why = str(error) or type(error).__name__
+        raise Unavailable(f"cannot migrate the schema {schema}: Postgres said: {why}") from error
+    return connection
 
 
 class TenantDatabase:

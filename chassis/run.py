@@ -13,6 +13,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from chassis import telemetry
+from chassis.errors import MeshError
 from chassis.server import Assembly, MeshServer
 from chassis.settings import ServerSettings, unknown_variables, variables
 
@@ -49,7 +50,7 @@ def run(
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(noun, settings, build))
-    except OSError as error:
+    except (OSError, MeshError) as error:
         sys.exit(f"{command}: {error}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -19,7 +19,31 @@ from chassis.channel import ClientTls
 # Kubernetes puts these into every pod for a Service of the same name; they are not ours and not mistakes.
 _SERVICE_LINK = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
 
+# A name, an address or nothing, and a port or none.
+_HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d{1,5})?")
+
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _checked_url(schemes: tuple[str, ...], example: str) -> AfterValidator:
+    """Finds what drivers find at the first connection, and then say with a part of the password in it."""
+
+    def check(url: SecretStr) -> SecretStr:
+        scheme, separator, rest = url.get_secret_value().partition("://")
+        hosts = re.split("[/?#]", rest)[0].rpartition("@")[2]
+        if scheme not in schemes or not separator or not all(map(_HOST.fullmatch, hosts.split(","))):
+            raise ValueError(
+                f"must be a URL like {example}; /, ?, # and @ of a password are written %2F, %3F, %23, %40"
+            )
+        return url
+
+    return AfterValidator(check)
+
+
+PostgresUrl = Annotated[
+    SecretStr, _checked_url(("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
+]
+RedisUrl = Annotated[SecretStr, _checked_url(("redis", "rediss", "unix"), "redis://:password@host:6379/0")]
 
 
 class _FileSource(PydanticBaseSettingsSource):

@@ -64,7 +64,8 @@ async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
     costs = RecordedCosts(await resources.enter_async_context(recorder))
     key, model = settings.voyage_api_key.get_secret_value(), settings.voyage_model
     size, timeout_s = settings.voyage_dimensions, settings.voyage_timeout_s
-    voyage = VoyageEmbedder(key, costs, model=model, dimensions=size, timeout_s=timeout_s)
+    price = settings.voyage_price_micro_usd
+    voyage = VoyageEmbedder(key, costs, model=model, price_micro_usd=price, dimensions=size, timeout_s=timeout_s)
     resources.push_async_callback(voyage.close)
     redis = connected(settings.redis_url.get_secret_value()) if settings.redis_url else None
     if redis is not None:

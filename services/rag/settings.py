@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import ServerSettings
+from chassis.settings import PostgresUrl, RedisUrl, ServerSettings
+from services.rag.prices import price_micro_usd
 
 
 class Settings(ServerSettings):
@@ -15,16 +17,16 @@ class Settings(ServerSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_RAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    postgres_url: SecretStr = Field(
+    postgres_url: PostgresUrl = Field(
         default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),
         description="Postgres with pgvector, as a role that row-level security binds.",
     )
-    postgres_migration_url: SecretStr | None = Field(
+    postgres_migration_url: PostgresUrl | None = Field(
         default=None, description="The same database as the owner of its tables; when set, migrations run at start."
     )
     postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections of this process.")
     statement_timeout_s: float = Field(default=10, gt=0, le=300, description="Longest statement, in seconds.")
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         default=None, description="Redis that keeps query vectors for all replicas; unset keeps them in the process."
     )
     voyage_api_key: SecretStr | None = Field(
@@ -41,6 +43,9 @@ class Settings(ServerSettings):
         default=1024, ge=256, le=2048, description="Numbers in a vector: 256, 512, 1024 or 2048."
     )
     voyage_timeout_s: float = Field(default=10, gt=0, le=300, description="Longest call of Voyage, in seconds.")
+    voyage_price_micro_usd_per_million_tokens: int | None = Field(
+        default=None, ge=0, description="Your price of a million tokens; unset means the list price of the model."
+    )
     ratelimit_target: str | None = Field(
         default=None, description="gRPC target of the ratelimit service; unset limits and books nothing."
     )
@@ -58,3 +63,14 @@ class Settings(ServerSettings):
         le=8000,
         description="Longest passage in bytes; after a change documents must be ingested again.",
     )
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.voyage_api_key:
+            _ = self.voyage_price_micro_usd
+        return self
+
+    @property
+    def voyage_price_micro_usd(self) -> int:
+        """Price of a million tokens of the Voyage model. Raises ValueError when none is known or set."""
+        return price_micro_usd(self.voyage_model, self.voyage_price_micro_usd_per_million_tokens)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import ServerSettings
+from chassis.settings import PostgresUrl, RedisUrl, ServerSettings
 from services.ratelimit.limit_file import parse
 from services.ratelimit.limits import LimitTable
 
@@ -19,7 +19,7 @@ class Settings(ServerSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_RATELIMIT_")
 
-    redis_url: SecretStr = Field(
+    redis_url: RedisUrl = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis that all replicas share (redis:// or rediss://). Unset: redis://127.0.0.1:6379/0.",
     )
@@ -48,12 +48,12 @@ class Settings(ServerSettings):
     limits_file: Path | None = Field(
         default=None, description="TOML file of limits that replace the built-in ones by name (default_limits.toml)."
     )
-    postgres_url: SecretStr = Field(
+    postgres_url: PostgresUrl = Field(
         default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),
         description="Postgres of the book, as the role that serves (neither superuser nor BYPASSRLS). "
         "Unset: postgresql://hocket_app@127.0.0.1:5432/hocket.",
     )
-    postgres_migration_url: SecretStr | None = Field(
+    postgres_migration_url: PostgresUrl | None = Field(
         default=None, description="The same database as its owner; when set, migrations run at start."
     )
     postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections to Postgres.")

@@ -19,8 +19,6 @@ PROVIDER = "voyage"
 # Keys made in MongoDB Atlas start with "al-" and are taken there alone (voyageai 0.5.0 does the same).
 _URL = "https://api.voyageai.com/v1"
 _ATLAS_URL = "https://ai.mongodb.com/v1"
-# Millionths of a US dollar for a million tokens; docs.voyageai.com/docs/pricing as of November 2026.
-PRICES_MICRO_USD = {"voyage-4-large": 120_000, "voyage-4": 60_000, "voyage-4-lite": 20_000}
 # A rough token count, for calls whose answer never came.
 _BYTES_A_TOKEN = 4
 
@@ -52,15 +50,20 @@ class VoyageEmbedder:
         costs: CostBook,
         *,
         model: str,
+        price_micro_usd: int,
         dimensions: int,
         timeout_s: float,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        """Embed with `model` to vectors of `dimensions` numbers. A call takes at most `timeout_s`."""
+        """Embed with `model` to vectors of `dimensions` numbers. A call takes at most `timeout_s`.
+
+        A million tokens cost `price_micro_usd`.
+        """
         # Vectors of another size are of another space.
         self.model = f"{model}@{dimensions}"
         self._body = {"model": model, "output_dimension": dimensions, "truncation": True}
         self._costs = costs
+        self._price_micro_usd = price_micro_usd
         self._timeout_s = timeout_s
         self._client = client or httpx.AsyncClient()
         self._headers = {"authorization": f"Bearer {key}"}
@@ -100,7 +103,7 @@ class VoyageEmbedder:
 
     def _book(self, tokens: int, outcome: str) -> None:
         model = str(self._body["model"])
-        cost_micro_usd = round(tokens * PRICES_MICRO_USD.get(model, 0) / 1_000_000)
+        cost_micro_usd = round(tokens * self._price_micro_usd / 1_000_000)
         self._costs.book(provider=PROVIDER, model=model, tokens=tokens, cost_micro_usd=cost_micro_usd, outcome=outcome)
 
     async def forget(self, tenant_id: str) -> None:

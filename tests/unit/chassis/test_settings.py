@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from chassis.run import read_settings
-from chassis.settings import ServerSettings, is_loopback, unknown_variables
+from chassis.settings import PostgresUrl, RedisUrl, ServerSettings, is_loopback, unknown_variables
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
@@ -15,6 +15,45 @@ SECRET = "a-secret-of-32-bytes-for-tests-only!"
 class Settings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="HOCKET_PROBE_")
     speed_fps: int = Field(default=30, ge=1, le=60, description="Frames a second.")
+
+
+class Stores(ServerSettings):
+    postgres_url: PostgresUrl
+    redis_url: RedisUrl
+
+
+GOOD = {"postgres_url": "postgresql://u:p%2Fw@db:5432/x", "redis_url": "redis://:p@redis:6379/0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("postgres_url", "postgresql:///hocket?host=/run/postgres"),
+        ("postgres_url", "postgres://a@[::1]:5432,db2/x"),
+        ("redis_url", "unix:///run/redis.sock"),
+        ("redis_url", "rediss://u:p@redis.example"),
+    ],
+)
+def test_urls_of_stores_may_name_sockets_and_several_hosts(name, url):
+    assert getattr(Stores(**{**GOOD, name: url}), name).get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("postgres_url", "hunter2"),
+        ("postgres_url", "postgresql://u:hunter2/x@db/hocket"),
+        ("postgres_url", "postgresql://u:hunter2#x@db/hocket"),
+        ("postgres_url", "redis://u:hunter2@db"),
+        ("redis_url", "hunter2:6379"),
+        ("redis_url", "redis://:hunter2?@redis:6379/0"),
+    ],
+)
+def test_urls_no_driver_reads_are_refused_without_their_password(name, url):
+    with pytest.raises(ValidationError) as caught:
+        Stores(**{**GOOD, name: url})
+    assert name in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_defaults_are_valid():

@@ -25,6 +25,7 @@ def embedder(answer, book, key="pa-key") -> VoyageEmbedder:
         key,
         book,
         model="voyage-4-lite",
+        price_micro_usd=20_000,
         dimensions=256,
         timeout_s=1,
         client=httpx.AsyncClient(transport=httpx.MockTransport(answer)),
