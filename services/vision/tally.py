@@ -35,6 +35,8 @@ class Row:
     track: str
     counts: Counts = field(default_factory=Counts)
     uid: str = field(default_factory=_uid)
+    # Rises with each publishing, so that one that arrives late does not overwrite a later one.
+    version: int = 0
     dirty: bool = False
     holders: int = 0
     released_at_s: float = 0.0
@@ -95,7 +97,7 @@ class Tally:
         """Copies of the rows of a tenant to publish, and the uids of rows that went into its rest."""
         due = [row for row in self.rows(tenant_id) if self._is_due(row, now_s)]
         for row in due:
-            row.dirty, row.published_at_s = False, now_s
+            row.dirty, row.published_at_s, row.version = False, now_s, row.version + 1
         return [replace(row, counts=replace(row.counts)) for row in due], self._gone.pop(tenant_id, [])
 
     def put_back(self, tenant_id: str, uids: Iterable[str], gone: list[str]) -> None:

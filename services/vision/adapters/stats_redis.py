@@ -1,14 +1,15 @@
 """Counts of all servers in Redis: one hash per tenant, one field per row, absolute numbers.
 
-Publishing a row twice changes nothing, so a lost answer may be repeated and sums stay exact. Rows of a server that died
-are folded into the tenant's archive once nobody has published them for long.
+Publishing a row twice changes nothing, and of two publishings the later version stands, whichever arrives last: a lost
+answer may be repeated, and sums stay exact. Rows of a server that died are folded into the tenant's archive once nobody
+has published them for long.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable
-from typing import cast
+from typing import Any, cast
 
 from chassis.clock import Clock
 from services.vision.adapters.redis_calls import RedisCalls
@@ -16,6 +17,19 @@ from services.vision.counts import Counts
 from services.vision.tally import Row
 
 _ARCHIVE = b"archive"
+# A value is "<version>|<JSON>". ARGV: life in ms, number of rows, (uid, version, JSON) of each, uids that are gone.
+_PUBLISH = """
+local rows = tonumber(ARGV[2])
+for i = 3, 3 * rows, 3 do
+  local held = redis.call('HGET', KEYS[1], ARGV[i])
+  if not held or tonumber(string.match(held, '^%d+')) < tonumber(ARGV[i + 1]) then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. '|' .. ARGV[i + 2])
+  end
+end
+for i = 3 + 3 * rows, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+"""
 # Compare and fold: nothing happens unless every row and the archive are still what was read.
 _FOLD = """
 for i = 2, #ARGV, 2 do
@@ -41,14 +55,10 @@ class RedisStats:
 
     async def publish(self, tenant_id: str, rows: list[Row], gone: list[str]) -> None:
         """Set rows to their numbers, by uid, and remove the uids in `gone`, in one step. Raises Unavailable."""
-        key = _key(tenant_id)
-        pipe = self._calls.redis.pipeline(transaction=True)
+        values: list[str | int] = [int(self._ttl_s * 1000), len(rows)]
         for row in rows:
-            pipe.hset(key, row.uid, self._packed(row))  # pyright: ignore[reportUnusedCoroutine] - queued in the pipeline
-        if gone:
-            pipe.hdel(key, *gone)  # pyright: ignore[reportUnusedCoroutine] - queued in the pipeline
-        pipe.pexpire(key, int(self._ttl_s * 1000))
-        await self._calls.answer(pipe.execute())
+            values += (row.uid, row.version, self._packed(row))
+        await self._calls.run(_PUBLISH, [_key(tenant_id)], [*values, *gone])
 
     async def read(self, tenant_id: str) -> list[Row]:
         """Rows of all servers. Raises Unavailable."""
@@ -59,7 +69,7 @@ class RedisStats:
 
     async def _fold(self, tenant_id: str, fields: dict[bytes, bytes]) -> None:
         oldest_ms = (self._clock.time() - self._fold_after_s) * 1000
-        stale = [uid for uid, value in fields.items() if uid != _ARCHIVE and json.loads(value)[2] < oldest_ms]
+        stale = [uid for uid, value in fields.items() if uid != _ARCHIVE and _unpacked(value)[2] < oldest_ms]
         if not stale:
             return
         stale = stale[:_FOLDED_AT_ONCE_MAX]
@@ -70,7 +80,7 @@ class RedisStats:
         expected: list[bytes] = []
         for uid in (_ARCHIVE, *stale):
             expected += (uid, fields.get(uid, b""))
-        await self._calls.run(_FOLD, [_key(tenant_id)], [self._packed(archive), *expected])
+        await self._calls.run(_FOLD, [_key(tenant_id)], ["0|" + self._packed(archive), *expected])
 
     def _packed(self, row: Row) -> str:
         return json.dumps([row.room, row.track, int(self._clock.time() * 1000), *row.counts.as_row()])
@@ -80,6 +90,11 @@ def _key(tenant_id: str) -> str:
     return f"hocket:vision:stats:{{{tenant_id}}}"
 
 
+def _unpacked(value: bytes) -> list[Any]:
+    content: list[Any] = json.loads(value.partition(b"|")[2])
+    return content
+
+
 def _row(uid: bytes, value: bytes) -> Row:
-    room, track, _, *counts = json.loads(value)
+    room, track, _, *counts = _unpacked(value)
     return Row(room, track, Counts(*counts), uid.decode())

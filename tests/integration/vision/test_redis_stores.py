@@ -73,6 +73,14 @@ async def test_rows_of_several_servers_add_up_and_publishing_twice_changes_nothi
     assert await store.read("rival") == []
 
 
+async def test_a_publishing_that_arrives_late_does_not_overwrite_a_later_one(calls):
+    store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
+    early = Row("r", "t", Counts(offered=5), version=1)
+    await store.publish("acme", [Row("r", "t", Counts(offered=9), uid=early.uid, version=2)], [])
+    await store.publish("acme", [early], [])
+    assert summarize(await store.read("acme"), "", "").total.offered == 9
+
+
 async def test_a_row_that_went_into_the_rest_is_counted_once(calls):
     store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
     row = Row("r", "t", Counts(offered=5))
