@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from services.rag.prices import PRICES_MICRO_USD, price_micro_usd
 from services.rag.settings import Settings
 
 
@@ -17,3 +18,7 @@ def test_a_model_without_a_price_is_refused_lest_its_costs_are_booked_as_nothing
 def test_a_price_of_ones_own_wins_over_the_list():
     own = Settings(voyage_api_key="k", voyage_model="voyage-9", voyage_price_micro_usd_per_million_tokens=5)
     assert (own.voyage_price_micro_usd, Settings(voyage_api_key="k").voyage_price_micro_usd) == (5, 20_000)
+
+
+def test_a_listed_model_has_a_price():
+    assert [price_micro_usd(model, None) for model in PRICES_MICRO_USD] == list(PRICES_MICRO_USD.values())
