@@ -130,7 +130,7 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
             raise invalid_field("limit", f"is {request.limit}; must be 0 to {wire.KEYFRAMES_MAX}")
         key = TrackKey(identity.current().tenant_id, request.track.room, request.track.track)
         found = await self._flow.list_keyframes(key, request.limit or 1, include_jpeg=request.include_jpeg)
-        return pb.ListKeyframesResponse(keyframes=[wire.keyframe_to(keyframe) for keyframe in found])
+        return wire.keyframes_to(found)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
         """Counts of the caller's tenant."""

@@ -17,6 +17,8 @@ OFFERS_MAX = 256
 REJECTIONS_MAX = 16
 TRACK_ROWS_MAX = 1000
 KEYFRAMES_MAX = 32
+# Half a mebibyte below the default message size, which is left to the rest of the message.
+_KEYFRAME_BYTES_MAX = 7 * 512 * 1024
 _RESIZE_PX = (16, 4096)
 
 _POLICIES: dict[int, Policy] = {
@@ -129,8 +131,18 @@ def rejection_to(frame_id: int, track: pb.TrackRef, error: MeshError) -> pb.Reje
     return pb.Rejection(frame_id=frame_id, track=track, message=error.message, reason=error.reason, field=field)
 
 
-def keyframe_to(keyframe: StoredKeyframe) -> pb.Keyframe:
-    """A kept frame."""
+def keyframes_to(keyframes: list[StoredKeyframe]) -> pb.ListKeyframesResponse:
+    """Kept frames, the latest first, as many as fit into a message."""
+    response, left = pb.ListKeyframesResponse(), _KEYFRAME_BYTES_MAX
+    for keyframe in keyframes:
+        left -= len(keyframe.jpeg)
+        if left < 0:
+            break
+        response.keyframes.append(_keyframe_to(keyframe))
+    return response
+
+
+def _keyframe_to(keyframe: StoredKeyframe) -> pb.Keyframe:
     kept_at = Timestamp()
     kept_at.FromMicroseconds(int(keyframe.kept_at_s * 1e6))
     return pb.Keyframe(

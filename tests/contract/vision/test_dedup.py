@@ -262,7 +262,6 @@ async def test_a_call_without_a_token_is_refused(serving):
     async with serving() as server:
         async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: "") as mesh:
             stream = Stream(mesh)
-            await stream.config()
             with pytest.raises(errors.Unauthenticated):
                 await stream.read()
 

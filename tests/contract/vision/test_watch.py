@@ -120,3 +120,23 @@ async def until_listed(client: VisionClient, count: int, timeout_s: float = 10) 
     async with asyncio.timeout(timeout_s):
         while len((await client.list_keyframes("r", "t", limit=5)).keyframes) < count:  # noqa: ASYNC110 - polls a server
             await asyncio.sleep(0.01)
+
+
+async def test_listed_keyframes_fit_into_a_message(serving, channel):
+    track = pb.TrackRef(room="r", track="t")
+    large = jpeg() + bytes(900_000)
+    async with serving() as server, channel(server) as mesh:
+        stream, client = Stream(mesh), VisionClient(mesh)
+        await stream.config(policy=pb.POLICY_TIMER)
+        for frame_id in range(1, 7):
+            await stream.send(offer(frame_id, float(frame_id)))
+            await stream.call.write(pb.WatchRequest(upload=pb.FrameUpload(frame_id=frame_id, track=track, jpeg=large)))
+        await stream.send(offer(9, 9.0))
+        async with asyncio.timeout(10):
+            listed = []
+            while len(listed) < 6:
+                listed = (await client.list_keyframes("r", "t", limit=32, include_jpeg=False)).keyframes
+        full = (await client.list_keyframes("r", "t", limit=32)).keyframes
+    assert [k.frame_id for k in listed] == [6, 5, 4, 3, 2, 1]
+    assert [k.frame_id for k in full] == [6, 5, 4, 3]
+    assert all((k.width, k.height, len(k.jpeg)) == (64, 48, len(large)) for k in full)

@@ -933,7 +933,7 @@ class ListKeyframesResponse(_message.Message):
     KEYFRAMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def keyframes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Keyframe]:
-        """Latest first."""
+        """Latest first; with JPEG bytes as many as fit into 3.5 MiB."""
 
     def __init__(
         self,
