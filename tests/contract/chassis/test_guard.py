@@ -45,14 +45,19 @@ class Probe(rag_pb2_grpc.RagServiceServicer):
 class Streamer(vision_pb2_grpc.VisionServiceServicer):
     """Streams until the caller leaves, and remembers that it was closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, message_bytes: int = 0, pause_s: float = 0.01) -> None:
         self.closed = asyncio.Event()
+        self.given = 0
+        self._padding = "x" * message_bytes
+        self._pause_s = pause_s
 
     async def Watch(self, request_iterator, context):
+        message = identity.current().tenant_id + self._padding
         try:
             while True:
-                yield vision_pb2.WatchResponse(rejection=vision_pb2.Rejection(message=identity.current().tenant_id))
-                await asyncio.sleep(0.01)
+                self.given += 1
+                yield vision_pb2.WatchResponse(rejection=vision_pb2.Rejection(message=message))
+                await asyncio.sleep(self._pause_s)
         finally:
             self.closed.set()
 
@@ -165,6 +170,22 @@ async def test_a_servicers_stream_is_closed_when_the_caller_leaves():
         async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
             call = vision_pb2_grpc.VisionServiceStub(channel.channel).Watch(**channel.options(5))
             assert (await call.read()).rejection.message == "acme"
+            call.cancel()
+            await asyncio.wait_for(streamer.closed.wait(), 5)
+
+
+async def test_a_stream_that_its_caller_does_not_read_is_closed_too_when_the_caller_leaves():
+    """Then the servicer waits for room, not for anything of its own that could be cancelled."""
+    streamer = Streamer(message_bytes=1_000_000, pause_s=0)
+    async with serving(settings(), streamer) as server:
+        token = MINTER.mint("acme", caller="test")
+        async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
+            call = vision_pb2_grpc.VisionServiceStub(channel.channel).Watch(**channel.options(30))
+            await call.read()
+            given = -1
+            while given != streamer.given:
+                given = streamer.given
+                await asyncio.sleep(0.1)
             call.cancel()
             await asyncio.wait_for(streamer.closed.wait(), 5)
 

@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 import asyncpg
+import psutil
 import pytest
 from hocket.rag.v1 import rag_pb2
 
 from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel
-from chassis.errors import Unavailable
+from chassis.errors import DeadlineExceeded, Unavailable
 from chassis.postgres import TenantDatabase
 from chassis.server import MeshServer
 from clients.rag import RagClient
@@ -91,3 +92,28 @@ async def test_a_role_with_bypassrls_is_refused(mesh):
         await database.close()
     async with serving(urls) as (_, server):
         assert "BYPASSRLS" in server.readiness.problems()["postgres"]
+
+
+async def test_a_postgres_that_hangs_costs_no_caller_more_than_its_time_and_is_back_when_it_goes_on(mesh):
+    async with serving(mesh.postgres_urls) as (rag, server):
+        await anext(rag.ingest([document(1)]))
+        server_process = psutil.Process(mesh.pid("postgres"))
+        processes = [server_process, *server_process.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            # More than there are connections, and again on those that the first have lost.
+            for _ in range(2):
+                async with asyncio.timeout(10):
+                    found = await asyncio.gather(*(rag.search("walrus", budget_s=0.2, timeout_s=5) for _ in range(15)))
+                assert {(len(answer.passages), *answer.degraded) for answer in found} == {(0, "lexical: budget")}
+            with pytest.raises(DeadlineExceeded):
+                await rag.delete_document("d1", timeout_s=0.3)
+            await server.readiness.refresh()
+            assert not server.readiness.ready
+        finally:
+            for process in processes:
+                process.resume()
+        await server.readiness.refresh()
+        assert server.readiness.ready
+        assert (await rag.search("walrus", budget_s=10)).passages

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ratelimit.limits import RateLimit
-from services.ratelimit.sliding_log import SlidingLog, lease_ttl_us, smallest_lease
+from services.ratelimit.sliding_log import SlidingLog, leasable, lease_ttl_us, smallest_lease
 
 W = 60_000_000
 EXACT = RateLimit("exact", 10, W)
@@ -143,3 +143,16 @@ def test_a_lease_lives_for_a_sixtieth_of_the_window_within_bounds(window_us, ttl
 
 def test_leases_of_a_large_limit_have_a_least_size():
     assert (smallest_lease(EXACT), smallest_lease(RateLimit("x", 1_024_000, W))) == (1, 1000)
+
+
+def test_a_coarse_entry_may_leave_late_and_never_early():
+    log, just_after_a_grain = SlidingLog(), T0 // COARSE.grain_us * COARSE.grain_us + 1
+    assert spend(log, COARSE, 5000, just_after_a_grain).fits
+    assert not spend(log, COARSE, 1, just_after_a_grain + W - 1).fits
+    assert spend(log, COARSE, 1, just_after_a_grain + W + COARSE.grain_us).fits
+
+
+@pytest.mark.parametrize(("free", "wished", "granted"), [(16, 100, 4), (15, 100, 0), (16, 3, 0), (5000, 4, 4)])
+def test_a_lease_is_a_quarter_of_what_is_free_and_never_a_crumb(free, wished, granted):
+    assert smallest_lease(COARSE) == 4
+    assert leasable(COARSE, free, wished) == granted
