@@ -254,6 +254,8 @@ def _parsed_schema(text: str) -> tuple[str, Mapping[str, Any]]:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
         return f"is not a JSON Schema: at {error.json_path}: {error.message[:200]}", {}
+    except RecursionError:
+        return "is nested too deeply", {}
     return "", schema
 
 

@@ -33,7 +33,7 @@ def tell_event(event: FlowEvent) -> pb.GenerateResponse:
     """One event of an answer."""
     match event:
         case TextDelta():
-            return pb.GenerateResponse(text_delta=event.text)
+            return pb.GenerateResponse(text_delta=_whole(event.text))
         case CallMade():
             return pb.GenerateResponse(tool_call=_call(event.call))
         case StateGiven():
@@ -46,7 +46,15 @@ def tell_event(event: FlowEvent) -> pb.GenerateResponse:
 
 
 def _call(call: ToolCall) -> pb.ToolCall:
-    return pb.ToolCall(call_id=call.call_id, name=call.name, arguments_json=call.arguments_json)
+    arguments = _whole(call.arguments_json)
+    return pb.ToolCall(call_id=_whole(call.call_id), name=_whole(call.name), arguments_json=arguments)
+
+
+def _whole(text: str) -> str:
+    """`text` without halves of surrogate pairs, which JSON may carry and protobuf may not."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def tell_decision(decision: Decision, candidate: Candidate, attempt: int = 1) -> pb.RouteDecision:
