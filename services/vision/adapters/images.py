@@ -69,14 +69,12 @@ class PillowImages:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, frame: WholeFrame, policy: Policy) -> ReadFrame:
-        if frame.encoding in _SIGNATURES:
-            picture, grey = self._read_file(frame)
-        else:
-            picture, grey = self._read_raw(frame)
-        frame_hash = hash_of(policy, grey) if policy in _HASHES else None
+        picture, image = self._read_file(frame) if frame.encoding in _SIGNATURES else self._read_raw(frame)
+        frame_hash = hash_of(policy, image.convert("L")) if policy in _HASHES else None
         return ReadFrame(thumbnail(picture), frame_hash, _Picture(picture))
 
     def _read_raw(self, frame: WholeFrame) -> tuple[Frame, Image.Image]:
+        """The frame, and the picture that a hash is made of."""
         width, height = frame.width, frame.height
         for name, side in (("frame.width", width), ("frame.height", height)):
             if not 1 <= side <= SIDE_PX_MAX:
@@ -90,8 +88,7 @@ class PillowImages:
         depth = _BYTES_PER_PIXEL[frame.encoding]
         _check_length(frame, width * height * depth)
         mode = "RGB" if depth == 3 else "RGBA"
-        grey = Image.frombytes(mode, (width, height), frame.data).convert("L")
-        return RgbFrame(frame.data, width, height, depth), grey
+        return RgbFrame(frame.data, width, height, depth), Image.frombytes(mode, (width, height), frame.data)
 
     def _read_file(self, frame: WholeFrame) -> tuple[Frame, Image.Image]:
         name = frame.encoding.upper()
@@ -103,7 +100,7 @@ class PillowImages:
                 file.load()
                 picture = ImageOps.exif_transpose(file)
                 colours = picture if picture.mode == "RGB" else picture.convert("RGB")
-                return RgbFrame(colours.tobytes(), *colours.size), picture.convert("L")
+                return RgbFrame(colours.tobytes(), *colours.size), picture
         except InvalidArgument:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
