@@ -12,6 +12,8 @@ from clients.vision.thumbnail import Thumbnail
 # jitter of a 30 fps camera would halve a pace of 30 fps.
 _EARLY_SHARE = 0.35
 _EARLY_S_MAX = 0.010
+# Frames of one track overtake each other by less; a clock that goes back by more has jumped.
+_JUMP_S_MIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class TrackPacer:
 
     def wants(self, at_s: float, *, speaking: bool = False) -> bool:
         """Whether the frame captured at `at_s` is to be looked at; the rest costs nothing at all."""
+        self._notice_jump(at_s)
         if self._looked_at_s is None or at_s < self._looked_at_s or speaking != self._speaking:
             return True
         interval_s = min(self._interval_s, self._rules.look_interval_s_max)
@@ -85,9 +88,15 @@ class TrackPacer:
 
     def keeps_unasked(self, at_s: float) -> bool:
         """Whether the timer keeps this frame, for the time in which no verdict comes."""
-        if self._kept_at_s is None or at_s < self._kept_at_s - self._rules.fallback_interval_s:
+        self._notice_jump(at_s)
+        if self._kept_at_s is None:
             return True
         return at_s - self._kept_at_s >= self._rules.fallback_interval_s - _EARLY_S_MAX
+
+    def _notice_jump(self, at_s: float) -> None:
+        """A clock that jumped back: what was kept before says nothing of what is kept from here on."""
+        if self._kept_at_s is not None and at_s < self._kept_at_s - _JUMP_S_MIN:
+            self._kept_at_s = None
 
     def kept_since(self, at_s: float) -> bool:
         """Whether a frame captured at `at_s` or later was kept: a late verdict over an older one adds nothing."""

@@ -100,6 +100,15 @@ def test_a_clock_that_jumps_back_does_not_silence_the_track():
     assert pacer.offers(picture(), 1.0)
 
 
+def test_after_a_clock_jumped_back_verdicts_and_the_timer_go_on_as_before():
+    pacer = TrackPacer(PacingRules())
+    pacer.kept(500.0)
+    assert pacer.wants(2.0)
+    assert not pacer.kept_since(2.0)
+    pacer.kept(2.0)
+    assert [pacer.keeps_unasked(at_s) for at_s in (2.1, 2.25, 2.3)] == [False, True, True]
+
+
 def test_the_timer_keeps_four_frames_a_second_when_no_verdict_comes():
     pacer = TrackPacer(PacingRules())
     kept = 0
