@@ -142,7 +142,7 @@ class Router:
     async def _ask(self, answer: _Answer, pursuit: Pursuit, candidate: Candidate) -> AsyncGenerator[FlowEvent, None]:
         """One race: the route, and the answer of whoever speaks first; nothing more when nobody does."""
         answer.attempts += 1
-        yield Routed(answer.decision, candidate, answer.attempts)
+        number = answer.attempts
         race = Race(
             self._begin(answer, pursuit, candidate),
             hedge_after_s=self._first_tokens.hedge_after(candidate.alias),
@@ -150,6 +150,8 @@ class Router:
         )
         winner: Attempt | None = None
         try:
+            # Told while the vendor is already being asked.
+            yield Routed(answer.decision, candidate, number)
             winner = await race.winner()
             if winner.candidate is not candidate:
                 yield Routed(answer.decision, winner.candidate, answer.attempts)

@@ -16,6 +16,8 @@ PROVIDERS = ("anthropic", "gemini", "openai", "embedded")
 END_OF_LIFE_WARNING_S = 60 * 86_400
 Path = tuple[str | int, ...]
 Cache = Literal["none", "implicit", "explicit"]
+# How much a model may think before it speaks; empty leaves it to the vendor.
+Thinking = Literal["", "off", "minimal", "low", "medium", "high"]
 _ALIAS = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:-]{0,63}")
 _TIER_KEYS = {"simple": Tier.SIMPLE, "moderate": Tier.MODERATE, "complex": Tier.COMPLEX}
 
@@ -61,6 +63,7 @@ class Candidate:
     cache: Cache = "none"
     cache_prefix_tokens_min: int = 0
     end_of_life_s: float | None = None
+    thinking: Thinking = ""
 
     def price(self, now_s: float, prompt_tokens: int) -> PriceRow:
         """The newest row in force at `now_s` (Unix seconds) whose length band holds the prompt."""
@@ -159,7 +162,7 @@ def read_table(data: Mapping[str, Any]) -> TierTable:
 def _candidate(alias: str, row: Mapping[str, Any]) -> Candidate:
     path: Path = ("models", alias)
     known = {"provider", "vendor_model", "capabilities", "context_window_tokens", "output_tokens_max", "prices"}
-    _known(row, path, known | {"cache", "cache_prefix_tokens_min", "end_of_life"})
+    _known(row, path, known | {"cache", "cache_prefix_tokens_min", "end_of_life", "thinking"})
     if not _ALIAS.fullmatch(alias):
         raise TableError(path, "an alias is 1 to 64 characters of [a-zA-Z0-9._:-]")
     provider = _text(row, path, "provider")
@@ -171,6 +174,9 @@ def _candidate(alias: str, row: Mapping[str, Any]) -> Candidate:
     cache = row.get("cache", "none")
     if cache not in ("none", "implicit", "explicit"):
         raise TableError((*path, "cache"), "must be none, implicit or explicit")
+    thinking = row.get("thinking", "")
+    if thinking not in ("", "off", "minimal", "low", "medium", "high"):
+        raise TableError((*path, "thinking"), "must be off, minimal, low, medium or high")
     prices = cast("Sequence[Any]", row.get("prices") if isinstance(row.get("prices"), list) else ())
     if not prices:
         raise TableError((*path, "prices"), "must hold at least one row")
@@ -185,6 +191,7 @@ def _candidate(alias: str, row: Mapping[str, Any]) -> Candidate:
         cache=cache,
         cache_prefix_tokens_min=_whole(row, path, "cache_prefix_tokens_min", default=0),
         end_of_life_s=_moment(row, path, "end_of_life") if "end_of_life" in row else None,
+        thinking=thinking,
     )
 
 

@@ -53,6 +53,10 @@ def config_of(request: Request, candidate: Candidate) -> types.GenerateContentCo
         max_output_tokens=min(request.max_output_tokens or OUTPUT_TOKENS_DEFAULT, candidate.output_tokens_max),
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
     )
+    if candidate.thinking == "off":
+        config.thinking_config = types.ThinkingConfig(thinking_budget=0)
+    elif candidate.thinking:
+        config.thinking_config = types.ThinkingConfig(thinking_level=types.ThinkingLevel(candidate.thinking.upper()))
     if request.system:
         config.system_instruction = request.system
     if request.tools:

@@ -313,6 +313,13 @@ async def test_a_model_served_in_place_of_another_is_booked_as_served():
     assert w.book.total_micro_usd == w.gemini.total_micro_usd
 
 
+async def test_how_much_a_model_may_think_is_told_to_it():
+    async with world() as w:
+        await w.answer(asking("Hello?", pin_model=FLASH))
+        thinking = w.gemini.requests[-1]["body"]["generationConfig"]["thinkingConfig"]
+    assert (thinking.get("thinkingLevel") or thinking.get("thinking_level")) == "LOW"
+
+
 async def test_a_json_schema_goes_to_the_vendor_that_serves_it():
     schema = '{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
     async with world() as w:

@@ -84,6 +84,7 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
         (("models", "claude-sonnet-5-5", "prices", 0, "valid_from"), "2026-01-01"),
         (("models", "claude-sonnet-5-5", "context_window_tokens"), 0),
         (("models", "claude-sonnet-5-5", "cache"), "always"),
+        (("models", "claude-sonnet-5-5", "thinking"), "hard"),
     ],
 )
 def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: Any):

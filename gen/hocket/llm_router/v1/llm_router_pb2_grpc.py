@@ -74,7 +74,8 @@ class LlmRouterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Route(self, request, context):
-        """Route tells the decision alone, explained. Nothing is generated or booked.
+        """Route tells the decision alone, explained. Nothing is generated or booked; its mix is kept apart from Generate's, so
+        that callers who only ask hold the shares too and disturb nobody.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,7 +19,9 @@ class LlmRouterServiceStub:
     Generate: _aio.UnaryStreamMultiCallable[_llm_router_pb2.GenerateRequest, _llm_router_pb2.GenerateResponse]
     """Generate answers: first a route, then text and tool calls, last a finish."""
     Route: _aio.UnaryUnaryMultiCallable[_llm_router_pb2.RouteRequest, _llm_router_pb2.RouteResponse]
-    """Route tells the decision alone, explained. Nothing is generated or booked."""
+    """Route tells the decision alone, explained. Nothing is generated or booked; its mix is kept apart from Generate's, so
+    that callers who only ask hold the shares too and disturb nobody.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_llm_router_pb2.ListModelsRequest, _llm_router_pb2.ListModelsResponse]
     """ListModels tells tiers, prices and health of every candidate."""
     GetHealth: _aio.UnaryUnaryMultiCallable[_llm_router_pb2.GetHealthRequest, _llm_router_pb2.GetHealthResponse]
@@ -44,7 +46,9 @@ class LlmRouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _llm_router_pb2.RouteRequest,
         context: _aio.ServicerContext[_llm_router_pb2.RouteRequest, _abc.Awaitable[_llm_router_pb2.RouteResponse]],
     ) -> _abc.Awaitable[_llm_router_pb2.RouteResponse]:
-        """Route tells the decision alone, explained. Nothing is generated or booked."""
+        """Route tells the decision alone, explained. Nothing is generated or booked; its mix is kept apart from Generate's, so
+        that callers who only ask hold the shares too and disturb nobody.
+        """
 
     @_abc_1.abstractmethod
     def ListModels(
