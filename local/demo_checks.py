@@ -82,14 +82,20 @@ def _ledger(report: Report) -> list[str]:
     kinds = {row["kind"] for row in report.costs}
     found = [f"ledger: no cost event of kind {kind}" for kind in ("llm", "stt", "tts") if kind not in kinds]
     total = report.totals
-    if total and total["ledger_micro_usd"] != total["reported_micro_usd"]:
+    # What a cancelled speculation and the listening after the last turn cost is known to the book alone.
+    if total and total["ledger_micro_usd"] < total["reported_micro_usd"]:
         found.append(
             f"ledger: {total['ledger_micro_usd']} micro-USD in the book, {total['reported_micro_usd']} in the turns"
         )
-    if total and total["ledger_model_calls"] != total["reported_model_calls"]:
+    # A speculation that is discarded at once may never have reached the router, and then it is in no book.
+    if total and not (
+        total["reported_model_calls"] - total["discarded_model_calls"]
+        <= total["ledger_model_calls"]
+        <= total["reported_model_calls"]
+    ):
         found.append(
             f"ledger: {total['ledger_model_calls']} model calls in the book, "
-            f"{total['reported_model_calls']} in the turns"
+            f"{total['reported_model_calls']} in the turns, {total['discarded_model_calls']} of them discarded"
         )
     return found
 

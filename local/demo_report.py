@@ -193,7 +193,10 @@ def _sums(report: Report) -> list[str]:
     if report.totals:
         total = report.totals
         money = f"ledger {_usd(total['ledger_micro_usd'])}, turns {_usd(total['reported_micro_usd'])}"
-        calls = f"model calls in the ledger {total['ledger_model_calls']}, in the turns {total['reported_model_calls']}"
+        calls = (
+            f"model calls in the ledger {total['ledger_model_calls']}, in the turns {total['reported_model_calls']} "
+            f"({total['discarded_model_calls']} discarded)"
+        )
         out.append(f"  totals    {money}; {calls}")
     for tenant, documents in report.tenants.items():
         out.append(f"  tenant    {tenant} finds only {', '.join(documents) or 'nothing'}")

@@ -71,10 +71,11 @@ async def _look_for_leaks(stage: Stage, report: Report) -> None:
 
 async def _read_ledger(clients: Clients, report: Report, call: Call) -> None:
     """The book of this room, once it holds what was reported or the time to settle is over."""
-    reported_calls = sum(int(turn.raw.get("model_calls") or 0) for turn in call.turns)
+    begun = sum(int(turn.raw.get("model_calls") or 0) for turn in call.turns)
+    discarded = sum(int(turn.raw.get("calls_discarded") or 0) for turn in call.turns)
     give_up_s = time.monotonic() + _BOOK_SETTLES_S
     costs = await clients.ledger.get_costs(room=report.room)
-    while not _holds(costs, reported_calls) and time.monotonic() < give_up_s:
+    while not _holds(costs, begun - discarded) and time.monotonic() < give_up_s:
         await asyncio.sleep(0.25)
         costs = await clients.ledger.get_costs(room=report.room)
     report.costs = cost_facts(costs)
@@ -82,7 +83,8 @@ async def _read_ledger(clients: Clients, report: Report, call: Call) -> None:
         "ledger_micro_usd": costs.total_micro_usd,
         "reported_micro_usd": sum(int(turn.raw.get("cost_micro_usd") or 0) for turn in call.turns),
         "ledger_model_calls": _events(costs, CostKind.COST_KIND_LLM),
-        "reported_model_calls": reported_calls,
+        "reported_model_calls": begun,
+        "discarded_model_calls": discarded,
     }
 
 

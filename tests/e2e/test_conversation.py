@@ -75,8 +75,9 @@ async def test_the_ledger_holds_what_the_turns_reported(demo):
     kinds = {row["kind"] for row in demo.costs}
     assert kinds == {"llm", "stt", "tts"}
     assert demo.totals["ledger_micro_usd"] == demo.totals["reported_micro_usd"]
-    assert demo.totals["ledger_model_calls"] == demo.totals["reported_model_calls"]
-    assert demo.totals["ledger_model_calls"] >= len(TURNS)
+    # A speculation that is discarded at once may never have reached the router.
+    assert demo.totals["reported_model_calls"] - demo.totals["discarded_model_calls"] >= len(TURNS)
+    assert demo.totals["ledger_model_calls"] <= demo.totals["reported_model_calls"]
 
 
 async def test_two_tenants_never_see_each_others_passages(demo, stage):

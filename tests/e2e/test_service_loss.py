@@ -87,14 +87,16 @@ async def test_costs_of_a_time_without_ledger_are_booked_once_it_is_back(stage, 
     stage.mesh.kill(killed)
     try:
         exchange = await ask(call, question, timeout_s=ANSWER_S)
-        calls = sum(report.raw["model_calls"] for report in exchange.reports)
+        begun = sum(report.raw["model_calls"] for report in exchange.reports)
+        # A speculation that is discarded at once may never have reached the router.
+        counted = begun - sum(report.raw["calls_discarded"] for report in exchange.reports)
     finally:
         await stage.mesh.restart(killed)
     booked = 0
     async with asyncio.timeout(30):
-        while booked < calls or not calls:
+        while booked < counted:
             await asyncio.sleep(0.5)
             with contextlib.suppress(Unavailable):  # the channel may not have found the ledger again yet
                 costs = await stage.ours.ledger.get_costs(room=room)
                 booked = sum(each.events for each in costs.sums if each.tier)
-    assert booked == calls
+    assert 0 < counted <= booked <= begun
