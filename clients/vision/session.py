@@ -34,6 +34,7 @@ UPLOAD_BYTES_MAX = 1024 * 1024
 BATCH_WINDOW_S = 0.008
 STREAM_TIMEOUT_S = 4 * 3600.0
 _BACKOFF_S = (0.1, 1.0)
+_AGAIN_S_MAX = 0.03
 _QUALITIES = (85, 70, 50, 30)
 _DRAIN_S = 1.0
 # Reconnecting cannot mend these.
@@ -76,6 +77,7 @@ class WatchSession:
         self._uploads: deque[vision_pb2.FrameUpload] = deque(maxlen=UPLOADS_QUEUED_MAX)
         self._wake = asyncio.Event()
         self._connected = False
+        self._lost_at_s = 0.0
         self._closing = False
         self._deliveries: set[asyncio.Task[None]] = set()
         self._run_task: asyncio.Task[None] | None = None
@@ -86,6 +88,7 @@ class WatchSession:
 
     async def __aenter__(self) -> Self:
         """Begin to connect; frames may be submitted at once."""
+        self._lost_at_s = time.monotonic()
         self._run_task = asyncio.create_task(self._run(), name="vision-watch")
         return self
 
@@ -133,7 +136,7 @@ class WatchSession:
         if not pacer.offers(cells, at_s, speaking=speaking):
             self.stats.suppressed += 1
             return
-        frame_id = state.hold(HeldFrame(frame, at_s, now_s))
+        frame_id = state.hold(HeldFrame(frame, cells, at_s, now_s))
         self._offers.append(
             vision_pb2.Offer(
                 frame_id=frame_id,
@@ -166,12 +169,14 @@ class WatchSession:
 
     def _unanswered(self, state: WatchedTrack, now_s: float) -> bool:
         if not self._connected:
-            return True
+            # A replica that drains is left for another within a moment: no frame is kept for that.
+            return self.error is not None or now_s - self._lost_at_s > self._rules.verdict_timeout_s
         since_s = state.waiting_since_s
         return since_s is not None and now_s - since_s > self._rules.verdict_timeout_s
 
     def _keep_unasked(self, state: WatchedTrack, frame: Frame, at_s: float) -> None:
         state.frame_id += 1
+        state.kept_cells = thumbnail(frame)
         self.stats.kept_by_timer += 1
         self._keep(state, state.frame_id, frame, at_s, vision_pb2.CAUSE_TIMER, by_timer=True)
 
@@ -222,13 +227,16 @@ class WatchSession:
             except MeshError as error:
                 _log.info("vision stream lost", error=error.message)
             finally:
+                if self._connected:
+                    self._lost_at_s = time.monotonic()
                 self._connected = False
             if self._closing:
                 return
             self.stats.reconnects += 1
-            # A stream that lived begins anew with the shortest wait; half of each wait is random, against herds.
-            backoff_s = _BACKOFF_S[0] if time.monotonic() - started_s > 1 else min(2 * backoff_s, _BACKOFF_S[1])
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1))
+            # A stream that lived begins anew almost at once, at another replica; waits are random, against herds.
+            lived = time.monotonic() - started_s > 1
+            backoff_s = _BACKOFF_S[0] if lived else min(2 * backoff_s, _BACKOFF_S[1])
+            await asyncio.sleep(random.uniform(0, _AGAIN_S_MAX) if lived else backoff_s * random.uniform(0.5, 1))
 
     async def _stream(self) -> None:
         call = self._stub.Watch(**self._channel.options(STREAM_TIMEOUT_S))
@@ -290,6 +298,10 @@ class WatchSession:
         state.pacer.answered(next_frame_in_s=wait.seconds + wait.nanos / 1e9, settled=verdict.cause not in _WAITING)
         if verdict.verdict not in _KEPT or state.pacer.kept_since(held.captured_at_s):
             return
+        first = verdict.cause == vision_pb2.CAUSE_FIRST
+        if first and state.shows_what_was_kept(held.cells, self._rules.noise_floor_levels):
+            return
+        state.kept_cells = held.cells
         if verdict.verdict == vision_pb2.VERDICT_KEEP:
             self.stats.kept += 1
         else:

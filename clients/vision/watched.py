@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from hocket.vision.v1 import vision_pb2
 
 from clients.vision.frame import Frame
-from clients.vision.pacing import PacingRules, TrackPacer
+from clients.vision.pacing import PacingRules, TrackPacer, moved
+from clients.vision.thumbnail import Thumbnail
 
 FRAMES_HELD_MAX = 8  # per track: a quarter of a second at 30 fps, five times the verdict's deadline
 
@@ -55,6 +56,7 @@ class HeldFrame:
     """A frame that waits for its verdict. `offered_at_s` is of the monotonic clock."""
 
     frame: Frame
+    cells: Thumbnail
     captured_at_s: float
     offered_at_s: float
 
@@ -66,6 +68,7 @@ class WatchedTrack:
         """Begin with nothing offered."""
         self.ref = vision_pb2.TrackRef(room=room, track=track)
         self.pacer = TrackPacer(rules)
+        self.kept_cells: Thumbnail | None = None
         self.held: OrderedDict[int, HeldFrame] = OrderedDict()
         self.frame_id = 0
         # Since when no verdict has come, on the monotonic clock; None while none is due.
@@ -86,6 +89,10 @@ class WatchedTrack:
         self.held.clear()
         self.waiting_since_s = None
         self.pacer.reset()
+
+    def shows_what_was_kept(self, cells: Thumbnail, noise_floor_levels: int) -> bool:
+        """Whether the last kept frame showed the same: a new stream keeps its first frame, which may be no news."""
+        return self.kept_cells is not None and not moved(self.kept_cells, cells, noise_floor_levels)
 
     def answered(self, frame_id: int) -> HeldFrame | None:
         """A verdict over `frame_id` came: the frame, if it is still held."""
