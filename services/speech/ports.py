@@ -29,7 +29,7 @@ class ListeningConfig:
 
 @dataclass(frozen=True, slots=True)
 class SpeakingConfig:
-    """How to speak. `voice` empty means the engine's default, `sample_rate_hz` 0 its own rate."""
+    """How to speak. `voice` empty means the language's, both empty the default; `sample_rate_hz` 0 its own rate."""
 
     sample_rate_hz: int
     language: str

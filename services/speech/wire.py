@@ -87,7 +87,7 @@ async def speaking_config(requests: AsyncIterator[speech_pb2.SynthesizeRequest])
             _check_rate(config.sample_rate_hz)
         return SpeakingConfig(
             sample_rate_hz=config.sample_rate_hz,
-            language=_name("config.language", config.language) or "en-US",
+            language=_name("config.language", config.language),
             voice=_name("config.voice", config.voice),
             room=_name("config.room", config.room),
         )

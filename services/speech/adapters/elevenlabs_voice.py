@@ -72,7 +72,7 @@ class ElevenLabsVoice:
                 text=segment.spoken,
                 model_id=self.price.model,
                 output_format=f"pcm_{asked_hz}",
-                language_code=config.language.partition("-")[0].lower(),
+                language_code=config.language.partition("-")[0].lower() or "en",
                 request_options={"max_retries": 0, "timeout_in_seconds": max(1, int(self._timeout_s))},
             ),
         )

@@ -191,9 +191,9 @@ class EspeakVoice:
     """ports.Voice over espeak-ng."""
 
     def __init__(self, library: EspeakLibrary, *, default_voice: str) -> None:
-        """Speak with `default_voice` where a caller names none and its language has none."""
+        """Speak with `default_voice` where a caller names neither voice nor language. Raises InvalidArgument."""
         self._library = library
-        self._default_voice = default_voice
+        self._default = self._known("embedded_voice", default_voice)
         self.price = free("embedded", "espeak-ng", per=THOUSAND_CHARACTERS)
 
     def check(self, config: SpeakingConfig) -> int:
@@ -203,15 +203,20 @@ class EspeakVoice:
 
     def _identifier(self, config: SpeakingConfig) -> str:
         if config.voice:
-            found = self._library.identifier(config.voice)
-            if found is None:
-                raise invalid_field("config.voice", 'no such voice; send one like "en-us", "en-gb" or "en-us+f3"')
-            return found
+            return self._known("config.voice", config.voice)
+        if not config.language:
+            return self._default
         tag = config.language.lower()
-        for name in (tag, tag.partition("-")[0], "" if tag else self._default_voice):
-            if found := self._library.identifier(name) if name else None:
+        for name in (tag, tag.partition("-")[0]):
+            if found := self._library.identifier(name):
                 return found
         raise invalid_field("config.language", 'the embedded voice does not speak it; send one like "en-US" or "fr"')
+
+    def _known(self, field: str, voice: str) -> str:
+        found = self._library.identifier(voice)
+        if found is None:
+            raise invalid_field(field, 'no such voice; send one like "en-us", "en-gb" or "en-us+f3"')
+        return found
 
     async def speak(self, segment: Segment, config: SpeakingConfig) -> AsyncGenerator[Voiced, None]:
         """The voice of `segment` in pieces of 20 ms; leading silence is cut, the segment's own pause kept."""

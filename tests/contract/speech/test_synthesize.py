@@ -12,9 +12,10 @@ from hocket.speech.v1.speech_pb2 import SynthesizeConfig, SynthesizeRequest
 from chassis import errors
 from chassis.status import mesh_errors
 from clients.speech import SpeechClient
+from services.speech.adapters.espeak_voice import EspeakLibrary, EspeakVoice
 from services.speech.errors import engine_failed
 from services.speech.events import Voiced
-from services.speech.ports import TTS_LIMIT, CostOutcome
+from services.speech.ports import TTS_LIMIT, CostOutcome, SpeakingConfig
 from services.speech.prices import PriceRow
 
 CONFIG = SynthesizeConfig(sample_rate_hz=16_000, voice="en-us", room="lobby")
@@ -89,6 +90,22 @@ async def test_the_client_says_a_whole_text_in_another_voice(mesh):
     other = await mesh.client.say("Hello there.", SynthesizeConfig(sample_rate_hz=48_000, voice="en-us+f3"))
     assert min(len(one), len(other)) > 48_000 * 2 // 4
     assert one != other
+
+
+def test_who_names_neither_voice_nor_language_gets_the_servers_voice():
+    # By name: espeak-ng never says a text twice alike.
+    library = EspeakLibrary.shared()
+    voice = EspeakVoice(library, default_voice="en-gb")
+    chosen = [
+        voice._identifier(SpeakingConfig(0, language, name))
+        for language, name in (("", ""), ("en-US", ""), ("fr", "de"))
+    ]
+    assert chosen == [library.identifier(name) for name in ("en-gb", "en-us", "de")]
+
+
+def test_a_default_voice_that_does_not_exist_ends_the_start():
+    with pytest.raises(errors.InvalidArgument, match="embedded_voice: no such voice"):
+        EspeakVoice(EspeakLibrary.shared(), default_voice="zz")
 
 
 async def test_text_without_anything_to_say_gives_no_audio(mesh):

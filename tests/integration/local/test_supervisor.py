@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from local import stale, watcher
 from local.data_folder import DataFolder
 from local.errors import LocalError
 from local.keeper import Backoff
@@ -89,6 +91,17 @@ async def test_a_crashed_process_and_its_children_are_replaced(scene):
     await gone(first, child)
     await supervisor.wait_ready(["service"], 10)
     assert keeper.pid not in {None, first}
+    await supervisor.stop()
+
+
+async def test_what_a_process_leaves_behind_when_it_ends_by_itself_goes_with_it(scene):
+    code = WITH_CHILD.removesuffix("time.sleep(60)") + "sys.exit(3)"
+    supervisor = scene.supervisor(scene.spec("service", code))
+    # It may have said "up" before it ended.
+    with suppress(LocalError):
+        await supervisor.start()
+    child = int((scene.folder / "service.log").read_text().split()[1])
+    await gone(child)
     await supervisor.stop()
 
 
@@ -224,3 +237,29 @@ async def test_a_crash_is_told_and_the_last_runs_log_is_kept(scene):
     await supervisor.stop()
     assert said[1] == "service ended (signal SIGKILL); starting it again in 0.0 s"
     assert (scene.folder / "service.log.1").read_text() == "of the run before\n"
+
+
+@pytest.fixture
+def stubborn():
+    """A process in a session of its own that does not end when asked."""
+    process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
+    with process:
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_the_watcher_kills_what_does_not_end_when_asked(stubborn, monkeypatch):
+    monkeypatch.setattr(watcher, "_GRACE_S_MAX", 0.1)
+    watcher.end({stubborn.pid: signal.SIGTERM})
+    assert stubborn.wait(10) == -signal.SIGKILL
+
+
+async def test_a_stranger_that_has_the_process_id_of_a_dead_mesh_is_let_alone(tmp_path, stubborn):
+    (own,) = stale.describe({"rag": stubborn.pid})
+    with DataFolder(tmp_path / "data").open() as folder:
+        folder.write_state({"processes": [{**own, "born_at_s": own["born_at_s"] - 1}], "scratch": str(tmp_path)})
+        assert await stale.clear(folder) == []
+    assert stubborn.poll() is None
+    # Nor is a folder removed that no mesh has made.
+    assert is_there(tmp_path)

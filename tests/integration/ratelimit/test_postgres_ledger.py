@@ -160,3 +160,16 @@ async def test_a_connection_cut_by_the_operator_is_replaced(database, fresh_post
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert len(await ledger.record(tenant, [event()])) == 1
     await own.close()
+
+
+async def test_sums_hold_tenants_apart_where_row_level_security_is_off(fresh_postgres_urls):
+    await migrate(fresh_postgres_urls.owner_url, "ratelimit", MIGRATIONS)
+    owner = await asyncpg.connect(fresh_postgres_urls.owner_url)
+    await owner.execute("ALTER TABLE ratelimit.cost_events DISABLE ROW LEVEL SECURITY")
+    await owner.close()
+    database = TenantDatabase(fresh_postgres_urls.app_url)
+    ledger = PostgresLedger(database)
+    for tenant_id in ("acme", "other"):
+        await ledger.record(tenant_id, [event()])
+    assert [one.events for one in await ledger.sums("acme", ALWAYS)] == [1]
+    await database.close()

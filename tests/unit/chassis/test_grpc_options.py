@@ -32,3 +32,11 @@ async def test_every_option_of_a_channel_is_known_to_grpc(library, monkeypatch):
     channel.MeshChannel("127.0.0.1:1", str)
     assert len(seen) > 5
     assert [name for name in seen if name.encode() not in library] == []
+
+
+def test_only_the_methods_named_are_sent_again():
+    config = channel._service_config((("hocket.rag.v1.RagService", "Search"),))
+    assert [method["name"] for method in config["methodConfig"]] == [
+        [{"service": "hocket.rag.v1.RagService", "method": "Search"}]
+    ]
+    assert "methodConfig" not in channel._service_config(())

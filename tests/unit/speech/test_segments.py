@@ -103,3 +103,8 @@ def test_a_pause_follows_a_sentence_and_none_precedes_the_first():
 )
 def test_markdown_is_not_read_aloud(written, said):
     assert said == say_aloud(written)
+
+
+def test_text_without_a_space_is_cut_all_the_same():
+    ready = Segmenter().write("x" * 1000)
+    assert [len(segment.raw) for segment in ready] == [SEGMENT_CHARS_MAX] * 2

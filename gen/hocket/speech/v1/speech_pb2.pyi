@@ -406,9 +406,9 @@ class SynthesizeConfig(_message.Message):
     sample_rate_hz: _builtins.int
     """Samples a second wanted, 8000 to 48000; 0 means the engine's own."""
     language: _builtins.str
-    """BCP-47 language tag; empty means "en-US"."""
+    """BCP-47 language tag; empty means that of the voice."""
     voice: _builtins.str
-    """Voice by the name of the engine in use; empty means the server's default."""
+    """Voice by the name of the engine in use; empty means one of the language, or the server's default where that is empty too."""
     room: _builtins.str
     """Room the audio is for, for the ledger; empty for none."""
     def __init__(
