@@ -11,6 +11,7 @@ from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
 from chassis import errors
+from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel
 from chassis.server import Assembly, MeshServer, Servicer
 from chassis.settings import ServerSettings
@@ -111,6 +112,30 @@ async def test_a_restarted_service_is_found_again_with_one_more_frame_a_track_at
     assert sorted(before) == sorted(tracks)
     # The picture stood still: what the new server keeps as its first is no news.
     assert sorted(track for track, _ in kept) == sorted(tracks)
+
+
+async def test_a_rolling_restart_moves_the_stream_to_another_replica_at_one_more_frame_at_most(serving):
+    kept: list[str] = []
+    async with serving() as one, serving() as two:
+        both = f"ipv4:127.0.0.1:{one.grpc_port},127.0.0.1:{two.grpc_port}"
+        source = TokenMinter("a-secret-of-32-bytes-for-tests-only!").source("acme", caller="test")
+        async with MeshChannel(both, source) as mesh:
+            async with VisionClient(mesh).watch(lambda _, k: kept.append(k.track)) as session:
+                await until(lambda: session.connected)
+                offered = []
+                for server in (one, None):
+                    for i in range(20):
+                        for track in ("a", "b"):
+                            session.submit("r", track, frame(), captured_at_s=len(offered) + i / 30)
+                        await asyncio.sleep(0.02)
+                    offered.append(session.stats.offered)
+                    if server is not None:
+                        stopping = asyncio.create_task(server.stop())
+                await until(lambda: session.connected and session.unanswered == 0)
+                await stopping
+                assert session.error is None
+    assert offered[1] > offered[0]
+    assert max(kept.count(track) for track in ("a", "b")) <= 2
 
 
 async def test_a_new_stream_keeps_what_changed_meanwhile(serving, channel):
