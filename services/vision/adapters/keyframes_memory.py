@@ -11,23 +11,27 @@ from services.vision.tally import TrackKey
 
 
 class MemoryKeyframes:
-    """The last `ring` frames of each of the last `tracks_max` tracks, each for `ttl_s` seconds."""
+    """The last `ring` frames of each track, each for `ttl_s` seconds; the track idle longest gives way to new ones."""
 
-    def __init__(self, clock: Clock, *, ring: int, ttl_s: float, tracks_max: int = 256) -> None:
-        """Begin empty."""
+    def __init__(self, clock: Clock, *, ring: int, ttl_s: float, bytes_max: int = 256 * 1024 * 1024) -> None:
+        """Hold at most `bytes_max` bytes of JPEG in all."""
         self._clock = clock
         self._ring = ring
         self._ttl_s = ttl_s
-        self._tracks_max = tracks_max
+        self._bytes_left = bytes_max
         self._tracks: OrderedDict[TrackKey, deque[StoredKeyframe]] = OrderedDict()
 
     async def add(self, key: TrackKey, keyframe: StoredKeyframe) -> None:
         """Remember a frame, in place of the oldest."""
-        ring = self._tracks.setdefault(key, deque(maxlen=self._ring))
-        ring.appendleft(keyframe)
+        ring = self._tracks.setdefault(key, deque())
         self._tracks.move_to_end(key)
-        if len(self._tracks) > self._tracks_max:
-            self._tracks.popitem(last=False)
+        ring.appendleft(keyframe)
+        self._bytes_left -= len(keyframe.jpeg)
+        while len(ring) > self._ring:
+            self._bytes_left += len(ring.pop().jpeg)
+        while self._bytes_left < 0 and len(self._tracks) > 1:
+            _, dropped = self._tracks.popitem(last=False)
+            self._bytes_left += sum(len(frame.jpeg) for frame in dropped)
 
     async def latest(self, key: TrackKey, limit: int, *, include_jpeg: bool) -> list[StoredKeyframe]:
         """The latest first; none for a track that is not known."""
