@@ -291,13 +291,15 @@ async def test_queries_hold_tenants_apart_where_row_level_security_is_off(store,
     await owner.close()
     await put(store, "acme", "a", "The walrus eats clams.", lang="en")
     await put(store, "other", "b", "The walrus eats mussels and the walruss sleeps.", lang="en")
+    await put(store, "other", "c", "Walrus.", title="walrus", lang="en")
     for filters in ({}, {"lang": "en"}):
-        assert [p.document_id for p in await find(store, "acme", "walrus", **filters)] == ["a"]
-        assert [p.document_id for p in await near(store, "acme", "walrus", **filters)] == ["a"]
+        # One place: a better passage of another tenant's would take it.
+        assert [p.document_id for p in await find(store, "acme", "walrus", k=1, **filters)] == ["a"]
+        assert [p.document_id for p in await near(store, "acme", "walrus", k=1, **filters)] == ["a"]
     # A term that this tenant does not use is not guessed from another's.
     assert await find(store, "acme", "musels") == []
     assert [info.document_id for info in await store.documents("acme", "", 10)] == ["a"]
     assert await store.stored("acme", "b") is None
     assert await store.delete_document("acme", "b") is None
     assert await store.delete_tenant("acme") == (1, 1)
-    assert [p.document_id for p in await find(store, "other", "walrus")] == ["b"]
+    assert {p.document_id for p in await find(store, "other", "walrus")} == {"b", "c"}
