@@ -137,8 +137,7 @@ class MeshServer:
             loop.add_signal_handler(number, self.request_stop)
 
     async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or `request_stop`, then stop in order."""
-        self.stop_on_signals()
+        """Serve until a stop is requested, then stop in order."""
         await self._stop.wait()
         await self.stop()
 

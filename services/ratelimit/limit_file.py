@@ -7,11 +7,11 @@ import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from chassis.identity import TENANT_TIERS as TIERS
 from services.ratelimit.limits import US, Algorithm, LimitTable, RateLimit, SlotLimit
+from services.ratelimit.spends import COST_UNITS_MAX as UNITS_MAX
+from services.ratelimit.spends import LIMIT_NAME
 
-NAME = re.compile(r"[a-z0-9_]{1,64}")
-TIERS = ("free", "standard", "premium")
-UNITS_MAX = 1_000_000_000
 WINDOW_S_MIN, WINDOW_S_MAX = 0.1, 7 * 86_400
 # A microsecond clock paces no faster without losing more than a few percent to rounding.
 SMOOTH_UNITS_PER_S_MAX = 50_000
@@ -60,7 +60,7 @@ class _Reader:
             raise self.wrong((kind,), f"must be tables: write [{kind}.<name>]")
         limits: dict[str, Mapping[str, L]] = {}
         for name, fields in cast("dict[str, Any]", tables).items():
-            if not NAME.fullmatch(name):
+            if not LIMIT_NAME.fullmatch(name):
                 raise self.wrong((kind, name), "must be 1 to 64 characters of [a-z0-9_]")
             if not isinstance(fields, dict):
                 raise self.wrong((kind, name), f"must be a table: write [{kind}.{name}]")
