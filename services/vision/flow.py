@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chassis.clock import Clock
 from chassis.errors import MeshError, Unavailable
@@ -57,11 +57,14 @@ class VisionFlow:
         self._clock = clock
         self._gauges = gauges
         self._storing: set[asyncio.Task[None]] = set()
-        self._draining = asyncio.Event()
+        self.draining = False
+        self._reading: set[asyncio.Task[Any]] = set()
 
     def drain(self) -> None:
         """End every stream with its counts; safe to call from a callback of the server's stop."""
-        self._draining.set()
+        self.draining = True
+        for reading in self._reading:
+            reading.cancel()
 
     def open(self, tenant_id: str, policy: Policy, changes: dict[str, float]) -> Watching:
         """A new stream. Raises InvalidArgument for options out of bounds."""
@@ -149,28 +152,22 @@ class VisionFlow:
 
     async def until_drained(self, messages: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         """`messages`, cut short when the server drains."""
-        draining = asyncio.create_task(self._draining.wait())
-        reading: asyncio.Task[T] | None = None
-        try:
-            while not draining.done():
-                reading = asyncio.create_task(_next(messages))
-                await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
-                if not reading.done():
+        while not self.draining:
+            # A task of its own, so that `drain` can end the wait for a silent client and nothing else.
+            reading = asyncio.create_task(_next(messages))
+            self._reading.add(reading)
+            try:
+                message = await reading
+            except StopAsyncIteration:
+                return
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if self.draining and task is not None and not task.cancelling():
                     return
-                try:
-                    message = reading.result()
-                except StopAsyncIteration:
-                    return
-                yield message
-        finally:
-            draining.cancel()
-            if reading is not None:
-                reading.cancel()
-
-    @property
-    def draining(self) -> bool:
-        """Whether the server is stopping."""
-        return self._draining.is_set()
+                raise
+            finally:
+                self._reading.discard(reading)
+            yield message
 
     def _remember(self, key: TrackKey, frame_id: int, width: int, height: int, jpeg: bytes) -> None:
         if len(self._storing) >= _STORING_MAX:
