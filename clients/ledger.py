@@ -157,8 +157,9 @@ class CostRecorder:
             try:
                 self._journal.add(*held)
             except OSError as error:
-                # Booked all the same, as long as this process lives.
-                _log.exception("cost event not in the journal", event_id=booked.event_id, problem=str(error))
+                # Booked all the same, as long as this process lives. Without a traceback: a caller's own logging may
+                # print its variables, and a token is among them.
+                _log.warning("cost event not in the journal", event_id=booked.event_id, problem=str(error))
         self._queue.append(held)
         self._start()
         return True
@@ -299,4 +300,4 @@ class CostRecorder:
                 self._journal.settle(event.event_id for event in events)
             except OSError as error:
                 # The next start sends them again, and the book knows their ids.
-                _log.exception("cost journal not written", problem=str(error))
+                _log.warning("cost journal not written", problem=str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 from contextlib import asynccontextmanager
 
@@ -233,3 +234,20 @@ async def test_what_is_left_when_the_drain_ends_waits_in_the_journal(tmp_path):
         async with recorder(target, journal_file=tmp_path / "costs") as costs:
             await until(lambda: costs.booked == 1)
     assert book.ids == [("acme", "kept")]
+
+
+async def test_a_journal_that_takes_nothing_holds_up_no_booking_and_names_no_token(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    book = Book()
+    async with serving(book) as target, recorder(target, journal_file=tmp_path / "costs") as costs:
+        monkeypatch.setattr("clients.cost_journal.os.write", full)
+        with structlog.testing.capture_logs() as logs:
+            assert costs.record(ledger_pb2.CostEvent(event_id="a"), token=ACME)
+            await until(lambda: costs.booked == 1)
+            # Once it was not journalled, once its settling was not.
+            await until(lambda: len(logs) == 2)
+        monkeypatch.undo()
+    assert book.ids == [("acme", "a")]
+    assert not any("exc_info" in entry or ACME in str(entry) for entry in logs)
