@@ -9,15 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import psutil
 from rich.console import Console
 
 from chassis.auth import TokenMinter
+from local import demo_script as script
 from local import stale
 from local.data_folder import DataFolder
+from local.demo_backend import Address, serving_backend
+from local.demo_stage import BACKEND_VARIABLE, Clients, ingest, our_documents
 from local.embedded import livekit_binary, postgres, redis
 from local.endpoints import describe
 from local.errors import LocalError
@@ -42,20 +45,32 @@ async def set_up() -> None:
 
 
 async def up(settings: Settings, only: Sequence[str] | None, *, with_logs: bool) -> None:
-    """Run the mesh until Ctrl-C or SIGTERM."""
-    steps = Steps(console, "Starting the mesh")
-    with steps:
-        starting = Mesh.start(
-            settings.data_dir, services=only or SERVICES, port_base=settings.port_base, progress=steps.say
-        )
-        mesh = await starting.__aenter__()
-    try:
+    """Run the mesh until Ctrl-C or SIGTERM; the whole of it with an example tenant to talk to."""
+    async with AsyncExitStack() as stack:
+        # Left after the steps: what they say of an end belongs to the terminal as well.
+        stack.callback(console.print, "Stopped the mesh")
+        with Steps(console, "Starting the mesh") as steps:
+            mesh = await _start(settings, only, stack, steps)
         _print_endpoints(settings)
         console.print("\nRunning; Ctrl-C ends it. Logs: " + str(mesh.data_dir / "logs"))
         await (LogFollower(mesh.data_dir / "logs", console).follow() if with_logs else asyncio.Event().wait())
-    finally:
-        console.print("Stopping the mesh")
-        await starting.__aexit__(None, None, None)
+
+
+async def _start(settings: Settings, only: Sequence[str] | None, stack: AsyncExitStack, steps: Steps) -> Mesh:
+    wanted = only or SERVICES
+    env: dict[str, dict[str, str]] = {}
+    address = None if only or os.environ.get(BACKEND_VARIABLE) else stack.enter_context(Address.claim())
+    if address:
+        env = {"media_gateway": {BACKEND_VARIABLE: address.url}}
+    starting = Mesh.start(settings.data_dir, services=wanted, port_base=settings.port_base, env=env, progress=steps.say)
+    mesh = await stack.enter_async_context(starting)
+    if address:
+        await stack.enter_async_context(serving_backend(address, settings.data_dir))
+        clients = Clients(mesh.targets, mesh.minter, script.TENANT)
+        stack.push_async_callback(clients.close)
+        passages = await ingest(clients.rag, our_documents())
+        steps.say(f"the tenant {script.TENANT} has a handbook of {passages} passages and a backend at {address.url}")
+    return mesh
 
 
 def up_detached(settings: Settings, only: Sequence[str] | None) -> None:

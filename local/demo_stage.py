@@ -53,6 +53,9 @@ class Clients:
             await channel.close()
 
 
+BACKEND_VARIABLE = "HOCKET_MEDIA_GATEWAY_BACKEND_URL"
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What a conversation needs. `stores` is what the backend holds, by tenant."""
@@ -68,7 +71,7 @@ async def open_stage(data_dir: Path, say: Progress) -> AsyncGenerator[Stage, Non
     """Start everything and load both tenants' knowledge; stop everything at the end."""
     async with AsyncExitStack() as stack:
         address = stack.enter_context(Address.claim())
-        env = {"media_gateway": {"HOCKET_MEDIA_GATEWAY_BACKEND_URL": address.url}}
+        env = {"media_gateway": {BACKEND_VARIABLE: address.url}}
         mesh = await stack.enter_async_context(Mesh.start(data_dir, env=env, progress=say))
         stores = await stack.enter_async_context(serving_backend(address, data_dir))
         clients = {
