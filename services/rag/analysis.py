@@ -63,7 +63,8 @@ def query_terms(query: str) -> list[QueryTerm]:
 
 
 def _term(word: str) -> str:
-    return stem(word)[:TERM_CHARACTERS_MAX]
+    # Cut before, as stems are cached by their words.
+    return stem(word[:TERM_CHARACTERS_MAX])
 
 
 def _folded(text: str) -> str:

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 # Part of a document's fingerprint: a new way to split or to count terms must not leave documents "unchanged".
 VERSION = 1
 
-_HEADING = re.compile(r"[ ]{0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
+# Patterns that never read a run of characters again: a megabyte of "!" must not hold the interpreter for hours.
+_HEADING = re.compile(r"[ ]{0,3}(#{1,6})[ \t]+(.*)")
 _FENCE = re.compile(r"[ ]{0,3}(```|~~~)")
-_SENTENCE_END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s)|[。！？]+|\n(?=[ \t]*(?:[-*+]|\d+[.)])[ \t])|\n[ \t]*(?=\n)""")
+_SENTENCE_END = re.compile(
+    r"""(?<![.!?…])[.!?…]++["'”’)\]]*+(?=\s)|[。！？]++"""
+    r"""|\n(?=[ \t]*(?:[-*+]|\d+[.)])[ \t])|\n[ \t]*(?=\n)"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ def _sections(text: str) -> Iterator[_Section]:
             level = len(heading[1])
             leaf = not path or level <= path[-1][0]
             yield from _closed(text, heading_start, start, at, path, leaf=leaf)
-            path = [*((depth, name) for depth, name in path if depth < level), (level, heading[2])]
+            name = heading[2].rstrip(" \t").rstrip("#").rstrip(" \t")
+            path = [*((depth, above) for depth, above in path if depth < level), (level, name)]
             heading_start, start = at + heading.start(2), at + len(line)
         at += len(line)
     yield from _closed(text, heading_start, start, at, path, leaf=True)

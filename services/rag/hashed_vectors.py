@@ -17,13 +17,12 @@ DIMENSIONS = 384
 def hashed_vector(text: str, terms: list[str]) -> list[float]:
     """A vector of DIMENSIONS numbers and unit length: signed counts of `terms`, or of `text` where there are none."""
     values = [0.0] * DIMENSIONS
-    for term in terms or [text]:
-        place, sign = _slot(term)
+    for place, sign in map(_slot, terms) if terms else (_hashed(text),):
         values[place] += sign
     length = math.sqrt(sum(value * value for value in values))
     if not length:
         # Every term met its opposite: the text as a whole cannot.
-        place, sign = _slot(text)
+        place, sign = _hashed(text)
         values[place] = length = sign
         length = abs(length)
     return [value / length for value in values]
@@ -31,5 +30,9 @@ def hashed_vector(text: str, terms: list[str]) -> list[float]:
 
 @lru_cache(maxsize=65_536)
 def _slot(term: str) -> tuple[int, float]:
-    number = int.from_bytes(hashlib.blake2b(term.encode(), digest_size=8).digest(), "big")
+    return _hashed(term)
+
+
+def _hashed(text: str) -> tuple[int, float]:
+    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
     return (number >> 1) % DIMENSIONS, 1.0 if number & 1 else -1.0

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import PostgresUrl, RedisUrl, ServerSettings
 from services.rag.prices import price_micro_usd
+
+_DIMENSIONS = (256, 512, 1024, 2048)
 
 
 class Settings(ServerSettings):
@@ -63,6 +65,13 @@ class Settings(ServerSettings):
         le=8000,
         description="Longest passage in bytes; after a change documents must be ingested again.",
     )
+
+    @field_validator("voyage_dimensions")
+    @classmethod
+    def _offered(cls, dimensions: int) -> int:
+        if dimensions not in _DIMENSIONS:
+            raise ValueError(f"must be one of {', '.join(map(str, _DIMENSIONS))}")
+        return dimensions
 
     @model_validator(mode="after")
     def _priced(self) -> Self:

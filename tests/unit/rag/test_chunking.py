@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,3 +91,12 @@ def test_a_sentence_that_is_too_long_splits_between_words_and_a_word_between_cha
 def test_a_megabyte_without_a_space_is_split_all_the_same():
     found = chunks("x" * 1_000_000, 1000)
     assert len(found) == 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!" * 1_000_000, "# a" + " " * 1_000_000 + "b", "# a" + "#" * 1_000_000 + "b", ".)" * 500_000, "。" * 300_000],
+)
+def test_no_megabyte_takes_more_than_reading_it(text):
+    """Where a pattern read runs again and again, each of these took hours: a test that hangs has failed."""
+    assert "".join("".join(chunk.text for chunk in chunks(text, 8000)).split()) in "".join(text.split())

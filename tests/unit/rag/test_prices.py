@@ -15,6 +15,11 @@ def test_a_model_without_a_price_is_refused_lest_its_costs_are_booked_as_nothing
     assert Settings(voyage_model="voyage-9").voyage_api_key is None
 
 
+def test_a_size_that_the_vendor_does_not_make_is_refused_before_it_is_asked_for():
+    with pytest.raises(ValidationError, match="256, 512, 1024, 2048"):
+        Settings(voyage_dimensions=1000)
+
+
 def test_a_price_of_ones_own_wins_over_the_list():
     own = Settings(voyage_api_key="k", voyage_model="voyage-9", voyage_price_micro_usd_per_million_tokens=5)
     assert (own.voyage_price_micro_usd, Settings(voyage_api_key="k").voyage_price_micro_usd) == (5, 20_000)
