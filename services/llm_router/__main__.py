@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import uuid
 from contextlib import AsyncExitStack
@@ -63,9 +62,6 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     refresh = asyncio.create_task(tables.keep_fresh(settings.tiers_refresh_s))
     resources.callback(refresh.cancel)
     servicer = LlmRouterServicer(router, inventory)
-    # What is loaded now stays: unfrozen, each full collection walks the vendors' SDKs and holds every stream meanwhile.
-    gc.collect()
-    gc.freeze()
     return Assembly(
         [Servicer(FULL_NAME, lambda s: llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server(servicer, s))]
     )
