@@ -222,7 +222,7 @@ class WatchSession:
                 _log.warning("vision stream refused", error=error.message)
             except _FATAL as error:
                 self.error = error
-                _log.exception("vision stream failed; frames are kept by the timer")
+                _log.error("vision stream failed; frames are kept by the timer", error=error.message)
                 return
             except MeshError as error:
                 _log.info("vision stream lost", error=error.message)

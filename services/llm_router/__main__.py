@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 
 from hocket.llm_router.v1 import llm_router_pb2_grpc
 
-from chassis.auth import TokenMinter
 from chassis.clock import SystemClock
 from chassis.run import run
 from chassis.server import Assembly, Servicer
@@ -35,14 +34,13 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     model = settings.openai_model or ""
     tables = TiersFile(settings.tiers_file, lambda t: t.with_vendor_model("openai-compatible", model), clock.time)
     access = VendorAccess(**vendor_access(settings))
-    secret = shown(settings.jwt_secret)
-    minter = TokenMinter(secret) if secret else None
-    ledger = open_ledger(settings.ratelimit_target, settings.cost_journal_file, minter, resources)
+    target, tls = settings.ratelimit_target, settings.peer_tls
+    ledger = open_ledger(target, settings.cost_journal_file, settings.minter, resources, tls=tls)
     providers = open_providers(access, clock, ledger, resources)
     embedded = settings.embedded == "always" or (settings.embedded == "auto" and len(providers) == 1)
     state = open_state(shown(settings.redis_url), resources)
     inventory = Inventory(tables, providers, state, clock, embedded=embedded, keys=access.fingerprint)
-    limits, spent_since = open_limits(settings.ratelimit_target, resources)
+    limits, spent_since = open_limits(target, resources, tls=tls)
     budgets = DayBudget(settings.budget_micro_usd_per_day, spent_since, clock)
     outcomes = OutcomeLog(settings.outcomes_file, state)
     resources.callback(outcomes.close)

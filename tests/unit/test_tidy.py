@@ -155,3 +155,17 @@ def test_the_chassis_stays_small_and_holds_no_business_word():
     assert sum(p.read_text().count("\n") for p in files("chassis")) <= 2000
     nouns = set(SERVICES) - {"speech"}
     assert [n for p in files("chassis") for n in nouns if any(m.startswith(f"services.{n}") for m in imported(p))] == []
+
+
+def test_every_call_to_a_peer_can_be_mutual_tls():
+    """A channel made without `tls` stays in plain text whatever the settings say."""
+    bare = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files("services")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"MeshChannel", "CostRecorder"}
+        and "tls" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert bare == []

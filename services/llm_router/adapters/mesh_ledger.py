@@ -11,6 +11,7 @@ from hocket.ratelimit.v1 import ledger_pb2 as pb
 
 from chassis import identity
 from chassis.auth import TokenMinter
+from chassis.channel import ClientTls
 from chassis.clock import Clock
 from clients.cost_journal import CostJournal, Origin
 from clients.ledger import CostRecorder
@@ -77,7 +78,12 @@ def cache_booking(ledger: Ledger, clock: Clock) -> Callable[[Candidate, int], No
 
 
 def open_ledger(
-    target: str | None, journal_file: Path | None, minter: TokenMinter | None, resources: AsyncExitStack
+    target: str | None,
+    journal_file: Path | None,
+    minter: TokenMinter | None,
+    resources: AsyncExitStack,
+    *,
+    tls: ClientTls | None = None,
 ) -> MeshLedger:
     """A ledger at `target`; what a crashed process had begun is booked first. `resources` closes it."""
     begun: CostJournal | None = None
@@ -91,7 +97,7 @@ def open_ledger(
                 journal.add(origin, event)
             journal.close()
             begun.settle([event.event_id for _, event in left])
-    recorder = CostRecorder(target, minter=minter, journal_file=journal_file)
+    recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=journal_file)
     resources.push_async_callback(recorder.close)
     return MeshLedger(recorder, begun)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from prometheus_client import Counter
 
-from chassis.channel import MeshChannel, forwarded_token
+from chassis.channel import ClientTls, MeshChannel, forwarded_token
 from chassis.errors import MeshError, ResourceExhausted
 from clients.ledger import LedgerClient
 from clients.ratelimit import RateLimitClient
@@ -43,11 +43,13 @@ class NoLimits:
         """Nothing is limited."""
 
 
-def open_limits(target: str | None, resources: AsyncExitStack) -> tuple[Limits, SpentSince | None]:
+def open_limits(
+    target: str | None, resources: AsyncExitStack, *, tls: ClientTls | None = None
+) -> tuple[Limits, SpentSince | None]:
     """Limits and spending as the service at `target` knows them; neither where none is given."""
     if target is None:
         return NoLimits(), None
-    channel = MeshChannel(target, forwarded_token)
+    channel = MeshChannel(target, forwarded_token, tls=tls)
     resources.push_async_callback(channel.close)
     ledger = LedgerClient(channel)
 
