@@ -25,6 +25,7 @@ class DataFolder:
         """Name the folder; nothing is made before `open`."""
         self.path = path.absolute()
         self.logs = self.path / "logs"
+        self.journals = self.path / "journals"
         self._lock: int | None = None
 
     def open(self) -> Self:
@@ -32,6 +33,7 @@ class DataFolder:
         with explained(f"cannot use the data folder {self.path}"):
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.logs.mkdir(exist_ok=True)
+            self.journals.mkdir(exist_ok=True)
             lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

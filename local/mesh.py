@@ -185,6 +185,7 @@ def _spec(
         redis_url=servers.redis_url,
         postgres_app_url=servers.postgres_urls.app_url if servers.postgres_urls else "",
         postgres_owner_url=servers.postgres_urls.owner_url if servers.postgres_urls else "",
+        journals=str(folder.journals),
         livekit=servers.livekit_variables(),
         targets=targets,
     )

@@ -38,6 +38,7 @@ class Service:
         noun: names the folder, the setting prefix and the process.
         servers: which of SERVERS it speaks to.
         calls: nouns of the services it calls; it starts after them and is told their targets.
+        books: whether it buys from vendors, and so keeps a journal of costs that are not in the ledger yet.
         http: whether it serves an HTTP port of its own besides gRPC and operations.
         settings: what it is told besides, on one machine.
     """
@@ -45,6 +46,7 @@ class Service:
     noun: str
     servers: Sequence[str] = ()
     calls: Sequence[str] = ()
+    books: bool = False
     http: bool = False
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -62,9 +64,9 @@ class Service:
 SERVICES = (
     Service("ratelimit", servers=("redis", "postgres")),
     Service("vision", servers=("redis",)),
-    Service("rag", servers=("postgres", "redis"), calls=("ratelimit",)),
-    Service("llm_router", servers=("redis",), calls=("ratelimit",)),
-    Service("speech", calls=("ratelimit",)),
+    Service("rag", servers=("postgres", "redis"), calls=("ratelimit",), books=True),
+    Service("llm_router", servers=("redis",), calls=("ratelimit",), books=True),
+    Service("speech", calls=("ratelimit",), books=True),
     Service(
         "media_gateway",
         servers=("livekit", "redis"),
@@ -92,6 +94,7 @@ class Surroundings:
 
     Attributes:
         livekit: the variables URL, API_KEY and API_SECRET.
+        journals: the folder of the services' cost journals; without one a killed service loses what it had not booked.
         targets: noun -> gRPC target.
     """
 
@@ -99,6 +102,7 @@ class Surroundings:
     redis_url: str = ""
     postgres_app_url: str = ""
     postgres_owner_url: str = ""
+    journals: str = ""
     livekit: Mapping[str, str] = field(default_factory=dict[str, str])
     targets: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -118,6 +122,8 @@ def settings_of(declared: Service, ports: Ports, around: Surroundings) -> dict[s
         "REFLECTION": "true",
         **declared.settings,
     }
+    if declared.books and around.journals:
+        told["COST_JOURNAL_FILE"] = f"{around.journals}/{declared.noun}.jsonl"
     if "redis" in declared.servers:
         told["REDIS_URL"] = around.redis_url
     if "postgres" in declared.servers:

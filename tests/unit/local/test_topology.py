@@ -59,6 +59,14 @@ def test_what_the_person_set_wins_over_the_topology():
     assert "HOCKET_RAG_LOG_LEVEL" not in told("vision", outer)
 
 
+def test_who_buys_from_vendors_keeps_a_journal_of_what_is_not_booked_yet():
+    around = Surroundings(jwt_secret="s" * 32, journals="/data/journals")
+    kept = {noun: told(noun, around=around).get(f"HOCKET_{noun.upper()}_COST_JOURNAL_FILE") for noun in NOUNS}
+    assert {noun: file for noun, file in kept.items() if file} == {
+        noun: f"/data/journals/{noun}.jsonl" for noun in ("rag", "llm_router", "speech")
+    }
+
+
 def test_a_peer_that_does_not_run_is_not_named():
     alone = told("rag", around=Surroundings(jwt_secret="s" * 32))
     assert "HOCKET_RAG_RATELIMIT_TARGET" not in alone
