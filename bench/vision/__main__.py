@@ -1,4 +1,4 @@
-"""`python -m bench.vision NAME`: hashes, missed, throughput, stream, tracks, timeline or scenes; NAME --help."""
+"""`python -m bench.vision NAME`: hashes, missed, throughput, stream, tracks, flood, timeline or scenes; NAME --help."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _MODULES = {
     "throughput": "throughput",
     "stream": "stream_cost",
     "tracks": "many_tracks",
+    "flood": "flood",
     "timeline": "timeline",
     "scenes": "scenes",
 }

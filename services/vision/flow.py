@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from chassis.clock import Clock
 from chassis.errors import MeshError, Unavailable
+from services.vision.backpressure import TURN_SHARE, wait_before_next_s
 from services.vision.gauges import Gauges
 from services.vision.ports import ImageReader, KeyframeStore, StatsStore, StoredKeyframe, WholeFrame
 from services.vision.rules import Rules, rules_for
@@ -19,6 +20,8 @@ from services.vision.watching import Offer, Refusal, Watching
 
 # Keyframes on their way to the store; when it is slower than the frames come, the newest are not remembered.
 _STORING_MAX = 64
+# Offers decided before other streams have their turn: a millisecond.
+_DECIDED_AT_ONCE_MAX = 64
 T = TypeVar("T")
 
 
@@ -45,8 +48,12 @@ class VisionFlow:
         images: ImageReader,
         clock: Clock,
         gauges: Gauges,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Decide by `rules` unless a stream says otherwise; without `stats` this server's counts are all there are."""
+        """Decide by `rules` unless a stream says otherwise; without `stats` this server's counts are all there are.
+
+        `sleep` takes seconds; a stream whose offers are refused waits by it, and long batches give way by it.
+        """
         self._rules = rules
         self._limits = limits
         self._budget = budget
@@ -56,6 +63,8 @@ class VisionFlow:
         self._images = images
         self._clock = clock
         self._gauges = gauges
+        self._sleep = sleep
+        self._turn = asyncio.Lock()
         self._storing: set[asyncio.Task[None]] = set()
         self.draining = False
         self._reading: set[asyncio.Task[Any]] = set()
@@ -80,13 +89,30 @@ class VisionFlow:
         self._gauges.tracks.set(self._budget.held)
         await self._publish(tenant_id)
 
-    def decide(self, watching: Watching, offers: list[Offer]) -> list[Decision | Refusal]:
-        """Decide over a batch."""
+    async def decide(self, watching: Watching, offers: list[Offer]) -> list[Decision | Refusal]:
+        """Decide over a batch; a long one in parts, between which other streams have their turn."""
+        results: list[Decision | Refusal] = []
+        for start in range(0, len(offers), _DECIDED_AT_ONCE_MAX):
+            if start:
+                await self._sleep(0)
+            results += self._decide_at_once(watching, offers[start : start + _DECIDED_AT_ONCE_MAX], start)
+        return results
+
+    def _decide_at_once(self, watching: Watching, offers: list[Offer], start: int) -> list[Decision | Refusal]:
         with self._gauges.batch_seconds.time():
-            results = watching.decide(offers, self._clock.monotonic())
+            results = watching.decide(offers, self._clock.monotonic(), first_index=start)
         self._gauges.decided(watching.policy, results)
         self._gauges.tracks.set(self._budget.held)
         return results
+
+    async def hold_back(self, refused: int, offered: int) -> None:
+        """Read the next message of a stream later, by what was refused of its last: flow control holds a flood."""
+        wait_s = wait_before_next_s(refused, offered)
+        if wait_s:
+            self._gauges.held_back_seconds.inc(wait_s)
+            await self._sleep(wait_s)
+            async with self._turn:
+                await self._sleep(0 if self.draining else TURN_SHARE * wait_s)
 
     async def dedup(
         self, watching: Watching, whole: WholeFrameOffer, *, return_jpeg: bool, longest_px: int, tenant_id: str
@@ -106,7 +132,7 @@ class VisionFlow:
             speaking=asked.speaking,
             frame_hash=read.frame_hash,
         )
-        (result,) = self.decide(watching, [offer])
+        (result,) = self._decide_at_once(watching, [offer], 0)
         if isinstance(result, Refusal):
             raise result.error
         if result.ruling.verdict is Verdict.SKIP or not return_jpeg:

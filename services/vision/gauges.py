@@ -12,9 +12,10 @@ from services.vision.watching import Refusal
 # Registered once a process; a service may be built several times in it.
 _OFFERS = Counter("hocket_vision_offers", "Frames decided over; scale on its rate.", ["policy", "verdict", "cause"])
 _REFUSED = Counter("hocket_vision_offers_refused", "Offers refused, by reason.", ["reason"])
+_HELD_BACK_SECONDS = Counter("hocket_vision_held_back_seconds", "Waits of streams whose offers were refused, in sum.")
 _BATCH_SECONDS = Histogram(
     "hocket_vision_batch_seconds",
-    "Time to decide over one message of offers.",
+    "Time to decide over one message of offers, or 64 offers of a longer one.",
     buckets=(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
 )
 _STREAMS = Gauge("hocket_vision_streams_open", "Open Watch and Dedup streams.", ["policy"])
@@ -27,6 +28,7 @@ _PUBLISHES = Counter("hocket_vision_stats_publishes", "Attempts to share counts.
 class Gauges:
     """The service's metrics, as its flow speaks of them."""
 
+    held_back_seconds = _HELD_BACK_SECONDS
     batch_seconds = _BATCH_SECONDS
     tracks = _TRACKS
     upload_bytes = _UPLOAD_BYTES
@@ -46,6 +48,6 @@ class Gauges:
         rulings = Multiset(r.ruling for r in results if isinstance(r, Decision))
         for ruling, count in rulings.items():
             _OFFERS.labels(policy.value, ruling.verdict.value, ruling.cause.value).inc(count)
-        for result in results:
-            if isinstance(result, Refusal):
-                _REFUSED.labels(result.error.reason).inc()
+        reasons = Multiset(r.error.reason for r in results if isinstance(r, Refusal))
+        for reason, count in reasons.items():
+            _REFUSED.labels(reason).inc(count)

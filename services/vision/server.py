@@ -43,10 +43,12 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
         watching = self._flow.open(tenant_id, wire.policy_from(config.policy), wire.options_from(config.options))
         try:
             async for request in self._flow.until_drained(request_iterator):
-                response = self._answer(watching, tenant_id, request)
-                if response is not None:
-                    with self._taken_in_time():
-                        yield response
+                response = await self._answer(watching, tenant_id, request)
+                if response is None:
+                    continue
+                with self._taken_in_time():
+                    yield response
+                await self._flow.hold_back(*wire.refused_in(request, response))
             if self._flow.draining:
                 yield pb.WatchResponse(final_stats=wire.stats_to(self._flow.stats_of(watching)))
         finally:
@@ -68,11 +70,11 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
         _log.warning("stream ended: its client does not read", timeout_s=self._unread_timeout_s)
         task.cancel()
 
-    def _answer(self, watching: Watching, tenant_id: str, request: pb.WatchRequest) -> pb.WatchResponse | None:
+    async def _answer(self, watching: Watching, tenant_id: str, request: pb.WatchRequest) -> pb.WatchResponse | None:
         match request.WhichOneof("payload"):
             case "offers":
                 offers = wire.offers_from(request.offers)
-                results = self._flow.decide(watching, offers)
+                results = await self._flow.decide(watching, offers)
                 return pb.WatchResponse(verdicts=wire.verdicts_to(offers, results, request.offers))
             case "upload":
                 return self._take_upload(watching, tenant_id, request.upload)

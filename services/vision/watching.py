@@ -58,13 +58,16 @@ class Watching:
         self._table = table
         self._memory = ThumbnailMemory()
 
-    def decide(self, offers: Sequence[Offer], now_s: float) -> list[Decision | Refusal]:
-        """One decision or refusal an offer, in order. `now_s` is the server's monotonic clock."""
+    def decide(self, offers: Sequence[Offer], now_s: float, *, first_index: int = 0) -> list[Decision | Refusal]:
+        """One decision or refusal an offer, in order. `now_s` is the server's monotonic clock.
+
+        `first_index` is where `offers` begin in their message; refusals name the index there.
+        """
         results: list[Decision | Refusal | None] = [None] * len(offers)
         admitted: list[_Admitted] = []
         for index, offer in enumerate(offers):
             try:
-                check_offer(offer, index)
+                check_offer(offer, first_index + index)
                 track = self._table.find(offer.room, offer.track, now_s)
                 at_s = track.advance(offer.frame_id, offer.captured_at_us)
             except MeshError as error:

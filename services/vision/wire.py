@@ -111,6 +111,14 @@ def verdicts_to(offers: list[Offer], results: list[Decision | Refusal], refs: pb
     return pb.VerdictBatch(verdicts=verdicts, rejections=rejections)
 
 
+def refused_in(request: pb.WatchRequest, response: pb.WatchResponse) -> tuple[int, int]:
+    """How much of a message was refused, and of how much."""
+    if response.WhichOneof("payload") == "rejection":
+        return 1, 1
+    offered = len(request.offers.offers)
+    return offered - len(response.verdicts.verdicts), offered
+
+
 def verdict_to(frame_id: int, track: pb.TrackRef, decision: Decision) -> pb.FrameVerdict:
     """One verdict."""
     verdict, cause = _RULINGS[decision.ruling]

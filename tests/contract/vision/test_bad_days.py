@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import grpc
 import pytest
@@ -12,6 +13,8 @@ from prometheus_client import REGISTRY
 
 from chassis import errors
 from chassis.status import mesh_errors
+from services.vision import __main__ as wiring
+from services.vision.flow import VisionFlow
 
 FLAT = bytes([100]) * 4096
 
@@ -47,7 +50,9 @@ async def answer(call) -> pb.WatchResponse:
             return await call.read()
 
 
-async def test_ten_thousand_tracks_are_bounded_and_refused_clearly(serving, channel):
+async def test_ten_thousand_tracks_are_bounded_and_refused_clearly(serving, channel, monkeypatch):
+    # Without the waits that hold such a stream back: its tracks would grow idle and give way.
+    monkeypatch.setattr(wiring, "VisionFlow", partial(VisionFlow, sleep=lambda _: asyncio.sleep(0)))
     async with serving(tracks_per_stream_max=100) as server, channel(server) as mesh:
         call = await opened(mesh)
         kept, refused = 0, []
@@ -65,6 +70,34 @@ async def test_ten_thousand_tracks_are_bounded_and_refused_clearly(serving, chan
     assert kept == 100
     assert {r.reason for r in refused} == {"OVERLOADED"}
     assert "holds 100 tracks" in refused[0].message
+
+
+async def test_a_stream_whose_offers_are_refused_is_read_no_further_for_a_while(serving, channel, monkeypatch):
+    waits, over = [], asyncio.Event()
+
+    async def sleep(wait_s: float) -> None:
+        waits.append(wait_s)
+        if wait_s:
+            await over.wait()
+
+    monkeypatch.setattr(wiring, "VisionFlow", partial(VisionFlow, sleep=sleep))
+    async with serving(tracks_per_stream_max=1) as server, channel(server) as mesh:
+        flooding, beside = await opened(mesh), await opened(mesh)
+        await flooding.write(offers((1, "mine", 0)))
+        await answer(flooding)
+        assert waits == []
+        await flooding.write(offers(*((1, f"t{i}", 0) for i in range(100))))
+        assert len((await answer(flooding)).verdicts.rejections) == 16
+        await flooding.write(offers((2, "mine", 33_000)))
+        held = asyncio.create_task(answer(flooding))
+        for frame_id in range(1, 20):
+            await beside.write(offers((frame_id, "other", frame_id * 33_000)))
+            assert (await answer(beside)).verdicts.verdicts[0].frame_id == frame_id
+        assert not held.done()
+        over.set()
+        assert (await held).verdicts.verdicts[0].frame_id == 2
+    # The turn given to others within the message, the wait after it, its own turn; and none for offers in order.
+    assert waits == [0, pytest.approx(0.4), pytest.approx(0.02)]
 
 
 async def test_tracks_of_an_ended_stream_are_given_back(serving, channel):

@@ -1,0 +1,118 @@
+"""A well-behaved stream beside a process that floods: the time from offer to verdict, alone and beside it.
+
+`.venv/bin/python -m bench.vision flood --seconds 10`. The service is pinned to one core (Linux). The flooder is a
+process of its own; each of its streams offers 256 tracks a message, 10,000 in turn, as fast as it is let, and reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+from hocket.vision.v1 import vision_pb2 as pb
+from hocket.vision.v1 import vision_pb2_grpc
+
+from bench.vision.many_tracks import gateway
+from bench.vision.service import ServiceProcess
+from bench.vision.throughput import thumbnails
+from chassis.channel import MeshChannel
+
+_TRACKS = 10_000
+_BATCH = 256
+_TRACKS_BESIDE = 10
+_FPS = 10.0
+
+
+async def flood(target: str, streams: int, seconds: float) -> None:
+    """Offer more tracks than a stream may hold."""
+    luma, chroma = thumbnails()[0]
+    answered = 0
+
+    async def one(mesh: MeshChannel, room: str) -> None:
+        nonlocal answered
+        call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(seconds + 60))
+        await call.write(pb.WatchRequest(config=pb.WatchConfig()))
+        messages = [
+            pb.WatchRequest(
+                offers=pb.OfferBatch(
+                    offers=[
+                        pb.Offer(
+                            frame_id=1,
+                            track=pb.TrackRef(room=room, track=f"t{start + i}"),
+                            luma=luma,
+                            chroma=chroma,
+                            width=1280,
+                            height=720,
+                        )
+                        for i in range(_BATCH)
+                    ]
+                )
+            )
+            for start in range(0, _TRACKS, _BATCH)
+        ]
+
+        async def write() -> None:
+            while True:
+                for message in messages:
+                    await call.write(message)
+
+        writing = asyncio.create_task(write())
+        try:
+            async for _ in call:
+                answered += _BATCH
+        finally:
+            writing.cancel()
+
+    async with MeshChannel(target, lambda: "") as mesh:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(one(mesh, f"flood{i}") for i in range(streams)))
+    print(f"  the flooder got answers to {answered / seconds:.0f} offers a second")
+
+
+async def beside(service: ServiceProcess, name: str, seconds: float) -> None:
+    """One stream that keeps to the contract."""
+    delays_s: list[float] = []
+    cpu = service.cpu_s()
+    async with MeshChannel(service.target, lambda: "") as mesh:
+        await gateway(mesh, name, _TRACKS_BESIDE, _FPS, seconds, delays_s)
+    cpu = service.cpu_s() - cpu
+    p = np.percentile(np.array(delays_s) * 1000, [50, 95, 99, 100])
+    times = f"p50 {p[0]:.2f}  p95 {p[1]:.2f}  p99 {p[2]:.2f}  max {p[3]:.2f}"
+    print(f"{name}: offer to verdict, ms: {times}; service {100 * cpu / seconds:.0f} % of a core")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--streams", type=int, default=4, help="streams of the flooder")
+    parser.add_argument(
+        "--lead", type=float, default=4.0, help="seconds the flooder has to build its messages and begin"
+    )
+    parser.add_argument("--flood", metavar="TARGET", help=argparse.SUPPRESS)
+    a = parser.parse_args()
+    if a.flood:
+        asyncio.run(flood(a.flood, a.streams, a.seconds))
+        return
+    service = ServiceProcess()
+    try:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(service.pid, {0})
+        asyncio.run(beside(service, "alone", a.seconds))
+        flags = ["--flood", service.target, "--seconds", str(a.seconds + a.lead), "--streams", str(a.streams)]
+        flooder = subprocess.Popen([sys.executable, "-m", "bench.vision.flood", *flags])
+        time.sleep(a.lead)
+        asyncio.run(beside(service, "beside a flood", a.seconds))
+        flooder.wait(60)
+    finally:
+        service.stop()
+
+
+if __name__ == "__main__":
+    main()
