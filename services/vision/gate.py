@@ -6,7 +6,7 @@ import math
 
 from services.vision.cells import Measured
 from services.vision.perceptual_hash import distance_bits
-from services.vision.rules import CELLS, Rules
+from services.vision.rules import BUSY_STRETCHED_S_MAX, CELLS, SUSTAINED_AFTER_S, Rules
 from services.vision.verdict import (
     BUSY,
     CUT,
@@ -39,6 +39,11 @@ _NOISE_PEAK_OVER_MEAN = 6.5
 _QUIET_MEMORY_S = 3.0
 # Noise raises the threshold to twice itself at most: a camera that never rests is not noise.
 _NOISE_THRESHOLD_TIMES = 2
+# A pause in which no cell changes for this long ends a stretch of motion.
+_REST_S = 0.2
+# The mean size of kept frames follows the last few.
+_SIZE_WEIGHT = 0.25
+_BITS_PER_BYTE = 8
 # At this share of changed cells the hidden difference counts in full (economy).
 _SATURATED_SHARE = 0.25
 
@@ -60,6 +65,8 @@ class CellsGate:
         self._hidden_share_s = 0.0
         self._kept_blurred = False
         self._quiet_levels: float | None = None
+        self._stretch_at_s = 0.0
+        self._kept_bytes = 0.0
 
     @property
     def threshold_levels(self) -> int:
@@ -77,9 +84,31 @@ class CellsGate:
             at_rest = at_s - self._moved_at_s + _GRID_S >= self._rules.sharpen_interval_s
             self._kept_blurred = not at_rest and (ruling is FIRST or measured.changed > self._rules.minor_cells_max)
         if measured.changed_now > 0 or ruling not in {UNCHANGED, STALE}:
+            if at_s - self._active_at_s > _REST_S:
+                self._stretch_at_s = at_s
             self._active_at_s = at_s
         self._seen_at_s = at_s
-        return Decision(ruling, 0, measured.changed, _pace(self._rules, at_s, self._active_at_s, speaking=speaking))
+        return Decision(ruling, 0, measured.changed, self._wanted_in_s(at_s, speaking=speaking))
+
+    def notice_upload(self, size_bytes: int) -> None:
+        """A kept frame was this large."""
+        before = self._kept_bytes or size_bytes
+        self._kept_bytes = before + (size_bytes - before) * _SIZE_WEIGHT
+
+    def _wanted_in_s(self, at_s: float, *, speaking: bool) -> float:
+        rules = self._rules
+        # economy waits long for a moment of rest and must not look past it.
+        moving = at_s - self._active_at_s <= _REST_S and not self._economy
+        if moving and self._active_at_s - self._stretch_at_s > SUSTAINED_AFTER_S:
+            return max(rules.sustained_interval_s, rules.active_interval_s)
+        return _pace(rules, at_s, self._active_at_s, speaking=speaking)
+
+    @property
+    def _busy_interval_s(self) -> float:
+        """The busy interval, stretched where kept frames of it would take more than the budget."""
+        interval_s = self._rules.busy_interval_s
+        of_budget_s = self._kept_bytes * _BITS_PER_BYTE / (self._rules.upload_budget_mbit_s * 1e6)
+        return max(interval_s, min(of_budget_s, BUSY_STRETCHED_S_MAX))
 
     def _rule(self, at_s: float, measured: Measured) -> Ruling:
         rules, elapsed_s = self._rules, at_s - self._seen_at_s
@@ -130,14 +159,14 @@ class CellsGate:
     def _waited_enough(self, at_s: float, elapsed_s: float, since_kept_s: float, changed: int) -> bool:
         rules = self._rules
         if not self._economy:
-            return since_kept_s >= rules.busy_interval_s
+            return since_kept_s >= self._busy_interval_s
         # What stays hidden adds up, share of the cells x seconds: little for long or much for short.
         self._hidden_share_s += min(changed / CELLS, _SATURATED_SHARE) * elapsed_s
         if self._changed_at_s is None:
             self._changed_at_s = at_s
         if at_s - self._changed_at_s + _GRID_S >= rules.economy_interval_s:
             return True
-        return self._hidden_share_s >= rules.economy_budget_share_s and since_kept_s >= rules.busy_interval_s
+        return self._hidden_share_s >= rules.economy_budget_share_s and since_kept_s >= self._busy_interval_s
 
 
 class HashGate:

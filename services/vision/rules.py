@@ -11,6 +11,8 @@ from services.vision.verdict import Policy
 
 CELLS = 4096  # 64x64
 NEVER_S = float("inf")
+BUSY_STRETCHED_S_MAX = 0.4
+SUSTAINED_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,9 @@ class Rules:
     noise_floor_levels: int = 3
     cut_share: float = 0.25
     busy_interval_s: float = 0.25
+    # JPEG of one track while it is busy: where kept frames are so large that busy_interval_s would bring more, it
+    # stretches, to BUSY_STRETCHED_S_MAX at most.
+    upload_budget_mbit_s: float = 3.6
     settle_interval_s: float = 0.1
     # A change of fewer cells than a word takes (a caret, the second hand of a clock) is kept no more often than this.
     minor_cells_max: int = 3
@@ -36,6 +41,8 @@ class Rules:
     economy_budget_share_s: float = 0.04
     economy_interval_s: float = 1.0
     active_interval_s: float = 1 / 30
+    # A picture that has changed without rest for SUSTAINED_AFTER_S hides nothing between two frames of this pace.
+    sustained_interval_s: float = 1 / 15
     idle_interval_s: float = 0.2
     # The active pace holds for this long after the last change.
     active_hold_s: float = 1.0
@@ -50,6 +57,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "cut_share": (0.01, 1),
     "busy_interval_s": (0.03, 10),
     "settle_interval_s": (0.03, 5),
+    "upload_budget_mbit_s": (0.1, 1000),
     "refresh_interval_s": (0.5, 3600),
     "timer_interval_s": (0.03, 60),
     "minor_cells_max": (0, CELLS),
@@ -58,8 +66,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "economy_interval_s": (0.1, 60),
     "economy_budget_share_s": (0.001, 10),
 }
-# Named so in the contract too, because the number is a share times seconds.
-_NO_DURATION = "economy_budget_share_s"
+# Named so in the contract too, because the numbers are a share times seconds and a rate.
+_NO_DURATION = frozenset({"economy_budget_share_s", "upload_budget_mbit_s"})
 _WHOLE = frozenset(f.name for f in fields(Rules) if f.type == "int")
 _HASHES = frozenset({Policy.PHASH, Policy.DHASH, Policy.AHASH})
 
@@ -69,7 +77,7 @@ def rules_for(policy: Policy, defaults: Rules, changes: Mapping[str, float]) -> 
     for name, value in changes.items():
         least, greatest = BOUNDS[name]
         if not least <= value <= greatest:
-            timed = name.endswith("_s") and name != _NO_DURATION
+            timed = name.endswith("_s") and name not in _NO_DURATION
             path = f"config.options.{name.removesuffix('_s') if timed else name}"
             unit = " s" if timed else ""
             raise invalid_field(path, f"is {value:g}{unit}; must be {least:g} to {greatest:g}{unit}")

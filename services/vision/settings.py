@@ -72,6 +72,12 @@ class Settings(ServerSettings):
     busy_interval_s: float = Field(
         default=0.25, ge=0.03, le=10, description="cells: seconds between kept frames while the picture changes."
     )
+    upload_budget_mbit_s: float = Field(
+        default=3.6,
+        ge=0.1,
+        le=1000,
+        description="cells, economy: JPEG of a busy track beyond which frames are kept up to 0.4 s apart, in Mbit/s.",
+    )
     settle_interval_s: float = Field(
         default=0.1, ge=0.03, le=5, description="cells, economy: seconds without motion after which a change is kept."
     )
@@ -103,6 +109,12 @@ class Settings(ServerSettings):
     active_interval_s: float = Field(
         default=1 / 30, ge=0.01, le=1, description="Seconds between frames wanted while something moves or speaks."
     )
+    sustained_interval_s: float = Field(
+        default=1 / 15,
+        ge=0.01,
+        le=1,
+        description="cells: seconds between frames wanted once a picture moved for a second without rest.",
+    )
     idle_interval_s: float = Field(
         default=0.2, ge=0.01, le=5, description="Seconds between frames wanted of a still picture."
     )
@@ -119,6 +131,7 @@ class Settings(ServerSettings):
             noise_floor_levels=self.noise_floor_levels,
             cut_share=self.cut_share,
             busy_interval_s=self.busy_interval_s,
+            upload_budget_mbit_s=self.upload_budget_mbit_s,
             settle_interval_s=self.settle_interval_s,
             minor_cells_max=self.minor_cells_max,
             minor_interval_s=self.minor_interval_s,
@@ -128,6 +141,7 @@ class Settings(ServerSettings):
             economy_budget_share_s=self.economy_budget_share_s,
             economy_interval_s=self.economy_interval_s,
             active_interval_s=self.active_interval_s,
+            sustained_interval_s=self.sustained_interval_s,
             idle_interval_s=self.idle_interval_s,
             active_hold_s=self.active_hold_s,
         )

@@ -91,6 +91,8 @@ class Watching:
         known.awaited.remove(frame_id)
         known.row.counts.count_upload(size_bytes)
         known.row.dirty = True
+        if isinstance(known.gate, CellsGate):
+            known.gate.notice_upload(size_bytes)
         return known.row
 
     def rows(self) -> list[Row]:

@@ -187,3 +187,33 @@ def test_a_timer_keeps_at_even_intervals_and_says_when_the_next_is_wanted():
     decisions = [gate.decide(i * 0.125) for i in range(9)]
     assert kept(decisions) == [0, 4, 8]
     assert decisions[1].next_frame_in_s == pytest.approx(0.375)
+
+
+MOVING = seen(400, 400, 90)
+
+
+def test_a_picture_that_moves_without_rest_is_wanted_half_as_often_until_it_rests():
+    frames = [(0.0, STILL), *((1.0 + i / 30, MOVING) for i in range(60)), *((3.0 + i / 30, STILL) for i in range(60))]
+    decisions = run(cells(), frames)
+    wanted = {round(at_s, 2): d.next_frame_in_s for (at_s, _), d in zip(frames, decisions, strict=True)}
+    assert wanted[1.5] == pytest.approx(1 / 30)
+    assert wanted[2.5] == pytest.approx(1 / 15)
+    assert wanted[3.5] == pytest.approx(1 / 30)
+    assert wanted[4.5] == pytest.approx(0.2)
+
+
+def test_the_sustained_pace_is_never_faster_than_the_active_one():
+    decisions = run(cells(active_interval_s=0.1), [(i / 10, MOVING) for i in range(30)])
+    assert decisions[-1].next_frame_in_s == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("size_bytes", "interval_s"), [(20_000, 0.25), (135_000, 0.3), (1_000_000, 0.4)])
+@pytest.mark.parametrize("policy", [Policy.CELLS, Policy.ECONOMY])
+def test_large_frames_of_a_busy_track_are_kept_less_often_within_a_bound(policy, size_bytes, interval_s):
+    gate = CellsGate(policy, Rules(upload_budget_mbit_s=3.6))
+    times, moving = [], seen(2000, 400, 90)
+    for i in range(500):
+        if gate.decide(i / 100, moving, speaking=False).ruling.verdict is not Verdict.SKIP:
+            times.append(i / 100)
+            gate.notice_upload(size_bytes)
+    assert [b - a for a, b in pairwise(times)][1:] == pytest.approx([interval_s] * (len(times) - 2), abs=0.011)

@@ -92,6 +92,18 @@ def test_a_kept_frame_may_be_uploaded_once_and_a_skipped_one_never():
         stream.await_upload("r", "another", 1, 5000)
 
 
+def test_the_sizes_of_uploads_stretch_the_busy_interval_of_their_track_alone():
+    stream, kept = watching(), {"large": 0, "small": 0}
+    for i in range(1, 300):
+        for track, size_bytes in (("large", 180_000), ("small", 10_000)):
+            (decision,) = stream.decide([offer(i, track=track, level=i * 40 % 200)], 0.0)
+            if decision.ruling.cause is Cause.BUSY:
+                kept[track] += 1
+            if decision.ruling.verdict is not Verdict.SKIP:
+                stream.await_upload("r", track, i, size_bytes)
+    assert kept["large"] < 0.75 * kept["small"]
+
+
 def test_frames_that_may_be_uploaded_are_bounded():
     stream = watching(Policy.TIMER)
     for i in range(1, 101):

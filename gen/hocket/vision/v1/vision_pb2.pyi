@@ -299,6 +299,7 @@ class PolicyOptions(_message.Message):
     SHARPEN_INTERVAL_FIELD_NUMBER: _builtins.int
     ECONOMY_INTERVAL_FIELD_NUMBER: _builtins.int
     ECONOMY_BUDGET_SHARE_S_FIELD_NUMBER: _builtins.int
+    UPLOAD_BUDGET_MBIT_S_FIELD_NUMBER: _builtins.int
     hash_threshold_bits: _builtins.int
     """phash, dhash, ahash: a frame is new when its hash differs in more bits than this; 0 to 64, by default 10."""
     cell_threshold_levels: _builtins.int
@@ -313,6 +314,10 @@ class PolicyOptions(_message.Message):
     """cells, economy: a change of at most this many cells (a caret, a clock's hand) is minor; 0 to 4096, by default 3."""
     economy_budget_share_s: _builtins.float
     """economy: share of the cells x seconds of change that may stay hidden; above 0 to 10, by default 0.04."""
+    upload_budget_mbit_s: _builtins.float
+    """cells, economy: JPEG of one track in Mbit/s, from the sizes of uploaded or returned frames, beyond which a picture
+    that keeps changing is kept less often, every 0.4 s at least; 0.1 to 1000, by default 3.6.
+    """
     @_builtins.property
     def busy_interval(self) -> _duration_pb2.Duration:
         """cells: while the picture keeps changing, a frame is kept this often; 0.03 to 10 s, by default 0.25 s."""
@@ -360,10 +365,11 @@ class PolicyOptions(_message.Message):
         sharpen_interval: _duration_pb2.Duration | None = ...,
         economy_interval: _duration_pb2.Duration | None = ...,
         economy_budget_share_s: _builtins.float | None = ...,
+        upload_budget_mbit_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_economy_budget_share_s", b"_economy_budget_share_s", "_hash_threshold_bits", b"_hash_threshold_bits", "_minor_cells_max", b"_minor_cells_max", "_noise_floor_levels", b"_noise_floor_levels", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "economy_budget_share_s", b"economy_budget_share_s", "economy_interval", b"economy_interval", "hash_threshold_bits", b"hash_threshold_bits", "minor_cells_max", b"minor_cells_max", "minor_interval", b"minor_interval", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "sharpen_interval", b"sharpen_interval", "timer_interval", b"timer_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_economy_budget_share_s", b"_economy_budget_share_s", "_hash_threshold_bits", b"_hash_threshold_bits", "_minor_cells_max", b"_minor_cells_max", "_noise_floor_levels", b"_noise_floor_levels", "_upload_budget_mbit_s", b"_upload_budget_mbit_s", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "economy_budget_share_s", b"economy_budget_share_s", "economy_interval", b"economy_interval", "hash_threshold_bits", b"hash_threshold_bits", "minor_cells_max", b"minor_cells_max", "minor_interval", b"minor_interval", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "sharpen_interval", b"sharpen_interval", "timer_interval", b"timer_interval", "upload_budget_mbit_s", b"upload_budget_mbit_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_economy_budget_share_s", b"_economy_budget_share_s", "_hash_threshold_bits", b"_hash_threshold_bits", "_minor_cells_max", b"_minor_cells_max", "_noise_floor_levels", b"_noise_floor_levels", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "economy_budget_share_s", b"economy_budget_share_s", "economy_interval", b"economy_interval", "hash_threshold_bits", b"hash_threshold_bits", "minor_cells_max", b"minor_cells_max", "minor_interval", b"minor_interval", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "sharpen_interval", b"sharpen_interval", "timer_interval", b"timer_interval"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels", "_changed_cells_min", b"_changed_cells_min", "_cut_share", b"_cut_share", "_economy_budget_share_s", b"_economy_budget_share_s", "_hash_threshold_bits", b"_hash_threshold_bits", "_minor_cells_max", b"_minor_cells_max", "_noise_floor_levels", b"_noise_floor_levels", "_upload_budget_mbit_s", b"_upload_budget_mbit_s", "busy_interval", b"busy_interval", "cell_threshold_levels", b"cell_threshold_levels", "changed_cells_min", b"changed_cells_min", "cut_share", b"cut_share", "economy_budget_share_s", b"economy_budget_share_s", "economy_interval", b"economy_interval", "hash_threshold_bits", b"hash_threshold_bits", "minor_cells_max", b"minor_cells_max", "minor_interval", b"minor_interval", "noise_floor_levels", b"noise_floor_levels", "refresh_interval", b"refresh_interval", "settle_interval", b"settle_interval", "sharpen_interval", b"sharpen_interval", "timer_interval", b"timer_interval", "upload_budget_mbit_s", b"upload_budget_mbit_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cell_threshold_levels: _TypeAlias = _typing.Literal["cell_threshold_levels"]  # noqa: Y015
     _WhichOneofArgType__cell_threshold_levels: _TypeAlias = _typing.Literal["_cell_threshold_levels", b"_cell_threshold_levels"]  # noqa: Y015
@@ -379,6 +385,8 @@ class PolicyOptions(_message.Message):
     _WhichOneofArgType__minor_cells_max: _TypeAlias = _typing.Literal["_minor_cells_max", b"_minor_cells_max"]  # noqa: Y015
     _WhichOneofReturnType__noise_floor_levels: _TypeAlias = _typing.Literal["noise_floor_levels"]  # noqa: Y015
     _WhichOneofArgType__noise_floor_levels: _TypeAlias = _typing.Literal["_noise_floor_levels", b"_noise_floor_levels"]  # noqa: Y015
+    _WhichOneofReturnType__upload_budget_mbit_s: _TypeAlias = _typing.Literal["upload_budget_mbit_s"]  # noqa: Y015
+    _WhichOneofArgType__upload_budget_mbit_s: _TypeAlias = _typing.Literal["_upload_budget_mbit_s", b"_upload_budget_mbit_s"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cell_threshold_levels) -> _WhichOneofReturnType__cell_threshold_levels | None: ...
     @_typing.overload
@@ -393,6 +401,8 @@ class PolicyOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__minor_cells_max) -> _WhichOneofReturnType__minor_cells_max | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__noise_floor_levels) -> _WhichOneofReturnType__noise_floor_levels | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__upload_budget_mbit_s) -> _WhichOneofReturnType__upload_budget_mbit_s | None: ...
 
 Global___PolicyOptions: _TypeAlias = PolicyOptions  # noqa: Y015
 
