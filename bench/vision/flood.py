@@ -91,7 +91,9 @@ async def beside(service: ServiceProcess, name: str, seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--streams", type=int, default=4, help="streams of the flooder")
+    parser.add_argument(
+        "--streams", type=int, default=4, help="streams of the flooder; 32 hold all tracks of the server"
+    )
     parser.add_argument(
         "--lead", type=float, default=4.0, help="seconds the flooder has to build its messages and begin"
     )
