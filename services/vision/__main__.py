@@ -33,7 +33,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     flow = VisionFlow(
         rules=settings.rules(),
         limits=TrackLimits(settings.tracks_per_stream_max, settings.track_idle_s),
-        budget=TrackBudget(settings.tracks_max),
+        budget=TrackBudget(settings.tracks_max, settings.tracks_per_tenant_max),
         tally=Tally(
             rows_ended_max=settings.track_rows_ended_max,
             ended_ttl_s=settings.track_row_ttl_s,

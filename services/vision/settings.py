@@ -40,6 +40,9 @@ class Settings(ServerSettings):
     tracks_max: int = Field(
         default=16_384, ge=1, le=1_000_000, description="Tracks this server holds state of, 10 KiB each."
     )
+    tracks_per_tenant_max: int = Field(
+        default=4096, ge=1, le=1_000_000, description="Of these, tracks of one tenant, so that none fills the server."
+    )
     track_idle_s: float = Field(
         default=30, gt=0, le=86_400, description="Idle time after which a track gives way to a new one, in seconds."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 
 from services.vision.errors import TooManyTracks, WrongOrder
@@ -48,22 +48,35 @@ class Track:
 
 
 class TrackBudget:
-    """How many tracks all streams of this server hold together."""
+    """How many tracks all streams of this server hold together, and how many of one tenant, so that none fills it."""
 
-    def __init__(self, tracks_max: int) -> None:
-        """Allow `tracks_max`."""
+    def __init__(self, tracks_max: int, tenant_tracks_max: int | None = None) -> None:
+        """Allow `tracks_max`, of them `tenant_tracks_max` to one tenant (None: all of them)."""
         self._tracks_max = tracks_max
-        self.held = 0
+        self._tenant_tracks_max = tracks_max if tenant_tracks_max is None else tenant_tracks_max
+        self._by_tenant: Counter[str] = Counter()
 
-    def take(self) -> None:
+    @property
+    def held(self) -> int:
+        """Tracks held now."""
+        return self._by_tenant.total()
+
+    def take(self, tenant_id: str) -> None:
         """Hold one more. Raises TooManyTracks."""
+        if self._by_tenant[tenant_id] >= self._tenant_tracks_max:
+            raise TooManyTracks(
+                f"this server holds {self._tenant_tracks_max} tracks of this tenant, as many as it may; end tracks that"
+                " are over, or call another replica"
+            )
         if self.held >= self._tracks_max:
             raise TooManyTracks("this server holds as many tracks as it may; call another replica", retry_after_s=1)
-        self.held += 1
+        self._by_tenant[tenant_id] += 1
 
-    def give_back(self, count: int) -> None:
+    def give_back(self, tenant_id: str, count: int) -> None:
         """Hold `count` fewer."""
-        self.held -= count
+        self._by_tenant[tenant_id] -= count
+        if not self._by_tenant[tenant_id]:
+            del self._by_tenant[tenant_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +125,14 @@ class TrackTable:
         """The stream is over."""
         for track in self._tracks.values():
             self._tally.release(track.key, now_s)
-        self._budget.give_back(len(self._tracks))
+        self._budget.give_back(self._tenant_id, len(self._tracks))
         self._tracks.clear()
 
     def _make(self, room: str, name: str, now_s: float) -> Track:
         slot = len(self._tracks)
         if slot >= self._limits.tracks_max:
             slot = self._make_room(now_s)
-        self._budget.take()
+        self._budget.take(self._tenant_id)
         key = TrackKey(self._tenant_id, room, name)
         return Track(key, gate_for(self._policy, self._rules), slot, self._tally.hold(key))
 
@@ -131,5 +144,5 @@ class TrackTable:
             raise TooManyTracks(f"this stream holds {limit} tracks, as many as it may; {_LIMIT_HINT}")
         self._tracks.popitem(last=False)
         self._tally.release(oldest.key, now_s)
-        self._budget.give_back(1)
+        self._budget.give_back(self._tenant_id, 1)
         return oldest.slot

@@ -11,10 +11,12 @@ from services.vision.tracks import TrackBudget, TrackLimits, TrackTable
 from services.vision.verdict import Policy
 
 
-def table(*, tracks_max: int = 3, server_max: int = 100, budget: TrackBudget | None = None) -> TrackTable:
+def table(
+    *, tracks_max: int = 3, server_max: int = 100, budget: TrackBudget | None = None, tenant: str = "acme"
+) -> TrackTable:
     tally = Tally(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
     limits = TrackLimits(tracks_max, idle_s=30)
-    return TrackTable("acme", Policy.CELLS, Rules(), limits, budget or TrackBudget(server_max), tally)
+    return TrackTable(tenant, Policy.CELLS, Rules(), limits, budget or TrackBudget(server_max), tally)
 
 
 def test_ids_must_rise_within_a_track():
@@ -72,3 +74,17 @@ def test_the_servers_budget_is_shared_and_given_back():
     first.close(1)
     assert budget.held == 1
     second.find("r", "b", 2)
+
+
+def test_a_tenant_that_opens_all_it_may_leaves_room_for_others():
+    budget = TrackBudget(3, tenant_tracks_max=2)
+    greedy, also_greedy = table(budget=budget), table(budget=budget)
+    greedy.find("r", "a", 0)
+    also_greedy.find("r", "b", 0)
+    with pytest.raises(TooManyTracks, match="2 tracks of this tenant"):
+        greedy.find("r", "c", 0)
+    table(budget=budget, tenant="rival").find("r", "a", 0)
+    assert budget.held == 3
+    also_greedy.close(1)
+    greedy.find("r", "c", 2)
+    assert budget.held == 3
