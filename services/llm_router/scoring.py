@@ -25,10 +25,11 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SYMBOL = re.compile(r"[=^<>≤≥±√∑∫πθ∈∀∃→]|\\[a-zA-Z]+|\$[^$\n]{1,80}\$|\*\*|[a-zA-Z]\([a-z]\)")
 _CODE = re.compile(
     r"```|\b(?:def|class|return|import|SELECT|FROM|WHERE|function|const|public|void|int main|#include)\b"
-    r"|[{};]\s*$|</?\w+>",
+    r"|[{};][ \t]*$|</?\w+>",
     re.MULTILINE,
 )
-_OPTION = re.compile(r"^\s*\(?[A-J][.):]\s", re.MULTILINE)
+# Without \s, which crosses lines: thousands of empty ones would be walked again from each.
+_OPTION = re.compile(r"^[ \t]*\(?[A-J][.):]\s", re.MULTILINE)
 _STEPS = re.compile(
     r"\b(?:how many|how much|calculate|compute|prove|derive|solve|total|each|per|remaining|twice|half|percent|ratio)\b",
     re.IGNORECASE,
@@ -38,7 +39,7 @@ _REASONING = re.compile(
     r"|suppose|assume|therefore|whether|which of the following|except|statement)\b",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"[.!?]+(?:\s|$)|\n+")
+_SENTENCE = re.compile(r"(?<![.!?])[.!?]++(?:\s|$)|\n+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,11 +36,24 @@ def test_the_score_is_a_number_between_0_and_1_explained_strongest_first():
     assert scored.contributions[0].name == "words"
 
 
-@pytest.mark.parametrize("text", ["", " ", "🙂" * 50, "a" * 1_000_000, "\n" * 10_000, "1 " * 50_000, "(" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "🙂" * 50,
+        "a" * 1_000_000,
+        "1 " * 50_000,
+        *(c * 5000 for c in "\n( \t!.;{<$\\*=1,"),
+        "; \n" * 5000,
+        "<a" * 5000,
+    ],
+)
 def test_no_text_breaks_it_or_takes_long(text: str):
     started = time.process_time()
     assert 0 <= SCORER.score_text(text).score <= 1
-    assert time.process_time() - started < 0.25
+    # Its usual cost is 2 ms; a pattern that walks the text again from each place takes a hundred times as long.
+    assert time.process_time() - started < 0.1
     assert all(0 <= v <= 1 for v in features_of(text).values())
 
 
