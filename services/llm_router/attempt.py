@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
 
 from chassis.clock import Clock
 from services.llm_router import telemetry
@@ -22,6 +26,7 @@ CLOSE_S = 1.0
 # With fewer deltas waiting than this each is passed on alone; with n times as many, n + 1 go together.
 BACKLOG_PER_MERGE = 8
 Said = TextDelta | CallMade | StateGiven
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,10 @@ class Attempt:
             self._check_end()
         except ModelFailure as failure:
             self.failure = failure
+        except Exception as error:  # noqa: BLE001 - whatever an SDK raises: unhandled, it would end as an empty answer
+            self.failure = ModelFailure(FailureKind.UNAVAILABLE, f"its adapter broke ({type(error).__name__})")
+            # The place alone: the words of an unforeseen error may be those of a user.
+            _log.error("adapter broke", model=self.candidate.alias, at=_place(error))
         finally:
             self._over = True
             self._useful.set()
@@ -232,3 +241,9 @@ class Attempt:
             return self.usage, False
         known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=prompt_tokens(self._scene.request))
         return replace(known, output_tokens=said), True
+
+
+def _place(error: Exception) -> str:
+    """Type of an error and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} in {frames[-1].name} ({Path(frames[-1].filename).name}:{frames[-1].lineno})"

@@ -114,6 +114,21 @@ async def test_before_anything_was_said_the_next_candidate_takes_over(first: str
     assert w.book.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
 
 
+async def test_an_adapter_that_breaks_in_an_unforeseen_way_is_a_failure_and_no_empty_answer(monkeypatch):
+    async with world() as w:
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("words of a user")
+
+        monkeypatch.setattr(w.router._ports.providers["anthropic"], "stream", broken)
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=SONNET))
+    assert text_of(events) == OK
+    assert finish(events).served_model.startswith("gemini")
+    assert "words of a user" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", ["cut", "reset", "error_event", "stall"])
 @pytest.mark.parametrize("alias", [SONNET, FLASH])
 async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_said_twice(alias: str, kind: str):
@@ -337,6 +352,7 @@ async def test_a_speculation_is_booked_as_one():
 
 async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_is_refused():
     async with world(budget_micro_usd=1000) as w:
+        w.router._ports.budgets.standing("acme", 1000)
         w.router._ports.budgets.spent("acme", 850)
         events = await w.answer(asking("Explain why the sky is blue, step by step. " * 50))
         w.router._ports.budgets.spent("acme", 200)
