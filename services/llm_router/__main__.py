@@ -41,7 +41,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     state = open_state(shown(settings.redis_url), resources)
     inventory = Inventory(tables, providers, state, clock, embedded=embedded, keys=access.fingerprint)
     limits, spent_since = open_limits(target, resources, tls=tls)
-    budgets = DayBudget(settings.budget_micro_usd_per_day, spent_since, clock)
+    budgets = DayBudget(spent_since, clock)
     outcomes = OutcomeLog(settings.outcomes_file, state)
     resources.callback(outcomes.close)
     ports = RouterPorts(tables, providers, limits, ledger, budgets, outcomes, state, clock, lambda: str(uuid.uuid4()))
@@ -50,6 +50,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
         open_scorer(settings.weights_file),
         inventory,
         mode=MixMode(settings.mix_mode),
+        budget_micro_usd=settings.budget_micro_usd_per_day,
         limits=AttemptLimits(
             settings.first_token_timeout_s,
             settings.fallback_first_token_timeout_s,

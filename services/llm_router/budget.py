@@ -6,6 +6,7 @@ from enum import StrEnum
 
 # From this share of the budget on the tenant is moved to the cheapest tier, so that it is not refused soon after.
 NEAR_SHARE = 0.8
+DAY_S = 86_400
 
 
 class BudgetStanding(StrEnum):
@@ -21,3 +22,8 @@ def standing_of(spent_micro_usd: int, budget_micro_usd: int) -> BudgetStanding:
     if not budget_micro_usd or spent_micro_usd < NEAR_SHARE * budget_micro_usd:
         return BudgetStanding.NORMAL
     return BudgetStanding.NEAR if spent_micro_usd < budget_micro_usd else BudgetStanding.SPENT
+
+
+def until_midnight_s(now_s: float) -> float:
+    """Seconds from `now_s` (Unix seconds) to the next midnight UTC, when budgets begin anew."""
+    return DAY_S - now_s % DAY_S

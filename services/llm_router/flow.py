@@ -13,7 +13,7 @@ from chassis import deadline, identity
 from chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
-from services.llm_router.budget import BudgetStanding
+from services.llm_router.budget import BudgetStanding, until_midnight_s
 from services.llm_router.conversation import MixMode, Request
 from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
@@ -26,6 +26,7 @@ from services.llm_router.race import Race
 from services.llm_router.routing import Decision, Situation, decide
 from services.llm_router.scoring import Scorer
 from services.llm_router.sessions import Session, after_turn
+from services.llm_router.terms import Terms
 from services.llm_router.tiers import Candidate
 
 _log = structlog.get_logger()
@@ -90,20 +91,28 @@ class Router:
     """Serves requests over the ports."""
 
     def __init__(
-        self, ports: RouterPorts, scorer: Scorer, inventory: Inventory, *, mode: MixMode, limits: AttemptLimits
+        self,
+        ports: RouterPorts,
+        scorer: Scorer,
+        inventory: Inventory,
+        *,
+        mode: MixMode,
+        limits: AttemptLimits,
+        budget_micro_usd: int = 0,
     ) -> None:
-        """`mode` serves requests that name none; `limits` bound each attempt."""
+        """`mode` and the budget of a day hold for tenants that the table says nothing of; `limits` bound attempts."""
         self._ports = ports
         self._scorer = scorer
         self._inventory = inventory
         self._mode = mode
+        self._budget_micro_usd = budget_micro_usd
         self._limits = limits
-        self._budget = RetryBudget()
+        self._retries = RetryBudget()
         self._first_tokens = FirstTokens()
 
     async def route(self, request: Request) -> Decision:
         """The decision alone. Its mix is kept apart from that of answered requests, so neither disturbs the other."""
-        decision, _ = await self._decide(request, "route")
+        decision, _ = await self._decide(request, self._terms(), "route")
         return decision
 
     async def generate(self, request: Request) -> AsyncGenerator[FlowEvent, None]:
@@ -113,13 +122,17 @@ class Router:
         """
         clock = self._ports.clock
         arrived_s = clock.monotonic()
-        standing = self._ports.budgets.standing(identity.current().tenant_id)
+        terms = self._terms()
+        standing = self._ports.budgets.standing(identity.current().tenant_id, terms.budget_micro_usd)
         if standing is BudgetStanding.SPENT:
-            raise BudgetExhausted("the tenant has spent its budget of the day; it begins anew at midnight UTC")
+            raise BudgetExhausted(
+                "the tenant has spent its budget of the day; it begins anew at midnight UTC",
+                retry_after_s=until_midnight_s(clock.time()),
+            )
         await self._ports.limits.require_request()
-        decision, session = await self._decide(request, "generate", thrifty=standing is BudgetStanding.NEAR)
+        decision, session = await self._decide(request, terms, "generate", thrifty=standing is BudgetStanding.NEAR)
         answer = _Answer(request, decision, session, arrived_s)
-        pursuit = Pursuit(decision.ladder, self._budget)
+        pursuit = Pursuit(decision.ladder, self._retries)
         while (step := pursuit.next(clock.monotonic(), deadline.remaining())) is not None:
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
@@ -212,17 +225,25 @@ class Router:
             elif attempt.first_useful_s is not None:
                 self._inventory.succeeded(attempt.candidate)
         if winner is not None:
-            self._budget.earn()
+            self._retries.earn()
             self._remember(answer, winner)
 
-    async def _decide(self, request: Request, use: str, *, thrifty: bool = False) -> tuple[Decision, Session | None]:
+    def _terms(self) -> Terms:
+        caller = identity.current()
+        return self._ports.tables.current.terms_of(
+            caller.tenant_id, caller.tenant_tier, mode=self._mode, budget_micro_usd=self._budget_micro_usd
+        )
+
+    async def _decide(
+        self, request: Request, terms: Terms, use: str, *, thrifty: bool = False
+    ) -> tuple[Decision, Session | None]:
         ports, caller = self._ports, identity.current()
-        table, mode = ports.tables.current, request.mix_mode or self._mode
+        table, mode = ports.tables.current, request.mix_mode or terms.mode
         session = None
         if request.conversation_id:
             session = await ports.state.load_session(caller.tenant_id, request.conversation_id)
         complexity = self._scorer.score(request)
-        mix = await ports.state.mix(caller.tenant_id, mode, use, table.shares)
+        mix = await ports.state.mix(caller.tenant_id, mode, use, terms.shares)
         usable, tie = self._inventory.why_not, tie_of(mix.total)
         situation = Situation(table, ports.clock.time(), mode, tie, usable, session, cheapest_only=thrifty)
         # No await between reading the mix and counting in it: requests that start together would see the same state.

@@ -90,8 +90,8 @@ class Ledger(Protocol):
 class Budgets(Protocol):
     """What tenants have spent. Fails open: an unknown spending is none."""
 
-    def standing(self, tenant_id: str) -> BudgetStanding:
-        """Where the caller's tenant stands."""
+    def standing(self, tenant_id: str, budget_micro_usd: int) -> BudgetStanding:
+        """Where the caller's tenant stands in a day of `budget_micro_usd`; 0 is no budget."""
         ...
 
     def spent(self, tenant_id: str, micro_usd: int) -> None:

@@ -27,7 +27,8 @@ class Settings(ServerSettings):
         default=2, gt=0, le=3600, description="How often the tiers file is looked at, in seconds."
     )
     mix_mode: Literal["share", "cap", "quality"] = Field(
-        default="share", description="How the shares of tiers are held for requests that do not say."
+        default="share",
+        description="How the shares of tiers are held, where neither the request nor the tiers file says.",
     )
     embedded: Literal["auto", "always", "never"] = Field(
         default="auto",
@@ -56,8 +57,8 @@ class Settings(ServerSettings):
     budget_micro_usd_per_day: int = Field(
         default=0,
         ge=0,
-        description="What a tenant may spend a day (UTC), in millionths of a US dollar; from 80 % on it gets the simple"
-        " tier, at 100 % it is refused. 0: no budget.",
+        description="What a tenant may spend a day (UTC), in millionths of a US dollar, where the tiers file does not"
+        " say; from 80 % on it gets the simple tier, at 100 % it is refused. 0: no budget.",
     )
     outcomes_file: Path | None = Field(
         default=None,

@@ -7,7 +7,8 @@ import tomllib
 from decimal import Decimal
 
 from services.llm_router.tiers import Path as KeyPath
-from services.llm_router.tiers import TableError, TierTable, read_table
+from services.llm_router.tiers import TableError, TierTable
+from services.llm_router.tiers_reading import read_table
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(?:#.*)?$")
 _KEY_PART = re.compile(r'"([^"]*)"|\'([^\']*)\'|([A-Za-z0-9_-]+)')

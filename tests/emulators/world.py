@@ -66,6 +66,13 @@ class World:
     router: Router
     inventory: Inventory
     book: Book
+    target: str
+
+    @asynccontextmanager
+    async def caller(self, tenant_id: str, tenant_tier: str = "standard") -> AsyncIterator[LlmRouterClient]:
+        token = MINTER.mint(tenant_id, tenant_tier=tenant_tier, caller="test")
+        async with MeshChannel(self.target, lambda: token) as channel:
+            yield LlmRouterClient(channel)
 
     @property
     def billed_micro_usd(self) -> int:
@@ -82,6 +89,7 @@ async def world(
     mode: MixMode = MixMode.SHARE,
     budget_micro_usd: int = 0,
     outcomes_file: Path | None = None,
+    tiers_file: Path | None = None,
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         anthropic, gemini, openai = AnthropicEmulator(), GeminiEmulator(), OpenAiEmulator()
@@ -89,7 +97,7 @@ async def world(
             await emulator.start()
             stack.push_async_callback(emulator.stop)
         clock, book = SystemClock(), Book()
-        tables = TiersFile(None, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
+        tables = TiersFile(tiers_file, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
         access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
         providers = open_providers(access, clock, book, stack)
         state = LocalState()
@@ -101,22 +109,23 @@ async def world(
             providers,
             NoLimits(),
             book,
-            DayBudget(budget_micro_usd, None, clock),
+            DayBudget(None, clock),
             outcomes,
             state,
             clock,
             lambda: str(uuid.uuid4()),
         )
-        router = Router(ports, SurfaceScorer(), inventory, mode=mode, limits=limits)
+        router = Router(ports, SurfaceScorer(), inventory, mode=mode, limits=limits, budget_micro_usd=budget_micro_usd)
         servicer = LlmRouterServicer(router, inventory)
         settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, message_bytes_max=16 * 1024 * 1024)
         add = llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server
         server = MeshServer("llm_router", settings, Assembly([Servicer(FULL_NAME, lambda s: add(servicer, s))]))
         await server.start()
         stack.push_async_callback(server.stop)
+        target = f"127.0.0.1:{server.grpc_port}"
         token = MINTER.mint("acme", caller="test")
-        channel = await stack.enter_async_context(MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token))
-        yield World(anthropic, gemini, openai, LlmRouterClient(channel), router, inventory, book)
+        channel = await stack.enter_async_context(MeshChannel(target, lambda: token))
+        yield World(anthropic, gemini, openai, LlmRouterClient(channel), router, inventory, book, target)
 
 
 def user(*parts: pb.Part | str) -> pb.Message:

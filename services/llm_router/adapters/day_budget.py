@@ -1,4 +1,4 @@
-"""What each tenant has spent today (UTC), from the ledger and from what this process booked since it last asked."""
+"""What tenants with a budget have spent today (UTC): from the ledger, and what this process booked since it asked."""
 
 from __future__ import annotations
 
@@ -32,27 +32,26 @@ class _Spending:
 class DayBudget:
     """Fails open: without the ledger a tenant's standing is what this process alone has seen."""
 
-    def __init__(self, budget_micro_usd: int, spent_since: SpentSince | None, clock: Clock) -> None:
-        """Every tenant may spend `budget_micro_usd` a day; 0 means no budget."""
-        self._budget = budget_micro_usd
+    def __init__(self, spent_since: SpentSince | None, clock: Clock) -> None:
+        """`spent_since` asks the ledger; None where there is none."""
         self._spent_since = spent_since
         self._clock = clock
         self._tenants: dict[str, _Spending] = {}
 
-    def standing(self, tenant_id: str) -> BudgetStanding:
+    def standing(self, tenant_id: str, budget_micro_usd: int) -> BudgetStanding:
         """Where the tenant of the running RPC stands; never waits, the ledger is asked behind its back."""
-        if not self._budget:
+        if not budget_micro_usd:
             return BudgetStanding.NORMAL
         spending = self._of(tenant_id)
         now = self._clock.monotonic()
         if self._spent_since is not None and now - spending.asked_s > REFRESH_S:
             spending.asked_s = now
             spending.asking = asyncio.create_task(self._refresh(spending, self._spent_since))
-        return standing_of(spending.micro_usd, self._budget)
+        return standing_of(spending.micro_usd, budget_micro_usd)
 
     def spent(self, tenant_id: str, micro_usd: int) -> None:
-        """This process booked a cost for the tenant."""
-        if self._budget:
+        """This process booked a cost for the tenant; kept only for tenants that have a budget."""
+        if tenant_id in self._tenants:
             self._of(tenant_id).micro_usd += micro_usd
 
     def _of(self, tenant_id: str) -> _Spending:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.llm_router.budget import BudgetStanding, standing_of
+from services.llm_router.budget import BudgetStanding, standing_of, until_midnight_s
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from services.llm_router.budget import BudgetStanding, standing_of
 )
 def test_standings(spent: int, budget: int, standing: BudgetStanding):
     assert standing_of(spent, budget) is standing
+
+
+def test_a_day_ends_at_midnight_utc():
+    assert until_midnight_s(86_400 * 20_000) == 86_400
+    assert until_midnight_s(86_400 * 20_000 + 86_399.5) == 0.5

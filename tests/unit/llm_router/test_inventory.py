@@ -9,7 +9,7 @@ from services.llm_router.breaker import FAILURES_TO_OPEN, Breaker, BreakerState
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.inventory import Inventory
 from services.llm_router.routing import BREAKER_OPEN
-from services.llm_router.tiers import read_table
+from services.llm_router.tiers_reading import read_table
 
 
 class Tables:

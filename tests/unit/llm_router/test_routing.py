@@ -15,7 +15,8 @@ from services.llm_router.mix import Mix, tie_of
 from services.llm_router.routing import BREAKER_OPEN, Cause, Decision, Situation, decide
 from services.llm_router.scoring import SurfaceScorer
 from services.llm_router.sessions import Session, Warm
-from services.llm_router.tiers import Candidate, read_table
+from services.llm_router.tiers import Candidate
+from services.llm_router.tiers_reading import read_table
 
 TABLE = read_table(
     tomllib.loads(resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8"))

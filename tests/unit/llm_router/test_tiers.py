@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from services.llm_router.conversation import Tier
-from services.llm_router.tiers import TableError, read_table
+from services.llm_router.conversation import MixMode, Tier
+from services.llm_router.terms import Terms
+from services.llm_router.tiers import TableError
+from services.llm_router.tiers_reading import read_table
 
 SHIPPED = tomllib.loads(resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8"))
 TABLE = read_table(SHIPPED)
@@ -85,6 +87,13 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
         (("models", "claude-sonnet-5-5", "context_window_tokens"), 0),
         (("models", "claude-sonnet-5-5", "cache"), "always"),
         (("models", "claude-sonnet-5-5", "thinking"), "hard"),
+        (("models", "no alias!"), SHIPPED["models"]["embedded"]),
+        (("tenants",), {"acme": {"mix_mode": "free"}}),
+        (("tenants",), {"acme": {"budget_usd_per_day": -1}}),
+        (("tenants",), {"acme": {"shares": {"simple": 0.5, "moderate": 0.2, "complex": 0.2}}}),
+        (("tenant_tiers",), {"free": {"shares": {"simple": 1}}}),
+        (("tenant_tiers",), {"free": {"speed": 1}}),
+        (("tenant_tiers",), {"pro": {"mix_mode": "cap"}}),
     ],
 )
 def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: Any):
@@ -96,3 +105,25 @@ def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: Any):
 def test_shares_that_do_not_add_up_are_refused():
     with pytest.raises(TableError, match="add up"):
         read_table(changed(("tiers", "simple", "share"), 0.5))
+
+
+def test_a_tenant_has_its_own_terms_before_those_of_its_tier_before_the_defaults():
+    halves = {"simple": 0.5, "moderate": 0.5, "complex": 0}
+    data = changed(("tenant_tiers",), {"free": {"mix_mode": "cap", "budget_usd_per_day": 0.5}})
+    data["tenants"] = {"acme": {"shares": halves, "budget_usd_per_day": 2}}
+    table = read_table(data)
+
+    def terms(tenant_id: str, tenant_tier: str) -> Terms:
+        return table.terms_of(tenant_id, tenant_tier, mode=MixMode.QUALITY, budget_micro_usd=7)
+
+    own = {Tier.SIMPLE: 0.5, Tier.MODERATE: 0.5, Tier.COMPLEX: 0}
+    assert terms("globex", "premium") == Terms(MixMode.QUALITY, table.shares, 7)
+    assert terms("globex", "free") == Terms(MixMode.CAP, table.shares, 500_000)
+    assert terms("acme", "premium") == Terms(MixMode.QUALITY, own, 2_000_000)
+    assert terms("acme", "free") == Terms(MixMode.CAP, own, 2_000_000)
+
+
+def test_a_budget_of_zero_takes_the_budget_of_the_tier_away():
+    data = changed(("tenant_tiers",), {"free": {"budget_usd_per_day": 0.5}})
+    data["tenants"] = {"acme": {"budget_usd_per_day": 0}}
+    assert read_table(data).terms_of("acme", "free", mode=MixMode.CAP, budget_micro_usd=9).budget_micro_usd == 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chassis.errors import InvalidArgument
 from services.llm_router.conversation import MixMode, Role, Tier, ToolCall
 from services.llm_router.events import CallMade, TextDelta
-from services.llm_router.tiers import read_table
+from services.llm_router.tiers_reading import read_table
 from services.llm_router.wire_requests import read_outcome, read_request
 from services.llm_router.wire_responses import tell_event
 
