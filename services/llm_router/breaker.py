@@ -41,11 +41,9 @@ class Breaker:
         state = self.state(now_s)
         return state is BreakerState.CLOSED or (state is BreakerState.HALF_OPEN and now_s >= self.probe_until_s)
 
-    def sent(self, now_s: float) -> Breaker:
-        """After a request was sent: half open, it is the probe."""
-        if self.state(now_s) is BreakerState.HALF_OPEN:
-            return replace(self, probe_until_s=now_s + PROBE_MAX_S, changed_s=now_s)
-        return self
+    def probed(self, now_s: float) -> Breaker:
+        """After the probe of a half-open breaker was sent."""
+        return replace(self, probe_until_s=now_s + PROBE_MAX_S, changed_s=now_s)
 
     def succeeded(self, now_s: float) -> Breaker:
         """After an answer."""

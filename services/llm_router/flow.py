@@ -136,6 +136,9 @@ class Router:
         while (step := pursuit.next(clock.monotonic(), deadline.remaining())) is not None:
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
+            if not await self._inventory.admits(step.candidate):
+                pursuit.passed_by(step.candidate)
+                continue
             async with aclosing(self._ask(answer, pursuit, step.candidate)) as events:
                 async for event in events:
                     yield event
@@ -186,14 +189,13 @@ class Router:
         scene = AttemptScene(
             answer.request, answer.decision.tier, ports.tables.current, self._limits, ports.clock, ports.ledger.begin
         )
-        self._inventory.sent(candidate)
         provider = ports.providers[candidate.provider]
         first_s = self._limits.first_token_of(answer.attempts, left_s=deadline.remaining(), last=pursuit.exhausted)
         return Attempt(scene, candidate, provider, ports.new_id(), first_token_s=first_s)
 
     def _hedge(self, answer: _Answer, pursuit: Pursuit) -> Attempt | None:
-        candidate = pursuit.hedge()
-        if candidate is None or candidate.provider == "embedded":
+        candidate = pursuit.hedge(lambda c: c.provider != "embedded" and self._inventory.well(c))
+        if candidate is None:
             return None
         self._first_tokens.hedged()
         telemetry.HEDGES.labels(candidate.alias).inc()

@@ -56,9 +56,20 @@ class Inventory:
         """The breaker of `candidate`."""
         return self._state.breakers.get(self._name(candidate), Breaker())
 
-    def sent(self, candidate: Candidate) -> None:
-        """A request goes to `candidate`."""
-        self._set(candidate, self.breaker(candidate).sent(self.now_s))
+    def well(self, candidate: Candidate) -> bool:
+        """Whether `candidate` is asked without reserve."""
+        return self.breaker(candidate).state(self.now_s) is BreakerState.CLOSED
+
+    async def admits(self, candidate: Candidate) -> bool:
+        """Whether a request may go to `candidate` now; half open, the first one of all replicas may, as the probe."""
+        if self.well(candidate):
+            return True
+        breaker = self.breaker(candidate)
+        if not breaker.passes(self.now_s):
+            return False
+        # Told before the others are asked, so that no second request of this process asks them too.
+        self._set(candidate, breaker.probed(self.now_s))
+        return await self._state.claim_probe(self._name(candidate), breaker.open_until_s)
 
     def succeeded(self, candidate: Candidate) -> None:
         """`candidate` answered."""

@@ -146,3 +146,7 @@ class SharedState(Protocol):
     def share_breaker(self, name: str, breaker: Breaker) -> None:
         """Keep a breaker that changed, and tell other replicas; does not wait."""
         ...
+
+    async def claim_probe(self, name: str, opened_until_s: float) -> bool:
+        """Whether this process may probe a breaker whose pause ended at `opened_until_s`: the first to ask may."""
+        ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.llm_router.errors import RETRIED, ModelFailure
@@ -77,13 +77,17 @@ class Pursuit:
         """Whether everybody has been asked once."""
         return self._position >= len(self.ladder)
 
-    def hedge(self) -> Candidate | None:
-        """Somebody else to ask beside the one being waited for; counted as an attempt."""
-        if self._position >= len(self.ladder) or self._attempts >= ATTEMPTS_MAX:
+    def hedge(self, fit: Callable[[Candidate], bool]) -> Candidate | None:
+        """The next in line to ask beside the one being waited for, where it is `fit`; counted as an attempt."""
+        if self.exhausted or self._attempts >= ATTEMPTS_MAX or not fit(self.ladder[self._position]):
             return None
         self._position += 1
         self._attempts += 1
         return self.ladder[self._position - 1]
+
+    def passed_by(self, candidate: Candidate) -> None:
+        """`candidate` was not asked: its breaker is open, or somebody else probes it."""
+        self.failures.setdefault(candidate.alias, "breaker_open")
 
     def failed(self, candidate: Candidate, failure: ModelFailure, now_s: float) -> None:
         """`candidate` failed at `now_s` (seconds of any steady clock)."""

@@ -21,7 +21,7 @@ from prometheus_client import Counter
 from redis.exceptions import RedisError
 
 from services.llm_router.adapters.local_state import LocalState
-from services.llm_router.breaker import Breaker
+from services.llm_router.breaker import PROBE_MAX_S, Breaker
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.mix import Mix
 from services.llm_router.ports import SharedState
@@ -134,6 +134,16 @@ class RedisState:
         """Tell the others of a breaker that changed."""
         self.breakers[name] = breaker
         self._push((f"{BREAKERS_KEY}|{name}", _breaker_text(breaker)))
+
+    async def claim_probe(self, name: str, opened_until_s: float) -> bool:
+        """Whether this process was the first to ask; also where Redis is silent, and then every replica probes."""
+        key = f"hocket:llm_router:probe:{name}:{int(opened_until_s * 1000)}"
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return bool(await self._redis.set(key, 1, nx=True, px=int(PROBE_MAX_S * 1000)))
+        except _FAILURES:
+            FAILED_OPEN.labels("probe").inc()
+            return True
 
     def _push(self, change: tuple[str, Tier] | tuple[str, str]) -> None:
         if len(self._pending) >= PENDING_MAX:

@@ -74,6 +74,13 @@ async def test_a_breaker_that_opens_here_is_open_there(redis_url: str):
         await until(heard)
 
 
+async def test_of_all_replicas_one_probes_each_time_a_pause_ends(redis_url: str):
+    async with replicas(redis_url, 5) as states:
+        claims = await asyncio.gather(*(s.claim_probe("gemini/x/k", 1e9) for s in states))
+        later = await asyncio.gather(*(s.claim_probe("gemini/x/k", 1e9 + 2) for s in states))
+    assert (sum(claims), sum(later)) == (1, 1)
+
+
 async def test_without_redis_each_process_goes_on_with_what_it_knows():
     async with replicas("redis://127.0.0.1:1/0", 1) as (state,):
         mix = await state.mix("acme", MixMode.SHARE, "generate", SHARES)
@@ -82,4 +89,5 @@ async def test_without_redis_each_process_goes_on_with_what_it_knows():
         state.store_session("acme", "c", SESSION)
         assert await state.load_session("acme", "c") == SESSION
         again = await state.mix("acme", MixMode.SHARE, "generate", SHARES)
+        assert await state.claim_probe("gemini/x/k", 1e9)
     assert again.served[Tier.SIMPLE] == 1

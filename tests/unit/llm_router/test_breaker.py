@@ -32,7 +32,7 @@ def test_open_nothing_passes_and_after_the_pause_one_probe_does():
     later = 100.0 + PAUSE_MIN_S
     assert breaker.state(later) is BreakerState.HALF_OPEN
     assert breaker.passes(later)
-    probing = breaker.sent(later)
+    probing = breaker.probed(later)
     assert not probing.passes(later)
     assert probing.passes(later + PROBE_MAX_S)
 
@@ -42,7 +42,7 @@ def test_a_failed_probe_doubles_the_pause_up_to_its_end_and_a_good_one_closes():
     pauses = []
     for _ in range(8):
         now = breaker.open_until_s
-        breaker = breaker.sent(now).failed(now)
+        breaker = breaker.probed(now).failed(now)
         pauses.append(breaker.pause_s)
     assert pauses[:3] == [4.0, 8.0, 16.0]
     assert pauses[-1] == PAUSE_MAX_S
@@ -50,7 +50,7 @@ def test_a_failed_probe_doubles_the_pause_up_to_its_end_and_a_good_one_closes():
 
 
 def test_a_vendor_that_asks_for_longer_gets_it_and_a_refused_key_opens_at_once():
-    assert opened().sent(102.0).failed(102.0, 30.0).open_until_s == 132.0
+    assert opened().probed(102.0).failed(102.0, 30.0).open_until_s == 132.0
     assert Breaker().failed(100.0, at_once=True).state(100.0) is BreakerState.OPEN
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 
-from services.llm_router.breaker import FAILURES_TO_OPEN, Breaker, BreakerState
+from services.llm_router.breaker import FAILURES_TO_OPEN, PAUSE_MIN_S, PROBE_MAX_S, Breaker, BreakerState
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.inventory import Inventory
 from services.llm_router.routing import BREAKER_OPEN
@@ -19,26 +19,34 @@ class Tables:
 
 
 class State:
-    def __init__(self) -> None:
+    def __init__(self, *, first: bool = True) -> None:
+        self.first = first
         self.breakers: dict[str, Breaker] = {}
 
     def share_breaker(self, name: str, breaker: Breaker) -> None:
         self.breakers[name] = breaker
 
+    async def claim_probe(self, name: str, opened_until_s: float) -> bool:
+        return self.first
+
 
 class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_795_305_600.0  # 2026-11-22
+
     def monotonic(self) -> float:
         return 0.0
 
     def time(self) -> float:
-        return 1_795_305_600.0  # 2026-11-22
+        return self.now_s
 
 
 FLASH = Tables.current.models["gemini-3.8-flash"]
 
 
-def inventory(*providers: str, embedded: bool = False) -> Inventory:
-    return Inventory(Tables(), dict.fromkeys(providers), State(), Clock(), embedded=embedded)
+def inventory(*providers: str, first: bool = True, clock: Clock | None = None) -> Inventory:
+    """`first`: whether this replica is the first to ask for a probe."""
+    return Inventory(Tables(), dict.fromkeys(providers), State(first=first), clock or Clock(), embedded=False)
 
 
 def failed(stock: Inventory, kind: FailureKind, times: int) -> Inventory:
@@ -69,3 +77,25 @@ def test_what_the_request_is_to_blame_for_is_not_held_against_the_model():
 
 def test_a_refused_key_opens_at_once():
     assert failed(inventory("gemini"), FailureKind.CREDENTIALS, 1).why_not(FLASH) == BREAKER_OPEN
+
+
+async def test_a_well_model_is_admitted_always_and_a_resting_one_never():
+    stock = inventory("gemini", first=False)
+    assert await stock.admits(FLASH)
+    assert not await failed(stock, FailureKind.OVERLOADED, FAILURES_TO_OPEN).admits(FLASH)
+
+
+async def test_after_the_pause_one_request_of_this_process_is_the_probe():
+    clock = Clock()
+    stock = failed(inventory("gemini", clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
+    clock.now_s += PAUSE_MIN_S
+    assert [await stock.admits(FLASH) for _ in range(3)] == [True, False, False]
+    clock.now_s += PROBE_MAX_S
+    assert await stock.admits(FLASH)
+
+
+async def test_where_another_replica_probes_this_one_does_not():
+    clock = Clock()
+    stock = failed(inventory("gemini", first=False, clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
+    clock.now_s += PAUSE_MIN_S
+    assert not await stock.admits(FLASH)

@@ -69,4 +69,19 @@ def test_a_spent_budget_stops_retries_and_answers_fill_it_by_a_tenth():
 def test_a_hedge_takes_the_next_of_the_ladder_once():
     pursuit = Pursuit((A, B), RetryBudget())
     pursuit.next(0, None)
-    assert (pursuit.hedge(), pursuit.hedge()) == (B, None)
+    assert (pursuit.hedge(lambda _: True), pursuit.hedge(lambda _: True)) == (B, None)
+
+
+def test_one_that_is_not_fit_for_a_hedge_is_still_asked_in_its_turn():
+    pursuit = Pursuit((A, B), RetryBudget())
+    pursuit.next(0, None)
+    assert pursuit.hedge(lambda c: c is not B) is None
+    assert pursuit.next(0, None) == Step(B)
+
+
+def test_one_that_is_passed_by_is_named_unless_it_failed_before():
+    pursuit = Pursuit((A, B), RetryBudget())
+    pursuit.failed(A, BROKEN, 0)
+    pursuit.passed_by(A)
+    pursuit.passed_by(B)
+    assert pursuit.failures == {"a": "invalid", "b": "breaker_open"}
