@@ -123,7 +123,9 @@ class ServerSettings(BaseSettings):
     drain_grace_s: float = Field(default=10, ge=0, le=86_400, description="Time for running RPCs to end when stopping.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
     log_content: bool = Field(default=False, description="Whether what users said may be logged.")
-    otlp_endpoint: str | None = Field(default=None, description="OTLP/gRPC endpoint for traces; unset exports none.")
+    otlp_endpoint: str | None = Field(
+        default=None, description="OTLP/gRPC endpoint for traces and OpenTelemetry metrics; unset exports none."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,4 @@
-"""Logs as JSON, traces over W3C context, metrics for Prometheus: set up once, by the entry point."""
+"""Logs as JSON, traces over W3C context, metrics for Prometheus and OpenTelemetry: set up once, by the entry point."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -20,16 +20,26 @@ _RPC_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 
 def set_up(service: str, *, level: str, log_content: bool, otlp_endpoint: str | None) -> None:
-    """Configure logs and traces of this process. Content under `pii` keys is dropped unless `log_content`."""
+    """Configure logs, traces and metrics of this process. Content under `pii` keys is dropped unless `log_content`."""
     set_up_logs(service, level=level, log_content=log_content)
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    resource = Resource.create({"service.name": service})
+    provider = TracerProvider(resource=resource)
     if otlp_endpoint:
-        # Imported here: the exporter costs 20 MB and most processes on a laptop export nothing.
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-        exporter = OTLPSpanExporter(endpoint=otlp_endpoint, insecure=not otlp_endpoint.startswith("https"))
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        _export(provider, resource, otlp_endpoint, insecure=not otlp_endpoint.startswith("https"))
     trace.set_tracer_provider(provider)
+
+
+def _export(provider: TracerProvider, resource: Resource, endpoint: str, *, insecure: bool) -> None:
+    """Send spans and the metrics of OpenTelemetry's conventions to a collector; Prometheus has the service's own."""
+    # Imported here: the exporters cost 20 MB and most processes on a laptop export nothing.
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure)))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint, insecure=insecure))
+    metrics.set_meter_provider(MeterProvider([reader], resource=resource))
 
 
 def set_up_logs(service: str, *, level: str, log_content: bool) -> None:

@@ -88,7 +88,8 @@ class Attempt:
         self._over = False
         limits, now = scene.limits, asyncio.get_running_loop().time()
         self._started = now
-        self._span = telemetry.begin_attempt(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
+        self._said_at = now
+        self._trace = telemetry.AttemptTrace(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
         self._whole_until = now + limits.total_s
         self._first_until = min(now + first_token_s, self._whole_until)
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
@@ -128,9 +129,13 @@ class Attempt:
 
     def _said(self, event: TextDelta | CallMade) -> None:
         self._said_characters += len(event.text if isinstance(event, TextDelta) else event.call.arguments_json) or 1
+        before, self._said_at = self._said_at, asyncio.get_running_loop().time()
         if self.first_useful_s is None:
-            self.first_useful_s = asyncio.get_running_loop().time() - self._started
+            self.first_useful_s = self._said_at - self._started
+            self._trace.first_chunk(self.first_useful_s)
             self._useful.set()
+        else:
+            self._trace.next_chunk(self._said_at - before)
 
     def _check_end(self) -> None:
         if self.ended is None:
@@ -203,13 +208,11 @@ class Attempt:
 
     def tell(self, tenant_tier: str) -> None:
         """Close the attempt's span and count it; once, after `close`."""
-        telemetry.end_attempt(
-            self._span,
+        self._trace.end(
             self.cost(),
             ended=self.ended.value if self.ended else "",
             failure=self.failure.kind.value if self.failure else "",
             seconds=asyncio.get_running_loop().time() - self._started,
-            first_s=self.first_useful_s,
             tenant_tier=tenant_tier,
         )
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from opentelemetry import metrics, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import Counter, Histogram
 
-from services.llm_router.ports import AttemptCost, AttemptOutcome
+from services.llm_router.ports import AttemptCost
 from services.llm_router.routing import Decision
 from services.llm_router.tiers import Candidate
 
@@ -32,74 +32,99 @@ FIRST_TOKEN = Histogram(
 _PROVIDER_NAMES = {"anthropic": "anthropic", "gemini": "gcp.gemini", "openai": "openai", "embedded": "hocket.embedded"}
 _tracer = trace.get_tracer("hocket.llm_router")
 _meter = metrics.get_meter("hocket.llm_router")
-_token_usage = _meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens used, by type.")
-_duration = _meter.create_histogram("gen_ai.client.operation.duration", "s", "Duration of a model's operation.")
+# The boundaries that the conventions advise.
+_token_usage = _meter.create_histogram(
+    "gen_ai.client.token.usage",
+    "{token}",
+    "Tokens used, by type.",
+    explicit_bucket_boundaries_advisory=[4**i for i in range(14)],
+)
+_duration = _meter.create_histogram(
+    "gen_ai.client.operation.duration",
+    "s",
+    "Duration of a model's operation.",
+    explicit_bucket_boundaries_advisory=[0.01 * 2**i for i in range(14)],
+)
 _first_chunk = _meter.create_histogram(
-    "gen_ai.client.operation.time_to_first_chunk", "s", "Time to the first chunk of a model's answer."
+    "gen_ai.client.operation.time_to_first_chunk",
+    "s",
+    "Time to the first chunk of a model's answer.",
+    explicit_bucket_boundaries_advisory=[
+        *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10)
+    ],
+)
+_next_chunk = _meter.create_histogram(
+    "gen_ai.client.operation.time_per_output_chunk",
+    "s",
+    "Time between two chunks of a model's answer.",
+    explicit_bucket_boundaries_advisory=[*(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)],
 )
 
 
-def begin_attempt(candidate: Candidate, conversation_id: str, max_output_tokens: int) -> Span:
-    """A span around one call to a vendor."""
-    attributes: dict[str, str | int] = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": _PROVIDER_NAMES[candidate.provider],
-        "gen_ai.request.model": candidate.vendor_model,
-        "gen_ai.output.type": "text",
-        "hocket.llm_router.model": candidate.alias,
-    }
-    if conversation_id:
-        attributes["gen_ai.conversation.id"] = conversation_id
-    if max_output_tokens:
-        attributes["gen_ai.request.max_tokens"] = max_output_tokens
-    return _tracer.start_span(f"chat {candidate.vendor_model}", kind=SpanKind.CLIENT, attributes=attributes)
+class AttemptTrace:
+    """One call to a vendor as a span, and what it used as metrics."""
 
-
-def end_attempt(
-    span: Span, cost: AttemptCost, *, ended: str, failure: str, seconds: float, first_s: float | None, tenant_tier: str
-) -> None:
-    """Close the span of an attempt and count what it used. `ended` and `failure` are words, empty for none."""
-    usage = cost.usage
-    span.set_attributes(
-        {
-            "gen_ai.response.model": cost.model,
-            "gen_ai.usage.input_tokens": usage.prompt_tokens,
-            "gen_ai.usage.output_tokens": usage.output_tokens,
-            "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
-            "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
-            "hocket.llm_router.cost_micro_usd": cost.cost_micro_usd,
-            "hocket.llm_router.price_row": cost.price_row,
-            "hocket.llm_router.speculative": cost.speculative,
+    def __init__(self, candidate: Candidate, conversation_id: str, max_output_tokens: int) -> None:
+        """Begin the span."""
+        self._attributes: dict[str, str] = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": _PROVIDER_NAMES[candidate.provider],
+            "gen_ai.request.model": candidate.vendor_model,
         }
-    )
-    if ended:
-        span.set_attribute("gen_ai.response.finish_reasons", [ended])
-    if first_s is not None:
-        span.set_attribute("gen_ai.response.time_to_first_chunk", first_s)
-    if failure:
-        span.set_attribute("error.type", failure)
-        span.set_status(Status(StatusCode.ERROR, failure))
-    span.end()
-    _measure(cost, failure, seconds, first_s)
+        attributes: dict[str, str | int] = {
+            **self._attributes,
+            "gen_ai.output.type": "text",
+            "hocket.llm_router.model": candidate.alias,
+        }
+        if conversation_id:
+            attributes["gen_ai.conversation.id"] = conversation_id
+        if max_output_tokens:
+            attributes["gen_ai.request.max_tokens"] = max_output_tokens
+        self._span = _tracer.start_span(f"chat {candidate.vendor_model}", kind=SpanKind.CLIENT, attributes=attributes)
+
+    def first_chunk(self, seconds: float) -> None:
+        """The model's first text or tool call came `seconds` after it was asked."""
+        self._span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
+        _first_chunk.record(seconds, self._attributes)
+
+    def next_chunk(self, seconds: float) -> None:
+        """Another came `seconds` after the one before."""
+        _next_chunk.record(seconds, self._attributes)
+
+    def end(self, cost: AttemptCost, *, ended: str, failure: str, seconds: float, tenant_tier: str) -> None:
+        """Close the span and count what was used. `ended` and `failure` are words, empty for none."""
+        usage = cost.usage
+        self._span.set_attributes(
+            {
+                "gen_ai.response.model": cost.model,
+                "gen_ai.usage.input_tokens": usage.prompt_tokens,
+                "gen_ai.usage.output_tokens": usage.output_tokens,
+                "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
+                "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
+                "hocket.llm_router.cost_micro_usd": cost.cost_micro_usd,
+                "hocket.llm_router.price_row": cost.price_row,
+                "hocket.llm_router.speculative": cost.speculative,
+            }
+        )
+        if ended:
+            self._span.set_attribute("gen_ai.response.finish_reasons", [ended])
+        if failure:
+            self._span.set_attribute("error.type", failure)
+            self._span.set_status(Status(StatusCode.ERROR, failure))
+        self._span.end()
+        attributes = {**self._attributes, "gen_ai.response.model": cost.model}
+        _token_usage.record(usage.prompt_tokens, {**attributes, "gen_ai.token.type": "input"})
+        _token_usage.record(usage.output_tokens, {**attributes, "gen_ai.token.type": "output"})
+        _duration.record(seconds, {**attributes, "error.type": failure} if failure else attributes)
+        _count(cost, tenant_tier)
+
+
+def _count(cost: AttemptCost, tenant_tier: str) -> None:
     alias = cost.price_row.partition("@")[0]
     ATTEMPTS.labels(alias, cost.outcome.value).inc()
     COST.labels(alias, tenant_tier).inc(cost.cost_micro_usd)
     for kind, count in _kinds(cost).items():
         TOKENS.labels(alias, kind, tenant_tier).inc(count)
-
-
-def _measure(cost: AttemptCost, failure: str, seconds: float, first_s: float | None) -> None:
-    attributes = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": _PROVIDER_NAMES[cost.provider],
-        "gen_ai.response.model": cost.model,
-    }
-    _token_usage.record(cost.usage.prompt_tokens, {**attributes, "gen_ai.token.type": "input"})
-    _token_usage.record(cost.usage.output_tokens, {**attributes, "gen_ai.token.type": "output"})
-    failed = cost.outcome is AttemptOutcome.FAILED
-    _duration.record(seconds, {**attributes, "error.type": failure} if failed else attributes)
-    if first_s is not None:
-        _first_chunk.record(first_s, attributes)
 
 
 def _kinds(cost: AttemptCost) -> Mapping[str, int]:
