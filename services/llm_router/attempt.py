@@ -21,6 +21,8 @@ from services.llm_router.ports import AttemptCost, AttemptOutcome, Provider
 from services.llm_router.pricing import cost_micro_usd
 from services.llm_router.tiers import Candidate, TierTable
 
+# What a killed process may lose of the output that it was being sent.
+BEGUN_AGAIN_S = 1.0
 # Closing a vendor's stream is the closing of a socket; it must not hold a caller who has left.
 CLOSE_S = 1.0
 # With fewer deltas waiting than this each is passed on alone; with n times as many, n + 1 go together.
@@ -66,13 +68,14 @@ class AttemptScene:
 
 
 class Attempt:
-    """Starts when made. Await `first_useful`, then iterate `events`, then `close`; `cost` tells what to book."""
+    """Starts when made. Await `first_useful`, iterate `events`, then `close` and `count`; `cost` tells what to book."""
 
     def __init__(
         self, scene: AttemptScene, candidate: Candidate, provider: Provider, event_id: str, *, first_token_s: float
     ) -> None:
         """Begin to ask `candidate`, which must say something useful within `first_token_s` seconds."""
         self.candidate = candidate
+        self._provider = provider
         self.usage = Usage()
         self.ended: EndReason | None = None
         self.failure: ModelFailure | None = None
@@ -80,24 +83,27 @@ class Attempt:
         self._scene = scene
         self._event_id = event_id
         self._served = ""
-        self._said_characters = 0
+        # What was said since the vendor last told the usage.
+        self._untold: list[str] = []
+        self._untold_tokens: int | None = None
+        self._begun_until = now = asyncio.get_running_loop().time()
         self._cost: AttemptCost | None = None
         self._queue: deque[Said] = deque()
         self._arrived = asyncio.Event()
         self._useful = asyncio.Event()
         self._over = False
-        limits, now = scene.limits, asyncio.get_running_loop().time()
+        limits = scene.limits
         self._started = now
         self._said_at = now
         self._trace = telemetry.AttemptTrace(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
         self._whole_until = now + limits.total_s
         self._first_until = min(now + first_token_s, self._whole_until)
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
-        self._task = asyncio.create_task(self._pump(provider), name=f"attempt {candidate.alias}")
+        self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
 
-    async def _pump(self, provider: Provider) -> None:
+    async def _pump(self) -> None:
         try:
-            async with aclosing(provider.stream(self._scene.request, self.candidate)) as stream:
+            async with aclosing(self._provider.stream(self._scene.request, self.candidate)) as stream:
                 async for event in stream:
                     self._take(event)
             self._check_end()
@@ -115,10 +121,9 @@ class Attempt:
     def _take(self, event: ModelEvent) -> None:
         match event:
             case UsageSeen():
-                first = self.usage == Usage()
                 self.usage, self._served = event.usage, event.served_model or self._served
-                if first:
-                    self._scene.begun(self._reckon(AttemptOutcome.FAILED))
+                self._untold.clear()
+                self._write_down()
             case Ended():
                 self.ended = event.reason
             case _:
@@ -128,7 +133,7 @@ class Attempt:
                     self._said(event)
 
     def _said(self, event: TextDelta | CallMade) -> None:
-        self._said_characters += len(event.text if isinstance(event, TextDelta) else event.call.arguments_json) or 1
+        self._untold.append(event.text if isinstance(event, TextDelta) else event.call.arguments_json)
         before, self._said_at = self._said_at, asyncio.get_running_loop().time()
         if self.first_useful_s is None:
             self.first_useful_s = self._said_at - self._started
@@ -136,11 +141,19 @@ class Attempt:
             self._useful.set()
         else:
             self._trace.next_chunk(self._said_at - before)
+        self._write_down()
+
+    def _write_down(self) -> None:
+        """Tell what the attempt costs so far: at once and then once a second, for the process after a crash."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._begun_until:
+            self._begun_until = now + BEGUN_AGAIN_S
+            self._scene.begun(self._reckon(AttemptOutcome.FAILED))
 
     def _check_end(self) -> None:
         if self.ended is None:
             raise ModelFailure(FailureKind.CUT, "the stream stopped without its end event")
-        if not self._said_characters:
+        if self.first_useful_s is None:
             if self.ended is EndReason.REFUSAL:
                 raise ModelFailure(FailureKind.REFUSED, "the model declined")
             raise ModelFailure(FailureKind.EMPTY, f"the model ended ({self.ended.value}) without a word")
@@ -199,6 +212,11 @@ class Attempt:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_S)
 
+    async def count(self) -> None:
+        """Have the vendor count what it said and did not tell the tokens of; without its answer they are estimated."""
+        if self.ended is None and self._untold:
+            self._untold_tokens = await self._provider.count_tokens(self.candidate, "".join(self._untold))
+
     def cost(self) -> AttemptCost:
         """What to book: usage as the vendor told it, or an estimate of what was sent where it told nothing yet."""
         if self._cost is None:
@@ -238,12 +256,14 @@ class Attempt:
         )
 
     def _known_usage(self) -> tuple[Usage, bool]:
-        """Usage, and whether part of it is an estimate: a vendor tells the output's tokens at the end alone."""
-        said = int(self._said_characters / CHARACTERS_PER_TOKEN + 0.5)
-        if self.ended is not None or self.usage.output_tokens >= said:
+        """Usage, and whether part of it is no word of the vendor's: some tell the output's tokens at the end alone."""
+        if self.ended is not None or not self._untold:
             return self.usage, False
         known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=prompt_tokens(self._scene.request))
-        return replace(known, output_tokens=said), True
+        untold = self._untold_tokens
+        if untold is None:
+            untold = int(sum(map(len, self._untold)) / CHARACTERS_PER_TOKEN + 0.5)
+        return replace(known, output_tokens=known.output_tokens + untold), True
 
 
 def _place(error: Exception) -> str:

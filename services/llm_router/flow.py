@@ -178,8 +178,11 @@ class Router:
             # Told by each attempt itself, below.
             pass
         finally:
-            await race.close()
-            self._settle(answer, pursuit, race, winner)
+            try:
+                await race.close()
+                await race.count()
+            finally:
+                self._settle(answer, pursuit, race, winner)
         if winner is not None:
             reason = EndReason.CUT if winner.failure else winner.ended or EndReason.STOP
             yield self._finished(answer, winner, reason)

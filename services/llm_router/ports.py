@@ -50,6 +50,10 @@ class Provider(Protocol):
         """The events of one answer; the last is Ended. A stream without one was cut."""
         ...
 
+    async def count_tokens(self, candidate: Candidate, text: str) -> int | None:
+        """Tokens of `text` as the vendor counts them; None where it does not count, or not in time."""
+        ...
+
     async def close(self) -> None:
         """Let pooled connections go."""
         ...

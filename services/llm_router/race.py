@@ -61,3 +61,7 @@ class Race:
     async def close(self) -> None:
         """End what still runs."""
         await asyncio.gather(*(a.close() for a in self.attempts))
+
+    async def count(self) -> None:
+        """Learn what the attempts that were cut short have used."""
+        await asyncio.gather(*(a.count() for a in self.attempts))

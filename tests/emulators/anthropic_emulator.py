@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +15,23 @@ from tests.emulators.scenario import Emulator, Scenario, Stream, digests, prefix
 
 API_VERSIONS = {"2023-06-01", "2026-10-21"}
 LOOKBACK_BLOCKS = 20
+# What count_tokens adds to each message.
+FRAMING_TOKENS = 7
+WORDS = {"type", "text", "role"}
 TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error", 529: "overloaded_error"}
+
+
+@dataclass
+class Written:
+    """What has been written of an answer: what it said, and tokens beside that; nothing is billed before it begun."""
+
+    begun: bool = False
+    extra_tokens: int = 0
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        return self.begun + self.extra_tokens + tokens_of("".join(self.said))
 
 
 class AnthropicEmulator(Emulator):
@@ -23,9 +40,14 @@ class AnthropicEmulator(Emulator):
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/v1/messages", self.messages), web.post("/v1/messages/count_tokens", self.count)]
 
+    counts = True
+
     async def count(self, request: web.Request) -> web.Response:
+        if not self.counts:
+            return error(429, "as scripted")
         body = await request.json()
-        return web.json_response({"input_tokens": sum(tokens_of(json.dumps(b)) for b in blocks_of(body))})
+        words = sum(tokens_of(b["text"]) if set(b) <= WORDS else tokens_of(json.dumps(b)) for b in blocks_of(body))
+        return web.json_response({"input_tokens": words + FRAMING_TOKENS * len(body["messages"])})
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -41,8 +63,7 @@ class AnthropicEmulator(Emulator):
         usage = self._usage(body)
         stream = Stream(request, scenario)
         self.open_streams += 1
-        # Empty until the answer has begun: what was never begun is not billed.
-        written: list[int] = []
+        written = Written()
         try:
             await self._answer(stream, body, scenario, usage, written)
             await stream.response.write_eof()
@@ -51,8 +72,8 @@ class AnthropicEmulator(Emulator):
             raise
         finally:
             self.open_streams -= 1
-            if written:
-                self._bill(scenario.served_model or body["model"], usage, written[0])
+            if written.begun:
+                self._bill(scenario.served_model or body["model"], usage, written.tokens)
         return stream.response
 
     def _problem(self, request: web.Request, body: dict[str, Any]) -> str:
@@ -71,7 +92,7 @@ class AnthropicEmulator(Emulator):
         return call_problem(turns) or ("" if marks_of(body) <= 4 else "at most 4 cache breakpoints")
 
     async def _answer(
-        self, stream: Stream, body: dict[str, Any], scenario: Scenario, usage: dict[str, Any], written: list[int]
+        self, stream: Stream, body: dict[str, Any], scenario: Scenario, usage: dict[str, Any], written: Written
     ) -> None:
         if scenario.kind == "keep_alive":
             await stream.open()
@@ -98,7 +119,7 @@ class AnthropicEmulator(Emulator):
         }
         for _ in range(2 if scenario.kind == "duplicate_start" else 1):
             await stream.send(start, "message_start")
-        written.append(1)
+        written.begun = True
         await stream.send({"type": "ping"}, "ping")
         if not await self._blocks(stream, scenario, written):
             return
@@ -106,13 +127,13 @@ class AnthropicEmulator(Emulator):
             scenario.kind, "tool_use" if scenario.calls else "end_turn"
         )
         tail = {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}}
-        await stream.send({**tail, "usage": {**usage, "output_tokens": written[0]}}, "message_delta")
+        await stream.send({**tail, "usage": {**usage, "output_tokens": written.tokens}}, "message_delta")
         await stream.send({"type": "message_stop"}, "message_stop")
 
-    async def _blocks(self, stream: Stream, scenario: Scenario, written: list[int]) -> bool:
+    async def _blocks(self, stream: Stream, scenario: Scenario, written: Written) -> bool:
         """The content; False when the scenario broke it."""
         if scenario.kind in {"refusal", "max_tokens_empty"}:
-            written[0] += 4
+            written.extra_tokens += 4
             return True
         index = 0
         if scenario.thinking:
@@ -125,7 +146,7 @@ class AnthropicEmulator(Emulator):
                     return False
                 sent = f"{time.monotonic_ns()} " if scenario.stamped else piece
                 await self._delta(stream, index, {"type": "text_delta", "text": sent})
-                written[0] += tokens_of(piece)
+                written.said.append(piece)
                 if scenario.between_s:
                     await asyncio.sleep(scenario.between_s)
             await stream.send({"type": "content_block_stop", "index": index}, "content_block_stop")
@@ -136,18 +157,18 @@ class AnthropicEmulator(Emulator):
             await self._start(stream, index, block)
             for half in (text[: len(text) // 2], text[len(text) // 2 :]):
                 await self._delta(stream, index, {"type": "input_json_delta", "partial_json": half})
-            written[0] += tokens_of(text)
+            written.said.append(text)
             await stream.send({"type": "content_block_stop", "index": index}, "content_block_stop")
             index += 1
         return True
 
-    async def _thinking(self, stream: Stream, scenario: Scenario, written: list[int]) -> None:
+    async def _thinking(self, stream: Stream, scenario: Scenario, written: Written) -> None:
         await self._start(stream, 0, {"type": "thinking", "thinking": "", "signature": ""})
         await self._delta(stream, 0, {"type": "thinking_delta", "thinking": scenario.thinking})
         signature = f"signed:{scenario.thinking}"
         await self._delta(stream, 0, {"type": "signature_delta", "signature": signature})
         await stream.send({"type": "content_block_stop", "index": 0}, "content_block_stop")
-        written[0] += tokens_of(scenario.thinking)
+        written.extra_tokens += tokens_of(scenario.thinking)
 
     async def _break(self, stream: Stream, scenario: Scenario) -> bool:
         """Do what the scenario does in the middle; True when the answer goes on."""

@@ -7,6 +7,7 @@ the SDK's own accumulator makes of the same bytes.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 import anthropic
 import httpx2
 from anthropic import AsyncAnthropic, AsyncStream
+from prometheus_client import Counter
 
 from chassis.clock import Clock
 from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state
@@ -26,6 +28,10 @@ from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, S
 from services.llm_router.tiers import Candidate
 
 CONNECT_S = 5.0
+COUNT_S = 1.0
+COUNTS_MISSED = Counter(
+    "hocket_llm_router_counts_missed", "Answers cut short whose tokens the vendor did not count; they are estimated."
+)
 _ENDS = {
     "end_turn": EndReason.STOP,
     "stop_sequence": EndReason.STOP,
@@ -51,6 +57,7 @@ class AnthropicProvider:
         )
         self._clock = clock
         self._gaps = PrefixGaps()
+        self._framing: dict[str, int] = {}
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
@@ -78,6 +85,23 @@ class AnthropicProvider:
             raise ModelFailure(kind, f"the connection to anthropic broke ({type(error).__name__})") from error
         except (anthropic.AnthropicError, ValueError, KeyError, TypeError) as error:
             raise ModelFailure(FailureKind.UNAVAILABLE, "anthropic sent what is not its protocol") from error
+
+    async def count_tokens(self, candidate: Candidate, text: str) -> int | None:
+        """Tokens of `text` by the vendor's tokenizer, for answers that ended before their usage was told."""
+        model = candidate.vendor_model
+        try:
+            async with asyncio.timeout(COUNT_S):
+                if model not in self._framing:
+                    # What a message costs beside its words; one letter is one token.
+                    self._framing[model] = await self._counted(model, "a") - 1
+                return max(await self._counted(model, text) - self._framing[model], 0)
+        except (anthropic.AnthropicError, httpx2.TransportError, TimeoutError, ValueError):
+            COUNTS_MISSED.inc()
+            return None
+
+    async def _counted(self, model: str, text: str) -> int:
+        counted = await self._client.messages.count_tokens(model=model, messages=[{"role": "user", "content": text}])
+        return counted.input_tokens
 
     @property
     def _now_s(self) -> float:

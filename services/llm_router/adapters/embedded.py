@@ -35,5 +35,9 @@ class EmbeddedProvider:
         yield UsageSeen(usage, candidate.vendor_model)
         yield Ended(reason)
 
+    async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
+        """Not needed: the usage is told with the words."""
+        return None
+
     async def close(self) -> None:
         """Nothing is held."""

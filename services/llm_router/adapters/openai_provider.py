@@ -75,6 +75,10 @@ class OpenAiProvider:
                 FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol"
             ) from error
 
+    async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
+        """Such servers have no call for it in common."""
+        return None
+
     async def close(self) -> None:
         """Let pooled connections go."""
         await self._client.close()

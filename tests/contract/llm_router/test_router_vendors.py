@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from PIL import Image
 
 from chassis import errors
+from services.llm_router import attempt
 from services.llm_router.ports import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import PATIENT, QUICK, World, asking, assistant, system, text_of, user, world
@@ -139,12 +140,27 @@ async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_sai
     assert text_of(events).split() == ["really"] * 40
     assert finish(events).reason == pb.FINISH_REASON_CUT
     assert len([e for e in events if e.HasField("route")]) == 1
-    # Gemini tells usage with each chunk. Anthropic tells the output at the end alone: what came of it is estimated.
+    # Gemini tells usage with each chunk. Anthropic tells the output at the end alone: it is asked to count what came.
     assert w.book.costs[0].estimated == (alias == SONNET)
-    if alias == FLASH:
-        assert w.book.total_micro_usd == w.billed_micro_usd
-    else:
-        assert w.book.total_micro_usd == pytest.approx(w.billed_micro_usd, rel=0.25)
+    assert w.book.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
+
+
+async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estimated():
+    async with world() as w:
+        w.anthropic.counts = False
+        w.anthropic.always("*", Scenario("cut", after=40, text="really " * 60))
+        await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
+    assert w.book.costs[0].estimated
+    assert w.book.total_micro_usd == pytest.approx(w.billed_micro_usd, rel=0.25)
+
+
+async def test_what_gemini_told_of_an_answer_that_was_cut_is_not_overruled_by_an_estimate():
+    async with world() as w:
+        # Four bytes a token are more than an estimate gives it: the estimate would be the dearer one.
+        w.gemini.always("*", Scenario("cut", after=3, text="extraordinarily " * 5))
+        await w.answer(asking("Hello?", pin_model=FLASH))
+    assert [c.estimated for c in w.book.costs] == [False]
+    assert w.book.total_micro_usd == w.billed_micro_usd
 
 
 async def test_a_duplicate_start_changes_nothing():
@@ -366,8 +382,17 @@ async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_
 async def test_a_running_attempt_is_written_down_under_the_id_that_it_is_booked_under():
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
-    assert [c.event_id for c in w.book.begun] == [c.event_id for c in w.book.costs]
+    assert {c.event_id for c in w.book.begun} == {c.event_id for c in w.book.costs}
     assert w.book.begun[0].usage.input_tokens == w.book.costs[0].usage.input_tokens
+
+
+async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(monkeypatch):
+    monkeypatch.setattr(attempt, "BEGUN_AGAIN_S", 0.0)
+    async with world() as w:
+        await w.answer(asking("Hello?", pin_model=SONNET))
+    outputs = [c.usage.output_tokens for c in w.book.begun]
+    assert outputs == sorted(outputs)
+    assert outputs[0] < outputs[-1]
 
 
 async def test_pictures_and_passages_reach_every_vendor_as_they_are():
