@@ -390,9 +390,11 @@ async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(mon
     monkeypatch.setattr(attempt, "BEGUN_AGAIN_S", 0.0)
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
-    outputs = [c.usage.output_tokens for c in w.book.begun]
+    # The last one is the vendor's own word at the end.
+    *outputs, told = [c.usage.output_tokens for c in w.book.begun]
     assert outputs == sorted(outputs)
     assert outputs[0] < outputs[-1]
+    assert told == w.book.costs[0].usage.output_tokens
 
 
 async def test_pictures_and_passages_reach_every_vendor_as_they_are():
