@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -21,6 +21,9 @@ AHEAD_MAX = timedelta(days=1)
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 KINDS = ("llm", "stt", "tts", "embedding", "rerank")
 OUTCOMES = ("ok", "cancelled", "failed")
+# Quantities of an event of kind "llm" that add up to its prompt; the second is what a prompt cache gave.
+INPUT_KINDS = ("input_tokens", "cached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+CACHED_INPUT = INPUT_KINDS[1]
 _QUANTITY_NAME = re.compile(r"[a-z0-9_]{1,64}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BYTES_MAX = {"provider": 64, "model": 128, "room": 256, "turn_id": 128, "tier": 64, "price_row": 128}
@@ -62,6 +65,15 @@ class CostSum:
     events: int
     cost_micro_usd: int
     quantities: Mapping[str, int]
+
+
+def cached_input_share(sums: Iterable[CostSum]) -> float:
+    """Share of the input tokens of language model calls that was read from prompt caches, 0 to 1."""
+    cached = total = 0
+    for one in (s for s in sums if s.kind == "llm"):
+        cached += one.quantities.get(CACHED_INPUT, 0)
+        total += sum(one.quantities.get(name, 0) for name in INPUT_KINDS)
+    return cached / total if total else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hocket.ratelimit.v1 import ledger_pb2, ratelimit_pb2
 
 from chassis.errors import invalid_field
 from services.ratelimit import flow, spends
-from services.ratelimit.cost_events import CostEvent, CostSum, Period
+from services.ratelimit.cost_events import CostEvent, CostSum, Period, cached_input_share
 from services.ratelimit.flow import Decision, Lease
 
 _KINDS = {
@@ -138,7 +138,12 @@ def costs_response(sums: Sequence[CostSum]) -> ledger_pb2.GetCostsResponse:
             events=one.events,
             cost_micro_usd=one.cost_micro_usd,
             quantities=one.quantities,
+            cached_input_share=cached_input_share([one]),
         )
         for one in sums
     ]
-    return ledger_pb2.GetCostsResponse(sums=rows, total_micro_usd=sum(one.cost_micro_usd for one in sums))
+    return ledger_pb2.GetCostsResponse(
+        sums=rows,
+        total_micro_usd=sum(one.cost_micro_usd for one in sums),
+        cached_input_share=cached_input_share(sums),
+    )

@@ -330,6 +330,9 @@ async def test_costs_are_booked_once_and_summed_within_the_tenant():
             ("smart", 2, 200, {"input_tokens": 14}),
         ]
         assert (await other.get_costs()).total_micro_usd == 0
+        assert costs.cached_input_share == costs.sums[0].cached_input_share == 0
+        await book.record_costs([event(4, quantities={"input_tokens": 7, "cached_input_tokens": 28})])
+        assert (await book.get_costs()).cached_input_share == pytest.approx(28 / 56)
         assert (await book.get_costs(room="r2")).total_micro_usd == 0
         assert (await book.get_costs(end=datetime(2021, 1, 1, tzinfo=UTC))).total_micro_usd == 0
         with pytest.raises(errors.InvalidArgument) as caught:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chassis.errors import InvalidArgument
-from services.ratelimit.cost_events import CostEvent, Period, check_events, check_period
+from services.ratelimit.cost_events import CostEvent, CostSum, Period, cached_input_share, check_events, check_period
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 GOOD = CostEvent(
@@ -69,6 +69,17 @@ def test_a_request_holds_1_to_1000_events(count):
     with pytest.raises(InvalidArgument) as caught:
         check_events([GOOD] * count, NOW)
     assert list(caught.value.fields) == ["events"]
+
+
+def test_the_hit_rate_of_prompt_caches_is_the_cached_share_of_all_input():
+    def tokens(kind: str, **quantities: int) -> CostSum:
+        return CostSum(kind, "anthropic", "m", "", 1, 0, quantities)
+
+    warm = tokens("llm", input_tokens=10, cached_input_tokens=60, cache_write_5m_tokens=20, cache_write_1h_tokens=10)
+    cold = tokens("llm", input_tokens=100, output_tokens=900)
+    assert cached_input_share([warm]) == 0.6
+    assert cached_input_share([warm, cold, tokens("embedding", input_tokens=10**6)]) == 0.3
+    assert cached_input_share([]) == 0.0
 
 
 def test_a_period_does_not_end_before_it_starts():

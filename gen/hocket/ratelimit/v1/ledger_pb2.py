@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n hocket/ratelimit/v1/ledger.proto\x12\x13hocket.ratelimit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x03\n\tCostEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.hocket.ratelimit.v1.CostKind\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x16\n\x0e\x63ost_micro_usd\x18\x06 \x01(\x03\x12\x42\n\nquantities\x18\x07 \x03(\x0b\x32..hocket.ratelimit.v1.CostEvent.QuantitiesEntry\x12\x0c\n\x04room\x18\x08 \x01(\t\x12\x0f\n\x07turn_id\x18\t \x01(\t\x12\x0c\n\x04tier\x18\n \x01(\t\x12\x11\n\tprice_row\x18\x0b \x01(\t\x12\x13\n\x0bspeculative\x18\x0c \x01(\x08\x12\x31\n\x07outcome\x18\r \x01(\x0e\x32 .hocket.ratelimit.v1.CostOutcome\x1a\x31\n\x0fQuantitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"D\n\x12RecordCostsRequest\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.hocket.ratelimit.v1.CostEvent\";\n\x13RecordCostsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x03\x12\x12\n\nduplicates\x18\x02 \x01(\x03\"}\n\x0fGetCostsRequest\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04room\x18\x03 \x01(\t\"\x82\x02\n\x07\x43ostSum\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.hocket.ratelimit.v1.CostKind\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\t\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x03\x12\x16\n\x0e\x63ost_micro_usd\x18\x06 \x01(\x03\x12@\n\nquantities\x18\x07 \x03(\x0b\x32,.hocket.ratelimit.v1.CostSum.QuantitiesEntry\x1a\x31\n\x0fQuantitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"W\n\x10GetCostsResponse\x12*\n\x04sums\x18\x01 \x03(\x0b\x32\x1c.hocket.ratelimit.v1.CostSum\x12\x17\n\x0ftotal_micro_usd\x18\x02 \x01(\x03*\x8d\x01\n\x08\x43ostKind\x12\x19\n\x15\x43OST_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rCOST_KIND_LLM\x10\x01\x12\x11\n\rCOST_KIND_STT\x10\x02\x12\x11\n\rCOST_KIND_TTS\x10\x03\x12\x17\n\x13\x43OST_KIND_EMBEDDING\x10\x04\x12\x14\n\x10\x43OST_KIND_RERANK\x10\x05*u\n\x0b\x43ostOutcome\x12\x1c\n\x18\x43OST_OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43OST_OUTCOME_OK\x10\x01\x12\x1a\n\x16\x43OST_OUTCOME_CANCELLED\x10\x02\x12\x17\n\x13\x43OST_OUTCOME_FAILED\x10\x03\x32\xca\x01\n\rLedgerService\x12`\n\x0bRecordCosts\x12\'.hocket.ratelimit.v1.RecordCostsRequest\x1a(.hocket.ratelimit.v1.RecordCostsResponse\x12W\n\x08GetCosts\x12$.hocket.ratelimit.v1.GetCostsRequest\x1a%.hocket.ratelimit.v1.GetCostsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n hocket/ratelimit/v1/ledger.proto\x12\x13hocket.ratelimit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x03\n\tCostEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12/\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.hocket.ratelimit.v1.CostKind\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x16\n\x0e\x63ost_micro_usd\x18\x06 \x01(\x03\x12\x42\n\nquantities\x18\x07 \x03(\x0b\x32..hocket.ratelimit.v1.CostEvent.QuantitiesEntry\x12\x0c\n\x04room\x18\x08 \x01(\t\x12\x0f\n\x07turn_id\x18\t \x01(\t\x12\x0c\n\x04tier\x18\n \x01(\t\x12\x11\n\tprice_row\x18\x0b \x01(\t\x12\x13\n\x0bspeculative\x18\x0c \x01(\x08\x12\x31\n\x07outcome\x18\r \x01(\x0e\x32 .hocket.ratelimit.v1.CostOutcome\x1a\x31\n\x0fQuantitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"D\n\x12RecordCostsRequest\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.hocket.ratelimit.v1.CostEvent\";\n\x13RecordCostsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x03\x12\x12\n\nduplicates\x18\x02 \x01(\x03\"}\n\x0fGetCostsRequest\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04room\x18\x03 \x01(\t\"\x9e\x02\n\x07\x43ostSum\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.hocket.ratelimit.v1.CostKind\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\t\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x03\x12\x16\n\x0e\x63ost_micro_usd\x18\x06 \x01(\x03\x12@\n\nquantities\x18\x07 \x03(\x0b\x32,.hocket.ratelimit.v1.CostSum.QuantitiesEntry\x12\x1a\n\x12\x63\x61\x63hed_input_share\x18\x08 \x01(\x01\x1a\x31\n\x0fQuantitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"s\n\x10GetCostsResponse\x12*\n\x04sums\x18\x01 \x03(\x0b\x32\x1c.hocket.ratelimit.v1.CostSum\x12\x17\n\x0ftotal_micro_usd\x18\x02 \x01(\x03\x12\x1a\n\x12\x63\x61\x63hed_input_share\x18\x03 \x01(\x01*\x8d\x01\n\x08\x43ostKind\x12\x19\n\x15\x43OST_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rCOST_KIND_LLM\x10\x01\x12\x11\n\rCOST_KIND_STT\x10\x02\x12\x11\n\rCOST_KIND_TTS\x10\x03\x12\x17\n\x13\x43OST_KIND_EMBEDDING\x10\x04\x12\x14\n\x10\x43OST_KIND_RERANK\x10\x05*u\n\x0b\x43ostOutcome\x12\x1c\n\x18\x43OST_OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43OST_OUTCOME_OK\x10\x01\x12\x1a\n\x16\x43OST_OUTCOME_CANCELLED\x10\x02\x12\x17\n\x13\x43OST_OUTCOME_FAILED\x10\x03\x32\xca\x01\n\rLedgerService\x12`\n\x0bRecordCosts\x12\'.hocket.ratelimit.v1.RecordCostsRequest\x1a(.hocket.ratelimit.v1.RecordCostsResponse\x12W\n\x08GetCosts\x12$.hocket.ratelimit.v1.GetCostsRequest\x1a%.hocket.ratelimit.v1.GetCostsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COSTEVENT_QUANTITIESENTRY']._serialized_options = b'8\001'
   _globals['_COSTSUM_QUANTITIESENTRY']._loaded_options = None
   _globals['_COSTSUM_QUANTITIESENTRY']._serialized_options = b'8\001'
-  _globals['_COSTKIND']._serialized_start=1137
-  _globals['_COSTKIND']._serialized_end=1278
-  _globals['_COSTOUTCOME']._serialized_start=1280
-  _globals['_COSTOUTCOME']._serialized_end=1397
+  _globals['_COSTKIND']._serialized_start=1193
+  _globals['_COSTKIND']._serialized_end=1334
+  _globals['_COSTOUTCOME']._serialized_start=1336
+  _globals['_COSTOUTCOME']._serialized_end=1453
   _globals['_COSTEVENT']._serialized_start=91
   _globals['_COSTEVENT']._serialized_end=526
   _globals['_COSTEVENT_QUANTITIESENTRY']._serialized_start=477
@@ -51,11 +51,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCOSTSREQUEST']._serialized_start=659
   _globals['_GETCOSTSREQUEST']._serialized_end=784
   _globals['_COSTSUM']._serialized_start=787
-  _globals['_COSTSUM']._serialized_end=1045
+  _globals['_COSTSUM']._serialized_end=1073
   _globals['_COSTSUM_QUANTITIESENTRY']._serialized_start=477
   _globals['_COSTSUM_QUANTITIESENTRY']._serialized_end=526
-  _globals['_GETCOSTSRESPONSE']._serialized_start=1047
-  _globals['_GETCOSTSRESPONSE']._serialized_end=1134
-  _globals['_LEDGERSERVICE']._serialized_start=1400
-  _globals['_LEDGERSERVICE']._serialized_end=1602
+  _globals['_GETCOSTSRESPONSE']._serialized_start=1075
+  _globals['_GETCOSTSRESPONSE']._serialized_end=1190
+  _globals['_LEDGERSERVICE']._serialized_start=1456
+  _globals['_LEDGERSERVICE']._serialized_end=1658
 # @@protoc_insertion_point(module_scope)

@@ -295,6 +295,7 @@ class CostSum(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     COST_MICRO_USD_FIELD_NUMBER: _builtins.int
     QUANTITIES_FIELD_NUMBER: _builtins.int
+    CACHED_INPUT_SHARE_FIELD_NUMBER: _builtins.int
     kind: Global___CostKind.ValueType
     """What was bought."""
     provider: _builtins.str
@@ -307,6 +308,8 @@ class CostSum(_message.Message):
     """How many events."""
     cost_micro_usd: _builtins.int
     """Their price in millionths of a US dollar."""
+    cached_input_share: _builtins.float
+    """Share of the input tokens that was read from the vendor's prompt cache, 0 to 1; 0 for what is no language model."""
     @_builtins.property
     def quantities(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Their units, added up by name."""
@@ -321,10 +324,11 @@ class CostSum(_message.Message):
         events: _builtins.int = ...,
         cost_micro_usd: _builtins.int = ...,
         quantities: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        cached_input_share: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "events", b"events", "kind", b"kind", "model", b"model", "provider", b"provider", "quantities", b"quantities", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_input_share", b"cached_input_share", "cost_micro_usd", b"cost_micro_usd", "events", b"events", "kind", b"kind", "model", b"model", "provider", b"provider", "quantities", b"quantities", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -338,8 +342,11 @@ class GetCostsResponse(_message.Message):
 
     SUMS_FIELD_NUMBER: _builtins.int
     TOTAL_MICRO_USD_FIELD_NUMBER: _builtins.int
+    CACHED_INPUT_SHARE_FIELD_NUMBER: _builtins.int
     total_micro_usd: _builtins.int
     """The price of all in millionths of a US dollar."""
+    cached_input_share: _builtins.float
+    """The tenant's prompt cache hit rate: the same share over all language model calls of the period, 0 to 1."""
     @_builtins.property
     def sums(self) -> _containers.RepeatedCompositeFieldContainer[Global___CostSum]:
         """One row for each kind, provider, model and tier."""
@@ -349,10 +356,11 @@ class GetCostsResponse(_message.Message):
         *,
         sums: _abc.Iterable[Global___CostSum] | None = ...,
         total_micro_usd: _builtins.int = ...,
+        cached_input_share: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sums", b"sums", "total_micro_usd", b"total_micro_usd"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_input_share", b"cached_input_share", "sums", b"sums", "total_micro_usd", b"total_micro_usd"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
