@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from services.llm_router.adapters.outcome_log import read_rows, read_weights, write_weights
-from services.llm_router.learning import Weights, fit
+from services.llm_router.fitting import fit
+from services.llm_router.learning import Weights
 from services.llm_router.scoring import BIAS, WEIGHTS
 
 

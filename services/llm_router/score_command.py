@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any, cast
 
+from services.llm_router.adapters.outcome_log import read_weights, scorer_with
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.mix import Mix, tie_of
 from services.llm_router.scoring import SurfaceScorer
@@ -18,9 +19,11 @@ from services.llm_router.tiers_toml import parse_tiers
 PROMPT_CHARACTERS_MAX = 10_000_000
 
 
-def score_lines(lines: IO[str], mode: MixMode, shares: dict[Tier, float]) -> Iterator[dict[str, Any]]:
+def score_lines(
+    lines: IO[str], mode: MixMode, shares: dict[Tier, float], scorer: SurfaceScorer
+) -> Iterator[dict[str, Any]]:
     """One row for each line. Raises ValueError naming the line that is wrong."""
-    scorer, mix = SurfaceScorer(), Mix(shares)
+    mix = Mix(shares)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -68,9 +71,13 @@ def main(arguments: list[str]) -> None:
         " quality cuts at fixed scores (default: share)",
     )
     parser.add_argument("--tiers-file", help="TOML file with the shares (default: the one shipped)")
+    parser.add_argument(
+        "--weights", type=Path, help="weights that `hocket-llm-router fit` wrote (default: those shipped)"
+    )
     given = parser.parse_args(arguments)
     try:
-        for row in score_lines(sys.stdin, MixMode(given.mode), _shares(given.tiers_file)):
+        scorer = SurfaceScorer() if given.weights is None else scorer_with(read_weights(given.weights))
+        for row in score_lines(sys.stdin, MixMode(given.mode), _shares(given.tiers_file), scorer):
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
     except (ValueError, OSError) as error:
         sys.exit(f"hocket-llm-router score: {error}")

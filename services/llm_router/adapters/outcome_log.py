@@ -94,8 +94,12 @@ def write_weights(path: Path, weights: Weights) -> None:
 
 
 def open_scorer(weights_file: Path | None) -> SurfaceScorer:
-    """The scorer with the weights in `weights_file`, or the shipped ones. Raises ValueError for any other file."""
+    """The scorer with the weights in `weights_file`; the shipped ones where there is no such file yet."""
     if weights_file is None or not weights_file.exists():
         return SurfaceScorer()
-    held = read_weights(weights_file)
-    return SurfaceScorer(held.weights, held.bias)
+    return scorer_with(read_weights(weights_file))
+
+
+def scorer_with(weights: Weights) -> SurfaceScorer:
+    """The scorer with fitted weights."""
+    return SurfaceScorer(weights.weights, weights.bias)

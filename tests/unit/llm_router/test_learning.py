@@ -10,7 +10,8 @@ import pytest
 
 from services.llm_router.adapters.outcome_log import read_rows, read_weights, write_weights
 from services.llm_router.fit_command import main
-from services.llm_router.learning import ROWS_MIN, Row, Weights, fit, need_of
+from services.llm_router.fitting import ROWS_MIN, auroc, fit
+from services.llm_router.learning import Row, Weights, need_of
 from services.llm_router.scoring import BIAS, WEIGHTS
 
 OLD = Weights({"words": 1.0, "numbers": 0.0}, -0.5)
@@ -38,6 +39,12 @@ def test_noise_alone_is_not_promoted_over_weights_that_fit():
     learned = fit(rows(ROWS_MIN, by="words", noise=0.0), good)
     assert learned.auroc_old == pytest.approx(1.0)
     assert learned.promoted == (learned.auroc_new >= learned.auroc_old)
+
+
+def test_the_ordering_counts_pairs_and_halves_ties():
+    by_words = Weights({"words": 1.0}, 0.0)
+    told = [Row({"words": w}, need) for w, need in ((0.1, 0), (0.3, 1), (0.3, 0), (0.9, 1))]
+    assert auroc(told, by_words) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
 
 
 def test_too_few_or_one_sided_outcomes_are_refused():

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from services.llm_router.adapters.outcome_log import write_weights
+from services.llm_router.learning import Weights
 from services.llm_router.score_command import main
 
 
@@ -39,3 +41,13 @@ def test_quality_cuts_at_fixed_scores(monkeypatch, capsys):
 def test_a_wrong_line_is_named(monkeypatch, capsys, wrong: str):
     with pytest.raises(SystemExit, match="line 2"):
         run(monkeypatch, capsys, lines(["fine"]) + wrong + "\n")
+
+
+def test_fitted_weights_are_used_and_missing_ones_are_an_error(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "weights.json"
+    write_weights(path, Weights({"numbers": 9.0}, -4.0))
+    rows = run(monkeypatch, capsys, lines(["many words and none of them counts", "1 2 3 4"]), "--weights", str(path))
+    assert rows[0]["score"] < 0.1
+    assert rows[1]["score"] > 0.5
+    with pytest.raises(SystemExit, match="no weights"):
+        run(monkeypatch, capsys, lines(["x"]), "--weights", str(tmp_path / "none"))
