@@ -64,9 +64,13 @@ class RateLimitClient:
         self, limit: str, cost: int = 1, *, subject: str = "", timeout_s: float = DECISION_TIMEOUT_S
     ) -> None:
         """Spend `cost` units of one limit. Raises ResourceExhausted with the wait when they do not fit now."""
-        response = await self.check([Spend(limit=limit, cost=cost, subject=subject)], timeout_s=timeout_s)
+        await self.require_all([Spend(limit=limit, cost=cost, subject=subject)], timeout_s=timeout_s)
+
+    async def require_all(self, spends: Sequence[Spend], *, timeout_s: float = DECISION_TIMEOUT_S) -> None:
+        """Spend 1 to 16 costs, all or none. Raises ResourceExhausted for the first that does not fit, with its wait."""
+        response = await self.check(spends, timeout_s=timeout_s)
         if not response.admitted:
-            raise _exhausted(response.standings[0])
+            raise _exhausted(next(s for s in response.standings if not s.admitted))
 
     async def get_wait_time(
         self, limit: str, cost: int = 1, *, subject: str = "", timeout_s: float = DECISION_TIMEOUT_S

@@ -14,7 +14,7 @@ from chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
 from services.llm_router.budget import BudgetStanding, until_midnight_s
-from services.llm_router.conversation import MixMode, Request
+from services.llm_router.conversation import MixMode, Request, prompt_tokens
 from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
 from services.llm_router.inventory import Inventory
@@ -129,10 +129,21 @@ class Router:
                 "the tenant has spent its budget of the day; it begins anew at midnight UTC",
                 retry_after_s=until_midnight_s(clock.time()),
             )
-        await self._ports.limits.require_request()
+        asked_tokens = prompt_tokens(request)
+        await self._ports.limits.require_request(asked_tokens)
         decision, session = await self._decide(request, terms, "generate", thrifty=standing is BudgetStanding.NEAR)
         answer = _Answer(request, decision, session, arrived_s)
-        pursuit = Pursuit(decision.ladder, self._retries)
+        try:
+            async with aclosing(self._pursue(answer)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            used = sum(c.usage.prompt_tokens + c.usage.output_tokens for c in answer.costs)
+            self._ports.limits.used(used - asked_tokens)
+
+    async def _pursue(self, answer: _Answer) -> AsyncGenerator[FlowEvent, None]:
+        """One candidate after another until one has spoken. Raises AllModelsFailed."""
+        clock, pursuit = self._ports.clock, Pursuit(answer.decision.ladder, self._retries)
         while (step := pursuit.next(clock.monotonic(), deadline.remaining())) is not None:
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)

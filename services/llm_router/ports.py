@@ -74,8 +74,12 @@ class Tables(Protocol):
 class Limits(Protocol):
     """Whether the tenant may ask. Fails open, counted: a silent limiter must not silence a conversation."""
 
-    async def require_request(self) -> None:
-        """Spend one request of the caller's tenant. Raises ResourceExhausted when none is left."""
+    async def require_request(self, prompt_tokens: int) -> None:
+        """Spend one request and the tokens of its prompt for the caller's tenant. Raises ResourceExhausted."""
+        ...
+
+    def used(self, tokens: int) -> None:
+        """The answer took so many tokens beyond those required; spent behind the caller's back, and not refused."""
         ...
 
 

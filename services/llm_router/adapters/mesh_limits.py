@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from datetime import datetime
 
@@ -10,37 +11,66 @@ from prometheus_client import Counter
 from chassis.channel import ClientTls, MeshChannel, forwarded_token
 from chassis.errors import MeshError, ResourceExhausted
 from clients.ledger import LedgerClient
-from clients.ratelimit import RateLimitClient
+from clients.ratelimit import RateLimitClient, Spend
 from services.llm_router.adapters.day_budget import SpentSince
 from services.llm_router.ports import Limits
 
-LIMIT = "llm_requests"
+REQUESTS, TOKENS = "llm_requests", "llm_tokens"
 # A voice turn cannot wait for a limiter: it answers in a few milliseconds or is passed by.
 TIMEOUT_S = 0.15
+TELL_TIMEOUT_S = 2.0
+TELLING_MAX = 1000
 FAILED_OPEN = Counter("hocket_llm_router_limit_fail_open", "Requests let through because ratelimit did not answer.")
+UNTOLD = Counter("hocket_llm_router_tokens_untold", "Answers whose tokens could not be told to ratelimit.")
 
 
 class MeshLimits:
-    """Asks ratelimit. Fails open."""
+    """Asks ratelimit before, tells it after. Fails open."""
 
     def __init__(self, client: RateLimitClient) -> None:
         self._client = client
+        self._telling: set[asyncio.Task[None]] = set()
 
-    async def require_request(self) -> None:
-        """Spend one request of the caller's tenant. Raises ResourceExhausted when none is left."""
+    async def require_request(self, prompt_tokens: int) -> None:
+        """Spend one request and the tokens of its prompt. Raises ResourceExhausted when one of them is used up."""
+        spends = [Spend(limit=REQUESTS, cost=1), Spend(limit=TOKENS, cost=max(prompt_tokens, 1))]
         try:
-            await self._client.require(LIMIT, timeout_s=TIMEOUT_S)
+            await self._client.require_all(spends, timeout_s=TIMEOUT_S)
         except ResourceExhausted:
             raise
         except MeshError:
             FAILED_OPEN.inc()
 
+    def used(self, tokens: int) -> None:
+        """Spend tokens that have been used already, as far as the limit has them."""
+        if tokens <= 0:
+            return
+        if len(self._telling) >= TELLING_MAX:
+            UNTOLD.inc()
+            return
+        task = asyncio.create_task(self._tell(tokens))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, tokens: int) -> None:
+        try:
+            told = await self._client.check([Spend(limit=TOKENS, cost=tokens)], timeout_s=TELL_TIMEOUT_S)
+            left = told.standings[0].remaining
+            if not told.admitted and left:
+                # More was used than is left: all that is left goes, and the next request waits.
+                await self._client.check([Spend(limit=TOKENS, cost=left)], timeout_s=TELL_TIMEOUT_S)
+        except MeshError:
+            UNTOLD.inc()
+
 
 class NoLimits:
     """Where no ratelimit service is configured."""
 
-    async def require_request(self) -> None:
+    async def require_request(self, prompt_tokens: int) -> None:
         """Nothing is limited."""
+
+    def used(self, tokens: int) -> None:
+        """Nobody counts."""
 
 
 def open_limits(

@@ -41,9 +41,11 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
 class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
     def __init__(self) -> None:
         self.left = 10**6
+        self.spends: list[dict[str, int]] = []
 
     async def Check(self, request, context):
         self.left -= 1
+        self.spends.append({spend.limit: spend.cost for spend in request.spends})
         standing = ratelimit_pb2.Standing(limit=request.spends[0].limit, admitted=self.left >= 0)
         standing.wait.FromMilliseconds(1500)
         return ratelimit_pb2.CheckResponse(admitted=self.left >= 0, standings=[standing])
@@ -151,3 +153,19 @@ async def test_a_spent_limit_refuses_with_the_wait_and_a_silent_limiter_does_not
             assert (await drained(client))[-1].HasField("finish")
     finally:
         await vendor.stop()
+
+
+async def test_tokens_are_asked_for_before_and_the_rest_is_told_after(tmp_path):
+    vendor, limits = await AnthropicEmulator().start(), Limits()
+    try:
+        async with (
+            ratelimit(Ledger(), limits) as port,
+            router(vendor.url, port, str(tmp_path / "costs")) as (client, _),
+        ):
+            usage = (await drained(client))[-1].finish.usage
+            await until(lambda: len(limits.spends) == 2)
+    finally:
+        await vendor.stop()
+    before, after = limits.spends
+    assert before == {"llm_requests": 1, "llm_tokens": before["llm_tokens"]}
+    assert before["llm_tokens"] + after["llm_tokens"] == usage.input_tokens + usage.output_tokens
