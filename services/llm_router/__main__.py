@@ -51,6 +51,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
         inventory,
         mode=MixMode(settings.mix_mode),
         budget_micro_usd=settings.budget_micro_usd_per_day,
+        answers_per_tenant_max=settings.answers_per_tenant_max,
         limits=AttemptLimits(
             settings.first_token_timeout_s,
             settings.fallback_first_token_timeout_s,

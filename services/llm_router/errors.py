@@ -5,6 +5,7 @@ NoCapableModel          FAILED_PRECONDITION: no model serves what the request ne
 TurnNotFound            NOT_FOUND: an outcome was told for a turn that is not known (any more)
 AllModelsFailed         UNAVAILABLE: every candidate was tried and failed
 BudgetExhausted         RESOURCE_EXHAUSTED: the tenant's money for the day is spent
+TooManyAnswers          RESOURCE_EXHAUSTED: the tenant has as many answers running here as it may
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ class BudgetExhausted(ResourceExhausted):
     """The tenant's money for the day is spent."""
 
     default_reason = "BUDGET_EXHAUSTED"
+
+
+class TooManyAnswers(ResourceExhausted):
+    """The tenant has as many answers running on this server as it may."""
+
+    default_reason = "OVERLOADED"
 
 
 class AllModelsFailed(Unavailable):

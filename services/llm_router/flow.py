@@ -14,6 +14,7 @@ from chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
 from services.llm_router.budget import BudgetStanding, until_midnight_s
+from services.llm_router.concurrency import TenantAnswers
 from services.llm_router.conversation import MixMode, Request, prompt_tokens
 from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
@@ -80,11 +81,17 @@ class _Answer:
     decision: Decision
     session: Session | None
     arrived_s: float
+    asked_tokens: int
     first_token_s: float = 0.0
     spoken: bool = False
     attempts: int = 0
     declined: Attempt | None = None
     costs: list[AttemptCost] = field(default_factory=list[AttemptCost])
+
+    @property
+    def used_tokens(self) -> int:
+        """Tokens of all attempts, read and written."""
+        return sum(cost.usage.prompt_tokens + cost.usage.output_tokens for cost in self.costs)
 
 
 class Router:
@@ -99,6 +106,7 @@ class Router:
         mode: MixMode,
         limits: AttemptLimits,
         budget_micro_usd: int = 0,
+        answers_per_tenant_max: int = 250,
     ) -> None:
         """`mode` and the budget of a day hold for tenants that the table says nothing of; `limits` bound attempts."""
         self._ports = ports
@@ -107,6 +115,7 @@ class Router:
         self._mode = mode
         self._budget_micro_usd = budget_micro_usd
         self._limits = limits
+        self._running = TenantAnswers(answers_per_tenant_max)
         self._retries = RetryBudget()
         self._first_tokens = FirstTokens()
 
@@ -120,6 +129,17 @@ class Router:
 
         Raises ResourceExhausted, NoCapableModel, or AllModelsFailed when nothing was said.
         """
+        with self._running.one_more(identity.current().tenant_id):
+            answer = await self._admit(request)
+            try:
+                async with aclosing(self._pursue(answer)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                self._ports.limits.used(answer.used_tokens - answer.asked_tokens)
+
+    async def _admit(self, request: Request) -> _Answer:
+        """Whether the tenant may ask, and the decision. Raises ResourceExhausted, NoCapableModel or AllModelsFailed."""
         clock = self._ports.clock
         arrived_s = clock.monotonic()
         terms = self._terms()
@@ -132,14 +152,7 @@ class Router:
         asked_tokens = prompt_tokens(request)
         await self._ports.limits.require_request(asked_tokens)
         decision, session = await self._decide(request, terms, "generate", thrifty=standing is BudgetStanding.NEAR)
-        answer = _Answer(request, decision, session, arrived_s)
-        try:
-            async with aclosing(self._pursue(answer)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            used = sum(c.usage.prompt_tokens + c.usage.output_tokens for c in answer.costs)
-            self._ports.limits.used(used - asked_tokens)
+        return _Answer(request, decision, session, arrived_s, asked_tokens)
 
     async def _pursue(self, answer: _Answer) -> AsyncGenerator[FlowEvent, None]:
         """One candidate after another until one has spoken. Raises AllModelsFailed."""

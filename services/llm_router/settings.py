@@ -60,6 +60,9 @@ class Settings(ServerSettings):
         description="What a tenant may spend a day (UTC), in millionths of a US dollar, where the tiers file does not"
         " say; from 80 % on it gets the simple tier, at 100 % it is refused. 0: no budget.",
     )
+    answers_per_tenant_max: int = Field(
+        default=250, ge=1, le=100_000, description="Answers of one tenant that run at once on this server."
+    )
     outcomes_file: Path | None = Field(
         default=None,
         description="File that features and outcomes of turns are kept in, for `hocket-llm-router fit`; unset: none.",
