@@ -16,7 +16,17 @@ from chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier, prompt_tokens
 from services.llm_router.errors import FailureKind, ModelFailure
-from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
+from services.llm_router.events import (
+    CallMade,
+    Ended,
+    EndReason,
+    ModelEvent,
+    StateGiven,
+    TextDelta,
+    Unheard,
+    Usage,
+    UsageSeen,
+)
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Provider
 from services.llm_router.pricing import cost_micro_usd
 from services.llm_router.tiers import Candidate, TierTable
@@ -86,7 +96,7 @@ class Attempt:
         # What was said since the vendor last told the usage.
         self._untold: list[str] = []
         self._untold_tokens: int | None = None
-        self._begun_until = now = asyncio.get_running_loop().time()
+        self._begun_until = now = self._now()
         self._cost: AttemptCost | None = None
         self._queue: deque[Said] = deque()
         self._arrived = asyncio.Event()
@@ -97,7 +107,7 @@ class Attempt:
         self._said_at = now
         self._trace = telemetry.AttemptTrace(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
         self._whole_until = now + limits.total_s
-        self._first_until = min(now + first_token_s, self._whole_until)
+        self._first_until = now + first_token_s
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
         self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
 
@@ -126,15 +136,24 @@ class Attempt:
                 self._write_down()
             case Ended():
                 self.ended = event.reason
+            case Unheard():
+                self._untold.append(event.text)
+                if event.of_call:
+                    # A long call takes longer than a first token may, and is no dead air.
+                    self._first_until = max(self._first_until, self._now() + self._scene.limits.between_tokens_s)
+                self._arrived.set()
+                self._write_down()
             case _:
+                if isinstance(event, TextDelta):
+                    # Of a call the pieces came before, unheard.
+                    self._untold.append(event.text)
                 self._queue.append(event)
                 self._arrived.set()
                 if not isinstance(event, StateGiven):
-                    self._said(event)
+                    self._said()
 
-    def _said(self, event: TextDelta | CallMade) -> None:
-        self._untold.append(event.text if isinstance(event, TextDelta) else event.call.arguments_json)
-        before, self._said_at = self._said_at, asyncio.get_running_loop().time()
+    def _said(self) -> None:
+        before, self._said_at = self._said_at, self._now()
         if self.first_useful_s is None:
             self.first_useful_s = self._said_at - self._started
             self._trace.first_chunk(self.first_useful_s)
@@ -145,10 +164,14 @@ class Attempt:
 
     def _write_down(self) -> None:
         """Tell what the attempt costs so far: at once and then once a second, for the process after a crash."""
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if now >= self._begun_until:
             self._begun_until = now + BEGUN_AGAIN_S
             self._scene.begun(self._reckon(AttemptOutcome.FAILED))
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     def _check_end(self) -> None:
         if self.ended is None:
@@ -160,11 +183,14 @@ class Attempt:
 
     async def first_useful(self) -> None:
         """Wait for text or a tool call. Raises ModelFailure when none comes, or none in time."""
-        try:
-            async with asyncio.timeout_at(self._first_until):
-                await self._useful.wait()
-        except TimeoutError:
-            raise self._fail("no first token in time") from None
+        while not self._useful.is_set():
+            until = min(self._first_until, self._whole_until)
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._useful.wait()
+            except TimeoutError:
+                if until == min(self._first_until, self._whole_until):
+                    raise self._fail("no first token in time") from None
         if self.failure is not None and self.first_useful_s is None:
             raise self.failure
 
@@ -179,7 +205,7 @@ class Attempt:
             if self._over:
                 break
             self._arrived.clear()
-            until = asyncio.get_running_loop().time() + self._scene.limits.between_tokens_s
+            until = self._now() + self._scene.limits.between_tokens_s
             try:
                 async with asyncio.timeout_at(min(until, self._whole_until)):
                     await self._arrived.wait()
@@ -230,7 +256,7 @@ class Attempt:
             self.cost(),
             ended=self.ended.value if self.ended else "",
             failure=self.failure.kind.value if self.failure else "",
-            seconds=asyncio.get_running_loop().time() - self._started,
+            seconds=self._now() - self._started,
             tenant_tier=tenant_tier,
         )
 

@@ -58,6 +58,14 @@ class CallMade:
 
 
 @dataclass(frozen=True, slots=True)
+class Unheard:
+    """Output that is billed and not passed on: thinking, or (`of_call`) a piece of a tool call not whole yet."""
+
+    text: str
+    of_call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StateGiven:
     """What `provider` wants back with the text (`call_id` empty) or with a tool call."""
 
@@ -81,4 +89,4 @@ class Ended:
     reason: EndReason
 
 
-ModelEvent = TextDelta | CallMade | StateGiven | UsageSeen | Ended
+ModelEvent = TextDelta | CallMade | Unheard | StateGiven | UsageSeen | Ended

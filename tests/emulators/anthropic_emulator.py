@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.emulators.scenario import Emulator, Scenario, Stream, digests, prefix_min, tokens_of, unmarked
+from tests.emulators.scenario import Emulator, Scenario, Stream, digests, in_pieces, prefix_min, tokens_of, unmarked
 
 API_VERSIONS = {"2023-06-01", "2026-10-21"}
 LOOKBACK_BLOCKS = 20
@@ -155,9 +155,11 @@ class AnthropicEmulator(Emulator):
             text = json.dumps(arguments)
             block = {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex[:20]}", "name": name, "input": {}}
             await self._start(stream, index, block)
-            for half in (text[: len(text) // 2], text[len(text) // 2 :]):
-                await self._delta(stream, index, {"type": "input_json_delta", "partial_json": half})
-            written.said.append(text)
+            for piece in in_pieces(text, scenario.call_pieces):
+                await self._delta(stream, index, {"type": "input_json_delta", "partial_json": piece})
+                written.said.append(piece)
+                if scenario.between_s:
+                    await asyncio.sleep(scenario.between_s)
             await stream.send({"type": "content_block_stop", "index": index}, "content_block_stop")
             index += 1
         return True

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.emulators.scenario import Emulator, Scenario, Stream, tokens_of
+from tests.emulators.scenario import Emulator, Scenario, Stream, in_pieces, tokens_of
 
 
 class OpenAiEmulator(Emulator):
@@ -60,7 +60,10 @@ class OpenAiEmulator(Emulator):
             text = json.dumps(arguments)
             head = {"index": index, "id": f"call_{uuid.uuid4().hex[:8]}", "type": "function"}
             await stream.send(_chunk(model, {"tool_calls": [{**head, "function": {"name": name, "arguments": ""}}]}))
-            await stream.send(_chunk(model, {"tool_calls": [{"index": index, "function": {"arguments": text}}]}))
+            for piece in in_pieces(text, scenario.call_pieces):
+                await stream.send(_chunk(model, {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
+                if scenario.between_s:
+                    await asyncio.sleep(scenario.between_s)
             written += tokens_of(text)
         await stream.send(_chunk(model, {}, "tool_calls" if scenario.calls else "stop"))
         usage = {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}

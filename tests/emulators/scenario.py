@@ -29,6 +29,8 @@ class Scenario:
     text: str = "Hello there, this is an answer."
     thinking: str = ""
     calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    # In how many pieces the arguments of a call are sent.
+    call_pieces: int = 2
     after: int = 2
     first_s: float = 0.0
     between_s: float = 0.0
@@ -49,6 +51,12 @@ class Scenario:
             return [""] * self.stamped
         words = self.text.split(" ")
         return [w if i == 0 else f" {w}" for i, w in enumerate(words)] if self.text else []
+
+
+def in_pieces(text: str, count: int) -> list[str]:
+    """`text` in about `count` pieces of equal length."""
+    size = -(-len(text) // count)
+    return [text[i : i + size] for i in range(0, len(text), size)]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,17 @@ from services.llm_router.adapters.failures import failure_of
 from services.llm_router.caching import PrefixGaps
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
-from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
+from services.llm_router.events import (
+    CallMade,
+    Ended,
+    EndReason,
+    ModelEvent,
+    StateGiven,
+    TextDelta,
+    Unheard,
+    Usage,
+    UsageSeen,
+)
 from services.llm_router.tiers import Candidate
 
 CONNECT_S = 5.0
@@ -177,8 +187,10 @@ class EventReader:
                 return [TextDelta(delta["text"])]
             case "input_json_delta":
                 block["json"] += delta["partial_json"]
+                return [Unheard(delta["partial_json"], of_call=True)]
             case "thinking_delta":
                 block["thinking"] += delta["thinking"]
+                return [Unheard(delta["thinking"])]
             case "signature_delta":
                 block["signature"] = delta["signature"]
             case _:

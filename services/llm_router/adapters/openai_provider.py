@@ -19,7 +19,7 @@ from services.llm_router.adapters.failures import failure_of
 from services.llm_router.adapters.openai_request import params_of
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
-from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Usage, UsageSeen
+from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Unheard, Usage, UsageSeen
 from services.llm_router.tiers import Candidate
 
 PROVIDER = "openai"
@@ -107,8 +107,7 @@ class ChunkReader:
             choice = chunk.choices[0]
             if choice.delta.content:
                 events.append(TextDelta(choice.delta.content))
-            for piece in choice.delta.tool_calls or ():
-                self._collect(piece)
+            events.extend(self._collect(piece) for piece in choice.delta.tool_calls or ())
             self._reason = choice.finish_reason or self._reason
         if chunk.usage is not None:
             events.append(UsageSeen(_usage(chunk.usage), chunk.model or ""))
@@ -126,12 +125,13 @@ class ChunkReader:
         reason = EndReason.TOOL_CALLS if calls else _ENDS.get(self._reason, EndReason.STOP)
         return [*calls, Ended(reason)]
 
-    def _collect(self, piece: ChoiceDeltaToolCall) -> None:
+    def _collect(self, piece: ChoiceDeltaToolCall) -> Unheard:
         call = self._calls.setdefault(piece.index, _Call())
         call.call_id = piece.id or call.call_id
         if piece.function is not None:
             call.name += piece.function.name or ""
             call.arguments += piece.function.arguments or ""
+        return Unheard((piece.function and piece.function.arguments) or "", of_call=True)
 
 
 def _usage(row: CompletionUsage) -> Usage:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from chassis import errors
 from services.llm_router import attempt
+from services.llm_router.attempt import AttemptLimits
 from services.llm_router.ports import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import PATIENT, QUICK, World, asking, assistant, system, text_of, user, world
@@ -476,3 +477,18 @@ async def test_an_open_tool_call_stays_with_the_model_that_made_it():
         )
     assert second[0].route.model == SONNET
     assert second[0].route.reasons[0].name == "open_tool_call"
+
+
+@pytest.mark.parametrize("alias", [SONNET, LOCAL])
+async def test_a_call_that_is_written_slowly_is_no_dead_air_and_silence_in_it_is(alias: str):
+    limits = AttemptLimits(first_token_s=0.4, fallback_first_token_s=0.4, between_tokens_s=0.4, total_s=20)
+    arguments = {"city": "Bern " * 40}
+    async with world(limits) as w:
+        emulator = emulator_of(w, alias)
+        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=0.08))
+        events = await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))
+        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=2))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))
+    assert json.loads(next(e for e in events if e.HasField("tool_call")).tool_call.arguments_json) == arguments
+    assert "timeout" in str(caught.value)
