@@ -42,6 +42,14 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class FirstTokenWait:
+    """Seconds for a first token; `hurried` when it is the caller who has no more, which says nothing of the model."""
+
+    seconds: float
+    hurried: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptLimits:
     """How long an attempt may take, in seconds.
 
@@ -54,15 +62,16 @@ class AttemptLimits:
     between_tokens_s: float = 5.0
     total_s: float = 120.0
 
-    def first_token_of(self, attempt: int, *, left_s: float | None, last: bool) -> float:
-        """Seconds that attempt number `attempt` (from 1) has for its first token.
+    def first_token_of(self, attempt: int, *, left_s: float | None, last: bool) -> FirstTokenWait:
+        """How long attempt number `attempt` (from 1) is waited for.
 
         While somebody else could still be asked, an attempt takes no more than half of the caller's remaining time.
         """
         wanted = self.first_token_s if attempt == 1 else self.fallback_first_token_s
         if left_s is None:
-            return wanted
-        return min(wanted, left_s if last else left_s / 2)
+            return FirstTokenWait(wanted)
+        given = left_s if last else left_s / 2
+        return FirstTokenWait(min(wanted, given), hurried=given < wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,9 @@ class Attempt:
     """Starts when made. Await `first_useful`, iterate `events`, then `close` and `count`; `cost` tells what to book."""
 
     def __init__(
-        self, scene: AttemptScene, candidate: Candidate, provider: Provider, event_id: str, *, first_token_s: float
+        self, scene: AttemptScene, candidate: Candidate, provider: Provider, event_id: str, wait: FirstTokenWait
     ) -> None:
-        """Begin to ask `candidate`, which must say something useful within `first_token_s` seconds."""
+        """Begin to ask `candidate`, which must say something useful within `wait`."""
         self.candidate = candidate
         self._provider = provider
         self.usage = Usage()
@@ -107,7 +116,8 @@ class Attempt:
         self._said_at = now
         self._trace = telemetry.AttemptTrace(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
         self._whole_until = now + limits.total_s
-        self._first_until = now + first_token_s
+        self._first_until = now + wait.seconds
+        self._late = FailureKind.HURRIED if wait.hurried else FailureKind.TIMEOUT
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
         self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
 
@@ -190,7 +200,7 @@ class Attempt:
                     await self._useful.wait()
             except TimeoutError:
                 if until == min(self._first_until, self._whole_until):
-                    raise self._fail("no first token in time") from None
+                    raise self._fail(self._late, "no first token in time") from None
         if self.failure is not None and self.first_useful_s is None:
             raise self.failure
 
@@ -210,7 +220,7 @@ class Attempt:
                 async with asyncio.timeout_at(min(until, self._whole_until)):
                     await self._arrived.wait()
             except TimeoutError:
-                raise self._fail("no next token in time") from None
+                raise self._fail(FailureKind.TIMEOUT, "no next token in time") from None
         if self.failure is not None:
             raise self.failure
 
@@ -228,8 +238,8 @@ class Attempt:
             self._queue.popleft()
         return TextDelta("".join(pieces)) if len(pieces) > 1 else event
 
-    def _fail(self, problem: str) -> ModelFailure:
-        self.failure = ModelFailure(FailureKind.TIMEOUT, problem)
+    def _fail(self, kind: FailureKind, problem: str) -> ModelFailure:
+        self.failure = ModelFailure(kind, problem)
         return self.failure
 
     async def close(self) -> None:

@@ -208,7 +208,8 @@ class Router:
             finally:
                 self._settle(answer, pursuit, race, winner)
         if winner is not None:
-            reason = EndReason.CUT if winner.failure else winner.ended or EndReason.STOP
+            # Without the vendor's own end it was cut, whatever happened.
+            reason = EndReason.CUT if winner.failure else winner.ended or EndReason.CUT
             yield self._finished(answer, winner, reason)
 
     def _begin(self, answer: _Answer, pursuit: Pursuit, candidate: Candidate) -> Attempt:
@@ -217,8 +218,8 @@ class Router:
             answer.request, answer.decision.tier, ports.tables.current, self._limits, ports.clock, ports.ledger.begin
         )
         provider = ports.providers[candidate.provider]
-        first_s = self._limits.first_token_of(answer.attempts, left_s=deadline.remaining(), last=pursuit.exhausted)
-        return Attempt(scene, candidate, provider, ports.new_id(), first_token_s=first_s)
+        wait = self._limits.first_token_of(answer.attempts, left_s=deadline.remaining(), last=pursuit.exhausted)
+        return Attempt(scene, candidate, provider, ports.new_id(), wait)
 
     def _hedge(self, answer: _Answer, pursuit: Pursuit) -> Attempt | None:
         candidate = pursuit.hedge(lambda c: c.provider != "embedded" and self._inventory.well(c))
@@ -231,6 +232,11 @@ class Router:
 
     def _spoke(self, answer: _Answer, attempt: Attempt) -> None:
         answer.spoken = True
+        request, caller = answer.request, identity.current()
+        if request.turn_id:
+            alias = attempt.candidate.alias
+            tier = self._ports.tables.current.tier_of(alias, answer.decision.tier)
+            self._ports.outcomes.decided(caller.tenant_id, request.turn_id, answer.decision.features, tier, alias)
         answer.first_token_s = self._ports.clock.monotonic() - answer.arrived_s
         telemetry.FIRST_TOKEN.labels(answer.decision.tier.name.lower()).observe(answer.first_token_s)
         self._first_tokens.seen(attempt.candidate.alias, attempt.first_useful_s or 0.0)
@@ -277,10 +283,10 @@ class Router:
         situation = Situation(table, ports.clock.time(), mode, tie, usable, session, cheapest_only=thrifty)
         # No await between reading the mix and counting in it: requests that start together would see the same state.
         decision = decide(request, complexity, mix, situation)
-        self._count(mix, decision, mode, use, request.turn_id)
+        self._count(mix, decision, mode, use)
         return decision, session
 
-    def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str, turn_id: str) -> None:
+    def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str) -> None:
         caller = identity.current()
         if decision.counted is None:
             mix.count_exempt()
@@ -288,9 +294,6 @@ class Router:
             mix.count(decision.score, decision.counted)
             self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.counted)
         telemetry.tell_route(decision, mode.value)
-        if use == "generate" and turn_id:
-            model = decision.ladder[0].alias
-            self._ports.outcomes.decided(caller.tenant_id, turn_id, decision.features, decision.tier, model)
         if use == "generate":
             telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
 

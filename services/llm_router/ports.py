@@ -111,7 +111,7 @@ class Outcomes(Protocol):
     """What was decided and how it was received, for refitting. Fails open: an outcome that is not kept is counted."""
 
     def decided(self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str) -> None:
-        """A turn was routed."""
+        """A turn began to be answered by `model`, which stands in `tier`."""
         ...
 
     async def received(self, tenant_id: str, turn_id: str, outcome: str) -> bool:

@@ -50,7 +50,8 @@ class Cause(StrEnum):
 
 
 # These stay out of the shares, counted apart; so does a gate.
-EXEMPT = frozenset({Cause.PINNED_MODEL, Cause.PINNED_TIER, Cause.OPEN_TOOL_CALL})
+# What a budget pushed down must not be paid back in dear answers once the budget is full again.
+EXEMPT = frozenset({Cause.PINNED_MODEL, Cause.PINNED_TIER, Cause.OPEN_TOOL_CALL, Cause.BUDGET})
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,9 @@ def _ladder(request: Request, tier: Tier, situation: Situation, fit: _Fit) -> tu
 def _warmest(request: Request, tier: Tier, situation: Situation, ordered: Sequence[Candidate]) -> Candidate | None:
     """Whom of the tier to ask before its first: the conversation's own model, or one a warm cache makes cheaper."""
     session, own = situation.session, [c for c in ordered if c.alias in situation.table.tiers[tier]]
+    if session is not None and request.awaits_tool_result:
+        # Whoever called the tool, also where it stood in for another tier.
+        return next((c for c in ordered if c.alias == session.model), None)
     if session is None or not own:
         return None
     if session.tier is tier:

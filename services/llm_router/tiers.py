@@ -107,9 +107,9 @@ class TierTable:
         """The candidates of `tier` in the order in which they are tried."""
         return (self.models[alias] for alias in self.tiers[tier])
 
-    def tier_of(self, alias: str) -> Tier:
-        """The cheapest tier that lists `alias`. Raises KeyError when none does."""
-        for tier in Tier:
+    def tier_of(self, alias: str, first: Tier = Tier.SIMPLE) -> Tier:
+        """The tier that lists `alias`: `first` if it does, else the cheapest. Raises KeyError when none does."""
+        for tier in (first, *tuple(Tier)):
             if alias in self.tiers[tier]:
                 return tier
         raise KeyError(alias)
