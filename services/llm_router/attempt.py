@@ -28,7 +28,7 @@ from services.llm_router.events import (
     UsageSeen,
 )
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Provider
-from services.llm_router.pricing import cost_micro_usd
+from services.llm_router.reckoning import reckon
 from services.llm_router.tiers import Candidate, TierTable
 
 # What a killed process may lose of the output that it was being sent.
@@ -273,21 +273,15 @@ class Attempt:
     def _reckon(self, outcome: AttemptOutcome) -> AttemptCost:
         usage, estimated = self._known_usage()
         scene = self._scene
-        served = scene.table.served_as(self.candidate.provider, self._served) or self.candidate
-        price = served.price(scene.clock.time(), usage.prompt_tokens)
-        return AttemptCost(
+        return reckon(
+            scene.table,
+            scene.request,
+            self.candidate,
+            UsageSeen(usage, self._served),
             event_id=self._event_id,
-            ended_at_s=scene.clock.time(),
-            provider=self.candidate.provider,
-            model=self._served or self.candidate.vendor_model or self.candidate.alias,
             tier=scene.tier,
-            usage=usage,
-            cost_micro_usd=cost_micro_usd(usage, price),
-            price_row=price.name,
+            now_s=scene.clock.time(),
             outcome=outcome,
-            speculative=scene.request.speculative,
-            room=scene.request.room,
-            turn_id=scene.request.turn_id,
             estimated=estimated,
         )
 

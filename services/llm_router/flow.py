@@ -21,12 +21,23 @@ from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelt
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
-from services.llm_router.ports import AttemptCost, Budgets, Ledger, Limits, Outcomes, Providers, SharedState, Tables
+from services.llm_router.ports import (
+    AttemptCost,
+    AttemptOutcome,
+    Budgets,
+    Ledger,
+    Limits,
+    Outcomes,
+    Providers,
+    SharedState,
+    Tables,
+)
 from services.llm_router.pursuit import Pursuit, RetryBudget
 from services.llm_router.race import Race
+from services.llm_router.reckoning import reckon
 from services.llm_router.routing import Decision, Situation, decide
 from services.llm_router.scoring import Scorer
-from services.llm_router.sessions import Session, after_turn
+from services.llm_router.sessions import Session, after_turn, warmed
 from services.llm_router.terms import Terms
 from services.llm_router.tiers import Candidate
 
@@ -53,6 +64,15 @@ class Finished:
     price_row: str
     first_token_s: float
     cost_event_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """Whose cache was filled, how many tokens it holds (0: nothing was to be done), and micro-USD paid for it."""
+
+    candidate: Candidate
+    cached_tokens: int
+    cost_micro_usd: int
 
 
 FlowEvent = Routed | TextDelta | CallMade | StateGiven | Finished
@@ -130,7 +150,7 @@ class Router:
         Raises ResourceExhausted, NoCapableModel, or AllModelsFailed when nothing was said.
         """
         with self._running.one_more(identity.current().tenant_id):
-            answer = await self._admit(request)
+            answer = await self._admit(request, "generate")
             try:
                 async with aclosing(self._pursue(answer)) as events:
                     async for event in events:
@@ -138,7 +158,7 @@ class Router:
             finally:
                 self._ports.limits.used(answer.used_tokens - answer.asked_tokens)
 
-    async def _admit(self, request: Request) -> _Answer:
+    async def _admit(self, request: Request, use: str) -> _Answer:
         """Whether the tenant may ask, and the decision. Raises ResourceExhausted, NoCapableModel or AllModelsFailed."""
         clock = self._ports.clock
         arrived_s = clock.monotonic()
@@ -151,7 +171,7 @@ class Router:
             )
         asked_tokens = prompt_tokens(request)
         await self._ports.limits.require_request(asked_tokens)
-        decision, session = await self._decide(request, terms, "generate", thrifty=standing is BudgetStanding.NEAR)
+        decision, session = await self._decide(request, terms, use, thrifty=standing is BudgetStanding.NEAR)
         return _Answer(request, decision, session, arrived_s, asked_tokens)
 
     async def _pursue(self, answer: _Answer) -> AsyncGenerator[FlowEvent, None]:
@@ -173,6 +193,37 @@ class Router:
             yield self._finished(answer, answer.declined, answer.declined.ended or EndReason.REFUSAL)
             return
         raise AllModelsFailed(pursuit.failures, pursuit.retry_after_s)
+
+    async def prewarm(self, request: Request) -> Warmed:
+        """Fill the prompt cache of the model that would answer. Raises as `generate`, also where the filling fails."""
+        ports, caller, answer = self._ports, identity.current(), await self._admit(request, "route")
+        candidate, now_s = answer.decision.ladder[0], ports.clock.time()
+        try:
+            seen = await ports.providers[candidate.provider].warm(request, candidate)
+        except ModelFailure as failure:
+            raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
+        if seen is None:
+            return Warmed(candidate, 0, 0)
+        cost = reckon(
+            ports.tables.current,
+            request,
+            candidate,
+            seen,
+            event_id=ports.new_id(),
+            tier=answer.decision.tier,
+            now_s=now_s,
+            outcome=AttemptOutcome.OK,
+        )
+        self._book(cost)
+        cached = seen.usage.cached_input_tokens + seen.usage.cache_write_tokens
+        if request.conversation_id:
+            session = warmed(answer.session, candidate.alias, cached, now_s)
+            ports.state.store_session(caller.tenant_id, request.conversation_id, session)
+        return Warmed(candidate, cached, cost.cost_micro_usd)
+
+    def _book(self, cost: AttemptCost) -> None:
+        self._ports.ledger.book(cost)
+        self._ports.budgets.spent(identity.current().tenant_id, cost.cost_micro_usd)
 
     async def record_outcome(self, turn_id: str, outcome: str) -> None:
         """How the answer of a turn was received. Raises TurnNotFound."""
@@ -247,8 +298,7 @@ class Router:
         for attempt in race.attempts:
             cost = attempt.cost()
             answer.costs.append(cost)
-            self._ports.ledger.book(cost)
-            self._ports.budgets.spent(caller.tenant_id, cost.cost_micro_usd)
+            self._book(cost)
             attempt.tell(caller.tenant_tier)
             if attempt.failure is not None:
                 pursuit.failed(attempt.candidate, attempt.failure, self._ports.clock.monotonic())

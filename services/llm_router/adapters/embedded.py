@@ -35,6 +35,10 @@ class EmbeddedProvider:
         yield UsageSeen(usage, candidate.vendor_model)
         yield Ended(reason)
 
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:  # noqa: ARG002 - see below
+        """It has no cache."""
+        return None
+
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
         """Not needed: the usage is told with the words."""
         return None

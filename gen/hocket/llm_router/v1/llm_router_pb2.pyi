@@ -904,6 +904,60 @@ class RouteResponse(_message.Message):
 Global___RouteResponse: _TypeAlias = RouteResponse  # noqa: Y015
 
 @_typing.final
+class PrewarmRequest(_message.Message):
+    """PrewarmRequest names what the conversation will begin with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___GenerateRequest:
+        """As it would be generated; of the messages only the instructions matter, and a pin says whose cache is meant."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___GenerateRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrewarmRequest: _TypeAlias = PrewarmRequest  # noqa: Y015
+
+@_typing.final
+class PrewarmResponse(_message.Message):
+    """PrewarmResponse tells what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Alias of the model that would answer."""
+    cached_tokens: _builtins.int
+    """Tokens that its cache holds now; 0 where it caches by itself, or nothing so short."""
+    cost_micro_usd: _builtins.int
+    """What that cost, in millionths of a US dollar."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        cached_tokens: _builtins.int = ...,
+        cost_micro_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "cost_micro_usd", b"cost_micro_usd", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrewarmResponse: _TypeAlias = PrewarmResponse  # noqa: Y015
+
+@_typing.final
 class ListModelsRequest(_message.Message):
     """ListModelsRequest is empty."""
 
