@@ -14,7 +14,7 @@ from typing import Any
 
 import anthropic
 import httpx2
-from anthropic import AsyncAnthropic, AsyncStream
+from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
 
 from chassis.clock import Clock
 from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state
@@ -26,6 +26,9 @@ from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, S
 from services.llm_router.tiers import Candidate
 
 CONNECT_S = 5.0
+# From turn to turn of a conversation; the SDK's 5 s would make most turns begin with a handshake.
+KEPT_S = 55.0
+LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEPT_S)
 _ENDS = {
     "end_turn": EndReason.STOP,
     "stop_sequence": EndReason.STOP,
@@ -48,6 +51,7 @@ class AnthropicProvider:
             max_retries=0,
             timeout=httpx2.Timeout(600, connect=CONNECT_S),
             open_telemetry=False,
+            http_client=DefaultAioHttpClient(limits=LIMITS),
         )
         self._clock = clock
         self._gaps = PrefixGaps()
