@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from chassis.clock import Clock
 from services.llm_router import telemetry
-from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier, prompt_tokens
+from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Provider
@@ -230,5 +230,5 @@ class Attempt:
         said = int(self._said_characters / CHARACTERS_PER_TOKEN + 0.5)
         if self.ended is not None or self.usage.output_tokens >= said:
             return self.usage, False
-        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=prompt_tokens(self._scene.request))
+        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=self._scene.request.prompt_tokens)
         return replace(known, output_tokens=said), True
