@@ -131,6 +131,22 @@ class Attempt:
                 raise ModelFailure(FailureKind.REFUSED, "the model declined")
             raise ModelFailure(FailureKind.EMPTY, f"the model ended ({self.ended.value}) without a word")
 
+    async def heard(self, seconds: float) -> bool:
+        """Wait at most `seconds`; False when `first_useful` would go on waiting."""
+        until = asyncio.get_running_loop().time() + seconds
+        if until < self._first_until:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._useful.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    @property
+    def running(self) -> bool:
+        """Whether the vendor still works."""
+        return not self._task.done()
+
     async def first_useful(self) -> None:
         """Wait for text or a tool call. Raises ModelFailure when none comes, or none in time."""
         try:
@@ -181,7 +197,7 @@ class Attempt:
 
     async def close(self) -> None:
         """End the vendor's work if it still runs; afterwards the cost is final."""
-        if not self._task.done():
+        if self.running:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_S)
 
