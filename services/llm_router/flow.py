@@ -28,6 +28,8 @@ from services.llm_router.scoring import Scorer
 from services.llm_router.sessions import Session, after_turn
 from services.llm_router.tiers import Candidate
 
+# Turns of the loop from an attempt's beginning to its request on the vendor's socket: the attempt, then the transport.
+TURNS_TO_ASK = 2
 _log = structlog.get_logger()
 
 
@@ -150,7 +152,9 @@ class Router:
         )
         winner: Attempt | None = None
         try:
-            # Told while the vendor is already being asked.
+            # Told while the vendor is already being asked: telling first would cost each request half a millisecond.
+            for _ in range(TURNS_TO_ASK):
+                await asyncio.sleep(0)
             yield Routed(answer.decision, candidate, number)
             winner = await race.winner()
             if winner.candidate is not candidate:

@@ -132,6 +132,30 @@ async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_sai
         assert w.book.total_micro_usd == pytest.approx(w.billed_micro_usd, rel=0.25)
 
 
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used(alias: str):
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        await w.answer(asking("Hello?", pin_model=alias))
+        await emulator.stop()
+        await emulator.start(emulator.port)
+        events = await w.answer(asking("And now?", pin_model=alias))
+    assert text_of(events) == OK
+    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.OK, AttemptOutcome.OK]
+
+
+async def test_the_route_is_told_while_the_vendor_is_asked():
+    async with world() as w:
+        w.anthropic.play(SONNET, Scenario(first_s=0.6))
+        asked = asking("Hello?", pin_model=SONNET)
+        async with aclosing(w.client.generate(asked, timeout_s=10)) as events:
+            started = time.monotonic()
+            first = await anext(events)
+            told_s = time.monotonic() - started
+    assert first.HasField("route")
+    assert told_s < 0.5
+
+
 async def test_a_duplicate_start_changes_nothing():
     async with world() as w:
         w.anthropic.play("*", Scenario("duplicate_start"))
