@@ -106,6 +106,7 @@ class Router:
     async def route(self, request: Request) -> Decision:
         """The decision alone. Its mix is kept apart from that of answered requests, so neither disturbs the other."""
         decision, _ = await self._decide(request, "route")
+        telemetry.tell_route(decision, self._mode_of(request).value)
         return decision
 
     async def generate(self, request: Request) -> AsyncGenerator[FlowEvent, None]:
@@ -153,8 +154,11 @@ class Router:
         winner: Attempt | None = None
         try:
             # Told while the vendor is already being asked: telling first would cost each request half a millisecond.
+            # An answer that comes sooner waits in its attempt.
             for _ in range(TURNS_TO_ASK):
                 await asyncio.sleep(0)
+            if number == 1:
+                self._tell(answer)
             yield Routed(answer.decision, candidate, number)
             winner = await race.winner()
             if winner.candidate is not candidate:
@@ -221,7 +225,7 @@ class Router:
 
     async def _decide(self, request: Request, use: str, *, thrifty: bool = False) -> tuple[Decision, Session | None]:
         ports, caller = self._ports, identity.current()
-        table, mode = ports.tables.current, request.mix_mode or self._mode
+        table, mode = ports.tables.current, self._mode_of(request)
         session = None
         if request.conversation_id:
             session = await ports.state.load_session(caller.tenant_id, request.conversation_id)
@@ -231,22 +235,28 @@ class Router:
         situation = Situation(table, ports.clock.time(), mode, tie, usable, session, cheapest_only=thrifty)
         # No await between reading the mix and counting in it: requests that start together would see the same state.
         decision = decide(request, complexity, mix, situation)
-        self._count(mix, decision, mode, use, request.turn_id)
+        self._count(mix, decision, mode, use)
         return decision, session
 
-    def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str, turn_id: str) -> None:
-        caller = identity.current()
+    def _mode_of(self, request: Request) -> MixMode:
+        return request.mix_mode or self._mode
+
+    def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str) -> None:
         if decision.counted is None:
             mix.count_exempt()
         else:
             mix.count(decision.score, decision.counted)
-            self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.counted)
-        telemetry.tell_route(decision, mode.value)
-        if use == "generate" and turn_id:
+            tenant_id = identity.current().tenant_id
+            self._ports.state.count(tenant_id, mode, use, mix.shares, decision.counted)
+
+    def _tell(self, answer: _Answer) -> None:
+        """Leave the decision in the trace, the metrics, and with the turn for its outcome."""
+        caller, request, decision = identity.current(), answer.request, answer.decision
+        telemetry.tell_route(decision, self._mode_of(request).value)
+        telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
+        if request.turn_id:
             model = decision.ladder[0].alias
-            self._ports.outcomes.decided(caller.tenant_id, turn_id, decision.features, decision.tier, model)
-        if use == "generate":
-            telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
+            self._ports.outcomes.decided(caller.tenant_id, request.turn_id, decision.features, decision.tier, model)
 
     def _remember(self, answer: _Answer, attempt: Attempt) -> None:
         if not answer.request.conversation_id:
