@@ -14,7 +14,7 @@ import structlog
 
 from chassis.clock import Clock
 from services.llm_router import telemetry
-from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier, prompt_tokens
+from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import (
     CallMade,
@@ -191,6 +191,22 @@ class Attempt:
                 raise ModelFailure(FailureKind.REFUSED, "the model declined")
             raise ModelFailure(FailureKind.EMPTY, f"the model ended ({self.ended.value}) without a word")
 
+    async def heard(self, seconds: float) -> bool:
+        """Wait at most `seconds`; False when `first_useful` would go on waiting."""
+        until = asyncio.get_running_loop().time() + seconds
+        if until < self._first_until:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._useful.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    @property
+    def running(self) -> bool:
+        """Whether the vendor still works."""
+        return not self._task.done()
+
     async def first_useful(self) -> None:
         """Wait for text or a tool call. Raises ModelFailure when none comes, or none in time."""
         while not self._useful.is_set():
@@ -244,7 +260,7 @@ class Attempt:
 
     async def close(self) -> None:
         """End the vendor's work if it still runs; afterwards the cost is final."""
-        if not self._task.done():
+        if self.running:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_S)
 
@@ -289,7 +305,7 @@ class Attempt:
         """Usage, and whether part of it is no word of the vendor's: some tell the output's tokens at the end alone."""
         if self.ended is not None or not self._untold:
             return self.usage, False
-        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=prompt_tokens(self._scene.request))
+        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=self._scene.request.prompt_tokens)
         untold = self._untold_tokens
         if untold is None:
             untold = int(sum(map(len, self._untold)) / CHARACTERS_PER_TOKEN + 0.5)

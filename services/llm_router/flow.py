@@ -15,7 +15,7 @@ from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
 from services.llm_router.budget import BudgetStanding, until_midnight_s
 from services.llm_router.concurrency import TenantAnswers
-from services.llm_router.conversation import MixMode, Request, prompt_tokens
+from services.llm_router.conversation import MixMode, Request
 from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
 from services.llm_router.inventory import Inventory
@@ -41,6 +41,8 @@ from services.llm_router.sessions import Session, after_turn, warmed
 from services.llm_router.terms import Terms
 from services.llm_router.tiers import Candidate
 
+# Turns of the loop from an attempt's beginning to its request on the vendor's socket: the attempt, then the transport.
+TURNS_TO_ASK = 2
 _log = structlog.get_logger()
 
 
@@ -142,6 +144,7 @@ class Router:
     async def route(self, request: Request) -> Decision:
         """The decision alone. Its mix is kept apart from that of answered requests, so neither disturbs the other."""
         decision, _ = await self._decide(request, self._terms(), "route")
+        telemetry.tell_route(decision)
         return decision
 
     async def generate(self, request: Request) -> AsyncGenerator[FlowEvent, None]:
@@ -169,7 +172,7 @@ class Router:
                 "the tenant has spent its budget of the day; it begins anew at midnight UTC",
                 retry_after_s=until_midnight_s(clock.time()),
             )
-        asked_tokens = prompt_tokens(request)
+        asked_tokens = request.prompt_tokens
         await self._ports.limits.require_request(asked_tokens)
         decision, session = await self._decide(request, terms, use, thrifty=standing is BudgetStanding.NEAR)
         return _Answer(request, decision, session, arrived_s, asked_tokens)
@@ -241,7 +244,12 @@ class Router:
         )
         winner: Attempt | None = None
         try:
-            # Told while the vendor is already being asked.
+            # Told while the vendor is already being asked: telling first would cost each request half a millisecond.
+            # An answer that comes sooner waits in its attempt.
+            for _ in range(TURNS_TO_ASK):
+                await asyncio.sleep(0)
+            if number == 1:
+                self._tell(answer.decision)
             yield Routed(answer.decision, candidate, number)
             winner = await race.winner()
             if winner.candidate is not candidate:
@@ -337,15 +345,18 @@ class Router:
         return decision, session
 
     def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str) -> None:
-        caller = identity.current()
         if decision.counted is None:
             mix.count_exempt()
         else:
             mix.count(decision.score, decision.counted)
-            self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.counted)
-        telemetry.tell_route(decision, mode.value)
-        if use == "generate":
-            telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
+            tenant_id = identity.current().tenant_id
+            self._ports.state.count(tenant_id, mode, use, mix.shares, decision.counted)
+
+    @staticmethod
+    def _tell(decision: Decision) -> None:
+        """Leave the decision in the trace and the metrics."""
+        telemetry.tell_route(decision)
+        telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, identity.current().tenant_tier).inc()
 
     def _remember(self, answer: _Answer, attempt: Attempt) -> None:
         if not answer.request.conversation_id:

@@ -36,6 +36,10 @@ class Session:
         warm = self.warm.get(alias)
         return warm.tokens if warm is not None and warm.until_s > now_s else 0
 
+    def all_warm(self, now_s: float) -> Mapping[str, int]:
+        """Tokens that the cache of each model still holds, by alias."""
+        return {alias: warm.tokens for alias, warm in self.warm.items() if warm.until_s > now_s}
+
 
 def holds(session: Session, wished: Tier, now_s: float) -> bool:
     """Whether the conversation stays in its tier although a cheaper one would do: climb at once, descend slowly."""

@@ -61,6 +61,8 @@ class Candidate:
 
     def price(self, now_s: float, prompt_tokens: int) -> PriceRow:
         """The newest row in force at `now_s` (Unix seconds) whose length band holds the prompt."""
+        if len(self.prices) == 1:
+            return self.prices[0]
         started = [p for p in self.prices if p.valid_from_s <= now_s] or [min(self.prices, key=_valid_from)]
         newest = max(p.valid_from_s for p in started)
         bands = sorted((p for p in started if p.valid_from_s == newest), key=_band)

@@ -15,7 +15,7 @@ from typing import Any
 
 import anthropic
 import httpx2
-from anthropic import AsyncAnthropic, AsyncStream
+from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
 from anthropic.types import Message
 from prometheus_client import Counter
 
@@ -23,7 +23,7 @@ from chassis.clock import Clock
 from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state, warm_params
 from services.llm_router.adapters.failures import failure_of
 from services.llm_router.caching import PrefixGaps
-from services.llm_router.conversation import Request, ToolCall, prefix_tokens
+from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import (
     CallMade,
@@ -44,6 +44,9 @@ WARM_S = 10.0
 COUNTS_MISSED = Counter(
     "hocket_llm_router_counts_missed", "Answers cut short whose tokens the vendor did not count; they are estimated."
 )
+# From turn to turn of a conversation; the SDK's 5 s would make most turns begin with a handshake.
+KEPT_S = 55.0
+LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEPT_S)
 _ENDS = {
     "end_turn": EndReason.STOP,
     "stop_sequence": EndReason.STOP,
@@ -66,6 +69,7 @@ class AnthropicProvider:
             max_retries=0,
             timeout=httpx2.Timeout(600, connect=CONNECT_S),
             open_telemetry=False,
+            http_client=DefaultAioHttpClient(limits=LIMITS),
         )
         self._clock = clock
         self._gaps = PrefixGaps()
@@ -100,7 +104,7 @@ class AnthropicProvider:
 
     async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:
         """Write instructions and tools into the cache by a request for no output. Raises ModelFailure."""
-        if candidate.cache != "explicit" or prefix_tokens(request) < candidate.cache_prefix_tokens_min:
+        if candidate.cache != "explicit" or request.prefix_tokens < candidate.cache_prefix_tokens_min:
             return None
         params = warm_params(request, candidate)
         try:

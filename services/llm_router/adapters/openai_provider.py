@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
@@ -43,6 +43,7 @@ class OpenAiProvider:
             base_url=base_url,
             max_retries=0,
             timeout=httpx2.Timeout(600, connect=CONNECT_S),
+            http_client=DefaultAioHttpClient(),
         )
         self._clock = clock
 

@@ -28,8 +28,12 @@ async def test_a_warm_model_is_estimated_as_one():
         cold = {a.model: a.estimated_cost_micro_usd for a in (await w.client.route(asked)).alternatives}
         await w.client.prewarm(asking(RULES, pin_model=SONNET, conversation_id="c"))
         warm = {a.model: a.estimated_cost_micro_usd for a in (await w.client.route(asked)).alternatives}
+        asked.pin_model = SONNET
+        chosen = await w.client.route(asked)
     assert warm[SONNET] < cold[SONNET]
     assert warm[FLASH] == cold[FLASH]
+    assert chosen.estimated_cost_micro_usd == warm[SONNET]
+    assert chosen.cached_tokens > 1024
 
 
 @pytest.mark.parametrize("request_", [asking(RULES, pin_model=FLASH), asking("Hello?", pin_model=SONNET)])

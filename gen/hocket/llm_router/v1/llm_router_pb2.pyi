@@ -664,6 +664,8 @@ class RouteDecision(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    ESTIMATED_COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
     tier: Global___Tier.ValueType
     """The tier chosen."""
     model: _builtins.str
@@ -674,6 +676,10 @@ class RouteDecision(_message.Message):
     """Complexity of the request, 0 simple to 1 complex."""
     attempt: _builtins.int
     """Which attempt this is, from 1."""
+    estimated_cost_micro_usd: _builtins.int
+    """What the model is expected to charge for this turn, in millionths of a US dollar, its cache as believed."""
+    cached_tokens: _builtins.int
+    """Tokens of the conversation that the model's prompt cache is believed to hold."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteReason]:
         """Why, strongest first."""
@@ -692,10 +698,12 @@ class RouteDecision(_message.Message):
         reasons: _abc.Iterable[Global___RouteReason] | None = ...,
         alternatives: _abc.Iterable[Global___RouteAlternative] | None = ...,
         attempt: _builtins.int = ...,
+        estimated_cost_micro_usd: _builtins.int = ...,
+        cached_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "attempt", b"attempt", "model", b"model", "provider", b"provider", "reasons", b"reasons", "score", b"score", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "attempt", b"attempt", "cached_tokens", b"cached_tokens", "estimated_cost_micro_usd", b"estimated_cost_micro_usd", "model", b"model", "provider", b"provider", "reasons", b"reasons", "score", b"score", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
