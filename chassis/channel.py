@@ -15,7 +15,9 @@ from opentelemetry import propagate
 from chassis import identity
 from chassis.deadline import timeout_for
 
-MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+# As much as any service takes (llm_router, with pictures); each has its own limit below this.
+SENT_BYTES_MAX = 16 * 1024 * 1024
+RECEIVED_BYTES_MAX = 8 * 1024 * 1024
 
 # Retried by gRPC itself, and only where the server had not answered; a caller lists idempotent methods alone.
 _RETRY = {
@@ -73,8 +75,8 @@ class MeshChannel:
         """
         self._token = token
         options: list[tuple[str, str | int]] = [
-            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.max_receive_message_length", RECEIVED_BYTES_MAX),
+            ("grpc.max_send_message_length", SENT_BYTES_MAX),
             ("grpc.service_config", json.dumps(_service_config(idempotent))),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),

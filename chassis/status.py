@@ -71,7 +71,9 @@ def from_status(code: grpc.StatusCode, message: str, details: bytes | None) -> e
         elif packed.Unpack(bad):
             fields = {v.field: v.description for v in bad.field_violations}
     if details is None and code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        # Ours always carry details: this one is gRPC's own, a server without room or a message too large.
+        # Ours always carry details: this one is gRPC's own, a message too large or a server without room.
+        if "larger than max" in message:
+            return errors.InvalidArgument(message, fields={"message": "is larger than may be sent"}, reason="TOO_LARGE")
         reason = "OVERLOADED"
     kind = _KINDS.get(code.name, errors.MeshError)
     if issubclass(kind, errors.InvalidArgument):

@@ -345,9 +345,8 @@ class Router:
         return decision, session
 
     def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str) -> None:
-        if decision.counted is None:
-            mix.count_exempt()
-        else:
+        # What a gate or a pin decided stays out of the shares; the metric of routes tells it apart by its cause.
+        if decision.counted is not None:
             mix.count(decision.score, decision.counted)
             tenant_id = identity.current().tenant_id
             self._ports.state.count(tenant_id, mode, use, mix.shares, decision.counted)

@@ -53,7 +53,6 @@ class Mix:
     shares: Mapping[Tier, float]
     served: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
     others: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
-    exempt: int = 0
     _recent: deque[float] = field(default_factory=deque[float])
     _sorted: list[float] = field(default_factory=lambda: sorted(PRIOR_SCORES))
 
@@ -93,10 +92,6 @@ class Mix:
         if len(self._recent) > WINDOW_SCORES:
             oldest = self._recent.popleft()
             del self._sorted[bisect.bisect_left(self._sorted, oldest)]
-
-    def count_exempt(self) -> None:
-        """A request was placed by a gate or a pin and stays out of the shares."""
-        self.exempt += 1
 
     def _rank(self, score: float, tie: float) -> float:
         low, high = bisect.bisect_left(self._sorted, score), bisect.bisect_right(self._sorted, score)

@@ -120,9 +120,10 @@ async def test_a_message_over_the_limit_is_refused():
     server = server_of(Slow(), message_bytes_max=1024)
     await server.start()
     async with channel_to(server) as channel:
-        with pytest.raises(errors.ResourceExhausted):
+        with pytest.raises(errors.InvalidArgument, match="larger than max") as caught:
             await search(channel, query="x" * 2000)
     await server.stop()
+    assert caught.value.reason == "TOO_LARGE"
 
 
 async def test_calls_over_the_limit_are_refused_at_once():

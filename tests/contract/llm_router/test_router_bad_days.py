@@ -59,6 +59,15 @@ async def test_a_vendor_that_names_a_long_wait_is_left_alone_by_everybody():
         assert len(w.gemini.requests) == 1
 
 
+@pytest.mark.parametrize("megabytes", [10, 17])
+async def test_far_too_much_text_is_the_callers_mistake_by_the_client_too(megabytes: int):
+    async with world() as w:
+        with pytest.raises(errors.InvalidArgument) as caught:
+            await w.answer(asking("word " * (megabytes * 200_000)))
+    assert caught.value.reason == "TOO_LARGE"
+    assert caught.value.fields
+
+
 class SlowToClose:
     """A vendor whose stream takes its time to end."""
 

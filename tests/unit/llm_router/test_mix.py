@@ -88,12 +88,6 @@ def test_counts_of_other_replicas_weigh_as_our_own():
     assert Tier.COMPLEX not in served([0.99] * 50, mix=mix)
 
 
-def test_exempt_requests_are_counted_apart():
-    mix = Mix(SHARES)
-    mix.count_exempt()
-    assert (mix.exempt, mix.total) == (1, 0)
-
-
 def test_the_bound_grows_with_the_traffic_up_to_its_end():
     assert [surplus_bound(n) for n in (0, 300, 1000, 10_000)] == [1.5, 1.5, 5.0, 8.0]
 
