@@ -12,6 +12,7 @@ from services.vision.verdict import Policy
 CELLS = 4096  # 64x64
 NEVER_S = float("inf")
 BUSY_STRETCHED_S_MAX = 0.4
+UPLOAD_CREDIT_S_MAX = 2.0
 SUSTAINED_AFTER_S = 1.0
 
 
@@ -25,8 +26,8 @@ class Rules:
     noise_floor_levels: int = 3
     cut_share: float = 0.25
     busy_interval_s: float = 0.25
-    # JPEG of one track while it is busy: where kept frames are so large that busy_interval_s would bring more, it
-    # stretches, to BUSY_STRETCHED_S_MAX at most.
+    # JPEG of one track, over time: where kept frames are so large that busy_interval_s would bring more, it stretches, to
+    # BUSY_STRETCHED_S_MAX at most. A track that was quiet has up to UPLOAD_CREDIT_S_MAX of the budget in hand.
     upload_budget_mbit_s: float = 3.6
     settle_interval_s: float = 0.1
     # A change of fewer cells than a word takes (a caret, the second hand of a clock) is kept no more often than this.
