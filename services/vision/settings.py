@@ -100,7 +100,7 @@ class Settings(ServerSettings):
         default=0.5,
         ge=0.03,
         le=60,
-        description="cells, economy: seconds at rest after which a picture kept in motion is kept once more.",
+        description="cells, economy: seconds without a change after which a picture kept in motion is kept once more.",
     )
     timer_interval_s: float = Field(default=0.25, ge=0.03, le=60, description="timer: seconds between kept frames.")
     economy_budget_share_s: float = Field(

@@ -201,7 +201,7 @@ MOVING = seen(400, 400, 90)
 
 @pytest.mark.parametrize("fps", [10, 12.5, 15, 24, 25, 30])
 def test_the_sustained_pace_hits_the_frame_at_which_the_next_one_is_kept(fps):
-    """A client that takes the first frame at or after the time wanted: no frame rate makes it keep later than it may."""
+    """A client that takes the first frame at or after the time wanted keeps no later than its frame rate lets it."""
     gate, times, wanted_s = cells(), [], 0.0
     for i in range(int(10 * fps)):
         if i / fps >= wanted_s - 0.01:

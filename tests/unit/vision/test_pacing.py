@@ -141,5 +141,5 @@ def test_a_picture_that_drifts_within_the_noise_floor_is_offered_before_it_hides
     """By little enough to be suppressed it may pass the server's threshold; an equal one may wait for the heartbeat."""
     drifting, still = (settled(drift_interval_s=0.4, heartbeat_interval_s=1.0) for _ in range(2))
     looks_s = [i / 10 for i in range(1, 12)]
-    assert [at_s for at_s in looks_s if drifting.offers(picture(102), at_s)][0] == 0.4
-    assert [at_s for at_s in looks_s if still.offers(picture(101), at_s)][0] == 1.0
+    assert next(at_s for at_s in looks_s if drifting.offers(picture(102), at_s)) == 0.4
+    assert next(at_s for at_s in looks_s if still.offers(picture(101), at_s)) == 1.0
