@@ -85,7 +85,7 @@ class CellsGate:
             self._cut_pending, self._hidden_share_s = False, 0.0
             at_rest = at_s - self._moved_at_s + _GRID_S >= self._rules.sharpen_interval_s
             self._kept_blurred = not at_rest and (ruling is FIRST or measured.changed > self._rules.minor_cells_max)
-        if measured.changed_now > 0 or ruling not in {UNCHANGED, STALE}:
+        if measured.changed_now > 0 or (ruling is not UNCHANGED and ruling is not STALE):
             if at_s - self._active_at_s > _REST_S:
                 self._stretch_at_s = at_s
             self._active_at_s = at_s
