@@ -100,7 +100,10 @@ def _cells_above(differences: NDArray[np.uint8], levels: NDArray[np.uint8]) -> N
     half = CHROMA_BYTES // 2
     u_or_v = above[..., LUMA_BYTES : LUMA_BYTES + half] | above[..., LUMA_BYTES + half :]
     luma = np.add.reduce(above[..., :LUMA_BYTES], axis=2, dtype=np.uint16)
-    return np.maximum(luma, np.add.reduce(u_or_v, axis=2, dtype=np.uint16) * _CELLS_PER_CHROMA_CELL)
+    counts: NDArray[np.uint16] = np.maximum(
+        luma, np.add.reduce(u_or_v, axis=2, dtype=np.uint16) * _CELLS_PER_CHROMA_CELL
+    )
+    return counts
 
 
 _GREY = bytes([128]) * CHROMA_BYTES
