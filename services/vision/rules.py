@@ -28,7 +28,7 @@ class Rules:
     busy_interval_s: float = 0.25
     # JPEG of one track, over time: where kept frames are so large that busy_interval_s would bring more, it
     # stretches, to BUSY_STRETCHED_S_MAX at most. A quiet track saves up to UPLOAD_CREDIT_S_MAX of the budget.
-    upload_budget_mbit_s: float = 3.6
+    upload_budget_mbit_s: float = 3.3
     settle_interval_s: float = 0.1
     # A change of fewer cells than a word takes (a caret, the second hand of a clock) is kept no more often than this.
     minor_cells_max: int = 3

@@ -316,7 +316,7 @@ class PolicyOptions(_message.Message):
     """economy: share of the cells x seconds of change that may stay hidden; above 0 to 10, by default 0.04."""
     upload_budget_mbit_s: _builtins.float
     """cells, economy: JPEG of one track in Mbit/s over time, from the sizes of uploaded or returned frames, beyond which a
-    picture that keeps changing is kept less often, every 0.4 s at least; 0.1 to 1000, by default 3.6.
+    picture that keeps changing is kept less often, every 0.4 s at least; 0.1 to 1000, by default 3.3.
     """
     @_builtins.property
     def busy_interval(self) -> _duration_pb2.Duration:
