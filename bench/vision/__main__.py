@@ -1,4 +1,4 @@
-"""`python -m bench.vision NAME`: hashes, missed, throughput, stream, tracks, flood, timeline or scenes; NAME --help."""
+"""`python -m bench.vision NAME`: hashes, missed, variants, throughput, stream, tracks, flood, timeline, scenes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 _MODULES = {
     "hashes": "hash_cost",
     "missed": "missed",
+    "variants": "variants",
     "throughput": "throughput",
     "stream": "stream_cost",
     "tracks": "many_tracks",

@@ -1,22 +1,26 @@
-"""CPU per 720p frame and equal bits: our phash, imagehash, imagededup's rule, OpenCV's img_hash and PDQ, side by side.
+"""CPU per 720p frame and equal bits: our phash, imagehash, imagededup, OpenCV's img_hash and PDQ, side by side.
 
-`.venv/bin/python -m bench.vision.hash_cost [CLIP ...]`; without clips, frames of the synthetic scenes. Times are CPU of
-one thread, each row the best of three passes over the same frames. "bits" is the mean Hamming distance to
-imagehash.phash of the same frame.
+`.venv/bin/python -m bench.vision.hash_cost [--imagededup PYTHON] [CLIP ...]`; without clips, frames of the synthetic
+scenes. PYTHON is that of an environment which holds imagededup (it needs torch, so not this one). Times are CPU of one
+thread, each row the best of three passes over the same frames, which together exceed any cache. "bits" is the mean
+Hamming distance to imagehash.phash of the same frame.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import av
 import cv2
 import imagehash
 import numpy as np
 import pdqhash
-import scipy.fftpack
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -38,17 +42,10 @@ class Sample:
         self.bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
         self.planes = I420Frame(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420).tobytes(), *_SIZE)
         self.pixels = RgbFrame(rgb.tobytes(), *_SIZE)
+        self.pixels_rgba = RgbFrame(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA).tobytes(), *_SIZE, 4)
         self.luma = thumbnail(self.planes).luma
         self.small = np.asarray(self.image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
         self.expected = int(str(imagehash.phash(self.image)), 16)
-
-
-def imagededup_phash(sample: Sample) -> int:
-    """The rule of imagededup 0.3's PHash (whose package needs torch): median without the first coefficient, >= it."""
-    small = np.asarray(sample.image.resize((32, 32), Image.Resampling.LANCZOS).convert("L"))
-    low = scipy.fftpack.dct(scipy.fftpack.dct(small, axis=0), axis=1)[:8, :8]
-    bits = low >= np.median(np.ndarray.flatten(low)[1:])
-    return _packed(bits)
 
 
 def _packed(bits: NDArray[np.bool_]) -> int:
@@ -73,10 +70,10 @@ CONTESTANTS: dict[str, tuple[Callable[[Sample], int], bool]] = {
     ),
     "  of it in the client: I420 to thumbnail": (lambda s: len(thumbnail(s.planes).luma), False),
     "  of it in the service: thumbnail to bits": (lambda s: hash_of_thumbnail(Policy.PHASH, s.luma, 64), True),
+    "  the client's RGBA to thumbnail": (lambda s: len(thumbnail(s.pixels_rgba).luma), False),
     "  the client's RGB to thumbnail": (lambda s: len(thumbnail(s.pixels).luma), False),
     "32x32 to bits, ours": (lambda s: phash_of_32x32(s.small), True),
     "32x32 to bits, imagehash": (lambda s: int(str(imagehash.phash(Image.fromarray(s.small))), 16), True),
-    "imagededup's PHash rule, RGB frame": (imagededup_phash, True),
     "OpenCV img_hash.pHash, BGR frame": (opencv_phash, True),
     "PDQ (256 bits), RGB frame": (pdq, False),
 }
@@ -97,27 +94,46 @@ def frames(clips: list[str], count: int) -> Iterator[Pixels]:
                     yield np.asarray(frame.reformat(*_SIZE, "rgb24", interpolation="AREA").to_ndarray(), np.uint8)
 
 
+def by_imagededup(python: str, samples: list[Sample]) -> tuple[str, float, list[int]]:
+    """Its version, us per frame and hashes, from a process in an environment of its own."""
+    script = Path(__file__).with_name("imagededup_side.py")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frames.npy"
+        np.save(path, np.stack([sample.rgb for sample in samples]))
+        ran = subprocess.run([python, str(script), str(path)], stdout=subprocess.PIPE, check=True)
+    told = json.loads(ran.stdout)
+    return told["version"], told["us"], [int(each, 16) for each in told["hashes"]]
+
+
+def row(name: str, us: float, reference_us: float, samples: list[Sample], hashes: Sequence[int] | None) -> str:
+    told = f"{name:44s} {us:9.1f} {reference_us / us:7.1f}"
+    if hashes is None:
+        return told
+    distances = [(h ^ s.expected).bit_count() for h, s in zip(hashes, samples, strict=True)]
+    return f"{told} {100 * distances.count(0) / len(samples):8.1f} {np.mean(distances):6.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clips", nargs="*")
     parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--imagededup", metavar="PYTHON", help="python of an environment that holds imagededup")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     samples = [Sample(rgb) for _, rgb in zip(range(arguments.frames), frames(arguments.clips, 120), strict=False)]
     print(f"{len(samples)} frames of 1280x720\n{'':44s} {'us/frame':>9s} {'times':>7s} {'equal %':>8s} {'bits':>6s}")
     reference = 0.0
     for name, (compute, comparable) in CONTESTANTS.items():
-        best = 1e9
+        best, hashes = 1e9, list[int]()
         for _ in range(3):
             started = time.thread_time()
             hashes = [compute(sample) for sample in samples]
             best = min(best, (time.thread_time() - started) / len(samples) * 1e6)
         reference = reference or best
-        row = f"{name:44s} {best:9.1f} {reference / best:7.1f}"
-        if comparable:
-            distances = [(h ^ s.expected).bit_count() for h, s in zip(hashes, samples, strict=True)]
-            row += f" {100 * distances.count(0) / len(samples):8.1f} {np.mean(distances):6.2f}"
-        print(row)
+        print(row(name, best, reference, samples, hashes if comparable else None))
+    if arguments.imagededup:
+        version, us, hashes = by_imagededup(arguments.imagededup, samples)
+        print(row(f"imagededup {version} PHash, RGB frame", us, reference, samples, hashes))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ _EARLY_SHARE = 0.35
 _EARLY_S_MAX = 0.010
 # Frames of one track overtake each other by less; a clock that goes back by more has jumped.
 _JUMP_S_MIN = 1.0
+# The same picture twice may differ by this much in a cell.
+_ROUNDING_LEVELS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,10 @@ class PacingRules:
     fallback_interval_s: float = 0.25
     # While the server asks for 5 fps, the caller's own look (0.2 ms) still comes this often and finds a cut sooner.
     look_interval_s_max: float = 0.1
-    # A still picture is offered this often, so that the server can refresh it.
+    # A still picture is offered this often, so that the server can refresh it; one that moved within the noise floor
+    # sooner, because it may have drifted past the server's threshold.
     heartbeat_interval_s: float = 1.0
+    drift_interval_s: float = 0.4
     noise_floor_levels: int = 3
 
 
@@ -59,18 +63,18 @@ class TrackPacer:
         The comparison is with the last *offered* thumbnail: a slow fade adds up until it is offered.
         """
         self._looked_at_s = at_s
-        idle_s = at_s - self._offered_at_s
-        if (
-            self._offered is not None
-            and not self._unsettled
-            and speaking == self._speaking
-            and 0 <= idle_s < self._rules.heartbeat_interval_s
-            and not moved(self._offered, thumbnail, self._rules.noise_floor_levels)
-        ):
+        if not self._unsettled and speaking == self._speaking and self._shows_what_was_offered(thumbnail, at_s):
             self.suppressed += 1
             return False
         self._offered, self._offered_at_s, self._speaking = thumbnail, at_s, speaking
         return True
+
+    def _shows_what_was_offered(self, thumbnail: Thumbnail, at_s: float) -> bool:
+        rules, idle_s = self._rules, at_s - self._offered_at_s
+        if self._offered is None or not 0 <= idle_s < rules.heartbeat_interval_s:
+            return False
+        levels = moved_levels(self._offered, thumbnail)
+        return levels <= _ROUNDING_LEVELS or (levels <= rules.noise_floor_levels and idle_s < rules.drift_interval_s)
 
     def take_suppressed(self) -> int:
         """Frames suppressed since the last offer, to be reported with the next."""
@@ -109,19 +113,15 @@ class TrackPacer:
         self._interval_s = min(self._interval_s, self._rules.look_interval_s_max)
 
 
-def moved(before: Thumbnail, now: Thumbnail, noise_floor_levels: int) -> bool:
-    """Whether any cell differs by more than the noise floor, or the frame's size changed."""
-    if (before.width, before.height) != (now.width, now.height):
-        return True
-    return _differs(before.luma, now.luma, noise_floor_levels) or _differs(
-        before.chroma, now.chroma, noise_floor_levels
-    )
+def moved_levels(before: Thumbnail, now: Thumbnail) -> int:
+    """The largest difference of any cell, 0 to 255; 255 where the frame's size changed."""
+    if (before.width, before.height) != (now.width, now.height) or len(before.chroma) != len(now.chroma):
+        return 255
+    return max(_largest_difference(before.luma, now.luma), _largest_difference(before.chroma, now.chroma))
 
 
-def _differs(before: bytes, now: bytes, levels: int) -> bool:
+def _largest_difference(before: bytes, now: bytes) -> int:
     if before == now:
-        return False
-    if len(before) != len(now):
-        return True
+        return 0
     a, b = np.frombuffer(before, np.uint8), np.frombuffer(now, np.uint8)
-    return bool((np.maximum(a, b) - np.minimum(a, b)).max() > levels)
+    return int((np.maximum(a, b) - np.minimum(a, b)).max())

@@ -22,6 +22,9 @@ CHROMA_BYTES = 2 * CHROMA_CELLS * CHROMA_CELLS
 _ROWS_MAX = 18
 _CHROMA_ROWS_MAX = 8
 _RGB_ROWS_MAX = 3
+# Sums of 16 bits in a number of 64, and how many columns of cells they can add up.
+_LANES = 4
+_LANE_COLUMNS_MAX = 0xFFFF // (_RGB_ROWS_MAX * 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,10 @@ def _of_rgb(frame: RgbFrame) -> tuple[Plane, Plane, Plane]:
     depth = frame.bytes_per_pixel
     pixels = _enough_rows(frame.pixels.reshape(frame.height, frame.width * depth), LUMA_CELLS)
     bands = _Bands.of(len(pixels), LUMA_CELLS, _RGB_ROWS_MAX)
-    sums = bands.sum_rows(pixels).astype(np.float32)
-    means = _column_means(sums, frame.width, LUMA_CELLS, depth)
-    yuv = _RGB_TO_YUV @ np.stack([bands.combine(means[:, :, channel]).ravel() for channel in range(3)])
-    side = LUMA_CELLS // CHROMA_CELLS
-    chroma = yuv[1:].reshape(2, CHROMA_CELLS, side, CHROMA_CELLS, side).mean(axis=(2, 4)) + 128
-    return _to_bytes(yuv[0].reshape(LUMA_CELLS, LUMA_CELLS)), _to_bytes(chroma[0]), _to_bytes(chroma[1])
+    means = bands.combine(_column_means(bands.sum_rows(pixels), frame.width, LUMA_CELLS, depth))
+    yuv = (_RGB_TO_YUV[:, :depth] @ means.reshape(-1, depth).T).reshape(3, LUMA_CELLS, LUMA_CELLS)
+    chroma = _CHROMA_OF_LUMA_CELLS @ yuv[1:] @ _CHROMA_OF_LUMA_CELLS.T + np.float32(128)
+    return _to_bytes(yuv[0]), _to_bytes(chroma[0]), _to_bytes(chroma[1])
 
 
 def _cell_means(plane: Plane, rows: int, columns: int, rows_max: int) -> Plane:
@@ -86,8 +87,7 @@ def _cell_means(plane: Plane, rows: int, columns: int, rows_max: int) -> Plane:
     plane = _enough_rows(plane, rows)
     height, width = plane.shape
     bands = _Bands.of(height, rows, rows_max)
-    sums = bands.sum_rows(plane).astype(np.float32)
-    return _to_bytes(bands.combine(_column_means(sums, width, columns, 1)[:, :, 0]))
+    return _to_bytes(bands.combine(_column_means(bands.sum_rows(plane), width, columns, 1)))
 
 
 def _enough_rows(plane: Plane, cells: int) -> Plane:
@@ -96,16 +96,19 @@ def _enough_rows(plane: Plane, cells: int) -> Plane:
     return plane if height >= cells else np.repeat(plane, -(-cells // height), axis=0)
 
 
-def _column_means(sums: NDArray[np.float32], width: int, cells: int, depth: int) -> NDArray[np.float32]:
-    """Means (rows, cells, depth) of `sums` (rows, width x depth), `depth` values interleaved."""
-    rows = len(sums)
+def _column_means(sums: NDArray[np.uint16], width: int, cells: int, depth: int) -> NDArray[np.float32]:
+    """Means (rows, cells x depth) of `sums` (rows, width x depth), `depth` values interleaved."""
+    rows, columns = len(sums), width // cells
     if width % cells:
-        shares = _column_shares(width, cells)
-        of_channels = [np.ascontiguousarray(sums[:, channel::depth]) @ shares for channel in range(depth)]
-        return np.stack(of_channels, axis=2)
-    # Whole columns: one product with a small matrix, five times faster.
-    columns = width // cells
-    return (sums.reshape(-1, columns * depth) @ _interleaved(columns, depth)).reshape(rows, cells, depth)
+        shares, wide = _column_shares(width, cells), sums.astype(np.float32)
+        of_channels = [np.ascontiguousarray(wide[:, channel::depth]) @ shares for channel in range(depth)]
+        return np.stack(of_channels, axis=2).reshape(rows, -1)
+    if depth == _LANES and columns <= _LANE_COLUMNS_MAX:
+        # A pixel of four sums is one number of 64 bits, whose lanes add up without a carry: six times faster.
+        of_cells: NDArray[np.uint64] = np.einsum("rcp->rc", sums.view(np.uint64).reshape(rows, cells, columns))
+        return of_cells.view(np.uint16) * np.float32(1 / columns)
+    # Whole columns: one product with a small matrix, five times faster than with the shares.
+    return (sums.astype(np.float32).reshape(-1, columns * depth) @ _interleaved(columns, depth)).reshape(rows, -1)
 
 
 @dataclass(frozen=True)
@@ -133,9 +136,9 @@ class _Bands:
         """The bands of a picture of `height` rows."""
         period = cells // gcd(height, cells)
         period_rows = height * period // cells
-        spans = [(-(-i * height // cells), (i + 1) * height // cells) for i in range(period)]
         step = max(1, -(-(height // cells) // rows_max))
-        read = np.array([max(0, len(range(*span, step))) for span in spans], np.float32)
+        spans = [_centred(-(-i * height // cells), (i + 1) * height // cells, step) for i in range(period)]
+        read = np.array([len(range(*span)) for span in spans], np.float32)
         borders = np.arange(1, cells) * height
         cut = borders % cells if step == 1 else np.zeros(cells - 1, np.intp)
         share_above = (cut / cells).astype(np.float32)
@@ -148,7 +151,7 @@ class _Bands:
             cells,
             period,
             period_rows,
-            tuple((start, max(start, stop), step) for start, stop in spans),
+            tuple(spans),
             borders // cells if cut.any() else np.empty(0, np.intp),
             share_above,
             share_below,
@@ -177,6 +180,12 @@ class _Bands:
             whole[1:] += cut * self.share_below[:, None]
         whole *= self.scale[:, None]
         return whole
+
+
+def _centred(start: int, stop: int, step: int) -> tuple[int, int, int]:
+    """Every `step`th row from `start` to before `stop`, as many skipped above the first as below the last."""
+    skipped = (stop - start - 1) % step if stop > start else 0
+    return start + skipped // 2, max(start, stop), step
 
 
 @lru_cache(maxsize=64)
@@ -209,6 +218,9 @@ def _table(low: int, high: int, offset: float) -> bytes:
 # ITU-R BT.601 limited range to full range: luma 16..235, chroma 16..240 around 128.
 _LUMA_TO_FULL = _table(16, 235, 0)
 _CHROMA_TO_FULL = _table(16, 240, 0.5)
+# The fourth column is for what lies beside the colours of RGBA.
 _RGB_TO_YUV = np.array(
-    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32
+    [[0.299, 0.587, 0.114, 0], [-0.168736, -0.331264, 0.5, 0], [0.5, -0.418688, -0.081312, 0]], dtype=np.float32
 )
+# Averages each four by four luma cells into one of chroma, from both sides.
+_CHROMA_OF_LUMA_CELLS = np.kron(np.eye(CHROMA_CELLS, dtype=np.float32), np.full(4, 0.25, np.float32))

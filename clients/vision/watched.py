@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hocket.vision.v1 import vision_pb2
 
 from clients.vision.frame import Frame
-from clients.vision.pacing import PacingRules, TrackPacer, moved
+from clients.vision.pacing import PacingRules, TrackPacer, moved_levels
 from clients.vision.thumbnail import Thumbnail
 
 FRAMES_HELD_MAX = 8  # per track: a quarter of a second at 30 fps, five times the verdict's deadline
@@ -92,7 +92,7 @@ class WatchedTrack:
 
     def shows_what_was_kept(self, cells: Thumbnail, noise_floor_levels: int) -> bool:
         """Whether the last kept frame showed the same: a new stream keeps its first frame, which may be no news."""
-        return self.kept_cells is not None and not moved(self.kept_cells, cells, noise_floor_levels)
+        return self.kept_cells is not None and moved_levels(self.kept_cells, cells) <= noise_floor_levels
 
     def answered(self, frame_id: int) -> HeldFrame | None:
         """A verdict over `frame_id` came: the frame, if it is still held."""

@@ -19,6 +19,9 @@ _WIDTH = LUMA_BYTES + CHROMA_BYTES
 # A chroma cell (16x16 of them) covers as much of the picture as 16 luma cells.
 _CELLS_PER_CHROMA_CELL = CELLS // (CHROMA_BYTES // 2)
 _SLOTS_AT_FIRST = 4
+_KEPT, _LATEST = 0, 1
+# Thumbnails compared in one call, so that what lies between the calls stays in the processor's cache.
+_AT_ONCE_MAX = 16
 
 Thumbnails = NDArray[np.uint8]
 
@@ -50,45 +53,57 @@ class ThumbnailMemory:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._kept: Thumbnails = np.zeros((_SLOTS_AT_FIRST, _WIDTH), np.uint8)
-        self._latest: Thumbnails = np.zeros((_SLOTS_AT_FIRST, _WIDTH), np.uint8)
+        self._held: NDArray[np.uint8] = np.zeros((_SLOTS_AT_FIRST, 2, _WIDTH), np.uint8)
 
     def measure(self, slots: list[int], now: Thumbnails, thresholds_levels: list[int]) -> list[Measured]:
         """Compare one frame each of different tracks, by the threshold of each; they become their tracks' latest."""
         self._grow_to(max(slots) + 1)
-        since_kept = _difference(now, self._kept[slots])
-        since_before = _difference(now, self._latest[slots])
-        self._latest[slots] = now
-        thresholds = np.array(thresholds_levels, np.uint8)[:, None]
-        changed = _cells_above(since_kept, thresholds)
-        changed_now = _cells_above(since_before, thresholds)
-        drift = since_kept.max(axis=1).tolist()
-        moved = since_before.max(axis=1).tolist()
-        jumps = (np.add.reduce(since_before[:, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES).tolist()
-        return [Measured(*row) for row in zip(changed, drift, changed_now, moved, jumps, strict=True)]
+        thresholds = np.array(thresholds_levels, np.uint8)
+        measured: list[Measured] = []
+        for start in range(0, len(slots), _AT_ONCE_MAX):
+            part = slice(start, start + _AT_ONCE_MAX)
+            measured += self._measure_part(slots[part], now[part], thresholds[part])
+        return measured
 
     def keep(self, slots: list[int], thumbnails: Thumbnails) -> None:
         """These are the last kept of their tracks from now on."""
-        self._kept[slots] = thumbnails
+        self._held[slots, _KEPT] = thumbnails
+
+    def _measure_part(self, slots: list[int], now: Thumbnails, thresholds: NDArray[np.uint8]) -> list[Measured]:
+        differences = _difference(now[:, None], self._held.take(slots, axis=0))
+        self._held[slots, _LATEST] = now
+        changed = _cells_above(differences, thresholds[:, None, None])
+        largest = np.maximum.reduce(differences, axis=2)
+        jumps = np.add.reduce(differences[:, _LATEST, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES
+        return [
+            Measured(changed_since_kept, drift, changed_now, moved, jump)
+            for (changed_since_kept, changed_now), (drift, moved), jump in zip(
+                changed.tolist(), largest.tolist(), jumps.tolist(), strict=True
+            )
+        ]
 
     def _grow_to(self, slots: int) -> None:
-        while len(self._kept) < slots:
-            self._kept = np.vstack([self._kept, np.zeros_like(self._kept)])
-            self._latest = np.vstack([self._latest, np.zeros_like(self._latest)])
+        while len(self._held) < slots:
+            self._held = np.concatenate([self._held, np.zeros_like(self._held)])
 
 
-def _difference(a: Thumbnails, b: Thumbnails) -> Thumbnails:
-    return np.maximum(a, b) - np.minimum(a, b)
+def _difference(now: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Absolute differences (n, 2, width), in place of `before`."""
+    lower = np.minimum(now, before)
+    np.maximum(now, before, out=before)
+    return np.subtract(before, lower, out=before)
 
 
-def _cells_above(differences: Thumbnails, levels: Thumbnails) -> list[int]:
-    above = differences > levels
-    luma = np.count_nonzero(above[:, :LUMA_BYTES], axis=1)
+def _cells_above(differences: NDArray[np.uint8], levels: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """How many cells (n, 2) differ by more than `levels`."""
+    above = (differences > levels).view(np.uint8)
     half = CHROMA_BYTES // 2
-    u_or_v = above[:, LUMA_BYTES : LUMA_BYTES + half] | above[:, LUMA_BYTES + half :]
-    chroma = np.count_nonzero(u_or_v, axis=1) * _CELLS_PER_CHROMA_CELL
-    result: list[int] = np.maximum(luma, chroma).tolist()
-    return result
+    u_or_v = above[..., LUMA_BYTES : LUMA_BYTES + half] | above[..., LUMA_BYTES + half :]
+    luma = np.add.reduce(above[..., :LUMA_BYTES], axis=2, dtype=np.uint16)
+    counts: NDArray[np.uint16] = np.maximum(
+        luma, np.add.reduce(u_or_v, axis=2, dtype=np.uint16) * _CELLS_PER_CHROMA_CELL
+    )
+    return counts
 
 
 _GREY = bytes([128]) * CHROMA_BYTES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 from typing import Self
 
 from services.vision.verdict import Verdict
@@ -74,6 +75,7 @@ class Counts:
         return astuple(self)
 
 
+@lru_cache(maxsize=256)
 def vision_tokens(width: int, height: int) -> int:
     """Estimated input tokens of a picture of `width` x `height` pixels."""
     scale = min(1.0, _LONGEST_PX_MAX / max(width, height))

@@ -72,8 +72,8 @@ class VisionFlow:
     def drain(self) -> None:
         """End every stream with its counts; safe to call from a callback of the server's stop."""
         self.draining = True
-        for reading in self._reading:
-            reading.cancel()
+        while self._reading:
+            self._reading.pop().cancel()
 
     def open(self, tenant_id: str, policy: Policy, changes: dict[str, float]) -> Watching:
         """A new stream. Raises InvalidArgument for options out of bounds."""
@@ -178,21 +178,22 @@ class VisionFlow:
 
     async def until_drained(self, messages: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         """`messages`, cut short when the server drains."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("not in a task")
         while not self.draining:
-            # A task of its own, so that `drain` can end the wait for a silent client and nothing else.
-            reading = asyncio.create_task(_next(messages))
-            self._reading.add(reading)
+            # While it is named here, `drain` may end the wait for a silent client, and nothing else of the stream.
+            self._reading.add(task)
             try:
-                message = await reading
+                message = await anext(messages)
             except StopAsyncIteration:
                 return
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if self.draining and task is not None and not task.cancelling():
+                if self.draining and task.uncancel() == 0:
                     return
                 raise
             finally:
-                self._reading.discard(reading)
+                self._reading.discard(task)
             yield message
 
     def _remember(self, key: TrackKey, frame_id: int, width: int, height: int, jpeg: bytes) -> None:
@@ -236,7 +237,3 @@ class VisionFlow:
 
     def _put_back(self, tenant_id: str, rows: list[Row], gone: list[str]) -> None:
         self._tally.put_back(tenant_id, [row.uid for row in rows], gone)
-
-
-async def _next(messages: AsyncIterator[T]) -> T:
-    return await anext(messages)

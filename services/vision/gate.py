@@ -6,7 +6,7 @@ import math
 
 from services.vision.cells import Measured
 from services.vision.perceptual_hash import distance_bits
-from services.vision.rules import BUSY_STRETCHED_S_MAX, CELLS, SUSTAINED_AFTER_S, Rules
+from services.vision.rules import BUSY_STRETCHED_S_MAX, CELLS, SUSTAINED_AFTER_S, UPLOAD_CREDIT_S_MAX, Rules
 from services.vision.verdict import (
     BUSY,
     CUT,
@@ -41,8 +41,6 @@ _QUIET_MEMORY_S = 3.0
 _NOISE_THRESHOLD_TIMES = 2
 # A pause in which no cell changes for this long ends a stretch of motion.
 _REST_S = 0.2
-# The mean size of kept frames follows the last few.
-_SIZE_WEIGHT = 0.25
 _BITS_PER_BYTE = 8
 # At this share of changed cells the hidden difference counts in full (economy).
 _SATURATED_SHARE = 0.25
@@ -66,14 +64,18 @@ class CellsGate:
         self._kept_blurred = False
         self._quiet_levels: float | None = None
         self._stretch_at_s = 0.0
-        self._kept_bytes = 0.0
+        self._paid_until_s = 0.0
 
     @property
     def threshold_levels(self) -> int:
         """Difference beyond which a cell of the next frame has changed."""
         threshold = self._rules.cell_threshold_levels
-        noise_peak = math.ceil(_NOISE_PEAK_OVER_MEAN * (self._quiet_levels or 0.0))
-        return max(threshold, min(noise_peak, _NOISE_THRESHOLD_TIMES * threshold))
+        return max(threshold, min(self._noise_peak_levels, _NOISE_THRESHOLD_TIMES * threshold))
+
+    @property
+    def _noise_peak_levels(self) -> int:
+        """The most that noise moves a cell."""
+        return math.ceil(_NOISE_PEAK_OVER_MEAN * (self._quiet_levels or 0.0))
 
     def decide(self, at_s: float, measured: Measured, *, speaking: bool) -> Decision:
         """Judge the frame captured at `at_s`."""
@@ -83,7 +85,7 @@ class CellsGate:
             self._cut_pending, self._hidden_share_s = False, 0.0
             at_rest = at_s - self._moved_at_s + _GRID_S >= self._rules.sharpen_interval_s
             self._kept_blurred = not at_rest and (ruling is FIRST or measured.changed > self._rules.minor_cells_max)
-        if measured.changed_now > 0 or ruling not in {UNCHANGED, STALE}:
+        if measured.changed_now > 0 or (ruling is not UNCHANGED and ruling is not STALE):
             if at_s - self._active_at_s > _REST_S:
                 self._stretch_at_s = at_s
             self._active_at_s = at_s
@@ -91,24 +93,27 @@ class CellsGate:
         return Decision(ruling, 0, measured.changed, self._wanted_in_s(at_s, speaking=speaking))
 
     def notice_upload(self, size_bytes: int) -> None:
-        """A kept frame was this large."""
-        before = self._kept_bytes or size_bytes
-        self._kept_bytes = before + (size_bytes - before) * _SIZE_WEIGHT
+        """A kept frame was this large. What a quiet track did not upload it may spend when it moves."""
+        took_s = size_bytes * _BITS_PER_BYTE / (self._rules.upload_budget_mbit_s * 1e6)
+        self._paid_until_s = max(self._paid_until_s, self._seen_at_s - UPLOAD_CREDIT_S_MAX) + took_s
 
     def _wanted_in_s(self, at_s: float, *, speaking: bool) -> float:
         rules = self._rules
         # economy waits long for a moment of rest and must not look past it.
         moving = at_s - self._active_at_s <= _REST_S and not self._economy
         if moving and self._active_at_s - self._stretch_at_s > SUSTAINED_AFTER_S:
-            return max(rules.sustained_interval_s, rules.active_interval_s)
+            # The frame at which the next one is due is wanted itself, whatever the grid of the others.
+            due_in_s = self._busy_due_at_s - at_s
+            wanted_in_s = due_in_s if 0 < due_in_s < rules.sustained_interval_s else rules.sustained_interval_s
+            return max(wanted_in_s, rules.active_interval_s)
         return _pace(rules, at_s, self._active_at_s, speaking=speaking)
 
     @property
-    def _busy_interval_s(self) -> float:
-        """The busy interval, stretched where kept frames of it would take more than the budget."""
-        interval_s = self._rules.busy_interval_s
-        of_budget_s = self._kept_bytes * _BITS_PER_BYTE / (self._rules.upload_budget_mbit_s * 1e6)
-        return max(interval_s, min(of_budget_s, BUSY_STRETCHED_S_MAX))
+    def _busy_due_at_s(self) -> float:
+        """When a frame of a picture that goes on changing is kept: later where the last ones went over the budget."""
+        kept_at_s = self._kept_at_s or 0.0
+        stretched_s = min(self._paid_until_s, kept_at_s + BUSY_STRETCHED_S_MAX)
+        return max(kept_at_s + self._rules.busy_interval_s, stretched_s)
 
     def _rule(self, at_s: float, measured: Measured) -> Ruling:
         rules, elapsed_s = self._rules, at_s - self._seen_at_s
@@ -126,8 +131,9 @@ class CellsGate:
             return kept
         if since_kept_s >= rules.refresh_interval_s:
             return STALE
-        refined = self._kept_blurred and measured.drift > _ROUNDING_LEVELS
-        if refined and at_s - self._moved_at_s + _GRID_S >= rules.sharpen_interval_s:
+        refined = self._kept_blurred and measured.drift > max(_ROUNDING_LEVELS, self._noise_peak_levels)
+        # By the clock and not at rest: an encoder short of bits refines a page in steps, each of them a movement.
+        if refined and not different and since_kept_s >= rules.sharpen_interval_s:
             return SETTLED
         return SETTLING if different or refined else UNCHANGED
 
@@ -144,7 +150,7 @@ class CellsGate:
             return CUT
         if changed <= rules.minor_cells_max and since_kept_s < rules.minor_interval_s:
             return None
-        if self._waited_enough(at_s, elapsed_s, since_kept_s, changed):
+        if self._waited_enough(at_s, elapsed_s, changed):
             return BUSY
         if self._economy and since_kept_s < rules.minor_interval_s:
             return None
@@ -156,17 +162,17 @@ class CellsGate:
             self._cut_pending = True
         self._motion_levels = max(measured.jump, before)
 
-    def _waited_enough(self, at_s: float, elapsed_s: float, since_kept_s: float, changed: int) -> bool:
+    def _waited_enough(self, at_s: float, elapsed_s: float, changed: int) -> bool:
         rules = self._rules
         if not self._economy:
-            return since_kept_s >= self._busy_interval_s
+            return at_s + _GRID_S >= self._busy_due_at_s
         # What stays hidden adds up, share of the cells x seconds: little for long or much for short.
         self._hidden_share_s += min(changed / CELLS, _SATURATED_SHARE) * elapsed_s
         if self._changed_at_s is None:
             self._changed_at_s = at_s
         if at_s - self._changed_at_s + _GRID_S >= rules.economy_interval_s:
             return True
-        return self._hidden_share_s >= rules.economy_budget_share_s and since_kept_s >= self._busy_interval_s
+        return self._hidden_share_s >= rules.economy_budget_share_s and at_s + _GRID_S >= self._busy_due_at_s
 
 
 class HashGate:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter as Multiset
+from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.vision.verdict import Decision, Policy
+from services.vision.verdict import Decision, Policy, Ruling
 from services.vision.watching import Refusal
 
 # Registered once a process; a service may be built several times in it.
@@ -23,6 +24,11 @@ _TRACKS = Gauge("hocket_vision_tracks_held", "Tracks whose state is held.")
 _UPLOAD_BYTES = Counter("hocket_vision_upload_bytes", "Bytes of kept frames that came up.")
 _KEYFRAMES = Counter("hocket_vision_keyframes", "Kept frames by what became of them in the store.", ["outcome"])
 _PUBLISHES = Counter("hocket_vision_stats_publishes", "Attempts to share counts.", ["outcome"])
+
+
+@cache
+def _offers(policy: Policy, ruling: Ruling) -> Counter:
+    return _OFFERS.labels(policy.value, ruling.verdict.value, ruling.cause.value)
 
 
 class Gauges:
@@ -47,7 +53,7 @@ class Gauges:
         """A batch was decided over."""
         rulings = Multiset(r.ruling for r in results if isinstance(r, Decision))
         for ruling, count in rulings.items():
-            _OFFERS.labels(policy.value, ruling.verdict.value, ruling.cause.value).inc(count)
+            _offers(policy, ruling).inc(count)
         reasons = Multiset(r.error.reason for r in results if isinstance(r, Refusal))
         for reason, count in reasons.items():
             _REFUSED.labels(reason).inc(count)

@@ -12,6 +12,7 @@ from services.vision.verdict import Policy
 CELLS = 4096  # 64x64
 NEVER_S = float("inf")
 BUSY_STRETCHED_S_MAX = 0.4
+UPLOAD_CREDIT_S_MAX = 2.0
 SUSTAINED_AFTER_S = 1.0
 
 
@@ -25,15 +26,15 @@ class Rules:
     noise_floor_levels: int = 3
     cut_share: float = 0.25
     busy_interval_s: float = 0.25
-    # JPEG of one track while it is busy: where kept frames are so large that busy_interval_s would bring more, it
-    # stretches, to BUSY_STRETCHED_S_MAX at most.
-    upload_budget_mbit_s: float = 3.6
+    # JPEG of one track, over time: where kept frames are so large that busy_interval_s would bring more, it
+    # stretches, to BUSY_STRETCHED_S_MAX at most. A quiet track saves up to UPLOAD_CREDIT_S_MAX of the budget.
+    upload_budget_mbit_s: float = 3.3
     settle_interval_s: float = 0.1
     # A change of fewer cells than a word takes (a caret, the second hand of a clock) is kept no more often than this.
     minor_cells_max: int = 3
     minor_interval_s: float = 0.5
-    # A picture that was kept in motion is kept once more after this long at rest: video encoders send it blurred at
-    # first and refine it when nothing moves, which hardly moves the mean of a cell and makes text readable.
+    # A picture that was kept in motion is kept once more after this long without a change: video encoders send it
+    # blurred at first and refine it when nothing moves, which hardly moves the mean of a cell and makes text readable.
     sharpen_interval_s: float = 0.5
     refresh_interval_s: float = 10.0
     timer_interval_s: float = 0.25

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServerSettings
-from services.vision.rules import CELLS, Rules
+from services.vision.rules import BOUNDS, Rules
+
+_DEFAULTS = Rules()
+
+
+def _number(name: str, description: str) -> Any:
+    """A number of the policies that a request may change too: same default, same bounds."""
+    least, greatest = BOUNDS[name]
+    return Field(default=getattr(_DEFAULTS, name), ge=least, le=greatest, description=description)
 
 
 class Settings(ServerSettings):
@@ -54,97 +65,74 @@ class Settings(ServerSettings):
     )
     image_threads: int = Field(default=2, ge=1, le=64, description="Whole frames decoded at once.")
 
-    hash_threshold_bits: int = Field(
-        default=10,
-        ge=0,
-        le=64,
-        description="phash, dhash, ahash: a frame is new beyond this Hamming distance, in bits.",
+    hash_threshold_bits: int = _number(
+        "hash_threshold_bits",
+        "phash, dhash, ahash: a frame is new beyond this Hamming distance, in bits.",
     )
-    cell_threshold_levels: int = Field(
-        default=8, ge=1, le=128, description="cells, economy: a cell changed beyond this difference, in levels of 255."
+    cell_threshold_levels: int = _number(
+        "cell_threshold_levels",
+        "cells, economy: a cell changed beyond this difference, in levels of 255.",
     )
-    changed_cells_min: int = Field(
-        default=1, ge=1, le=CELLS, description="cells, economy: cells of 4096 that make a changed picture."
+    changed_cells_min: int = _number("changed_cells_min", "cells, economy: cells of 4096 that make a changed picture.")
+    noise_floor_levels: int = _number(
+        "noise_floor_levels",
+        "cells, economy: differences up to this are noise, in levels of 255.",
     )
-    noise_floor_levels: int = Field(
-        default=3, ge=0, le=64, description="cells, economy: differences up to this are noise, in levels of 255."
+    cut_share: float = _number("cut_share", "cells, economy: share of the cells that changes at once in a cut.")
+    busy_interval_s: float = _number("busy_interval_s", "cells: seconds between kept frames while the picture changes.")
+    upload_budget_mbit_s: float = _number(
+        "upload_budget_mbit_s",
+        "cells, economy: JPEG of a busy track beyond which frames are kept up to 0.4 s apart, in Mbit/s over time.",
     )
-    cut_share: float = Field(
-        default=0.25, ge=0.01, le=1, description="cells, economy: share of the cells that changes at once in a cut."
+    settle_interval_s: float = _number(
+        "settle_interval_s",
+        "cells, economy: seconds without motion after which a change is kept.",
     )
-    busy_interval_s: float = Field(
-        default=0.25, ge=0.03, le=10, description="cells: seconds between kept frames while the picture changes."
+    refresh_interval_s: float = _number(
+        "refresh_interval_s",
+        "cells, economy: age at which a still picture is refreshed, in seconds.",
     )
-    upload_budget_mbit_s: float = Field(
-        default=3.6,
-        ge=0.1,
-        le=1000,
-        description="cells, economy: JPEG of a busy track beyond which frames are kept up to 0.4 s apart, in Mbit/s.",
+    minor_cells_max: int = _number("minor_cells_max", "cells, economy: changes of up to this many cells are minor.")
+    minor_interval_s: float = _number("minor_interval_s", "cells, economy: seconds between kept minor changes.")
+    sharpen_interval_s: float = _number(
+        "sharpen_interval_s",
+        "cells, economy: seconds without a change after which a picture kept in motion is kept once more.",
     )
-    settle_interval_s: float = Field(
-        default=0.1, ge=0.03, le=5, description="cells, economy: seconds without motion after which a change is kept."
+    timer_interval_s: float = _number("timer_interval_s", "timer: seconds between kept frames.")
+    economy_budget_share_s: float = _number(
+        "economy_budget_share_s",
+        "economy: share of the cells x seconds of change that may stay hidden.",
     )
-    refresh_interval_s: float = Field(
-        default=10,
-        ge=0.5,
-        le=3600,
-        description="cells, economy: age at which a still picture is refreshed, in seconds.",
-    )
-    minor_cells_max: int = Field(
-        default=3, ge=0, le=CELLS, description="cells, economy: changes of up to this many cells are minor."
-    )
-    minor_interval_s: float = Field(
-        default=0.5, ge=0.03, le=60, description="cells, economy: seconds between kept minor changes."
-    )
-    sharpen_interval_s: float = Field(
-        default=0.5,
-        ge=0.03,
-        le=60,
-        description="cells, economy: seconds at rest after which a picture kept in motion is kept once more.",
-    )
-    timer_interval_s: float = Field(default=0.25, ge=0.03, le=60, description="timer: seconds between kept frames.")
-    economy_budget_share_s: float = Field(
-        default=0.04, gt=0, le=10, description="economy: share of the cells x seconds of change that may stay hidden."
-    )
-    economy_interval_s: float = Field(
-        default=1.0, ge=0.1, le=60, description="economy: longest time that a change stays hidden, in seconds."
+    economy_interval_s: float = _number(
+        "economy_interval_s",
+        "economy: longest time that a change stays hidden, in seconds.",
     )
     active_interval_s: float = Field(
-        default=1 / 30, ge=0.01, le=1, description="Seconds between frames wanted while something moves or speaks."
+        default=_DEFAULTS.active_interval_s,
+        ge=0.01,
+        le=1,
+        description="Seconds between frames wanted while something moves or speaks.",
     )
     sustained_interval_s: float = Field(
-        default=1 / 15,
+        default=_DEFAULTS.sustained_interval_s,
         ge=0.01,
         le=1,
         description="cells: seconds between frames wanted once a picture moved for a second without rest.",
     )
     idle_interval_s: float = Field(
-        default=0.2, ge=0.01, le=5, description="Seconds between frames wanted of a still picture."
+        default=_DEFAULTS.idle_interval_s,
+        ge=0.01,
+        le=5,
+        description="Seconds between frames wanted of a still picture.",
     )
     active_hold_s: float = Field(
-        default=1.0, ge=0, le=60, description="Seconds after the last change for which the active pace holds."
+        default=_DEFAULTS.active_hold_s,
+        ge=0,
+        le=60,
+        description="Seconds after the last change for which the active pace holds.",
     )
 
     def rules(self) -> Rules:
         """The numbers of the policies."""
-        return Rules(
-            hash_threshold_bits=self.hash_threshold_bits,
-            cell_threshold_levels=self.cell_threshold_levels,
-            changed_cells_min=self.changed_cells_min,
-            noise_floor_levels=self.noise_floor_levels,
-            cut_share=self.cut_share,
-            busy_interval_s=self.busy_interval_s,
-            upload_budget_mbit_s=self.upload_budget_mbit_s,
-            settle_interval_s=self.settle_interval_s,
-            minor_cells_max=self.minor_cells_max,
-            minor_interval_s=self.minor_interval_s,
-            sharpen_interval_s=self.sharpen_interval_s,
-            refresh_interval_s=self.refresh_interval_s,
-            timer_interval_s=self.timer_interval_s,
-            economy_budget_share_s=self.economy_budget_share_s,
-            economy_interval_s=self.economy_interval_s,
-            active_interval_s=self.active_interval_s,
-            sustained_interval_s=self.sustained_interval_s,
-            idle_interval_s=self.idle_interval_s,
-            active_hold_s=self.active_hold_s,
-        )
+        numbers: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Rules)}
+        return Rules(**numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Policy(Enum):
@@ -40,16 +41,15 @@ class Cause(Enum):
     PACED = "paced"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ruling:
-    """A verdict and its cause."""
+    """A verdict and its cause. There is one of each kind, below, so that they compare and hash by identity."""
 
     verdict: Verdict
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A ruling over one frame with what was measured: bits of Hamming distance, cells changed, seconds to the next."""
 
     ruling: Ruling
@@ -68,3 +68,4 @@ STALE = Ruling(Verdict.REFRESH, Cause.STALE)
 UNCHANGED = Ruling(Verdict.SKIP, Cause.UNCHANGED)
 SETTLING = Ruling(Verdict.SKIP, Cause.SETTLING)
 PACED = Ruling(Verdict.SKIP, Cause.PACED)
+RULINGS = (FIRST, DISTANCE, CUT, SETTLED, BUSY, TIMER, STALE, UNCHANGED, SETTLING, PACED)

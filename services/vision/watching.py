@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from chassis.errors import MeshError, invalid_field
 from services.vision.cells import CHROMA_BYTES, LUMA_BYTES, ThumbnailMemory, stacked
@@ -22,8 +22,7 @@ SUPPRESSED_MAX = 1_000_000
 _LUMA_SIDE = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """One frame to decide over. `frame_hash` is set where the whole frame was at hand (Dedup)."""
 
     room: str
@@ -67,7 +66,7 @@ class Watching:
         admitted: list[_Admitted] = []
         for index, offer in enumerate(offers):
             try:
-                check_offer(offer, first_index + index)
+                self._check(offer, first_index + index)
                 track = self._table.find(offer.room, offer.track, now_s)
                 at_s = track.advance(offer.frame_id, offer.captured_at_us)
             except MeshError as error:
@@ -102,6 +101,13 @@ class Watching:
     def close(self, now_s: float) -> None:
         """The stream is over."""
         self._table.close(now_s)
+
+    def _check(self, offer: Offer, index: int) -> None:
+        # The names of a track that is known were checked when it was new.
+        known = self._table.peek(offer.room, offer.track) is not None
+        fault = _fault_of(offer) or (None if known else _fault_of_names(offer.room, offer.track, "track."))
+        if fault:
+            raise invalid_field(f"offers[{index}].{fault[0]}", fault[1])
 
     def _judge(self, items: list[_Admitted]) -> list[Decision]:
         if self.policy in {Policy.CELLS, Policy.ECONOMY}:
@@ -139,25 +145,30 @@ class Watching:
         return cast("TimerGate", track.gate).decide(at_s)
 
 
-def check_offer(offer: Offer, index: int) -> None:
-    """Raise InvalidArgument naming the field of an offer that breaks the contract."""
-    path = f"offers[{index}]"
-    check_track(offer.room, offer.track, f"{path}.track")
-    if len(offer.luma) != LUMA_BYTES:
-        raise invalid_field(f"{path}.luma", f"holds {len(offer.luma)} bytes; send 64x64, {LUMA_BYTES} bytes")
-    if len(offer.chroma) not in {0, CHROMA_BYTES}:
-        raise invalid_field(
-            f"{path}.chroma", f"holds {len(offer.chroma)} bytes; send {CHROMA_BYTES} (U then V, 16x16 each) or none"
-        )
-    if not (1 <= offer.width <= SIDE_PX_MAX and 1 <= offer.height <= SIDE_PX_MAX):
-        raise invalid_field(f"{path}.width", f"{offer.width}x{offer.height} pixels; each side is 1 to {SIDE_PX_MAX}")
-    if not 0 <= offer.suppressed <= SUPPRESSED_MAX:
-        raise invalid_field(f"{path}.suppressed", f"is {offer.suppressed}; must be 0 to {SUPPRESSED_MAX}")
-
-
 def check_track(room: str, track: str, path: str) -> None:
     """Raise InvalidArgument for a room or track name that is empty or too long."""
+    fault = _fault_of_names(room, track)
+    if fault:
+        raise invalid_field(f"{path}.{fault[0]}", fault[1])
+
+
+def _fault_of(offer: Offer) -> tuple[str, str] | None:
+    """The field of an offer that breaks the contract, and how."""
+    if len(offer.luma) != LUMA_BYTES:
+        return "luma", f"holds {len(offer.luma)} bytes; send 64x64, {LUMA_BYTES} bytes"
+    if len(offer.chroma) not in {0, CHROMA_BYTES}:
+        return "chroma", f"holds {len(offer.chroma)} bytes; send {CHROMA_BYTES} (U then V, 16x16 each) or none"
+    if not (1 <= offer.width <= SIDE_PX_MAX and 1 <= offer.height <= SIDE_PX_MAX):
+        return "width", f"{offer.width}x{offer.height} pixels; each side is 1 to {SIDE_PX_MAX}"
+    if not 0 <= offer.suppressed <= SUPPRESSED_MAX:
+        return "suppressed", f"is {offer.suppressed}; must be 0 to {SUPPRESSED_MAX}"
+    return None
+
+
+def _fault_of_names(room: str, track: str, path: str = "") -> tuple[str, str] | None:
+    """Which name is empty or too long, and by how much."""
     if not 1 <= len(room.encode()) <= ROOM_BYTES_MAX:
-        raise invalid_field(f"{path}.room", f"must hold 1 to {ROOM_BYTES_MAX} bytes")
+        return f"{path}room", f"must hold 1 to {ROOM_BYTES_MAX} bytes"
     if not 1 <= len(track.encode()) <= TRACK_BYTES_MAX:
-        raise invalid_field(f"{path}.track", f"must hold 1 to {TRACK_BYTES_MAX} bytes")
+        return f"{path}track", f"must hold 1 to {TRACK_BYTES_MAX} bytes"
+    return None

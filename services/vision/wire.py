@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.vision.v1 import vision_pb2 as pb
@@ -10,7 +12,7 @@ from chassis.errors import InvalidArgument, MeshError, invalid_field
 from services.vision.counts import Counts
 from services.vision.ports import StoredKeyframe, WholeFrame
 from services.vision.tally import Summary
-from services.vision.verdict import Cause, Decision, Policy, Ruling, Verdict
+from services.vision.verdict import RULINGS, Decision, Policy, Ruling
 from services.vision.watching import Offer, Refusal
 
 OFFERS_MAX = 256
@@ -188,16 +190,14 @@ def _counts_to(room: str, track: str, counts: Counts) -> pb.FrameStats:
     )
 
 
+@lru_cache(maxsize=256)
 def _duration(seconds: float) -> Duration:
+    """A duration to be copied into a message; the same few come again and again."""
     nanos = round(seconds * 1e9)
     return Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
 
 
 _RULINGS: dict[Ruling, tuple[pb.Verdict.ValueType, pb.Cause.ValueType]] = {
-    Ruling(verdict, cause): (
-        pb.Verdict.Value(f"VERDICT_{verdict.name}"),
-        pb.Cause.Value(f"CAUSE_{cause.name}"),
-    )
-    for verdict in Verdict
-    for cause in Cause
+    ruling: (pb.Verdict.Value(f"VERDICT_{ruling.verdict.name}"), pb.Cause.Value(f"CAUSE_{ruling.cause.name}"))
+    for ruling in RULINGS
 }

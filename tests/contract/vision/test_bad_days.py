@@ -135,7 +135,7 @@ def open_streams() -> float:
     return REGISTRY.get_sample_value("hocket_vision_streams_open", {"policy": "cells"}) or 0.0
 
 
-async def until(condition, timeout_s: float = 20) -> None:
+async def until(condition, timeout_s: float = 60) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - the condition is not an event
             await asyncio.sleep(0.005)

@@ -63,3 +63,14 @@ def test_a_covered_lens_with_sensor_noise_changes_no_cell():
 
     memory = seen(0, noisy())
     assert all(measure(memory, [0], [noisy()])[0].changed == 0 for _ in range(60))
+
+
+def test_a_large_batch_is_measured_as_its_frames_are_one_by_one():
+    """Large ones are compared in parts: each frame with its own track and by its own threshold."""
+    rng = np.random.default_rng(6)
+    frames = rng.integers(0, 256, (2, 40, 4608), dtype=np.uint8)
+    slots, thresholds = rng.permutation(40).tolist(), rng.integers(1, 200, 40).tolist()
+    together, alone = ThumbnailMemory(), ThumbnailMemory()
+    for batch in frames:
+        expected = [alone.measure([slot], batch[i : i + 1], [thresholds[i]])[0] for i, slot in enumerate(slots)]
+        assert together.measure(slots, batch, thresholds) == expected

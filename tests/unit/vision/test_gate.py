@@ -189,7 +189,27 @@ def test_a_timer_keeps_at_even_intervals_and_says_when_the_next_is_wanted():
     assert decisions[1].next_frame_in_s == pytest.approx(0.375)
 
 
+def test_a_page_that_an_encoder_refines_in_steps_is_kept_without_waiting_for_the_last():
+    """Each step moves cells by more than noise does and none by the threshold: half a second after the scroll it is."""
+    moving, step = seen(1200, 1200, 120), seen(0, 0, 5, drift=8)
+    frames = [(0.0, STILL), (1.0, moving), *((1.0 + i / 30, step) for i in range(1, 60))]
+    assert [round(frames[i][0], 2) for i in kept(run(cells(), frames))] == [0.0, 1.0, 1.5]
+
+
 MOVING = seen(400, 400, 90)
+
+
+@pytest.mark.parametrize("fps", [10, 12.5, 15, 24, 25, 30])
+def test_the_sustained_pace_hits_the_frame_at_which_the_next_one_is_kept(fps):
+    """A client that takes the first frame at or after the time wanted keeps no later than its frame rate lets it."""
+    gate, times, wanted_s = cells(), [], 0.0
+    for i in range(int(10 * fps)):
+        if i / fps >= wanted_s - 0.01:
+            decision = gate.decide(i / fps, MOVING, speaking=False)
+            wanted_s = i / fps + decision.next_frame_in_s
+            times += [i / fps] if decision.ruling.verdict is not Verdict.SKIP else []
+    due_s = -(-(0.25 - 0.002) * fps // 1) / fps
+    assert [b - a for a, b in pairwise(times)][8:] == pytest.approx([due_s] * (len(times) - 9))
 
 
 def test_a_picture_that_moves_without_rest_is_wanted_half_as_often_until_it_rests():
@@ -207,13 +227,30 @@ def test_the_sustained_pace_is_never_faster_than_the_active_one():
     assert decisions[-1].next_frame_in_s == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("size_bytes", "interval_s"), [(20_000, 0.25), (135_000, 0.3), (1_000_000, 0.4)])
-@pytest.mark.parametrize("policy", [Policy.CELLS, Policy.ECONOMY])
-def test_large_frames_of_a_busy_track_are_kept_less_often_within_a_bound(policy, size_bytes, interval_s):
-    gate = CellsGate(policy, Rules(upload_budget_mbit_s=3.6))
+def kept_while_busy(gate, size_bytes: int, *, from_s: float, to_s: float) -> list[float]:
+    """When a picture that changes all the time is kept, each kept frame an upload of `size_bytes`."""
     times, moving = [], seen(2000, 400, 90)
-    for i in range(500):
+    for i in range(round(from_s * 100), round(to_s * 100)):
         if gate.decide(i / 100, moving, speaking=False).ruling.verdict is not Verdict.SKIP:
             times.append(i / 100)
             gate.notice_upload(size_bytes)
+    return times
+
+
+@pytest.mark.parametrize(("size_bytes", "interval_s"), [(20_000, 0.25), (135_000, 0.3), (1_000_000, 0.4)])
+@pytest.mark.parametrize("policy", [Policy.CELLS, Policy.ECONOMY])
+def test_large_frames_of_a_busy_track_are_kept_less_often_within_a_bound(policy, size_bytes, interval_s):
+    times = kept_while_busy(CellsGate(policy, Rules(upload_budget_mbit_s=3.6)), size_bytes, from_s=0, to_s=5)
     assert [b - a for a, b in pairwise(times)][1:] == pytest.approx([interval_s] * (len(times) - 2), abs=0.011)
+
+
+def test_a_track_that_was_quiet_moves_at_full_pace_first_and_stays_within_its_budget_over_time():
+    gate, size_bytes = cells(upload_budget_mbit_s=3.6), 180_000
+    gate.decide(0.0, STILL, speaking=False)
+    gate.notice_upload(size_bytes)
+    times = kept_while_busy(gate, size_bytes, from_s=60, to_s=80)
+    gaps = [b - a for a, b in pairwise(times)]
+    # 0.4 s of the budget a frame: two seconds in hand are spent after 13 frames.
+    assert gaps[:10] == pytest.approx([0.25] * 10, abs=0.011)
+    assert gaps[-20:] == pytest.approx([0.4] * 20, abs=0.011)
+    assert len(times) * size_bytes * 8 <= 3.6e6 * (20 + 2.5)

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from clients.vision.pacing import PacingRules, TrackPacer, moved
+from clients.vision.pacing import PacingRules, TrackPacer, moved_levels
 from clients.vision.thumbnail import Thumbnail
 
 CHROMA = bytes([128]) * 512
@@ -133,5 +133,13 @@ def test_after_a_new_stream_the_next_look_is_offered():
 
 
 def test_another_size_alone_is_a_move():
-    assert moved(picture(), picture(width=640), 3)
-    assert not moved(picture(), picture(), 0)
+    assert moved_levels(picture(), picture(width=640)) == 255
+    assert moved_levels(picture(), picture()) == 0
+
+
+def test_a_picture_that_drifts_within_the_noise_floor_is_offered_before_it_hides_for_long():
+    """By little enough to be suppressed it may pass the server's threshold; an equal one may wait for the heartbeat."""
+    drifting, still = (settled(drift_interval_s=0.4, heartbeat_interval_s=1.0) for _ in range(2))
+    looks_s = [i / 10 for i in range(1, 12)]
+    assert next(at_s for at_s in looks_s if drifting.offers(picture(102), at_s)) == 0.4
+    assert next(at_s for at_s in looks_s if still.offers(picture(101), at_s)) == 1.0

@@ -102,6 +102,27 @@ def test_rgb_rgba_and_i420_of_one_colour_agree(colour):
         assert max(abs(x - y) for x, y in zip(a, b, strict=True)) <= 1
 
 
+@pytest.mark.parametrize("size", [*SIZES, (5440, 200), (5504, 200)])
+def test_rgba_has_the_thumbnail_of_rgb_whatever_lies_beside_its_colours(size):
+    width, height = size
+    # Nearly white: where sums of a cell carried into the next channel, it would show.
+    pixels = np.random.default_rng(4).integers(200, 256, (height, width, 4), dtype=np.uint8)
+    pixels[: height // 2] = 255
+    from_rgb = thumbnail(RgbFrame(pixels[:, :, :3].tobytes(), width, height))
+    from_rgba = thumbnail(RgbFrame(pixels.tobytes(), width, height, 4))
+    for a, b in ((from_rgb.luma, from_rgba.luma), (from_rgb.chroma, from_rgba.chroma)):
+        # The same sums, rounded after other products.
+        assert max(abs(x - y) for x, y in zip(a, b, strict=True)) <= 1
+    assert height < 2 or from_rgba.luma[0] == 255
+
+
+def test_the_rows_that_rgb_samples_lie_in_the_middle_of_their_cell():
+    """A slope from top to bottom: sampled off the middle, every cell would be darker than the I420 frame's."""
+    slope = np.repeat(np.linspace(0, 255, 704).astype(np.uint8)[:, None], 128, axis=1)
+    from_rgb = luma_of(thumbnail(RgbFrame(np.repeat(slope[:, :, None], 3, axis=2).tobytes(), 128, 704)))
+    assert np.abs(from_rgb - exact_means(slope, 64)).max() <= 0.8
+
+
 @settings(max_examples=60, deadline=None)
 @given(width=st.integers(1, 300), height=st.integers(1, 300), full=st.booleans(), rotation=st.sampled_from(ROTATIONS))
 def test_every_size_gives_a_whole_thumbnail(width, height, full, rotation):

@@ -315,8 +315,8 @@ class PolicyOptions(_message.Message):
     economy_budget_share_s: _builtins.float
     """economy: share of the cells x seconds of change that may stay hidden; above 0 to 10, by default 0.04."""
     upload_budget_mbit_s: _builtins.float
-    """cells, economy: JPEG of one track in Mbit/s, from the sizes of uploaded or returned frames, beyond which a picture
-    that keeps changing is kept less often, every 0.4 s at least; 0.1 to 1000, by default 3.6.
+    """cells, economy: JPEG of one track in Mbit/s over time, from the sizes of uploaded or returned frames, beyond which a
+    picture that keeps changing is kept less often, every 0.4 s at least; 0.1 to 1000, by default 3.3.
     """
     @_builtins.property
     def busy_interval(self) -> _duration_pb2.Duration:
@@ -340,8 +340,8 @@ class PolicyOptions(_message.Message):
 
     @_builtins.property
     def sharpen_interval(self) -> _duration_pb2.Duration:
-        """cells, economy: a picture kept in motion is kept once more after this long at rest, when the video encoder has
-        refined it; 0.03 to 60 s, by default 0.5 s.
+        """cells, economy: a picture kept in motion is kept once more after this long without a change, if the video encoder
+        has refined it; 0.03 to 60 s, by default 0.5 s.
         """
 
     @_builtins.property
