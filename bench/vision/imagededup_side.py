@@ -4,6 +4,8 @@ A script of its own and not a module of this package: the environment holds imag
 of hocket. Prints JSON: its version, the CPU in us per frame of the best of three passes, and the hash of each frame.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import time
