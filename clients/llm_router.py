@@ -10,6 +10,7 @@ from hocket.llm_router.v1 import llm_router_pb2_grpc
 from chassis.channel import MeshChannel
 from chassis.status import mesh_errors
 
+PREWARM_TIMEOUT_S = 10.0
 UNARY_TIMEOUT_S = 5.0
 GENERATE_TIMEOUT_S = 60.0
 
@@ -59,6 +60,11 @@ class LlmRouterClient:
         with mesh_errors():
             response = await self._stub.GetHealth(pb.GetHealthRequest(), **self._channel.options(timeout_s))
         return list(response.candidates)
+
+    async def prewarm(self, request: pb.GenerateRequest, timeout_s: float = PREWARM_TIMEOUT_S) -> pb.PrewarmResponse:
+        """Fill the prompt cache of the model that would answer `request`, ahead of a conversation's first turn."""
+        with mesh_errors():
+            return await self._stub.Prewarm(pb.PrewarmRequest(request=request), **self._channel.options(timeout_s))
 
     async def record_outcome(
         self, turn_id: str, outcome: pb.Outcome.ValueType, timeout_s: float = UNARY_TIMEOUT_S

@@ -13,12 +13,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import signal
-import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -26,37 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-import psutil
 from anthropic import AsyncAnthropic
 
+from bench.llm_router.processes import cpu_s, end, free_port, spawn, until_there, vendor_and_router
 from bench.llm_router.ways import LITELLM_KEY, MODEL, Way, by_litellm, by_raw_client, by_router, by_sdk
 
 STREAMS = (1, 20, 50)
 EVENTS = 60
-TIERS = """
-version = "bench"
-[tiers.simple]
-share = 0.6
-models = ["claude-sonnet-5-5"]
-[tiers.moderate]
-share = 0.25
-models = ["claude-sonnet-5-5"]
-[tiers.complex]
-share = 0.15
-models = ["claude-sonnet-5-5"]
-[models.claude-sonnet-5-5]
-provider = "anthropic"
-vendor_model = "claude-sonnet-5-5"
-capabilities = ["text", "vision", "tools", "json_schema", "cache"]
-context_window_tokens = 1_000_000
-output_tokens_max = 65_536
-cache = "explicit"
-cache_prefix_tokens_min = 1024
-[[models.claude-sonnet-5-5.prices]]
-valid_from = 2026-10-07
-input = 2.0
-output = 10.0
-"""
 
 
 @dataclass
@@ -84,11 +56,6 @@ async def read_stream(way: Callable[[], AsyncIterator[str]], seen: Seen) -> int:
     return count
 
 
-def cpu_s(process: psutil.Process | None) -> float:
-    times = (process or psutil.Process()).cpu_times()
-    return times.user + times.system
-
-
 async def measure(way: Way, streams: int, seen: Seen) -> None:
     """One round of one way: `streams` answers that start together."""
     # The first request of a process connects and warms; it is not counted.
@@ -101,51 +68,13 @@ async def measure(way: Way, streams: int, seen: Seen) -> None:
         raise RuntimeError(f"{way.name} lost pieces: {counts}")
 
 
-def spawn(command: list[str], log: Path, **env: str) -> subprocess.Popen[bytes]:
-    with log.open("wb") as out:
-        return subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **env})
-
-
-async def until_there(url: str, seconds: float = 90) -> None:
-    async with aiohttp.ClientSession() as session:
-        for _ in range(int(seconds * 4)):
-            try:
-                async with session.get(url) as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.25)
-    raise TimeoutError(url)
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
 async def run(litellm: str | None, rounds: int) -> dict[str, dict[int, Seen]]:
     folder = Path(tempfile.mkdtemp(prefix="llm-router-bench-"))
     vendor_port, grpc_port, ops_port, litellm_port = (free_port() for _ in range(4))
     vendor = f"http://127.0.0.1:{vendor_port}"
-    (folder / "tiers.toml").write_text(TIERS)
     row = {"model_name": MODEL, "litellm_params": {"model": f"anthropic/{MODEL}", "api_base": vendor, "api_key": "k"}}
     (folder / "litellm.yaml").write_text(json.dumps({"model_list": [row]}))
-    processes = [
-        spawn(
-            [sys.executable, "-m", "bench.llm_router.emulated", str(vendor_port), str(EVENTS)], folder / "vendor.log"
-        ),
-        spawn(
-            [sys.executable, "-m", "services.llm_router"],
-            folder / "router.log",
-            HOCKET_LLM_ROUTER_GRPC_PORT=str(grpc_port),
-            HOCKET_LLM_ROUTER_OPS_PORT=str(ops_port),
-            HOCKET_LLM_ROUTER_ANTHROPIC_API_KEY="k",
-            HOCKET_LLM_ROUTER_ANTHROPIC_BASE_URL=vendor,
-            HOCKET_LLM_ROUTER_TIERS_FILE=str(folder / "tiers.toml"),
-        ),
-    ]
+    processes = vendor_and_router(folder, events=EVENTS, ports=(vendor_port, grpc_port, ops_port))
     if litellm:
         proxy = str(Path(litellm).parent / "litellm")
         command = [proxy, "--config", str(folder / "litellm.yaml"), "--host", "127.0.0.1", "--num_workers", "1"]
@@ -158,13 +87,7 @@ async def run(litellm: str | None, rounds: int) -> dict[str, dict[int, Seen]]:
             await until_there(f"http://127.0.0.1:{litellm_port}/health/liveliness")
         return await compare(vendor, grpc_port, litellm_port if litellm else None, processes, rounds)
     finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        end(processes)
 
 
 async def compare(

@@ -145,6 +145,10 @@ class EmulatedModel(llm_grpc.LlmRouterServiceServicer):
         """Not emulated."""
         raise Unimplemented(_ONLY_GENERATE)
 
+    async def Prewarm(self, _request: llm.PrewarmRequest, _context: Context) -> llm.PrewarmResponse:
+        """Not emulated."""
+        raise Unimplemented(_ONLY_GENERATE)
+
     async def RecordOutcome(self, _request: llm.RecordOutcomeRequest, _context: Context) -> llm.RecordOutcomeResponse:
         """Not emulated."""
         raise Unimplemented(_ONLY_GENERATE)

@@ -14,7 +14,7 @@ import structlog
 
 from chassis.clock import Clock
 from services.llm_router import telemetry
-from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier, prompt_tokens
+from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import (
     CallMade,
@@ -28,7 +28,7 @@ from services.llm_router.events import (
     UsageSeen,
 )
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Provider
-from services.llm_router.pricing import cost_micro_usd
+from services.llm_router.reckoning import reckon
 from services.llm_router.tiers import Candidate, TierTable
 
 # What a killed process may lose of the output that it was being sent.
@@ -39,6 +39,14 @@ CLOSE_S = 1.0
 BACKLOG_PER_MERGE = 8
 Said = TextDelta | CallMade | StateGiven
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTokenWait:
+    """Seconds for a first token; `hurried` when it is the caller who has no more, which says nothing of the model."""
+
+    seconds: float
+    hurried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +62,16 @@ class AttemptLimits:
     between_tokens_s: float = 5.0
     total_s: float = 120.0
 
-    def first_token_of(self, attempt: int, *, left_s: float | None, last: bool) -> float:
-        """Seconds that attempt number `attempt` (from 1) has for its first token.
+    def first_token_of(self, attempt: int, *, left_s: float | None, last: bool) -> FirstTokenWait:
+        """How long attempt number `attempt` (from 1) is waited for.
 
         While somebody else could still be asked, an attempt takes no more than half of the caller's remaining time.
         """
         wanted = self.first_token_s if attempt == 1 else self.fallback_first_token_s
         if left_s is None:
-            return wanted
-        return min(wanted, left_s if last else left_s / 2)
+            return FirstTokenWait(wanted)
+        given = left_s if last else left_s / 2
+        return FirstTokenWait(min(wanted, given), hurried=given < wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,9 @@ class Attempt:
     """Starts when made. Await `first_useful`, iterate `events`, then `close` and `count`; `cost` tells what to book."""
 
     def __init__(
-        self, scene: AttemptScene, candidate: Candidate, provider: Provider, event_id: str, *, first_token_s: float
+        self, scene: AttemptScene, candidate: Candidate, provider: Provider, event_id: str, wait: FirstTokenWait
     ) -> None:
-        """Begin to ask `candidate`, which must say something useful within `first_token_s` seconds."""
+        """Begin to ask `candidate`, which must say something useful within `wait`."""
         self.candidate = candidate
         self._provider = provider
         self.usage = Usage()
@@ -107,7 +116,8 @@ class Attempt:
         self._said_at = now
         self._trace = telemetry.AttemptTrace(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
         self._whole_until = now + limits.total_s
-        self._first_until = now + first_token_s
+        self._first_until = now + wait.seconds
+        self._late = FailureKind.HURRIED if wait.hurried else FailureKind.TIMEOUT
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
         self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
 
@@ -181,6 +191,22 @@ class Attempt:
                 raise ModelFailure(FailureKind.REFUSED, "the model declined")
             raise ModelFailure(FailureKind.EMPTY, f"the model ended ({self.ended.value}) without a word")
 
+    async def heard(self, seconds: float) -> bool:
+        """Wait at most `seconds`; False when `first_useful` would go on waiting."""
+        until = asyncio.get_running_loop().time() + seconds
+        if until < self._first_until:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._useful.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    @property
+    def running(self) -> bool:
+        """Whether the vendor still works."""
+        return not self._task.done()
+
     async def first_useful(self) -> None:
         """Wait for text or a tool call. Raises ModelFailure when none comes, or none in time."""
         while not self._useful.is_set():
@@ -190,7 +216,7 @@ class Attempt:
                     await self._useful.wait()
             except TimeoutError:
                 if until == min(self._first_until, self._whole_until):
-                    raise self._fail("no first token in time") from None
+                    raise self._fail(self._late, "no first token in time") from None
         if self.failure is not None and self.first_useful_s is None:
             raise self.failure
 
@@ -210,7 +236,7 @@ class Attempt:
                 async with asyncio.timeout_at(min(until, self._whole_until)):
                     await self._arrived.wait()
             except TimeoutError:
-                raise self._fail("no next token in time") from None
+                raise self._fail(FailureKind.TIMEOUT, "no next token in time") from None
         if self.failure is not None:
             raise self.failure
 
@@ -228,13 +254,13 @@ class Attempt:
             self._queue.popleft()
         return TextDelta("".join(pieces)) if len(pieces) > 1 else event
 
-    def _fail(self, problem: str) -> ModelFailure:
-        self.failure = ModelFailure(FailureKind.TIMEOUT, problem)
+    def _fail(self, kind: FailureKind, problem: str) -> ModelFailure:
+        self.failure = ModelFailure(kind, problem)
         return self.failure
 
     async def close(self) -> None:
         """End the vendor's work if it still runs; afterwards the cost is final."""
-        if not self._task.done():
+        if self.running:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_S)
 
@@ -263,21 +289,15 @@ class Attempt:
     def _reckon(self, outcome: AttemptOutcome) -> AttemptCost:
         usage, estimated = self._known_usage()
         scene = self._scene
-        served = scene.table.served_as(self.candidate.provider, self._served) or self.candidate
-        price = served.price(scene.clock.time(), usage.prompt_tokens)
-        return AttemptCost(
+        return reckon(
+            scene.table,
+            scene.request,
+            self.candidate,
+            UsageSeen(usage, self._served),
             event_id=self._event_id,
-            ended_at_s=scene.clock.time(),
-            provider=self.candidate.provider,
-            model=self._served or self.candidate.vendor_model or self.candidate.alias,
             tier=scene.tier,
-            usage=usage,
-            cost_micro_usd=cost_micro_usd(usage, price),
-            price_row=price.name,
+            now_s=scene.clock.time(),
             outcome=outcome,
-            speculative=scene.request.speculative,
-            room=scene.request.room,
-            turn_id=scene.request.turn_id,
             estimated=estimated,
         )
 
@@ -285,7 +305,7 @@ class Attempt:
         """Usage, and whether part of it is no word of the vendor's: some tell the output's tokens at the end alone."""
         if self.ended is not None or not self._untold:
             return self.usage, False
-        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=prompt_tokens(self._scene.request))
+        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=self._scene.request.prompt_tokens)
         untold = self._untold_tokens
         if untold is None:
             untold = int(sum(map(len, self._untold)) / CHARACTERS_PER_TOKEN + 0.5)

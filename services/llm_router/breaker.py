@@ -52,7 +52,7 @@ class Breaker:
     def failed(self, now_s: float, retry_after_s: float | None = None, *, at_once: bool = False) -> Breaker:
         """After a failure that is the model's; each pause is twice the one before, or what the vendor asked for.
 
-        `at_once` opens at the first failure: a refused key is refused again.
+        `at_once` opens at the first failure.
         """
         failures = self.failures + 1
         if self.state(now_s) is BreakerState.OPEN or (failures < FAILURES_TO_OPEN and not self.pause_s and not at_once):

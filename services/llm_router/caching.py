@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.llm_router.conversation import Part, Passage, Picture, Request, Role, prefix_tokens
+from services.llm_router.conversation import Part, Passage, Picture, Request, Role
 from services.llm_router.conversation import part_tokens as tokens_of_part
 from services.llm_router.tiers import Candidate, PriceRow
 
@@ -44,7 +44,7 @@ def plan_cache(
     """
     if candidate.cache != "explicit":
         return CachePlan()
-    fixed = prefix_tokens(request)
+    fixed = request.prefix_tokens
     # What was found for this question (passages, frames) is not sent again with the next one: a prefix that holds it
     # would be written and never read.
     steady = len(turns)
@@ -92,7 +92,7 @@ def explicit_cache_pays(request: Request, candidate: Candidate, gap_s: float, no
     It costs one reading of the prefix at the full price and its storage; each request that comes `gap_s` after the
     last then saves what the vendor's own caching would have missed.
     """
-    tokens = prefix_tokens(request)
+    tokens = request.prefix_tokens
     if candidate.cache != "implicit" or tokens < candidate.cache_prefix_tokens_min:
         return False
     price = candidate.price(now_s, tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from functools import cached_property
 from typing import Any
 
 CHARACTERS_PER_TOKEN = 3.6  # English prose on the vendors' tokenizers lies between 3.3 and 4.5; low is the safe side.
@@ -122,9 +123,12 @@ class Tool:
     parameters: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
-    """An answer asked for. Empty names mean none; `max_output_tokens` 0 means the server's default."""
+    """An answer asked for. Empty names mean none; `max_output_tokens` 0 means the server's default.
+
+    What follows from its parts is found once: each candidate is weighed with it, and a conversation may be long.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
@@ -144,12 +148,12 @@ class Request:
         """Every part, in order."""
         return (part for message in self.messages for part in message.parts)
 
-    @property
+    @cached_property
     def system(self) -> str:
         """The tenant's instructions, joined by blank lines."""
         return "\n\n".join(m.words for m in self.messages if m.role is Role.SYSTEM)
 
-    @property
+    @cached_property
     def turns(self) -> tuple[Message, ...]:
         """Every message but the instructions."""
         return tuple(m for m in self.messages if m.role is not Role.SYSTEM)
@@ -159,7 +163,7 @@ class Request:
         """Whether the conversation stands between a tool call and the words that follow its result."""
         return bool(self.messages) and self.messages[-1].role is Role.TOOL
 
-    @property
+    @cached_property
     def needs(self) -> frozenset[str]:
         """Capabilities a model must have: of "text", "vision", "tools", "json_schema"."""
         needs = {"text"}
@@ -171,21 +175,21 @@ class Request:
             needs.add("json_schema")
         return frozenset(needs)
 
+    @cached_property
+    def prefix_tokens(self) -> int:
+        """Estimated tokens of what stays the same from turn to turn: instructions and tools."""
+        tools = sum(tokens_of(t.name) + tokens_of(t.description) + tokens_of(repr(t.parameters)) for t in self.tools)
+        return tokens_of(self.system) + tools
+
+    @cached_property
+    def prompt_tokens(self) -> int:
+        """Estimated tokens of the whole prompt."""
+        return self.prefix_tokens + sum(part_tokens(p) for m in self.turns for p in m.parts)
+
 
 def tokens_of(text: str) -> int:
     """An estimate of the tokens of `text`, from its UTF-8 length, so that no script is counted short."""
     return int(len(text.encode()) / CHARACTERS_PER_TOKEN) + 1 if text else 0
-
-
-def prefix_tokens(request: Request) -> int:
-    """Estimated tokens of what stays the same from turn to turn: instructions and tools."""
-    tools = sum(tokens_of(t.name) + tokens_of(t.description) + tokens_of(repr(t.parameters)) for t in request.tools)
-    return tokens_of(request.system) + tools
-
-
-def prompt_tokens(request: Request) -> int:
-    """Estimated tokens of the whole prompt."""
-    return prefix_tokens(request) + sum(part_tokens(p) for m in request.turns for p in m.parts)
 
 
 def part_tokens(part: Part) -> int:

@@ -23,6 +23,7 @@ class FailureKind(StrEnum):
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
+    HURRIED = "hurried"
     CUT = "cut"
     REFUSED = "refused"
     CREDENTIALS = "credentials"
@@ -32,8 +33,8 @@ class FailureKind(StrEnum):
 
 # Sent again to the same model: the vendor said "later", or the network failed; everything else moves on.
 RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.UNAVAILABLE})
-# Says nothing about the model's health: the request, not the model, is to blame.
-BLAMELESS = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY})
+# Says nothing about the model's health: the request, or a caller in a hurry, is to blame.
+BLAMELESS = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY, FailureKind.HURRIED})
 
 # The model worked and had nothing to say; should nobody else have, that is the answer.
 DECLINED = frozenset({FailureKind.REFUSED, FailureKind.EMPTY})

@@ -15,21 +15,34 @@ from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
 from services.llm_router.budget import BudgetStanding, until_midnight_s
 from services.llm_router.concurrency import TenantAnswers
-from services.llm_router.conversation import MixMode, Request, prompt_tokens
+from services.llm_router.conversation import MixMode, Request
 from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
-from services.llm_router.ports import AttemptCost, Budgets, Ledger, Limits, Outcomes, Providers, SharedState, Tables
+from services.llm_router.ports import (
+    AttemptCost,
+    AttemptOutcome,
+    Budgets,
+    Ledger,
+    Limits,
+    Outcomes,
+    Providers,
+    SharedState,
+    Tables,
+)
 from services.llm_router.pursuit import Pursuit, RetryBudget
 from services.llm_router.race import Race
+from services.llm_router.reckoning import reckon
 from services.llm_router.routing import Decision, Situation, decide
 from services.llm_router.scoring import Scorer
-from services.llm_router.sessions import Session, after_turn
+from services.llm_router.sessions import Session, after_turn, warmed
 from services.llm_router.terms import Terms
 from services.llm_router.tiers import Candidate
 
+# Turns of the loop from an attempt's beginning to its request on the vendor's socket: the attempt, then the transport.
+TURNS_TO_ASK = 2
 _log = structlog.get_logger()
 
 
@@ -53,6 +66,15 @@ class Finished:
     price_row: str
     first_token_s: float
     cost_event_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """Whose cache was filled, how many tokens it holds (0: nothing was to be done), and micro-USD paid for it."""
+
+    candidate: Candidate
+    cached_tokens: int
+    cost_micro_usd: int
 
 
 FlowEvent = Routed | TextDelta | CallMade | StateGiven | Finished
@@ -122,6 +144,7 @@ class Router:
     async def route(self, request: Request) -> Decision:
         """The decision alone. Its mix is kept apart from that of answered requests, so neither disturbs the other."""
         decision, _ = await self._decide(request, self._terms(), "route")
+        telemetry.tell_route(decision)
         return decision
 
     async def generate(self, request: Request) -> AsyncGenerator[FlowEvent, None]:
@@ -130,7 +153,7 @@ class Router:
         Raises ResourceExhausted, NoCapableModel, or AllModelsFailed when nothing was said.
         """
         with self._running.one_more(identity.current().tenant_id):
-            answer = await self._admit(request)
+            answer = await self._admit(request, "generate")
             try:
                 async with aclosing(self._pursue(answer)) as events:
                     async for event in events:
@@ -138,7 +161,7 @@ class Router:
             finally:
                 self._ports.limits.used(answer.used_tokens - answer.asked_tokens)
 
-    async def _admit(self, request: Request) -> _Answer:
+    async def _admit(self, request: Request, use: str) -> _Answer:
         """Whether the tenant may ask, and the decision. Raises ResourceExhausted, NoCapableModel or AllModelsFailed."""
         clock = self._ports.clock
         arrived_s = clock.monotonic()
@@ -149,9 +172,9 @@ class Router:
                 "the tenant has spent its budget of the day; it begins anew at midnight UTC",
                 retry_after_s=until_midnight_s(clock.time()),
             )
-        asked_tokens = prompt_tokens(request)
+        asked_tokens = request.prompt_tokens
         await self._ports.limits.require_request(asked_tokens)
-        decision, session = await self._decide(request, terms, "generate", thrifty=standing is BudgetStanding.NEAR)
+        decision, session = await self._decide(request, terms, use, thrifty=standing is BudgetStanding.NEAR)
         return _Answer(request, decision, session, arrived_s, asked_tokens)
 
     async def _pursue(self, answer: _Answer) -> AsyncGenerator[FlowEvent, None]:
@@ -174,6 +197,37 @@ class Router:
             return
         raise AllModelsFailed(pursuit.failures, pursuit.retry_after_s)
 
+    async def prewarm(self, request: Request) -> Warmed:
+        """Fill the prompt cache of the model that would answer. Raises as `generate`, also where the filling fails."""
+        ports, caller, answer = self._ports, identity.current(), await self._admit(request, "route")
+        candidate, now_s = answer.decision.ladder[0], ports.clock.time()
+        try:
+            seen = await ports.providers[candidate.provider].warm(request, candidate)
+        except ModelFailure as failure:
+            raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
+        if seen is None:
+            return Warmed(candidate, 0, 0)
+        cost = reckon(
+            ports.tables.current,
+            request,
+            candidate,
+            seen,
+            event_id=ports.new_id(),
+            tier=answer.decision.tier,
+            now_s=now_s,
+            outcome=AttemptOutcome.OK,
+        )
+        self._book(cost)
+        cached = seen.usage.cached_input_tokens + seen.usage.cache_write_tokens
+        if request.conversation_id:
+            session = warmed(answer.session, candidate.alias, cached, now_s)
+            ports.state.store_session(caller.tenant_id, request.conversation_id, session)
+        return Warmed(candidate, cached, cost.cost_micro_usd)
+
+    def _book(self, cost: AttemptCost) -> None:
+        self._ports.ledger.book(cost)
+        self._ports.budgets.spent(identity.current().tenant_id, cost.cost_micro_usd)
+
     async def record_outcome(self, turn_id: str, outcome: str) -> None:
         """How the answer of a turn was received. Raises TurnNotFound."""
         if not await self._ports.outcomes.received(identity.current().tenant_id, turn_id, outcome):
@@ -190,7 +244,12 @@ class Router:
         )
         winner: Attempt | None = None
         try:
-            # Told while the vendor is already being asked.
+            # Told while the vendor is already being asked: telling first would cost each request half a millisecond.
+            # An answer that comes sooner waits in its attempt.
+            for _ in range(TURNS_TO_ASK):
+                await asyncio.sleep(0)
+            if number == 1:
+                self._tell(answer.decision)
             yield Routed(answer.decision, candidate, number)
             winner = await race.winner()
             if winner.candidate is not candidate:
@@ -208,7 +267,8 @@ class Router:
             finally:
                 self._settle(answer, pursuit, race, winner)
         if winner is not None:
-            reason = EndReason.CUT if winner.failure else winner.ended or EndReason.STOP
+            # Without the vendor's own end it was cut, whatever happened.
+            reason = EndReason.CUT if winner.failure else winner.ended or EndReason.CUT
             yield self._finished(answer, winner, reason)
 
     def _begin(self, answer: _Answer, pursuit: Pursuit, candidate: Candidate) -> Attempt:
@@ -217,8 +277,8 @@ class Router:
             answer.request, answer.decision.tier, ports.tables.current, self._limits, ports.clock, ports.ledger.begin
         )
         provider = ports.providers[candidate.provider]
-        first_s = self._limits.first_token_of(answer.attempts, left_s=deadline.remaining(), last=pursuit.exhausted)
-        return Attempt(scene, candidate, provider, ports.new_id(), first_token_s=first_s)
+        wait = self._limits.first_token_of(answer.attempts, left_s=deadline.remaining(), last=pursuit.exhausted)
+        return Attempt(scene, candidate, provider, ports.new_id(), wait)
 
     def _hedge(self, answer: _Answer, pursuit: Pursuit) -> Attempt | None:
         candidate = pursuit.hedge(lambda c: c.provider != "embedded" and self._inventory.well(c))
@@ -231,6 +291,11 @@ class Router:
 
     def _spoke(self, answer: _Answer, attempt: Attempt) -> None:
         answer.spoken = True
+        request, caller = answer.request, identity.current()
+        if request.turn_id:
+            alias = attempt.candidate.alias
+            tier = self._ports.tables.current.tier_of(alias, answer.decision.tier)
+            self._ports.outcomes.decided(caller.tenant_id, request.turn_id, answer.decision.features, tier, alias)
         answer.first_token_s = self._ports.clock.monotonic() - answer.arrived_s
         telemetry.FIRST_TOKEN.labels(answer.decision.tier.name.lower()).observe(answer.first_token_s)
         self._first_tokens.seen(attempt.candidate.alias, attempt.first_useful_s or 0.0)
@@ -241,8 +306,7 @@ class Router:
         for attempt in race.attempts:
             cost = attempt.cost()
             answer.costs.append(cost)
-            self._ports.ledger.book(cost)
-            self._ports.budgets.spent(caller.tenant_id, cost.cost_micro_usd)
+            self._book(cost)
             attempt.tell(caller.tenant_tier)
             if attempt.failure is not None:
                 pursuit.failed(attempt.candidate, attempt.failure, self._ports.clock.monotonic())
@@ -277,22 +341,22 @@ class Router:
         situation = Situation(table, ports.clock.time(), mode, tie, usable, session, cheapest_only=thrifty)
         # No await between reading the mix and counting in it: requests that start together would see the same state.
         decision = decide(request, complexity, mix, situation)
-        self._count(mix, decision, mode, use, request.turn_id)
+        self._count(mix, decision, mode, use)
         return decision, session
 
-    def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str, turn_id: str) -> None:
-        caller = identity.current()
+    def _count(self, mix: Mix, decision: Decision, mode: MixMode, use: str) -> None:
         if decision.counted is None:
             mix.count_exempt()
         else:
             mix.count(decision.score, decision.counted)
-            self._ports.state.count(caller.tenant_id, mode, use, mix.shares, decision.counted)
-        telemetry.tell_route(decision, mode.value)
-        if use == "generate" and turn_id:
-            model = decision.ladder[0].alias
-            self._ports.outcomes.decided(caller.tenant_id, turn_id, decision.features, decision.tier, model)
-        if use == "generate":
-            telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, caller.tenant_tier).inc()
+            tenant_id = identity.current().tenant_id
+            self._ports.state.count(tenant_id, mode, use, mix.shares, decision.counted)
+
+    @staticmethod
+    def _tell(decision: Decision) -> None:
+        """Leave the decision in the trace and the metrics."""
+        telemetry.tell_route(decision)
+        telemetry.ROUTED.labels(decision.tier.name.lower(), decision.cause.value, identity.current().tenant_tier).inc()
 
     def _remember(self, answer: _Answer, attempt: Attempt) -> None:
         if not answer.request.conversation_id:

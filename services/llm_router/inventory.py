@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chassis.clock import Clock
-from services.llm_router.breaker import Breaker, BreakerState
+from services.llm_router.breaker import PAUSE_MIN_S, Breaker, BreakerState
 from services.llm_router.conversation import Tier
 from services.llm_router.errors import BLAMELESS, FailureKind, ModelFailure
 from services.llm_router.ports import Providers, SharedState, Tables
@@ -79,8 +79,10 @@ class Inventory:
         """`candidate` failed; failures that are the request's are not held against it."""
         if failure.kind in BLAMELESS:
             return
-        hopeless = failure.kind is FailureKind.CREDENTIALS
-        self._set(candidate, self.breaker(candidate).failed(self.now_s, failure.retry_after_s, at_once=hopeless))
+        # A refused key is refused again, and a vendor that names a wait means everybody.
+        asked_to_wait = failure.kind is FailureKind.RATE_LIMITED and (failure.retry_after_s or 0) >= PAUSE_MIN_S
+        at_once = asked_to_wait or failure.kind is FailureKind.CREDENTIALS
+        self._set(candidate, self.breaker(candidate).failed(self.now_s, failure.retry_after_s, at_once=at_once))
 
     def _set(self, candidate: Candidate, breaker: Breaker) -> None:
         if breaker != self.breaker(candidate):

@@ -10,7 +10,7 @@ from typing import Protocol
 from services.llm_router.breaker import Breaker
 from services.llm_router.budget import BudgetStanding
 from services.llm_router.conversation import MixMode, Request, Tier
-from services.llm_router.events import ModelEvent, Usage
+from services.llm_router.events import ModelEvent, Usage, UsageSeen
 from services.llm_router.mix import Mix
 from services.llm_router.sessions import Session
 from services.llm_router.tiers import Candidate, TierTable
@@ -48,6 +48,13 @@ class Provider(Protocol):
 
     def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer; the last is Ended. A stream without one was cut."""
+        ...
+
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:
+        """Write the request's instructions and tools into the vendor's cache: what that used; None, nothing was to do.
+
+        Raises ModelFailure.
+        """
         ...
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:
@@ -111,7 +118,7 @@ class Outcomes(Protocol):
     """What was decided and how it was received, for refitting. Fails open: an outcome that is not kept is counted."""
 
     def decided(self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str) -> None:
-        """A turn was routed."""
+        """A turn began to be answered by `model`, which stands in `tier`."""
         ...
 
     async def received(self, tenant_id: str, turn_id: str, outcome: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,9 @@ from services.llm_router.tiers import Candidate
 
 ATTEMPTS_MAX = 6
 BACKOFF_S = 0.25
+# Spreads callers that failed together; none comes before its time, by whosever clock.
+JITTER_SHARE = 0.25
+WAIT_SLACK_S = 0.05
 WAIT_MAX_S = 10.0
 # Time that an answer needs after a wait; a wait that leaves less is not begun.
 ANSWER_MIN_S = 0.5
@@ -48,10 +52,11 @@ class Step:
 
 @dataclass(slots=True)
 class Pursuit:
-    """The attempts of one request."""
+    """The attempts of one request. `chance` gives numbers from 0 to 1."""
 
     ladder: Sequence[Candidate]
     budget: RetryBudget
+    chance: Callable[[], float] = random.random
     failures: dict[str, str] = field(default_factory=dict[str, str])
     retry_after_s: float | None = None
     _attempts: int = 0
@@ -96,7 +101,7 @@ class Pursuit:
             self.retry_after_s = min(self.retry_after_s or failure.retry_after_s, failure.retry_after_s)
         if failure.kind in RETRIED:
             wait = BACKOFF_S * 2 ** len(self._later) if failure.retry_after_s is None else failure.retry_after_s
-            self._later.append((now_s + wait, candidate))
+            self._later.append((now_s + wait + WAIT_SLACK_S + wait * JITTER_SHARE * self.chance(), candidate))
 
     def _again(self, now_s: float, left_s: float | None) -> Step | None:
         if not self._later:

@@ -21,17 +21,15 @@ class Race:
     async def winner(self) -> Attempt:
         """The attempt that spoke first. Raises ModelFailure (of the first attempt) when none did."""
         first = self.attempts[0]
-        if self._hedge_after_s is None:
+        second = None
+        if self._hedge_after_s is not None and not await first.heard(self._hedge_after_s):
+            second = self._hedge()
+        if second is None:
             await first.first_useful()
             return first
-        waiting = {asyncio.create_task(first.first_useful()): first}
+        self.attempts.append(second)
+        waiting = {asyncio.create_task(a.first_useful()): a for a in self.attempts}
         try:
-            done, _ = await asyncio.wait(waiting, timeout=self._hedge_after_s)
-            if not done:
-                second = self._hedge()
-                if second is not None:
-                    self.attempts.append(second)
-                    waiting[asyncio.create_task(second.first_useful())] = second
             return await self._first_of(waiting)
         finally:
             for task in waiting:
@@ -60,7 +58,9 @@ class Race:
 
     async def close(self) -> None:
         """End what still runs."""
-        await asyncio.gather(*(a.close() for a in self.attempts))
+        running = [a for a in self.attempts if a.running]
+        if running:
+            await asyncio.gather(*(a.close() for a in running))
 
     async def count(self) -> None:
         """Learn what the attempts that were cut short have used."""

@@ -8,10 +8,10 @@ tier moves up where nothing capable is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from services.llm_router.conversation import MixMode, Request, Tier, prefix_tokens, prompt_tokens
+from services.llm_router.conversation import MixMode, Request, Tier
 from services.llm_router.errors import AllModelsFailed, NoCapableModel
 from services.llm_router.events import Usage
 from services.llm_router.mix import Mix, Placement
@@ -50,7 +50,8 @@ class Cause(StrEnum):
 
 
 # These stay out of the shares, counted apart; so does a gate.
-EXEMPT = frozenset({Cause.PINNED_MODEL, Cause.PINNED_TIER, Cause.OPEN_TOOL_CALL})
+# What a budget pushed down must not be paid back in dear answers once the budget is full again.
+EXEMPT = frozenset({Cause.PINNED_MODEL, Cause.PINNED_TIER, Cause.OPEN_TOOL_CALL, Cause.BUDGET})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Decision:
     """The tier, what decided it, whom to try in which order, and why, strongest first.
 
     `wished` is the tier that the mix placed the score in, `counted` the one to count in the mix: None for what a gate
-    or a pin decided.
+    or a pin decided. `estimates` are micro-USD by alias, `warm_tokens` what each one's prompt cache still holds.
     """
 
     tier: Tier
@@ -81,6 +82,8 @@ class Decision:
     reasons: tuple[Contribution, ...]
     alternatives: tuple[Alternative, ...]
     estimates: Mapping[str, int]
+    warm_tokens: Mapping[str, int]
+    mode: MixMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,7 @@ class Situation:
 
 def decide(request: Request, complexity: Complexity, mix: Mix, situation: Situation) -> Decision:
     """The decision for `request`; the mix is read, not counted. Raises NoCapableModel or AllModelsFailed."""
-    tokens = prompt_tokens(request)
-    fit = _Fit(request, tokens, situation)
+    fit = _Fit(request, situation)
     placed = mix.place(complexity.score, situation.mode, situation.tie)
     tier, cause, detail = _tier(request, placed, complexity.score, mix, situation)
     gated = next((t for t in _TIER_UP_THEN_DOWN[tier] if any(fit.problem(c) is None for c in _of(situation, t))), None)
@@ -127,6 +129,8 @@ def decide(request: Request, complexity: Complexity, mix: Mix, situation: Situat
         reasons,
         alternatives,
         estimates,
+        {} if situation.session is None else situation.session.all_warm(situation.now_s),
+        situation.mode,
     )
 
 
@@ -179,20 +183,26 @@ def _placement_cause(placed: Placement, mode: MixMode, score: float) -> tuple[Ca
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """Whether a candidate can serve the request at all."""
+    """Whether a candidate can serve the request at all. Each is looked at once and asked after often."""
 
     request: Request
-    prompt_tokens: int
     situation: Situation
+    _found: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
 
     def problem(self, candidate: Candidate) -> str | None:
+        if candidate.alias not in self._found:
+            self._found[candidate.alias] = self._problem(candidate)
+        return self._found[candidate.alias]
+
+    def _problem(self, candidate: Candidate) -> str | None:
         if not candidate.alive(self.situation.now_s):
             return "its vendor has taken it out of service"
         lacking = self.request.needs - candidate.capabilities
         if lacking:
             return f"cannot do {', '.join(sorted(lacking))}"
-        if self.prompt_tokens + self.request.max_output_tokens > candidate.context_window_tokens:
-            return f"the prompt of about {self.prompt_tokens} tokens is longer than its window"
+        tokens = self.request.prompt_tokens
+        if tokens + self.request.max_output_tokens > candidate.context_window_tokens:
+            return f"the prompt of about {tokens} tokens is longer than its window"
         return self.situation.usable(candidate)
 
 
@@ -225,6 +235,9 @@ def _ladder(request: Request, tier: Tier, situation: Situation, fit: _Fit) -> tu
 def _warmest(request: Request, tier: Tier, situation: Situation, ordered: Sequence[Candidate]) -> Candidate | None:
     """Whom of the tier to ask before its first: the conversation's own model, or one a warm cache makes cheaper."""
     session, own = situation.session, [c for c in ordered if c.alias in situation.table.tiers[tier]]
+    if session is not None and request.awaits_tool_result:
+        # Whoever called the tool, also where it stood in for another tier.
+        return next((c for c in ordered if c.alias == session.model), None)
     if session is None or not own:
         return None
     if session.tier is tier:
@@ -266,14 +279,14 @@ def _place(candidate: Candidate, same_tier: bool, ladder: tuple[Candidate, ...])
 
 def estimate_micro_usd(request: Request, candidate: Candidate, situation: Situation) -> int:
     """What `candidate` would charge for this turn, in micro-USD, with its prefix warm or cold as the session knows."""
-    prompt = prompt_tokens(request)
+    prompt = request.prompt_tokens
     price = candidate.price(situation.now_s, prompt)
     usage = Usage(input_tokens=prompt, output_tokens=request.max_output_tokens or EXPECTED_OUTPUT_TOKENS)
     if candidate.cache != "none" and prompt >= candidate.cache_prefix_tokens_min:
         session = situation.session
         warm = session.warm_tokens(candidate.alias, situation.now_s) if session else 0
         cached = min(warm, prompt)
-        written = max(prefix_tokens(request) - cached, 0) if candidate.cache == "explicit" else 0
+        written = max(request.prefix_tokens - cached, 0) if candidate.cache == "explicit" else 0
         fresh = max(prompt - cached - written, 0)
         usage = replace(usage, input_tokens=fresh, cached_input_tokens=cached, cache_write_5m_tokens=written)
     return cost_micro_usd(usage, price)

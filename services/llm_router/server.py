@@ -45,6 +45,13 @@ class LlmRouterServicer(llm_router_pb2_grpc.LlmRouterServiceServicer):
         """Tell each candidate's breaker."""
         return tell_health(self._inventory.health())
 
+    async def Prewarm(self, request: pb.PrewarmRequest, context: Context) -> pb.PrewarmResponse:  # noqa: ARG002 - gRPC passes it
+        """Fill a prompt cache ahead of a conversation."""
+        warmed = await self._router.prewarm(read_request(request.request, self._inventory.table, "request."))
+        return pb.PrewarmResponse(
+            model=warmed.candidate.alias, cached_tokens=warmed.cached_tokens, cost_micro_usd=warmed.cost_micro_usd
+        )
+
     async def RecordOutcome(self, request: pb.RecordOutcomeRequest, context: Context) -> pb.RecordOutcomeResponse:  # noqa: ARG002 - gRPC passes it
         """Keep how an answer was received."""
         await self._router.record_outcome(*read_outcome(request))

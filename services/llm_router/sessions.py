@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.llm_router.conversation import Tier
 
@@ -36,11 +36,21 @@ class Session:
         warm = self.warm.get(alias)
         return warm.tokens if warm is not None and warm.until_s > now_s else 0
 
+    def all_warm(self, now_s: float) -> Mapping[str, int]:
+        """Tokens that the cache of each model still holds, by alias."""
+        return {alias: warm.tokens for alias, warm in self.warm.items() if warm.until_s > now_s}
+
 
 def holds(session: Session, wished: Tier, now_s: float) -> bool:
     """Whether the conversation stays in its tier although a cheaper one would do: climb at once, descend slowly."""
     fresh = now_s - session.seen_s < SESSION_TTL_S
     return fresh and wished < session.tier and session.easier_turns < TURNS_HELD
+
+
+def warmed(session: Session | None, model: str, cached_tokens: int, now_s: float) -> Session:
+    """The session once the cache of `model` was filled ahead of its first turn; it stands where it stood."""
+    before = session or Session(Tier.SIMPLE, "")
+    return replace(before, warm={**before.warm, model: Warm(cached_tokens, now_s + CACHE_TTL_S)}, seen_s=now_s)
 
 
 def after_turn(

@@ -137,7 +137,7 @@ def _kinds(cost: AttemptCost) -> Mapping[str, int]:
     }
 
 
-def tell_route(decision: Decision, mode: str) -> None:
+def tell_route(decision: Decision) -> None:
     """The decision as a span of its own under the running one: what was chosen, why, and what else it would cost."""
     with _tracer.start_as_current_span("route") as span:
         if not span.is_recording():
@@ -147,7 +147,7 @@ def tell_route(decision: Decision, mode: str) -> None:
                 "hocket.llm_router.tier": decision.tier.name.lower(),
                 "hocket.llm_router.wished_tier": decision.wished.name.lower(),
                 "hocket.llm_router.cause": decision.cause.value,
-                "hocket.llm_router.mix_mode": mode,
+                "hocket.llm_router.mix_mode": decision.mode.value,
                 "hocket.llm_router.score": decision.score,
                 "hocket.llm_router.model": decision.ladder[0].alias,
                 "hocket.llm_router.reasons": [f"{r.name} {r.weight:+.2f} {r.detail}" for r in decision.reasons],

@@ -61,6 +61,8 @@ class Candidate:
 
     def price(self, now_s: float, prompt_tokens: int) -> PriceRow:
         """The newest row in force at `now_s` (Unix seconds) whose length band holds the prompt."""
+        if len(self.prices) == 1:
+            return self.prices[0]
         started = [p for p in self.prices if p.valid_from_s <= now_s] or [min(self.prices, key=_valid_from)]
         newest = max(p.valid_from_s for p in started)
         bands = sorted((p for p in started if p.valid_from_s == newest), key=_band)
@@ -107,9 +109,9 @@ class TierTable:
         """The candidates of `tier` in the order in which they are tried."""
         return (self.models[alias] for alias in self.tiers[tier])
 
-    def tier_of(self, alias: str) -> Tier:
-        """The cheapest tier that lists `alias`. Raises KeyError when none does."""
-        for tier in Tier:
+    def tier_of(self, alias: str, first: Tier = Tier.SIMPLE) -> Tier:
+        """The tier that lists `alias`: `first` if it does, else the cheapest. Raises KeyError when none does."""
+        for tier in (first, *tuple(Tier)):
             if alias in self.tiers[tier]:
                 return tier
         raise KeyError(alias)

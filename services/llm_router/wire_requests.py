@@ -27,7 +27,6 @@ from services.llm_router.conversation import (
     ToolCall,
     ToolChoice,
     ToolResult,
-    prompt_tokens,
 )
 from services.llm_router.tiers import TierTable
 
@@ -120,7 +119,7 @@ def _request(wire: pb.GenerateRequest, table: TierTable) -> Request:
 
 def _check_length(request: Request, table: TierTable) -> None:
     widest = max(m.context_window_tokens for m in table.models.values())
-    tokens = prompt_tokens(request)
+    tokens = request.prompt_tokens
     if tokens > widest:
         raise _too_large("messages", f"are about {tokens} tokens long; the widest window holds {widest}")
 

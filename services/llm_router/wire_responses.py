@@ -72,6 +72,8 @@ def tell_decision(decision: Decision, candidate: Candidate, attempt: int = 1) ->
             for a in decision.alternatives
         ],
         attempt=attempt,
+        estimated_cost_micro_usd=decision.estimates[candidate.alias],
+        cached_tokens=decision.warm_tokens.get(candidate.alias, 0),
     )
 
 

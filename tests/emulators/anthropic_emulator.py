@@ -61,6 +61,14 @@ class AnthropicEmulator(Emulator):
             headers = {} if scenario.retry_after_s is None else {"retry-after": f"{scenario.retry_after_s:g}"}
             return error(scenario.status, "as scripted", headers)
         usage = self._usage(body)
+        if body["max_tokens"] == 0:
+            self._bill(body["model"], usage, 0)
+            return web.json_response(
+                {
+                    **message_of(body["model"], {**usage, "output_tokens": 0}),
+                    "stop_reason": "max_tokens",
+                }
+            )
         stream = Stream(request, scenario)
         self.open_streams += 1
         written = Written()
@@ -106,16 +114,7 @@ class AnthropicEmulator(Emulator):
             return
         start = {
             "type": "message_start",
-            "message": {
-                "id": f"msg_{uuid.uuid4().hex}",
-                "type": "message",
-                "role": "assistant",
-                "model": scenario.served_model or body["model"],
-                "content": [],
-                "stop_reason": None,
-                "stop_sequence": None,
-                "usage": {**usage, "output_tokens": 1},
-            },
+            "message": message_of(scenario.served_model or body["model"], {**usage, "output_tokens": 1}),
         }
         for _ in range(2 if scenario.kind == "duplicate_start" else 1):
             await stream.send(start, "message_start")
@@ -239,6 +238,19 @@ class AnthropicEmulator(Emulator):
             w1=split["ephemeral_1h_input_tokens"],
             output=output,
         )
+
+
+def message_of(model: str, usage: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": f"msg_{uuid.uuid4().hex}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": usage,
+    }
 
 
 def error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

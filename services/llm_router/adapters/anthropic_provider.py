@@ -15,11 +15,12 @@ from typing import Any
 
 import anthropic
 import httpx2
-from anthropic import AsyncAnthropic, AsyncStream
+from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
+from anthropic.types import Message
 from prometheus_client import Counter
 
 from chassis.clock import Clock
-from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state
+from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state, warm_params
 from services.llm_router.adapters.failures import failure_of
 from services.llm_router.caching import PrefixGaps
 from services.llm_router.conversation import Request, ToolCall
@@ -39,9 +40,13 @@ from services.llm_router.tiers import Candidate
 
 CONNECT_S = 5.0
 COUNT_S = 1.0
+WARM_S = 10.0
 COUNTS_MISSED = Counter(
     "hocket_llm_router_counts_missed", "Answers cut short whose tokens the vendor did not count; they are estimated."
 )
+# From turn to turn of a conversation; the SDK's 5 s would make most turns begin with a handshake.
+KEPT_S = 55.0
+LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEPT_S)
 _ENDS = {
     "end_turn": EndReason.STOP,
     "stop_sequence": EndReason.STOP,
@@ -64,6 +69,7 @@ class AnthropicProvider:
             max_retries=0,
             timeout=httpx2.Timeout(600, connect=CONNECT_S),
             open_telemetry=False,
+            http_client=DefaultAioHttpClient(limits=LIMITS),
         )
         self._clock = clock
         self._gaps = PrefixGaps()
@@ -95,6 +101,21 @@ class AnthropicProvider:
             raise ModelFailure(kind, f"the connection to anthropic broke ({type(error).__name__})") from error
         except (anthropic.AnthropicError, ValueError, KeyError, TypeError) as error:
             raise ModelFailure(FailureKind.UNAVAILABLE, "anthropic sent what is not its protocol") from error
+
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:
+        """Write instructions and tools into the cache by a request for no output. Raises ModelFailure."""
+        if candidate.cache != "explicit" or request.prefix_tokens < candidate.cache_prefix_tokens_min:
+            return None
+        params = warm_params(request, candidate)
+        try:
+            message: Message = await self._client.messages.create(**params, stream=False, timeout=WARM_S)
+        except anthropic.APIStatusError as error:
+            raise failure_of(
+                PROVIDER, error.status_code, error_type=error.type, headers=error.response.headers, now_s=self._now_s
+            ) from error
+        except (anthropic.AnthropicError, httpx2.TransportError, ValueError) as error:
+            raise ModelFailure(FailureKind.UNAVAILABLE, "anthropic did not warm its cache") from error
+        return UsageSeen(_usage(message.usage.model_dump(), Usage()), message.model)
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:
         """Tokens of `text` by the vendor's tokenizer, for answers that ended before their usage was told."""

@@ -6,10 +6,12 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from services.llm_router.caching import CachePlan, plan_cache
 from services.llm_router.conversation import (
+    Message,
     Part,
     Passage,
     Picture,
@@ -60,6 +62,16 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
     if request.response_schema is not None:
         params["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.response_schema)}}
     return params
+
+
+def warm_params(request: Request, candidate: Candidate) -> Params:
+    """Arguments of a `messages.create` that writes instructions and tools into the cache and answers nothing."""
+    begun = Message(Role.USER, (Text("."),))
+    instructions = tuple(m for m in request.messages if m.role is Role.SYSTEM)
+    params = params_of(replace(request, messages=(*instructions, begun)), candidate)
+    # What comes after the prefix will be another word.
+    params["messages"][0]["content"][-1].pop("cache_control", None)
+    return {**params, "max_tokens": 0}
 
 
 def _control(plan: CachePlan) -> Params:

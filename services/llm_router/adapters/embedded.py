@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from chassis.clock import Clock
 from services.llm_router.adapters.pictures import look
 from services.llm_router.answering import Call, deltas_of, respond
-from services.llm_router.conversation import Request, ToolCall, prompt_tokens, tokens_of
+from services.llm_router.conversation import Request, ToolCall, tokens_of
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Usage, UsageSeen
 from services.llm_router.tiers import Candidate
 
@@ -31,9 +31,13 @@ class EmbeddedProvider:
             for delta in deltas_of(answer.text):
                 yield TextDelta(delta)
             output, reason = answer.text, EndReason.STOP
-        usage = Usage(input_tokens=prompt_tokens(request), output_tokens=tokens_of(output))
+        usage = Usage(input_tokens=request.prompt_tokens, output_tokens=tokens_of(output))
         yield UsageSeen(usage, candidate.vendor_model)
         yield Ended(reason)
+
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:  # noqa: ARG002 - see below
+        """It has no cache."""
+        return None
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
         """Not needed: the usage is told with the words."""

@@ -22,7 +22,7 @@ from chassis import identity
 from chassis.clock import Clock
 from services.llm_router.adapters.gemini_request import config_of
 from services.llm_router.caching import TTL_5M_S, PrefixGaps, explicit_cache_pays
-from services.llm_router.conversation import Request, prefix_tokens
+from services.llm_router.conversation import Request
 from services.llm_router.tiers import Candidate
 
 CACHES_MAX = 1000
@@ -105,7 +105,7 @@ class GeminiCaches:
         self._caches[key] = _Cache(made.name or "", now + TTL_5M_S, now)
         CACHES.labels("made").inc()
         if self._made is not None:
-            self._made(candidate, tokens or prefix_tokens(request))
+            self._made(candidate, tokens or request.prefix_tokens)
 
     def _sweep(self, now: float) -> None:
         """Forget what has expired; delete what nobody asked for lately, so that its storage is not paid to the end."""

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import structlog
 from hocket.ratelimit.v1 import ledger_pb2 as pb
+from prometheus_client import Counter
 
 from chassis import identity
 from chassis.auth import TokenMinter
@@ -21,6 +23,8 @@ from services.llm_router.events import Usage
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Ledger
 from services.llm_router.tiers import Candidate
 
+UNWRITTEN = Counter("hocket_llm_router_journal_failures", "Costs of running answers that the journal did not take.")
+_log = structlog.get_logger()
 _OUTCOMES = {
     AttemptOutcome.OK: pb.COST_OUTCOME_OK,
     AttemptOutcome.CANCELLED: pb.COST_OUTCOME_CANCELLED,
@@ -40,14 +44,26 @@ class MeshLedger:
         """Write a running attempt down under the id that it will be booked under."""
         if self._begun is not None:
             caller = identity.current()
-            self._begun.add(Origin(caller.token, caller.tenant_id, caller.tenant_tier), event_of(cost))
+            try:
+                self._begun.add(Origin(caller.token, caller.tenant_id, caller.tenant_tier), event_of(cost))
+            except OSError as error:
+                self._unwritten(error)
 
     def book(self, cost: AttemptCost) -> None:
         """Queue one event; the recorder sends it until it is durable."""
         self._recorder.record(event_of(cost))
         # After the recorder has it: between the two a crash books it twice, under one id, which is once.
         if self._begun is not None:
-            self._begun.settle([cost.event_id])
+            try:
+                self._begun.settle([cost.event_id])
+            except OSError as error:
+                self._unwritten(error)
+
+    @staticmethod
+    def _unwritten(error: OSError) -> None:
+        """The answer goes on: what is not written down is lost only if this process is killed, too."""
+        UNWRITTEN.inc()
+        _log.warning("running cost not in the journal", problem=str(error))
 
 
 def cache_booking(ledger: Ledger, clock: Clock) -> Callable[[Candidate, int], None]:

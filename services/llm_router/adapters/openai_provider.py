@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
@@ -43,6 +43,7 @@ class OpenAiProvider:
             base_url=base_url,
             max_retries=0,
             timeout=httpx2.Timeout(600, connect=CONNECT_S),
+            http_client=DefaultAioHttpClient(),
         )
         self._clock = clock
 
@@ -74,6 +75,10 @@ class OpenAiProvider:
             raise ModelFailure(
                 FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol"
             ) from error
+
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:  # noqa: ARG002 - see below
+        """Such servers cache by themselves, or not at all."""
+        return None
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
         """Such servers have no call for it in common."""

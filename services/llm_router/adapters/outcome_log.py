@@ -36,7 +36,7 @@ class OutcomeLog:
         self._file: IO[str] | None = None
 
     def decided(self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str) -> None:
-        """A turn was routed."""
+        """A turn began to be answered."""
         rounded = {name: round(value, 4) for name, value in features.items() if value}
         row = {"features": rounded, "tier": tier, "model": model}
         self._state.remember(f"turn:{tenant_id}:{turn_id}", json.dumps(row, separators=(",", ":")))

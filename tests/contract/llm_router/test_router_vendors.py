@@ -164,6 +164,30 @@ async def test_what_gemini_told_of_an_answer_that_was_cut_is_not_overruled_by_an
     assert w.book.total_micro_usd == w.billed_micro_usd
 
 
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used(alias: str):
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        await w.answer(asking("Hello?", pin_model=alias))
+        await emulator.stop()
+        await emulator.start(emulator.port)
+        events = await w.answer(asking("And now?", pin_model=alias))
+    assert text_of(events) == OK
+    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.OK, AttemptOutcome.OK]
+
+
+async def test_the_route_is_told_while_the_vendor_is_asked():
+    async with world() as w:
+        w.anthropic.play(SONNET, Scenario(first_s=0.6))
+        asked = asking("Hello?", pin_model=SONNET)
+        async with aclosing(w.client.generate(asked, timeout_s=10)) as events:
+            started = time.monotonic()
+            first = await anext(events)
+            told_s = time.monotonic() - started
+    assert first.HasField("route")
+    assert told_s < 0.5
+
+
 async def test_a_duplicate_start_changes_nothing():
     async with world() as w:
         w.anthropic.play("*", Scenario("duplicate_start"))
@@ -481,13 +505,13 @@ async def test_an_open_tool_call_stays_with_the_model_that_made_it():
 
 @pytest.mark.parametrize("alias", [SONNET, LOCAL])
 async def test_a_call_that_is_written_slowly_is_no_dead_air_and_silence_in_it_is(alias: str):
-    limits = AttemptLimits(first_token_s=0.4, fallback_first_token_s=0.4, between_tokens_s=0.4, total_s=20)
+    limits = AttemptLimits(first_token_s=1.5, fallback_first_token_s=1.5, between_tokens_s=1.5, total_s=20)
     arguments = {"city": "Bern " * 40}
     async with world(limits) as w:
         emulator = emulator_of(w, alias)
-        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=0.08))
+        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=0.1))
         events = await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))
-        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=2))
+        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=5))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))
     assert json.loads(next(e for e in events if e.HasField("tool_call")).tool_call.arguments_json) == arguments

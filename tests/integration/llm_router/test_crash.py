@@ -93,7 +93,7 @@ async def router(vendor: str, limits_port: int, journal: str) -> AsyncIterator[t
     token = MINTER.mint("acme", caller="test")
     try:
         async with MeshChannel(f"127.0.0.1:{port}", lambda: token) as channel:
-            await asyncio.wait_for(channel.channel.channel_ready(), 30)
+            await asyncio.wait_for(channel.channel.channel_ready(), 60)
             yield LlmRouterClient(channel), process.pid
     finally:
         if process.returncode is None:

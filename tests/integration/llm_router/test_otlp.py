@@ -59,7 +59,7 @@ async def test_a_collector_gets_spans_and_the_metrics_of_the_conventions():
         try:
             token = MINTER.mint("acme", caller="test")
             async with MeshChannel(f"127.0.0.1:{port}", lambda: token) as channel:
-                await asyncio.wait_for(channel.channel.channel_ready(), 30)
+                await asyncio.wait_for(channel.channel.channel_ready(), 60)
                 answered = [event async for event in LlmRouterClient(channel).generate(asking("Hello?"))]
         finally:
             process.send_signal(signal.SIGTERM)

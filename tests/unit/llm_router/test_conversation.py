@@ -12,8 +12,6 @@ from services.llm_router.conversation import (
     Text,
     Tool,
     ToolChoice,
-    prefix_tokens,
-    prompt_tokens,
     tokens_of,
 )
 
@@ -37,7 +35,7 @@ def test_instructions_are_apart_from_turns():
 
 
 def test_length_counts_every_part_and_no_script_short():
-    assert prompt_tokens(request(Text("x"), PICTURE)) >= IMAGE_TOKENS + prefix_tokens(request(Text("x")))
+    assert request(Text("x"), PICTURE).prompt_tokens >= IMAGE_TOKENS + request(Text("x")).prefix_tokens
     assert tokens_of("привет мир") > tokens_of("hello moon")
-    assert prompt_tokens(request(Passage("d", "t", "w " * 1000))) > 500
+    assert request(Passage("d", "t", "w " * 1000)).prompt_tokens > 500
     assert tokens_of("") == 0

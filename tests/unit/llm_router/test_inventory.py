@@ -79,6 +79,14 @@ def test_a_refused_key_opens_at_once():
     assert failed(inventory("gemini"), FailureKind.CREDENTIALS, 1).why_not(FLASH) == BREAKER_OPEN
 
 
+def test_a_vendor_that_asks_for_a_wait_is_left_alone_at_once_and_for_that_long():
+    stock = inventory("gemini")
+    stock.failed(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "429", retry_after_s=0.5))
+    assert stock.why_not(FLASH) is None
+    stock.failed(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "429", retry_after_s=30))
+    assert stock.breaker(FLASH).open_until_s == stock.now_s + 30
+
+
 async def test_a_well_model_is_admitted_always_and_a_resting_one_never():
     stock = inventory("gemini", first=False)
     assert await stock.admits(FLASH)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.pursuit import ATTEMPTS_MAX, Pursuit, RetryBudget, Step
 from services.llm_router.tiers import Candidate, PriceRow
@@ -26,12 +28,13 @@ def test_the_next_candidate_is_asked_without_a_wait():
 
 
 def test_whoever_said_later_is_asked_when_later_has_come():
-    pursuit = Pursuit((A, B), RetryBudget())
-    for step in (A, B):
-        pursuit.next(0, None)
-        pursuit.failed(step, LATER if step is A else BROKEN, 0)
-    assert pursuit.next(0.4, None) == Step(A, 0.6)
-    assert pursuit.failures == {"a": "rate_limited", "b": "invalid"}
+    for chance, wait_s in ((0.0, 0.65), (1.0, 0.9)):
+        pursuit = Pursuit((A, B), RetryBudget(), lambda spread=chance: spread)
+        for step in (A, B):
+            pursuit.next(0, None)
+            pursuit.failed(step, LATER if step is A else BROKEN, 0)
+        assert pursuit.next(0.4, None) == Step(A, pytest.approx(wait_s))
+        assert pursuit.failures == {"a": "rate_limited", "b": "invalid"}
 
 
 def test_what_the_request_is_to_blame_for_is_not_sent_again():

@@ -112,6 +112,13 @@ def test_an_open_tool_call_stays_with_its_model():
     assert (decision.cause, decision.ladder[0].alias) == (Cause.OPEN_TOOL_CALL, SONNET)
 
 
+def test_an_open_tool_call_stays_with_a_model_that_stood_in_for_another_tier():
+    session = Session(Tier.SIMPLE, SONNET, seen_s=NOW_S)
+    request = Request((Message(Role.USER, (Text("x"),)), Message(Role.TOOL, (ToolResult("c", "t", "1"),))))
+    decision = decided(request, session=session)
+    assert (decision.cause, decision.tier, decision.ladder[0].alias) == (Cause.OPEN_TOOL_CALL, Tier.SIMPLE, SONNET)
+
+
 def test_a_conversation_that_climbed_stays_for_a_while():
     session = Session(Tier.COMPLEX, SONNET, seen_s=NOW_S)
     assert decided(asked("Thanks."), session=session).cause is Cause.SESSION
@@ -140,10 +147,10 @@ def test_coming_back_to_a_tier_its_warm_model_goes_before_a_cold_first_one():
 
 def test_a_tenant_near_its_budget_gets_the_simple_tier():
     hard = asked("Prove, step by step, that 1 + 2 = 3. " * 60)
-    assert (decided(hard, cheapest_only=True).tier, decided(hard, cheapest_only=True).cause) == (
-        Tier.SIMPLE,
-        Cause.BUDGET,
-    )
+    decision = decided(hard, cheapest_only=True)
+    assert (decision.tier, decision.cause) == (Tier.SIMPLE, Cause.BUDGET)
+    # Else the mix would pay the cheap answers back in dear ones.
+    assert decision.counted is None
 
 
 def test_every_other_candidate_is_told_with_its_cost_and_why_not():

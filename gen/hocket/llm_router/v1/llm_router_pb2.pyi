@@ -664,6 +664,8 @@ class RouteDecision(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    ESTIMATED_COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
     tier: Global___Tier.ValueType
     """The tier chosen."""
     model: _builtins.str
@@ -674,6 +676,10 @@ class RouteDecision(_message.Message):
     """Complexity of the request, 0 simple to 1 complex."""
     attempt: _builtins.int
     """Which attempt this is, from 1."""
+    estimated_cost_micro_usd: _builtins.int
+    """What the model is expected to charge for this turn, in millionths of a US dollar, its cache as believed."""
+    cached_tokens: _builtins.int
+    """Tokens of the conversation that the model's prompt cache is believed to hold."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteReason]:
         """Why, strongest first."""
@@ -692,10 +698,12 @@ class RouteDecision(_message.Message):
         reasons: _abc.Iterable[Global___RouteReason] | None = ...,
         alternatives: _abc.Iterable[Global___RouteAlternative] | None = ...,
         attempt: _builtins.int = ...,
+        estimated_cost_micro_usd: _builtins.int = ...,
+        cached_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "attempt", b"attempt", "model", b"model", "provider", b"provider", "reasons", b"reasons", "score", b"score", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "attempt", b"attempt", "cached_tokens", b"cached_tokens", "estimated_cost_micro_usd", b"estimated_cost_micro_usd", "model", b"model", "provider", b"provider", "reasons", b"reasons", "score", b"score", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -902,6 +910,60 @@ class RouteResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RouteResponse: _TypeAlias = RouteResponse  # noqa: Y015
+
+@_typing.final
+class PrewarmRequest(_message.Message):
+    """PrewarmRequest names what the conversation will begin with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___GenerateRequest:
+        """As it would be generated; of the messages only the instructions matter, and a pin says whose cache is meant."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___GenerateRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrewarmRequest: _TypeAlias = PrewarmRequest  # noqa: Y015
+
+@_typing.final
+class PrewarmResponse(_message.Message):
+    """PrewarmResponse tells what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Alias of the model that would answer."""
+    cached_tokens: _builtins.int
+    """Tokens that its cache holds now; 0 where it caches by itself, or nothing so short."""
+    cost_micro_usd: _builtins.int
+    """What that cost, in millionths of a US dollar."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        cached_tokens: _builtins.int = ...,
+        cost_micro_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_tokens", b"cached_tokens", "cost_micro_usd", b"cost_micro_usd", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrewarmResponse: _TypeAlias = PrewarmResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -55,6 +55,11 @@ class LlmRouterServiceStub:
                 request_serializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.GetHealthRequest.SerializeToString,
                 response_deserializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.GetHealthResponse.FromString,
                 _registered_method=True)
+        self.Prewarm = channel.unary_unary(
+                '/hocket.llm_router.v1.LlmRouterService/Prewarm',
+                request_serializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.PrewarmRequest.SerializeToString,
+                response_deserializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.PrewarmResponse.FromString,
+                _registered_method=True)
         self.RecordOutcome = channel.unary_unary(
                 '/hocket.llm_router.v1.LlmRouterService/RecordOutcome',
                 request_serializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.RecordOutcomeRequest.SerializeToString,
@@ -95,6 +100,14 @@ class LlmRouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Prewarm(self, request, context):
+        """Prewarm has the instructions and tools of a conversation that is about to begin written into the prompt cache of the
+        model that would answer, where its vendor can; the first answer then reads them and comes sooner. It is booked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecordOutcome(self, request, context):
         """RecordOutcome tells how an answer was received, so that the scorer can be fitted again.
         """
@@ -124,6 +137,11 @@ def add_LlmRouterServiceServicer_to_server(servicer, server):
                     servicer.GetHealth,
                     request_deserializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.GetHealthRequest.FromString,
                     response_serializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.GetHealthResponse.SerializeToString,
+            ),
+            'Prewarm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Prewarm,
+                    request_deserializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.PrewarmRequest.FromString,
+                    response_serializer=hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.PrewarmResponse.SerializeToString,
             ),
             'RecordOutcome': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordOutcome,
@@ -240,6 +258,33 @@ class LlmRouterService:
             '/hocket.llm_router.v1.LlmRouterService/GetHealth',
             hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.GetHealthRequest.SerializeToString,
             hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.GetHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Prewarm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hocket.llm_router.v1.LlmRouterService/Prewarm',
+            hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.PrewarmRequest.SerializeToString,
+            hocket_dot_llm__router_dot_v1_dot_llm__router__pb2.PrewarmResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,6 +26,10 @@ class LlmRouterServiceStub:
     """ListModels tells tiers, prices and health of every candidate."""
     GetHealth: _aio.UnaryUnaryMultiCallable[_llm_router_pb2.GetHealthRequest, _llm_router_pb2.GetHealthResponse]
     """GetHealth tells the state of each candidate's circuit breaker."""
+    Prewarm: _aio.UnaryUnaryMultiCallable[_llm_router_pb2.PrewarmRequest, _llm_router_pb2.PrewarmResponse]
+    """Prewarm has the instructions and tools of a conversation that is about to begin written into the prompt cache of the
+    model that would answer, where its vendor can; the first answer then reads them and comes sooner. It is booked.
+    """
     RecordOutcome: _aio.UnaryUnaryMultiCallable[_llm_router_pb2.RecordOutcomeRequest, _llm_router_pb2.RecordOutcomeResponse]
     """RecordOutcome tells how an answer was received, so that the scorer can be fitted again."""
 
@@ -65,6 +69,16 @@ class LlmRouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_llm_router_pb2.GetHealthRequest, _abc.Awaitable[_llm_router_pb2.GetHealthResponse]],
     ) -> _abc.Awaitable[_llm_router_pb2.GetHealthResponse]:
         """GetHealth tells the state of each candidate's circuit breaker."""
+
+    @_abc_1.abstractmethod
+    def Prewarm(
+        self,
+        request: _llm_router_pb2.PrewarmRequest,
+        context: _aio.ServicerContext[_llm_router_pb2.PrewarmRequest, _abc.Awaitable[_llm_router_pb2.PrewarmResponse]],
+    ) -> _abc.Awaitable[_llm_router_pb2.PrewarmResponse]:
+        """Prewarm has the instructions and tools of a conversation that is about to begin written into the prompt cache of the
+        model that would answer, where its vendor can; the first answer then reads them and comes sooner. It is booked.
+        """
 
     @_abc_1.abstractmethod
     def RecordOutcome(

@@ -1,0 +1,34 @@
+"""A call is booked under the model that served it and at that model's price."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+
+from services.llm_router.conversation import Message, Request, Role, Text, Tier
+from services.llm_router.events import Usage, UsageSeen
+from services.llm_router.ports import AttemptOutcome
+from services.llm_router.reckoning import reckon
+from services.llm_router.tiers_reading import read_table
+
+TABLE = read_table(tomllib.loads(resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8")))
+REQUEST = Request((Message(Role.USER, (Text("Hello?"),)),), room="r", turn_id="t", speculative=True)
+
+
+def cost(served: str):
+    seen = UsageSeen(Usage(input_tokens=1_000_000), served)
+    asked = TABLE.models["gemini-2.5-flash"]
+    return reckon(
+        TABLE, REQUEST, asked, seen, event_id="e", tier=Tier.SIMPLE, now_s=1_795_305_600.0, outcome=AttemptOutcome.OK
+    )
+
+
+def test_the_model_that_served_sets_the_price():
+    asked, other = cost(""), cost("gemini-2.5-flash-lite-001")
+    assert (asked.model, asked.cost_micro_usd, asked.price_row) == (
+        "gemini-2.5-flash",
+        300_000,
+        "gemini-2.5-flash@2025-06-17",
+    )
+    assert (other.model, other.cost_micro_usd) == ("gemini-2.5-flash-lite-001", 100_000)
+    assert (asked.room, asked.turn_id, asked.speculative) == ("r", "t", True)
