@@ -17,6 +17,7 @@ from services.llm_router.scoring import SurfaceScorer
 from services.llm_router.tiers_toml import parse_tiers
 
 PROMPT_CHARACTERS_MAX = 10_000_000
+BYTE_ORDER_MARK = "\ufeff"
 
 
 def score_lines(
@@ -27,7 +28,7 @@ def score_lines(
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        row = _row(line, number)
+        row = _row(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, number)
         complexity = scorer.score_text(row["prompt"])
         placed = mix.place(complexity.score, mode, tie_of(mix.total))
         mix.count(complexity.score, placed.tier)
@@ -44,8 +45,12 @@ def score_lines(
 
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
+        # A byte that is no UTF-8 was read as a lone surrogate; one that JSON escapes is the prompt's own.
+        line.encode()
         parsed = json.loads(line)
-    except ValueError as error:
+    except UnicodeEncodeError as error:
+        raise ValueError(f"line {number}: is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"line {number}: is not JSON: {error}") from error
     row = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
     prompt = row.get("prompt")
@@ -77,10 +82,18 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     try:
         scorer = SurfaceScorer() if given.weights is None else scorer_with(read_weights(given.weights))
-        for row in score_lines(sys.stdin, MixMode(given.mode), _shares(given.tiers_file), scorer):
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        for row in score_lines(_input(), MixMode(given.mode), _shares(given.tiers_file), scorer):
+            # Escaped: no terminal's encoding, and no lone surrogate of an id, can then be in the way.
+            sys.stdout.write(json.dumps(row) + "\n")
     except (ValueError, OSError) as error:
         sys.exit(f"hocket-llm-router score: {error}")
+
+
+def _input() -> IO[str]:
+    reconfigure = getattr(sys.stdin, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", errors="surrogateescape")
+    return sys.stdin
 
 
 def _shares(path: str | None) -> dict[Tier, float]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import ServerSettings
+from chassis.settings import RedisUrl, ServerSettings
+from services.llm_router.adapters.outcome_log import open_scorer
 from services.llm_router.tiers_toml import parse_tiers
 
 
@@ -44,7 +46,7 @@ class Settings(ServerSettings):
     )
     openai_api_key: SecretStr | None = Field(default=None, description="Key of that server, where it asks for one.")
     openai_model: str | None = Field(default=None, description="Name of the model at that server.")
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         default=None, description="Redis that replicas share mixes, conversations and breakers through; unset: none."
     )
     ratelimit_target: str | None = Field(
@@ -95,6 +97,37 @@ class Settings(ServerSettings):
             except OSError as error:
                 raise ValueError(f"cannot read {path}: {error.strerror}") from error
         return path
+
+    @field_validator("weights_file")
+    @classmethod
+    def _weights(cls, path: Path | None) -> Path | None:
+        """So are weights that are none; a file that `fit` has not written yet is no mistake."""
+        open_scorer(path)
+        return path
+
+    @field_validator("anthropic_base_url", "gemini_base_url", "openai_base_url")
+    @classmethod
+    def _address(cls, url: str | None) -> str | None:
+        """What no request could be sent to; empty is as good as unset."""
+        if url and not _is_http(url):
+            raise ValueError("must be a URL like https://host:8080/v1, without a user, a query or a fragment")
+        return url
+
+    @model_validator(mode="after")
+    def _model_named(self) -> Self:
+        if self.openai_base_url and not self.openai_model:
+            raise ValueError("openai_base_url needs openai_model, the name of the model at that server")
+        return self
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # A port that is no number, or half an IPv6 address.
+        return False
+    return whole and not (parts.username or parts.query or parts.fragment or any(map(str.isspace, url)))
 
 
 def shown(secret: SecretStr | None) -> str | None:

@@ -15,6 +15,8 @@ from services.llm_router.terms import TermsChange
 from services.llm_router.tiers import Cache, Candidate, PriceRow, TableError, Thinking, TierTable
 
 _MICRO = 1_000_000
+# More is a price for one token, or a slip of the exponent.
+USD_MAX = 1_000_000
 SHARES_SLACK = 1e-6
 
 
@@ -37,8 +39,8 @@ def _tenant_tier(name: str) -> str:
 
 
 # TOML floats arrive as Decimal, so that no price is rounded on its way.
-Usd = Annotated[Decimal, Field(strict=False, ge=0), AfterValidator(_whole_micro)]
-Share = Annotated[float, Field(strict=False, ge=0, le=1)]
+Usd = Annotated[Decimal, Field(strict=False, ge=0, le=USD_MAX), AfterValidator(_whole_micro)]
+Share = Annotated[float, Field(strict=False, ge=0, le=1, allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
 Alias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:-]{0,63}$")]
@@ -164,6 +166,8 @@ def read_table(data: Mapping[str, Any]) -> TierTable:
     except ValidationError as error:
         raise _first_of(error) from error
     tiers = table.tiers.by_tier
+    for alias, model in table.models.items():
+        _check_model(alias, model)
     for name, tier in zip(("simple", "moderate", "complex"), tiers.values(), strict=True):
         for alias in tier.models:
             if alias not in table.models:
@@ -187,6 +191,27 @@ def _first_of(error: ValidationError) -> TableError:
     said = {"extra_forbidden": "is not a known key", "missing": "is missing"}.get(first["type"], first["msg"])
     # A name that is wrong itself stands behind its table's, followed by pydantic's "[key]".
     return TableError(tuple(p for p in first["loc"] if p != "[key]"), said.removeprefix("Value error, "))
+
+
+def _check_model(alias: str, model: _Model) -> None:
+    path = ("models", alias)
+    if not model.vendor_model and model.provider != "openai":
+        raise TableError((*path, "vendor_model"), "is empty: say what the vendor calls it; openai alone may leave it")
+    bands: dict[float, list[int | None]] = {}
+    for number, price in enumerate(model.prices):
+        held = bands.setdefault(_moment(price.valid_from), [])
+        if price.prompt_tokens_max in held:
+            raise TableError(
+                (*path, "prices", number),
+                "has the date and prompt_tokens_max of a row before it: remove one of them, or give it another date",
+            )
+        held.append(price.prompt_tokens_max)
+    for number, price in enumerate(model.prices):
+        if None not in bands[_moment(price.valid_from)]:
+            raise TableError(
+                (*path, "prices", number),
+                "no row of this date holds for longer prompts: add one without prompt_tokens_max",
+            )
 
 
 def _check_sum(*shares: float) -> None:

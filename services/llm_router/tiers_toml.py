@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from services.llm_router.tiers import Path as KeyPath
 from services.llm_router.tiers import TableError, TierTable
@@ -21,11 +21,19 @@ class TiersFileError(ValueError):
 def parse_tiers(text: str, name: str) -> TierTable:
     """The table in `text`. Raises TiersFileError naming `name`, the line and what is wrong."""
     try:
-        return read_table(tomllib.loads(text, parse_float=Decimal))
-    except tomllib.TOMLDecodeError as error:
-        raise TiersFileError(f"{name}: {error}") from error
+        return read_table(tomllib.loads(text, parse_float=_number))
     except TableError as error:
         raise TiersFileError(f"{name}, line {line_of(text, error.path)}: {error}") from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise TiersFileError(f"{name}: {error}") from error
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        # An exponent past all bounds: refused as what it is for every reader, with its line.
+        return Decimal("Infinity")
 
 
 def line_of(text: str, path: KeyPath) -> int:

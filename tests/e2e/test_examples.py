@@ -35,6 +35,15 @@ async def test_a_question_about_a_stored_text_is_answered(stage):
     assert "two years" in out
 
 
+async def test_the_router_tells_who_answers_and_what_it_costs(stage):
+    token = stage.mesh.minter.mint("examples", caller="test")
+    code, out, err = await run_example("ask_router.py", stage.mesh.targets["llm_router"], "hello there", token=token)
+    assert code == 0, err
+    assert out.startswith("embedded (")
+    assert "tokens in" in out
+    assert out.rstrip().endswith("USD)")
+
+
 async def test_the_agent_answers_in_writing_whoever_joins_and_asks(stage):
     token = stage.mesh.minter.mint(script.TENANT, caller="test")
     code, out, err = await run_example(
@@ -44,7 +53,7 @@ async def test_the_agent_answers_in_writing_whoever_joins_and_asks(stage):
     assert "ten euros" in out
 
 
-@pytest.mark.parametrize("name", ["ask_rag.py", "join_room.py"])
+@pytest.mark.parametrize("name", ["ask_rag.py", "ask_router.py", "join_room.py"])
 async def test_without_a_token_an_example_says_how_it_is_used(name):
     code, _, err = await run_example(name, "127.0.0.1:1", "anything")
     assert code == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from services.llm_router.breaker import Breaker
 from services.llm_router.conversation import MixMode, Tier
@@ -18,7 +18,9 @@ MixKey = tuple[str, MixMode, str]
 class LocalState:
     """Mixes and sessions in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, forgotten: Callable[[MixKey, Mix], None] = lambda _key, _mix: None) -> None:
+        """`forgotten` is told of each mix that is let go."""
+        self._forgotten = forgotten
         self.breakers: dict[str, Breaker] = {}
         self._texts: OrderedDict[str, str] = OrderedDict()
         self._mixes: OrderedDict[MixKey, Mix] = OrderedDict()
@@ -51,10 +53,12 @@ class LocalState:
         key = (tenant_id, mode, use)
         mix = self._mixes.get(key)
         if mix is None or mix.shares != shares:
+            if mix is not None:
+                self._forgotten(key, mix)
             mix = self._mixes[key] = Mix(shares)
         self._mixes.move_to_end(key)
         if len(self._mixes) > MIXES_MAX:
-            self._mixes.popitem(last=False)
+            self._forgotten(*self._mixes.popitem(last=False))
         return mix
 
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:

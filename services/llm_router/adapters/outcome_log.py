@@ -7,7 +7,9 @@ one begins, so two files hold the newest turns.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,7 +20,10 @@ from services.llm_router.ports import SharedState
 from services.llm_router.scoring import SurfaceScorer
 
 BYTES_MAX = 64 * 1024 * 1024
+# With weights that add up to more, the score of some text is past what a float holds.
+WEIGHTS_SUM_MAX = 500.0
 OUTCOMES = Counter("hocket_llm_router_outcomes", "Outcomes told, by kind and tier.", ["outcome", "tier"])
+LOST = Counter("hocket_llm_router_outcomes_lost", "Outcomes that could not be kept, by why.", ["cause"])
 
 
 class OutcomeLog:
@@ -41,11 +46,26 @@ class OutcomeLog:
         text = await self._state.recall(f"turn:{tenant_id}:{turn_id}")
         if text is None:
             return False
-        turn = json.loads(text)
-        OUTCOMES.labels(outcome, turn["tier"]).inc()
+        try:
+            turn = json.loads(text)
+            OUTCOMES.labels(outcome, turn["tier"]).inc()
+            row = {"turn": f"{tenant_id}/{turn_id}", "outcome": outcome, **turn}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            # Another version of the router remembered it in its own form.
+            LOST.labels("unreadable").inc()
+            return False
         if self._path is not None:
-            self._write({"turn": f"{tenant_id}/{turn_id}", "outcome": outcome, **turn})
+            self._keep(row)
         return True
+
+    def _keep(self, row: Mapping[str, Any]) -> None:
+        try:
+            self._write(row)
+        except OSError:
+            LOST.labels("disk").inc()
+            # Opened anew for the next one: the file may be another by then, and what it holds back is half a line.
+            with suppress(OSError):
+                self.close()
 
     def _write(self, row: Mapping[str, Any]) -> None:
         path = cast("Path", self._path)
@@ -58,9 +78,9 @@ class OutcomeLog:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
 
 def read_rows(lines: IO[str]) -> list[Row]:
@@ -71,7 +91,7 @@ def read_rows(lines: IO[str]) -> list[Row]:
             row = json.loads(line)
             held = turns.setdefault(row["turn"], (row["features"], int(row["tier"]), []))
             held[2].append(row["outcome"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"line {number}: is no outcome: {error!r}") from error
     told = ((features, need_of(outcomes, tier)) for features, tier, outcomes in turns.values())
     return [Row(features, need) for features, need in told if need is not None]
@@ -81,9 +101,17 @@ def read_weights(path: Path) -> Weights:
     """Weights that `write_weights` wrote. Raises ValueError when they are none."""
     try:
         row = json.loads(path.read_text("utf-8"))
-        return Weights({str(k): float(v) for k, v in row["weights"].items()}, float(row["bias"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        weights = Weights({str(k): float(v) for k, v in row["weights"].items()}, float(row["bias"]))
+        _check_size(weights)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: holds no weights: {error}") from error
+    return weights
+
+
+def _check_size(weights: Weights) -> None:
+    size = sum(map(abs, weights.weights.values())) + abs(weights.bias)
+    if not math.isfinite(size) or size > WEIGHTS_SUM_MAX:
+        raise ValueError(f"weights and bias must be numbers that add up to {WEIGHTS_SUM_MAX:g} at most")
 
 
 def write_weights(path: Path, weights: Weights) -> None:

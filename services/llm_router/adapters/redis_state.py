@@ -2,7 +2,8 @@
 
 A request never waits for Redis longer than `TIMEOUT_S`, and for reads alone: what it changes is written behind its
 back. Mixes are decided on this process's own counts plus those of the others as last heard, so that requests which
-start together are counted exactly; each write brings the others' counts back.
+start together are counted exactly; each write brings the others' counts back. A row that another version wrote in a
+form of its own counts as none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import redis.asyncio
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
-from services.llm_router.adapters.local_state import LocalState
+from services.llm_router.adapters.local_state import LocalState, MixKey
 from services.llm_router.breaker import PROBE_MAX_S, Breaker
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.mix import Mix
@@ -34,7 +35,13 @@ BREAKERS_PERIOD_S = 0.5
 MIX_TTL_S = 30 * 86_400
 BREAKERS_KEY = "hocket:llm_router:breakers"
 FAILED_OPEN = Counter("hocket_llm_router_redis_fail_open", "Uses of Redis given up, by what was wanted.", ["use"])
-_FAILURES = (RedisError, OSError, TimeoutError)
+UNREADABLE = Counter(
+    "hocket_llm_router_redis_unreadable", "Times a row of Redis was passed over for its form.", ["use"]
+)
+# Bytes that are no UTF-8 come from no router: as good as no answer.
+_FAILURES = (RedisError, OSError, TimeoutError, UnicodeDecodeError)
+# What reading a row of another form raises.
+_FOREIGN = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(slots=True)
@@ -50,7 +57,7 @@ class RedisState:
 
     def __init__(self, url: str) -> None:
         """Connect lazily to `url`; begin with `start`."""
-        self._local = LocalState()
+        self._local = LocalState(self._forget)
         # redis-py leaves the options of from_url untyped.
         self._redis: redis.asyncio.Redis = cast("Any", redis.asyncio.Redis).from_url(
             url, socket_timeout=1.0, socket_connect_timeout=CONNECT_TIMEOUT_S, decode_responses=True
@@ -85,7 +92,11 @@ class RedisState:
         except _FAILURES:
             FAILED_OPEN.labels("session").inc()
             return await self._local.load_session(tenant_id, conversation_id)
-        return _session(str(text)) if text else None
+        try:
+            return _session(str(text)) if text else None
+        except _FOREIGN:
+            UNREADABLE.labels("session").inc()
+            return None
 
     def store_session(self, tenant_id: str, conversation_id: str, session: Session) -> None:
         """Keep the conversation here and, soon, there."""
@@ -123,8 +134,11 @@ class RedisState:
             except _FAILURES:
                 FAILED_OPEN.labels("mix").inc()
             else:
-                self._hear(shared, {tier: int(counts.get(tier.name, 0)) for tier in Tier})
+                self._hear(shared, counts)
         return mix
+
+    def _forget(self, key: MixKey, mix: Mix) -> None:
+        self._shared.pop(_mix_key(*key, mix.shares), None)
 
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
         """One more request in `tier`, told to the others soon."""
@@ -177,10 +191,12 @@ class RedisState:
                 pipeline.hincrby(key, tier.name, tiers[tier])
             pipeline.expire(key, MIX_TTL_S)
         try:
-            replies: list[Any] = await pipeline.execute()
+            # One row that Redis refuses must not hide what it said of the others.
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except _FAILURES:
             FAILED_OPEN.labels("write").inc()
             return
+        FAILED_OPEN.labels("write").inc(sum(isinstance(reply, Exception) for reply in replies))
         self._hear_replies(counted, replies)
 
     def _hear_replies(self, counted: Mapping[str, Mapping[Tier, int]], replies: list[Any]) -> None:
@@ -190,14 +206,20 @@ class RedisState:
             at += len(Tier) + 1
             shared = self._shared.get(key)
             if shared is not None:
-                for tier in Tier:
+                taken = {tier: total for tier, total in totals.items() if not isinstance(total, Exception)}
+                for tier in taken:
                     shared.heard[tier] += tiers[tier]
-                self._hear(shared, totals)
+                self._hear(shared, {tier.name: total for tier, total in taken.items()})
 
     @staticmethod
-    def _hear(shared: _Shared, totals: Mapping[Tier, int]) -> None:
-        for tier in Tier:
-            shared.mix.others[tier] = max(int(totals[tier]) - shared.heard[tier], 0)
+    def _hear(shared: _Shared, totals: Mapping[str, str | int]) -> None:
+        for tier in (t for t in Tier if t.name in totals):
+            try:
+                total = int(totals[tier.name])
+            except ValueError:
+                UNREADABLE.labels("mix").inc()
+                continue
+            shared.mix.others[tier] = max(total - shared.heard[tier], 0)
 
     async def _follow_breakers(self) -> None:
         while True:
@@ -208,9 +230,16 @@ class RedisState:
                 FAILED_OPEN.labels("breakers").inc()
                 continue
             for name, text in rows.items():
-                theirs, ours = _breaker(text), self.breakers.get(name)
-                if ours is None or theirs.changed_s > ours.changed_s:
-                    self.breakers[name] = theirs
+                self._hear_breaker(name, text)
+
+    def _hear_breaker(self, name: str, text: str) -> None:
+        try:
+            theirs, ours = _breaker(text), self.breakers.get(name)
+        except _FOREIGN:
+            UNREADABLE.labels("breakers").inc()
+            return
+        if ours is None or theirs.changed_s > ours.changed_s:
+            self.breakers[name] = theirs
 
 
 def open_state(url: str | None, resources: AsyncExitStack) -> SharedState:
@@ -240,7 +269,8 @@ def _session_text(session: Session) -> str:
 
 def _session(text: str) -> Session:
     tier, model, easier, warm, seen_s = json.loads(text)
-    return Session(Tier(tier), model, easier, {a: Warm(int(t), float(u)) for a, (t, u) in warm.items()}, seen_s)
+    told = {str(alias): Warm(int(tokens), float(until_s)) for alias, (tokens, until_s) in warm.items()}
+    return Session(Tier(tier), str(model), int(easier), told, float(seen_s))
 
 
 def _breaker_text(breaker: Breaker) -> str:
@@ -250,4 +280,5 @@ def _breaker_text(breaker: Breaker) -> str:
 
 
 def _breaker(text: str) -> Breaker:
-    return Breaker(*json.loads(text))
+    failures, open_until_s, pause_s, probe_until_s, changed_s = json.loads(text)
+    return Breaker(int(failures), float(open_until_s), float(pause_s), float(probe_until_s), float(changed_s))

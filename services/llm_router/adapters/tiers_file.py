@@ -59,7 +59,11 @@ class TiersFile:
         """Look at the file every `period_s` seconds, until cancelled."""
         while True:
             await asyncio.sleep(period_s)
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception:  # noqa: BLE001 - a task that ends here would leave the old table in force for ever, unseen
+                RELOADS.labels("failed").inc()
+                _log.exception("tiers file not read, the old table stays")
 
     def _stamp(self) -> tuple[int, int]:
         if self._path is None:

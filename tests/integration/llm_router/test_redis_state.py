@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.llm_router.adapters.redis_state import RedisState
+import pytest
+import redis.asyncio
+
+from services.llm_router.adapters import local_state, redis_state
+from services.llm_router.adapters.redis_state import BREAKERS_KEY, UNREADABLE, RedisState
 from services.llm_router.breaker import Breaker
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.mix import tie_of
@@ -14,6 +18,12 @@ from services.llm_router.sessions import Session, Warm
 
 SHARES = {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
 SESSION = Session(Tier.COMPLEX, "claude-sonnet-5-5", 1, {"claude-sonnet-5-5": Warm(1500, 2e9)}, 1e9)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch) -> None:
+    """On a busy machine a first connection takes longer than a request may wait."""
+    monkeypatch.setattr(redis_state, "TIMEOUT_S", 2.0)
 
 
 @asynccontextmanager
@@ -79,6 +89,101 @@ async def test_of_all_replicas_one_probes_each_time_a_pause_ends(redis_url: str)
         claims = await asyncio.gather(*(s.claim_probe("gemini/x/k", 1e9) for s in states))
         later = await asyncio.gather(*(s.claim_probe("gemini/x/k", 1e9 + 2) for s in states))
     assert (sum(claims), sum(later)) == (1, 1)
+
+
+def passed_over(use: str) -> float:
+    return UNREADABLE.labels(use)._value.get()
+
+
+async def key_of(server: redis.asyncio.Redis, kind: str) -> str:
+    (key,) = [key async for key in server.scan_iter(f"hocket:llm_router:{kind}:*")]
+    return key
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "x", '["COMPLEX", "m", 0, {}, 0]', '[2, "m", 0, {"m": [1]}, 0]', "7"])
+async def test_a_conversation_in_another_versions_form_is_a_new_one(redis_url: str, text: str):
+    before = passed_over("session")
+    async with redis.asyncio.from_url(redis_url) as server, replicas(redis_url, 1) as (state,):
+        await server.set("hocket:llm_router:session:acme:c", text)
+        assert await state.load_session("acme", "c") is None
+        assert passed_over("session") == before + 1
+        state.store_session("acme", "c", SESSION)
+
+        async def written() -> bool:
+            return await state.load_session("acme", "c") == SESSION
+
+        await until(written)
+
+
+@pytest.mark.parametrize("text", [b"{}", b"[1, 2]", b"x", b'["a", 0, 0, 0, 0]', b"[0, 0, 0, 0, 0, 0]", b"[" * 100_000])
+async def test_a_breaker_in_another_versions_form_hides_no_other(redis_url: str, text: bytes):
+    opened = Breaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
+    before = passed_over("breakers")
+    async with redis.asyncio.from_url(redis_url) as server, replicas(redis_url, 2) as (one, other):
+        await server.hset(BREAKERS_KEY, "a/foreign/one", text)
+        one.share_breaker("gemini/x/k", opened)
+
+        async def heard() -> bool:
+            return other.breakers.get("gemini/x/k") == opened
+
+        await until(heard)
+        assert "a/foreign/one" not in other.breakers
+    assert passed_over("breakers") > before
+
+
+async def test_bytes_that_are_no_text_do_not_end_the_following_of_breakers(redis_url: str):
+    opened = Breaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
+    async with redis.asyncio.from_url(redis_url) as server, replicas(redis_url, 2) as (one, other):
+        await server.hset(BREAKERS_KEY, "a/foreign/one", b"\xff\xfe")
+        await asyncio.sleep(0.7)
+        await server.delete(BREAKERS_KEY)
+        one.share_breaker("gemini/x/k", opened)
+
+        async def heard() -> bool:
+            return other.breakers.get("gemini/x/k") == opened
+
+        await until(heard)
+
+
+async def test_a_count_that_is_no_number_hides_no_other(redis_url: str):
+    async with redis.asyncio.from_url(redis_url, decode_responses=True) as server:
+        async with replicas(redis_url, 1) as (state,):
+            await state.mix("acme", MixMode.SHARE, "generate", SHARES)
+            for tier in (Tier.SIMPLE, Tier.MODERATE, Tier.MODERATE):
+                state.count("acme", MixMode.SHARE, "generate", SHARES, tier)
+        key, before = await key_of(server, "mix"), passed_over("mix")
+        await server.hset(key, "SIMPLE", "many")
+        async with replicas(redis_url, 1) as (state,):
+            mix = await state.mix("acme", MixMode.SHARE, "generate", SHARES)
+            assert (mix.others[Tier.SIMPLE], mix.others[Tier.MODERATE], passed_over("mix")) == (0, 2, before + 1)
+            # What is told back of the good counts is heard, and its own request is not taken for another's.
+            await server.hincrby(key, "MODERATE", 5)
+            mix.count(0.4, Tier.MODERATE)
+            state.count("acme", MixMode.SHARE, "generate", SHARES, Tier.MODERATE)
+
+            async def heard() -> bool:
+                return mix.others[Tier.MODERATE] == 7
+
+            await until(heard)
+
+
+async def test_mixes_are_forgotten_together_with_what_redis_was_told_of_them(redis_url: str, monkeypatch):
+    monkeypatch.setattr(local_state, "MIXES_MAX", 3)
+    other_shares = {Tier.SIMPLE: 0.5, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.25}
+    async with replicas(redis_url, 1) as (state,):
+        for number in range(10):
+            await state.mix(f"tenant-{number}", MixMode.SHARE, "generate", SHARES)
+            await state.mix(f"tenant-{number}", MixMode.SHARE, "generate", other_shares)
+        assert len(state._shared) == 3
+
+
+async def test_a_conversation_is_forgotten_after_an_hour_and_a_mix_after_a_month(redis_url: str):
+    async with redis.asyncio.from_url(redis_url, decode_responses=True) as server:
+        async with replicas(redis_url, 1) as (state,):
+            state.store_session("acme", "c", SESSION)
+            state.count("acme", MixMode.SHARE, "generate", SHARES, Tier.SIMPLE)
+        assert 3500 < await server.ttl(await key_of(server, "session")) <= 3600
+        assert 29 * 86_400 < await server.ttl(await key_of(server, "mix")) <= 30 * 86_400
 
 
 async def test_without_redis_each_process_goes_on_with_what_it_knows():

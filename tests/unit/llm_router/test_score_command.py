@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -37,10 +39,30 @@ def test_quality_cuts_at_fixed_scores(monkeypatch, capsys):
     assert rows[0]["score"] < rows[1]["score"]
 
 
-@pytest.mark.parametrize("wrong", ["{", "[]", '{"id": 1}', '{"prompt": 7}'])
+@pytest.mark.parametrize("wrong", ["{", "[]", '{"id": 1}', '{"prompt": 7}', "[" * 100_000, '{"prompt": "\udcff"}'])
 def test_a_wrong_line_is_named(monkeypatch, capsys, wrong: str):
     with pytest.raises(SystemExit, match="line 2"):
         run(monkeypatch, capsys, lines(["fine"]) + wrong + "\n")
+
+
+def test_a_byte_order_mark_is_passed_over(monkeypatch, capsys):
+    assert [row["id"] for row in run(monkeypatch, capsys, "\ufeff" + lines(["one", "two"]))] == [0, 1]
+
+
+def test_lone_surrogates_come_back_as_they_were_written(monkeypatch, capsys):
+    rows = run(monkeypatch, capsys, '{"id": "\\ud800", "prompt": "half a \\udc00 pair"}\n')
+    assert rows[0]["id"] == "\ud800"
+
+
+def test_the_command_reads_utf_8_and_writes_ascii_whatever_the_terminal_speaks():
+    text = json.dumps({"id": "Zürich", "prompt": "Wo liegt Zürich?"}, ensure_ascii=False)
+    command = [sys.executable, "-m", "services.llm_router", "score"]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for sent, code in ((b"\xef\xbb\xbf" + text.encode(), 0), (text.encode("latin-1"), 1)):
+        done = subprocess.run(command, input=sent, capture_output=True, env=env, check=False)
+        assert done.returncode == code, done.stderr
+        assert done.stdout.isascii()
+        assert b"line 1: is not UTF-8" in done.stderr or json.loads(done.stdout)["id"] == "Zürich"
 
 
 def test_fitted_weights_are_used_and_missing_ones_are_an_error(monkeypatch, capsys, tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from services.llm_router.adapters.tiers_file import TiersFile
+from services.llm_router.adapters.tiers_file import RELOADS, TiersFile
 from services.llm_router.tiers_toml import TiersFileError
 
 TEXT = resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8")
@@ -38,3 +39,29 @@ def test_a_new_table_is_taken_and_a_wrong_one_is_not(tmp_path):
 def test_a_first_read_that_fails_is_an_error(tmp_path):
     with pytest.raises(TiersFileError, match="cannot be read"):
         TiersFile(tmp_path / "none.toml", lambda t: t, lambda: 0.0)
+
+
+async def test_the_task_that_reads_again_outlives_whatever_goes_wrong(tmp_path):
+    path = tmp_path / "tiers.toml"
+    write(path, TEXT, 1)
+    wrong: list[Exception] = []
+
+    def adjust(table):
+        if wrong:
+            raise wrong.pop()
+        return table
+
+    file = TiersFile(path, adjust, lambda: 0.0)
+    failed = RELOADS.labels("failed")._value.get()
+    wrong.append(RuntimeError("nobody thought of this"))
+    task = asyncio.create_task(file.keep_fresh(0.001))
+    write(path, TEXT.replace('version = "2026-11-22"', 'version = "lost"'), 2)
+    async with asyncio.timeout(5):
+        while RELOADS.labels("failed")._value.get() == failed:  # noqa: ASYNC110 - a counter sets no event
+            await asyncio.sleep(0.001)
+        assert file.current.version == "2026-11-22"
+        write(path, TEXT.replace('version = "2026-11-22"', 'version = "next"'), 3)
+        while file.current.version != "next":  # noqa: ASYNC110 - as said
+            await asyncio.sleep(0.001)
+    assert not task.done()
+    task.cancel()

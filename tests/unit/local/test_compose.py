@@ -17,6 +17,9 @@ COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 CONTAINER_ONLY = {"GRPC_HOST", "OPS_HOST", "HTTP_HOST", "LIVEKIT_PUBLIC_URL"}
 
 
+JOURNALS = "/var/lib/hocket"
+
+
 def kebab(noun: str) -> str:
     return noun.replace("_", "-")
 
@@ -31,6 +34,7 @@ def expected(noun):
         redis_url="set",
         postgres_app_url="set",
         postgres_owner_url="set",
+        journals=JOURNALS,
         livekit=dict.fromkeys(("URL", "API_KEY", "API_SECRET"), "set"),
         targets={other: f"dns:///{kebab(other)}:50051" for other in NOUNS},
     )
@@ -58,6 +62,15 @@ def test_a_container_is_told_what_the_topology_tells(noun):
 def test_a_container_waits_for_what_it_needs_and_is_built_as_itself(noun):
     assert set(declared(noun)["depends_on"]) == {kebab(n) for n in (*service(noun).servers, *service(noun).calls)}
     assert declared(noun)["build"]["args"] == {"SERVICE": kebab(noun)}
+
+
+@pytest.mark.parametrize("noun", [s.noun for s in topology.SERVICES if s.books])
+def test_a_journal_outlives_its_container_and_is_nobody_elses(noun):
+    volume = f"{kebab(noun)}-journal"
+    assert declared(noun)["volumes"] == [f"{volume}:{JOURNALS}"]
+    assert volume in COMPOSE["volumes"]
+    # The folder in the image lends a new volume its owner, who alone may write there.
+    assert f"--owner hocket {JOURNALS}" in (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
