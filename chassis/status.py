@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from google.rpc import error_details_pb2, status_pb2
 from chassis import errors
 
 DETAILS_KEY = "grpc-status-details-bin"
+# By the side that measured it: an answer too large ("SERVER: Sent", "CLIENT: Received") is not the caller's fault.
+_REQUEST_TOO_LARGE = re.compile("(CLIENT: Sent|SERVER: Received) message larger than max")
 _KINDS: dict[str, type[errors.MeshError]] = {
     kind.code: kind
     for kind in (
@@ -71,8 +74,8 @@ def from_status(code: grpc.StatusCode, message: str, details: bytes | None) -> e
         elif packed.Unpack(bad):
             fields = {v.field: v.description for v in bad.field_violations}
     if details is None and code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        # Ours always carry details: this one is gRPC's own, a message too large or a server without room.
-        if "larger than max" in message:
+        # Ours always carry details: this one is gRPC's own, a request too large or a server without room.
+        if _REQUEST_TOO_LARGE.search(message):
             return errors.InvalidArgument(message, fields={"message": "is larger than may be sent"}, reason="TOO_LARGE")
         reason = "OVERLOADED"
     kind = _KINDS.get(code.name, errors.MeshError)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hocket.llm_router.v1 import llm_router_pb2 as pb
@@ -13,7 +15,6 @@ from hocket.llm_router.v1 import llm_router_pb2_grpc
 
 from chassis.auth import TokenMinter
 from chassis.channel import MeshChannel
-from chassis.clock import SystemClock
 from chassis.server import Assembly, MeshServer, Servicer
 from chassis.settings import ServerSettings
 from clients.llm_router import LlmRouterClient
@@ -39,6 +40,23 @@ MINTER = TokenMinter(SECRET)
 # Patient, for a busy machine; a test of a deadline brings its own.
 PATIENT = AttemptLimits(first_token_s=5, fallback_first_token_s=5, between_tokens_s=5, total_s=20)
 QUICK = AttemptLimits(first_token_s=1, fallback_first_token_s=5, between_tokens_s=0.5, total_s=20)
+
+
+# The shipped table's models end and its prices change by the calendar; the tests' day stands still.
+DAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+class ClockOfTheDay:
+    """Time that passes as it does, from noon of `DAY` on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def time(self) -> float:
+        return DAY.timestamp() + time.monotonic() - self._began
 
 
 @dataclass
@@ -96,7 +114,7 @@ async def world(
         for emulator in (anthropic, gemini, openai):
             await emulator.start()
             stack.push_async_callback(emulator.stop)
-        clock, book = SystemClock(), Book()
+        clock, book = ClockOfTheDay(), Book()
         tables = TiersFile(tiers_file, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
         access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
         providers = open_providers(access, clock, book, stack)

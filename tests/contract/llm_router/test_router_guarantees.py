@@ -70,36 +70,28 @@ async def test_two_tenants_with_one_prefix_have_a_cache_each():
 
 
 async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_whole():
-    limits = AttemptLimits(first_token_s=5, fallback_first_token_s=5, between_tokens_s=5, total_s=1)
+    limits = AttemptLimits(first_token_s=20, fallback_first_token_s=20, between_tokens_s=20, total_s=1)
     async with world(limits) as w:
-        w.anthropic.always("*", Scenario(text="word " * 400, between_s=0.05))
-        started = time.monotonic()
-        events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=30)
-        took_s = time.monotonic() - started
+        w.anthropic.always("*", Scenario(text="word " * 4000, between_s=0.05))
+        events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=60)
     assert events[-1].finish.reason == pb.FINISH_REASON_CUT
-    assert "word" in text_of(events)
-    assert 1 <= took_s < 10
+    assert 0 < text_of(events).count("word") < 4000
 
 
 async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_has_not():
-    limits = AttemptLimits(first_token_s=0.3, fallback_first_token_s=5, between_tokens_s=5, total_s=20)
+    limits = AttemptLimits(first_token_s=0.3, fallback_first_token_s=20, between_tokens_s=20, total_s=60)
     async with world(limits) as w:
+        # The second is slower than a first attempt may be.
         w.anthropic.play("*", Scenario("keep_alive"), Scenario(first_s=1.2))
-        started = time.monotonic()
-        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=20)
-        took_s = time.monotonic() - started
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=60)
     assert [e.route.model for e in events if e.HasField("route")] == ["claude-sonnet-4-5", SONNET]
     assert text_of(events) == OK
-    assert 1.5 <= took_s < 5
 
 
 async def test_a_cold_model_that_is_silent_is_given_up_after_its_own_time():
-    limits = AttemptLimits(first_token_s=5, fallback_first_token_s=0.3, between_tokens_s=5, total_s=20)
+    limits = AttemptLimits(first_token_s=20, fallback_first_token_s=2, between_tokens_s=20, total_s=60)
     async with world(limits) as w:
         w.anthropic.play("*", Scenario("status", status=529), Scenario("keep_alive"))
-        started = time.monotonic()
-        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=20)
-        took_s = time.monotonic() - started
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=60)
     assert [e.route.model for e in events if e.HasField("route")][-1] == FLASH
     assert text_of(events) == OK
-    assert 0.3 <= took_s < 4

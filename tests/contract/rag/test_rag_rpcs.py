@@ -266,8 +266,9 @@ async def test_a_search_whose_caller_leaves_stops():
 
 async def test_a_document_over_the_message_size_is_refused_by_the_server():
     async with serving(message_bytes_max=1024) as port, client(port) as rag:
-        with pytest.raises(errors.ResourceExhausted):
+        with pytest.raises(errors.InvalidArgument) as caught:
             await ingested(rag, document("a", "x" * 5000))
+    assert caught.value.reason == "TOO_LARGE"
 
 
 async def test_an_ingest_stream_can_be_left_half_way():

@@ -36,10 +36,18 @@ def test_a_code_without_a_kind_is_a_plain_mesh_error():
     assert errors.MeshError is type(status.from_status(grpc.StatusCode.DATA_LOSS, "gone", None))
 
 
-def test_a_message_that_grpc_finds_too_large_is_the_callers_mistake():
-    told = "Sent message larger than max (17000000 vs. 16777216)"
-    got = status.from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, told, None)
-    assert (errors.InvalidArgument, "TOO_LARGE") == (type(got), got.reason)
+@pytest.mark.parametrize(
+    ("side", "kind"),
+    [
+        ("CLIENT: Sent", errors.InvalidArgument),
+        ("SERVER: Received", errors.InvalidArgument),
+        ("SERVER: Sent", errors.ResourceExhausted),
+        ("CLIENT: Received", errors.ResourceExhausted),
+    ],
+)
+def test_a_request_too_large_is_the_callers_mistake_and_an_answer_too_large_is_not(side, kind):
+    told = f"{side} message larger than max (17000000 vs. 16777216)"
+    assert kind is type(status.from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, told, None))
 
 
 def test_a_server_without_room_is_not_taken_for_a_spent_limit():
