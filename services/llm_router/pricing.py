@@ -6,6 +6,7 @@ from services.llm_router.events import Usage
 from services.llm_router.tiers import PriceRow
 
 _TOKENS_PER_PRICE = 1_000_000
+_SECONDS_PER_HOUR = 3600
 
 
 def cost_micro_usd(usage: Usage, price: PriceRow) -> int:
@@ -18,3 +19,10 @@ def cost_micro_usd(usage: Usage, price: PriceRow) -> int:
         + usage.output_tokens * price.output
     )
     return (exact + _TOKENS_PER_PRICE // 2) // _TOKENS_PER_PRICE
+
+
+def cache_cost_micro_usd(tokens: int, ttl_s: int, price: PriceRow) -> int:
+    """Price of an explicit cache: one reading of its tokens and `ttl_s` seconds of storage, rounded as above."""
+    exact = tokens * (price.input * _SECONDS_PER_HOUR + price.storage_per_hour * ttl_s)
+    per_micro_usd = _TOKENS_PER_PRICE * _SECONDS_PER_HOUR
+    return (exact + per_micro_usd // 2) // per_micro_usd

@@ -20,6 +20,8 @@ class GeminiEmulator(Emulator):
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self.cached_contents: dict[str, dict[str, Any]] = {}
+        # How requests to make a cache are met.
+        self.caching = Scenario()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -30,9 +32,14 @@ class GeminiEmulator(Emulator):
 
     async def create_cache(self, request: web.Request) -> web.Response:
         body = await request.json()
+        scenario = self.caching
+        if scenario.kind == "status":
+            return error(scenario.status, "as scripted", scenario)
         name = f"cachedContents/{len(self.cached_contents) + 1}"
         tokens = sum(tokens_of(json.dumps(b)) for b in blocks_of(body))
         self.cached_contents[name] = {**body, "tokens": tokens}
+        self.charge_storage(body["model"].removeprefix("models/"), tokens, float(body["ttl"].removesuffix("s")))
+        await asyncio.sleep(scenario.first_s)
         row = {"name": name, "model": body["model"], "usageMetadata": {"totalTokenCount": tokens}}
         return web.json_response(row)
 

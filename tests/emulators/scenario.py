@@ -82,6 +82,7 @@ PRICES = {
     "gemini-3.5-flash-lite": (0.30, 2.50, 0.03, 0.30, 0.30),
     "gemini-3.8-flash": (0.75, 3.75, 0.075, 0.75, 0.75),
 }
+STORAGE_PER_MTOK_HOUR = 1.00
 PREFIX_MIN = {"claude-haiku-5-5": 4096, "gemini-2.5-flash-lite": 2048, "gemini-2.5-flash": 2048}
 PREFIX_MIN_DEFAULT = {"claude": 1024, "gemini": 4096}
 
@@ -162,6 +163,11 @@ class Emulator:
         price = PRICES.get(model, (0.0, 0.0, 0.0, 0.0, 0.0))
         exact = sum(round(p * 1e6) * n for p, n in zip(price, (fresh, output, cached, w5, w1), strict=True))
         self.bill.append(BillLine(model, fresh, cached, w5, w1, output, (exact + 500_000) // 1_000_000))
+
+    def charge_storage(self, model: str, tokens: int, ttl_s: float) -> None:
+        """A cache made to be kept for `ttl_s`: its tokens are read once, and stored for so long whatever comes."""
+        usd_per_mtok = PRICES[model][0] + STORAGE_PER_MTOK_HOUR * ttl_s / 3600
+        self.bill.append(BillLine(model, tokens, 0, 0, 0, 0, int(usd_per_mtok * tokens + 0.5)))
 
     @property
     def total_micro_usd(self) -> int:

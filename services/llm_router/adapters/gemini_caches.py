@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from prometheus_client import Counter
 
 from chassis import identity
 from chassis.clock import Clock
+from services.llm_router.adapters.cache_booking import CacheBooking
 from services.llm_router.adapters.gemini_request import config_of
 from services.llm_router.caching import TTL_5M_S, PrefixGaps, explicit_cache_pays
 from services.llm_router.conversation import Request
@@ -32,9 +32,8 @@ MARGIN_S = 20.0
 SWEEP_S = 30.0
 CACHES = Counter("hocket_llm_router_gemini_caches", "Explicit caches, by what happened to them.", ["event"])
 _log = structlog.get_logger()
-
-# A cache of so many tokens was made: to be booked for the tenant of the running context.
-Made = Callable[[Candidate, int], None]
+# With these the vendor has not done what was asked.
+_UNMADE = (errors.APIError, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 @dataclass(slots=True)
@@ -47,11 +46,11 @@ class _Cache:
 class GeminiCaches:
     """The explicit caches of one process."""
 
-    def __init__(self, client: Client, clock: Clock, made: Made | None) -> None:
-        """Without `made` nobody books what a cache costs, and none is made."""
+    def __init__(self, client: Client, clock: Clock, booking: CacheBooking | None) -> None:
+        """Without `booking` nobody books what a cache costs, and none is made."""
         self._client = client
         self._clock = clock
-        self._made = made
+        self._booking = booking
         self._gaps = PrefixGaps()
         self._caches: dict[str, _Cache] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
@@ -61,7 +60,7 @@ class GeminiCaches:
     def config(self, request: Request, candidate: Candidate) -> types.GenerateContentConfig:
         """The request's configuration, with a living cache in place of its instructions and tools."""
         config = config_of(request, candidate)
-        if self._made is None or candidate.cache == "none":
+        if self._booking is None or candidate.cache == "none":
             return config
         now = self._clock.time()
         gap_s = self._gaps.seen(request, now)
@@ -74,18 +73,50 @@ class GeminiCaches:
             config.system_instruction = config.tools = config.tool_config = None
             CACHES.labels("used").inc()
         elif gap_s is not None and explicit_cache_pays(request, candidate, gap_s, now):
-            self._begin(key, request, candidate, config)
+            self._begin(self._booking, key, request, candidate, config)
         return config
 
-    def _begin(self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig) -> None:
+    def _begin(
+        self,
+        booking: CacheBooking,
+        key: str,
+        request: Request,
+        candidate: Candidate,
+        config: types.GenerateContentConfig,
+    ) -> None:
         if key not in self._making and len(self._caches) < CACHES_MAX:
-            task = asyncio.create_task(self._make(key, request, candidate, config.model_copy()))
+            task = asyncio.create_task(self._make(booking, key, request, candidate, config.model_copy()))
             self._making[key] = task
             task.add_done_callback(lambda _: self._making.pop(key, None))
 
     async def _make(
-        self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig
+        self,
+        booking: CacheBooking,
+        key: str,
+        request: Request,
+        candidate: Candidate,
+        config: types.GenerateContentConfig,
     ) -> None:
+        now = self._clock.time()
+        begun = booking.begin(candidate, request.prefix_tokens)
+        try:
+            made = await self._create(candidate, config)
+        except _UNMADE as error:
+            booking.refused(begun)
+            self._tell_unmade(candidate, error)
+        except (httpx2.TransportError, TimeoutError, ValueError) as error:
+            booking.unknown(begun)
+            self._tell_unmade(candidate, error)
+        except asyncio.CancelledError:
+            booking.unknown(begun)
+            raise
+        else:
+            tokens = made.usage_metadata.total_token_count if made.usage_metadata else None
+            booking.made(begun, candidate, tokens or request.prefix_tokens)
+            self._caches[key] = _Cache(made.name or "", now + TTL_5M_S, now)
+            CACHES.labels("made").inc()
+
+    async def _create(self, candidate: Candidate, config: types.GenerateContentConfig) -> types.CachedContent:
         wanted = types.CreateCachedContentConfig(
             ttl=f"{TTL_5M_S:.0f}s",
             system_instruction=config.system_instruction,
@@ -93,19 +124,13 @@ class GeminiCaches:
             tools=cast("list[types.Tool] | None", cast("Any", config).tools),
             tool_config=config.tool_config,
         )
-        now = self._clock.time()
-        try:
-            async with asyncio.timeout(CREATE_TIMEOUT_S):
-                made = await self._client.aio.caches.create(model=candidate.vendor_model, config=wanted)
-        except (errors.APIError, httpx2.TransportError, TimeoutError, ValueError) as error:
-            CACHES.labels("refused").inc()
-            _log.warning("gemini cache not made", model=candidate.alias, problem=type(error).__name__)
-            return
-        tokens = made.usage_metadata.total_token_count if made.usage_metadata else None
-        self._caches[key] = _Cache(made.name or "", now + TTL_5M_S, now)
-        CACHES.labels("made").inc()
-        if self._made is not None:
-            self._made(candidate, tokens or request.prefix_tokens)
+        async with asyncio.timeout(CREATE_TIMEOUT_S):
+            return await self._client.aio.caches.create(model=candidate.vendor_model, config=wanted)
+
+    @staticmethod
+    def _tell_unmade(candidate: Candidate, error: Exception) -> None:
+        CACHES.labels("refused").inc()
+        _log.warning("gemini cache not made", model=candidate.alias, problem=type(error).__name__)
 
     def _sweep(self, now: float) -> None:
         """Forget what has expired; delete what nobody asked for lately, so that its storage is not paid to the end."""
@@ -131,9 +156,11 @@ class GeminiCaches:
             _log.warning("gemini cache not deleted", problem=type(error).__name__)
 
     async def close(self) -> None:
-        """Delete every cache."""
-        for task in (*self._making.values(), *self._deleting):
+        """Delete every cache; what is being made is booked first."""
+        ending = (*self._making.values(), *self._deleting)
+        for task in ending:
             task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         await asyncio.gather(*(self._delete(cache) for cache in self._caches.values()))
         self._caches.clear()
 

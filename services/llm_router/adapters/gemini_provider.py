@@ -12,8 +12,9 @@ import httpx2
 from google.genai import Client, errors, types
 
 from chassis.clock import Clock
+from services.llm_router.adapters.cache_booking import CacheBooking
 from services.llm_router.adapters.failures import failure_of, retry_after, retry_info
-from services.llm_router.adapters.gemini_caches import GeminiCaches, Made
+from services.llm_router.adapters.gemini_caches import GeminiCaches
 from services.llm_router.adapters.gemini_request import PROVIDER, contents_of
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
@@ -37,8 +38,8 @@ _REFUSAL = frozenset(
 class GeminiProvider:
     """Streams answers of Gemini models."""
 
-    def __init__(self, api_key: str, base_url: str | None, clock: Clock, cache_made: Made | None = None) -> None:
-        """`cache_made` books explicit caches; without it none is made."""
+    def __init__(self, api_key: str, base_url: str | None, clock: Clock, booking: CacheBooking | None = None) -> None:
+        """`booking` books explicit caches; without it none is made."""
         # The SDK takes aiohttp wherever it is installed unless a client is given: pinned, so that tests and production
         # run the same transport.
         timeout = httpx2.Timeout(TOTAL_S, connect=CONNECT_S)
@@ -54,7 +55,7 @@ class GeminiProvider:
             ),
         )
         self._clock = clock
-        self._caches = GeminiCaches(self._client, clock, cache_made)
+        self._caches = GeminiCaches(self._client, clock, booking)
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,14 +12,9 @@ from prometheus_client import Counter
 from chassis import identity
 from chassis.auth import TokenMinter
 from chassis.channel import ClientTls
-from chassis.clock import Clock
 from clients.cost_journal import CostJournal, Origin
 from clients.ledger import CostRecorder
-from services.llm_router.caching import storage_micro_usd_per_mtok
-from services.llm_router.conversation import Tier
-from services.llm_router.events import Usage
-from services.llm_router.ports import AttemptCost, AttemptOutcome, Ledger
-from services.llm_router.tiers import Candidate
+from services.llm_router.ports import AttemptCost, AttemptOutcome
 
 UNWRITTEN = Counter("hocket_llm_router_journal_failures", "Costs of running answers that the journal did not take.")
 _log = structlog.get_logger()
@@ -64,33 +57,6 @@ class MeshLedger:
         """The answer goes on: what is not written down is lost only if this process is killed, too."""
         UNWRITTEN.inc()
         _log.warning("running cost not in the journal", problem=str(error))
-
-
-def cache_booking(ledger: Ledger, clock: Clock) -> Callable[[Candidate, int], None]:
-    """Books an explicit cache of so many tokens as a vendor call of its own: one reading and five minutes' storage."""
-
-    def book(candidate: Candidate, tokens: int) -> None:
-        now = clock.time()
-        price = candidate.price(now, tokens)
-        cost = round(tokens * (price.input + storage_micro_usd_per_mtok(price)) / 1_000_000)
-        ledger.book(
-            AttemptCost(
-                event_id=str(uuid.uuid4()),
-                ended_at_s=now,
-                provider=candidate.provider,
-                model=candidate.vendor_model,
-                tier=Tier.SIMPLE,
-                usage=Usage(cache_write_5m_tokens=tokens),
-                cost_micro_usd=cost,
-                price_row=price.name,
-                outcome=AttemptOutcome.OK,
-                speculative=False,
-                room="",
-                turn_id="",
-            )
-        )
-
-    return book
 
 
 def open_ledger(

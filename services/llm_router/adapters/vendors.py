@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from chassis.clock import Clock
+from services.llm_router.adapters.cache_booking import CacheBooking
 from services.llm_router.adapters.embedded import EmbeddedProvider
-from services.llm_router.adapters.mesh_ledger import cache_booking
 from services.llm_router.ports import Ledger, Provider
 
 
@@ -44,7 +44,7 @@ def open_providers(
         from services.llm_router.adapters.gemini_provider import GeminiProvider  # noqa: PLC0415 - as said
 
         providers["gemini"] = GeminiProvider(
-            access.gemini_api_key, access.gemini_base_url, clock, cache_booking(ledger, clock)
+            access.gemini_api_key, access.gemini_base_url, clock, CacheBooking(ledger, clock)
         )
     if access.openai_base_url:
         from services.llm_router.adapters.openai_provider import OpenAiProvider  # noqa: PLC0415 - as said

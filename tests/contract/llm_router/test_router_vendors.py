@@ -337,26 +337,6 @@ async def test_a_long_prefix_is_written_once_and_read_after_and_the_book_agrees_
     assert finish(third).cost_micro_usd < finish(first).cost_micro_usd
 
 
-async def test_a_busy_long_prefix_gets_an_explicit_cache_that_is_booked_used_and_deleted():
-    rules = system("Follow the house rules. " * 2000)
-    async with world() as w:
-        for _ in range(6):
-            await w.answer(asking(rules, "Hello?", pin_model=FLASH, tools=[WEATHER]))
-            await asyncio.sleep(0.05)
-        last = w.gemini.requests[-1]["body"]
-        made = dict(w.gemini.cached_contents)
-        cached = w.book.costs[-1].usage.cached_input_tokens
-    assert len(made) == 1
-    assert last["cachedContent"] == next(iter(made))
-    assert "systemInstruction" not in last
-    assert "tools" not in last
-    assert cached > 4096
-    assert [c.usage.cache_write_tokens for c in w.book.costs if c.usage.cache_write_tokens] == [
-        next(iter(made.values()))["tokens"]
-    ]
-    assert w.gemini.cached_contents == {}
-
-
 async def test_a_model_served_in_place_of_another_is_booked_as_served():
     async with world() as w:
         w.gemini.play(FLASH, Scenario(served_model="gemini-3.5-flash-lite"))

@@ -1,0 +1,81 @@
+"""Explicit caches of Gemini: made where they pay, used, deleted, and booked to the micro-dollar however they end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+
+from services.llm_router.adapters import gemini_caches
+from services.llm_router.ports import AttemptCost, AttemptOutcome
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import World, asking, system, world
+
+FLASH = "gemini-3.8-flash"
+RULES = system("Follow the house rules. " * 2000)
+WEATHER = pb.Tool(name="weather", description="The weather now.", parameters_json_schema='{"type": "object"}')
+
+
+async def ask_often(w: World, times: int = 6) -> None:
+    for _ in range(times):
+        await w.answer(asking(RULES, "Hello?", pin_model=FLASH, tools=[WEATHER]))
+        await asyncio.sleep(0.05)
+
+
+def caches_in(book: list[AttemptCost]) -> list[AttemptCost]:
+    """Events that no turn asked for: every turn here says more than nothing."""
+    return [cost for cost in book if not cost.usage.output_tokens]
+
+
+async def test_a_busy_long_prefix_gets_an_explicit_cache_that_is_used_and_deleted():
+    async with world() as w:
+        await ask_often(w)
+        last = w.gemini.requests[-1]["body"]
+        made = dict(w.gemini.cached_contents)
+        cached = w.book.costs[-1].usage.cached_input_tokens
+    assert len(made) == 1
+    assert last["cachedContent"] == next(iter(made))
+    assert "systemInstruction" not in last
+    assert "tools" not in last
+    assert cached > 4096
+    assert w.gemini.cached_contents == {}
+
+
+async def test_what_a_cache_costs_is_booked_as_the_vendor_bills_it():
+    async with world() as w:
+        await ask_often(w)
+    (cache,) = caches_in(w.book.costs)
+    assert (cache.outcome, cache.estimated) == (AttemptOutcome.OK, False)
+    assert cache.cost_micro_usd > 0
+    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+
+
+async def test_a_cache_that_the_vendor_refuses_costs_nothing_and_no_answer():
+    async with world() as w:
+        w.gemini.caching = Scenario("status", status=503)
+        await ask_often(w, times=3)
+    refused = caches_in(w.book.costs)
+    assert refused
+    assert {(c.outcome, c.cost_micro_usd) for c in refused} == {(AttemptOutcome.FAILED, 0)}
+    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+
+
+async def test_a_cache_of_which_nothing_is_heard_is_booked_as_made_and_marked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gemini_caches, "CREATE_TIMEOUT_S", 0.2)
+    async with world() as w:
+        w.gemini.caching = Scenario(first_s=30)
+        await ask_often(w, times=3)
+        await asyncio.sleep(0.5)
+    unheard = caches_in(w.book.costs)
+    assert unheard
+    assert all(c.estimated and c.cost_micro_usd > 0 for c in unheard)
+
+
+async def test_a_cache_that_is_being_made_is_in_the_journal_before_the_vendor_knows_of_it():
+    async with world() as w:
+        w.gemini.caching = Scenario(first_s=30)
+        await ask_often(w, times=3)
+        begun = {c.event_id: c for c in w.book.begun}
+    (unheard,) = caches_in(w.book.costs)
+    assert begun[unheard.event_id].cost_micro_usd == unheard.cost_micro_usd > 0
