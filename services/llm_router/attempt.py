@@ -302,8 +302,12 @@ class Attempt:
         )
 
     def _known_usage(self) -> tuple[Usage, bool]:
-        """Usage, and whether part of it is no word of the vendor's: some tell the output's tokens at the end alone."""
-        if self.ended is not None or not self._untold:
+        """Usage, and whether part of it is no word of the vendor's: some tell the output's tokens at the end alone.
+
+        And some servers tell nothing: an answer was not for nothing because nobody counted it.
+        """
+        told_to_the_end = self.ended is not None and self.usage.prompt_tokens > 0
+        if told_to_the_end or not self._untold:
             return self.usage, False
         known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=self._scene.request.prompt_tokens)
         untold = self._untold_tokens

@@ -43,6 +43,9 @@ class OpenAiEmulator(Emulator):
     async def _answer(self, stream: Stream, model: str, scenario: Scenario, prompt: int) -> None:
         await asyncio.sleep(scenario.first_s)
         await stream.open()
+        if scenario.body:
+            await stream.response.write(scenario.body)
+            return
         written = 0
         await stream.send(_chunk(model, {"role": "assistant", "content": ""}))
         for i, piece in enumerate(scenario.pieces):

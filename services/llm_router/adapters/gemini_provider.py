@@ -31,6 +31,22 @@ _REFUSAL = frozenset(
         types.FinishReason.BLOCKLIST,
         types.FinishReason.PROHIBITED_CONTENT,
         types.FinishReason.SPII,
+        types.FinishReason.LANGUAGE,
+        types.FinishReason.IMAGE_SAFETY,
+        types.FinishReason.IMAGE_PROHIBITED_CONTENT,
+        types.FinishReason.IMAGE_RECITATION,
+        types.FinishReason.MODEL_ARMOR,
+    }
+)
+# Generation broke off: what came may be half of an answer, or lack the call that it announces.
+_BROKEN = frozenset(
+    {
+        types.FinishReason.MALFORMED_FUNCTION_CALL,
+        types.FinishReason.UNEXPECTED_TOOL_CALL,
+        types.FinishReason.TOO_MANY_TOOL_CALLS,
+        types.FinishReason.MISSING_THOUGHT_SIGNATURE,
+        types.FinishReason.MALFORMED_RESPONSE,
+        types.FinishReason.OTHER,
     }
 )
 
@@ -111,6 +127,7 @@ class ChunkReader:
 
     started: bool = False
     _ended: EndReason | None = None
+    _broken: str | None = None
     _called: bool = False
     _signature: bytes | None = None
     _usage: Usage = field(default_factory=Usage)
@@ -128,22 +145,30 @@ class ChunkReader:
         if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
             self._ended = EndReason.REFUSAL
         if candidate is not None and candidate.finish_reason is not None:
-            self._ended = self._end_of(candidate.finish_reason)
+            self._end_with(candidate.finish_reason)
         return events
 
     def end(self) -> list[ModelEvent]:
-        """What follows when the stream is over; nothing where no finish reason came: then it was cut."""
+        """What follows when the stream is over; nothing where no finish reason came: then it was cut.
+
+        Raises ModelFailure where the vendor says that it broke.
+        """
+        if self._broken is not None:
+            raise ModelFailure(FailureKind.CUT, f"gemini broke off ({self._broken})")
         if self._ended is None:
             return []
         state = [StateGiven(PROVIDER, "", self._signature)] if self._signature else []
         return [*state, Ended(self._ended)]
 
-    def _end_of(self, reason: types.FinishReason) -> EndReason:
-        if reason in _LENGTH:
-            return EndReason.LENGTH
-        if reason in _REFUSAL:
-            return EndReason.REFUSAL
-        return EndReason.TOOL_CALLS if self._called else EndReason.STOP
+    def _end_with(self, reason: types.FinishReason) -> None:
+        if reason in _BROKEN:
+            self._broken = reason.value.lower()
+        elif reason in _LENGTH:
+            self._ended = EndReason.LENGTH
+        elif reason in _REFUSAL:
+            self._ended = EndReason.REFUSAL
+        else:
+            self._ended = EndReason.TOOL_CALLS if self._called else EndReason.STOP
 
     def _part(self, part: types.Part) -> list[ModelEvent]:
         if part.function_call is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
+from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
 
 from chassis.clock import Clock
 from services.llm_router.adapters.failures import failure_of
@@ -101,7 +102,8 @@ class ChunkReader:
     """Turns the chunks of one stream into ours; calls are held back until they are whole."""
 
     started: bool = False
-    _calls: dict[int, _Call] = field(default_factory=dict[int, _Call])
+    _calls: list[_Call] = field(default_factory=list[_Call])
+    _at: dict[int, _Call] = field(default_factory=dict[int, _Call])
     _reason: str | None = None
 
     def read(self, chunk: ChatCompletionChunk) -> list[ModelEvent]:
@@ -112,6 +114,8 @@ class ChunkReader:
             choice = chunk.choices[0]
             if choice.delta.content:
                 events.append(TextDelta(choice.delta.content))
+            if thought := _thought(choice.delta):
+                events.append(Unheard(thought))
             events.extend(self._collect(piece) for piece in choice.delta.tool_calls or ())
             self._reason = choice.finish_reason or self._reason
         if chunk.usage is not None:
@@ -123,20 +127,40 @@ class ChunkReader:
         if self._reason is None:
             return []
         calls: list[ModelEvent] = []
-        for index, call in sorted(self._calls.items()):
+        for call in self._calls:
             arguments = json.dumps(json.loads(call.arguments or "{}"), ensure_ascii=False)
-            calls.append(CallMade(ToolCall(call.call_id or f"call_{index}", call.name, arguments)))
+            # Not by its place: the next turn's first call would have the same id.
+            calls.append(CallMade(ToolCall(call.call_id or f"call_{uuid.uuid4().hex[:24]}", call.name, arguments)))
         # Some servers say "stop" after a call.
         reason = EndReason.TOOL_CALLS if calls else _ENDS.get(self._reason, EndReason.STOP)
         return [*calls, Ended(reason)]
 
     def _collect(self, piece: ChoiceDeltaToolCall) -> Unheard:
-        call = self._calls.setdefault(piece.index, _Call())
+        name = (piece.function and piece.function.name) or ""
+        arguments = (piece.function and piece.function.arguments) or ""
+        call = self._at.get(piece.index)
+        if call is None or _begins_another(call, piece.id, name):
+            call = self._at[piece.index] = _Call()
+            self._calls.append(call)
         call.call_id = piece.id or call.call_id
-        if piece.function is not None:
-            call.name += piece.function.name or ""
-            call.arguments += piece.function.arguments or ""
-        return Unheard((piece.function and piece.function.arguments) or "", of_call=True)
+        # Once or in pieces; some servers repeat it whole with every piece of the arguments.
+        call.name += name if name != call.name else ""
+        call.arguments += arguments
+        return Unheard(arguments, of_call=True)
+
+
+def _begins_another(call: _Call, call_id: str | None, name: str) -> bool:
+    """Whether a piece at the place of `call` is of another one: some servers send every call whole and at place 0."""
+    if call_id and call.call_id:
+        return call_id != call.call_id
+    return bool(name and call.arguments)
+
+
+def _thought(delta: ChoiceDelta) -> str:
+    """What a thinking model says to itself; servers differ in what they call it."""
+    extra = delta.model_extra or {}
+    thought = extra.get("reasoning_content") or extra.get("reasoning")
+    return thought if isinstance(thought, str) else ""
 
 
 def _usage(row: CompletionUsage) -> Usage:

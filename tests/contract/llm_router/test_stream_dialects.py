@@ -1,0 +1,127 @@
+"""Streams as servers send them that keep to the letter of an API less than its vendor does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+
+from services.llm_router.ports import AttemptOutcome
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import asking, assistant, text_of, user, world
+
+LOCAL, FLASH = "openai-compatible", "gemini-3.8-flash"
+WEATHER = pb.Tool(name="weather", description="The weather now.", parameters_json_schema='{"type": "object"}')
+
+
+def openai_body(*deltas: dict[str, Any], reason: str = "stop", usage: dict[str, Any] | None = None) -> bytes:
+    rows = [{"index": 0, "delta": d, "finish_reason": None} for d in deltas]
+    rows.append({"index": 0, "delta": {}, "finish_reason": reason})
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "local-model"}
+    chunks: list[dict[str, Any]] = [{**head, "choices": [row]} for row in rows]
+    if usage:
+        chunks.append({**head, "choices": [], "usage": usage})
+    return b"".join(b"data: " + json.dumps(c).encode() + b"\n\n" for c in chunks) + b"data: [DONE]\n\n"
+
+
+def call(name: str, arguments: str, **more: Any) -> dict[str, Any]:
+    return {
+        "tool_calls": [{"index": 0, "type": "function", "function": {"name": name, "arguments": arguments}, **more}]
+    }
+
+
+def calls_of(events: list[pb.GenerateResponse]) -> list[tuple[str, str]]:
+    made = [e.tool_call for e in events if e.HasField("tool_call")]
+    return [(c.name, c.arguments_json) for c in made]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param((call("a", '{"x": 1}', id="1"), call("b", "{}", id="2")), id="whole, all at place 0"),
+        pytest.param((call("a", '{"x": 1}'), call("b", "{}")), id="the same without ids"),
+        pytest.param(
+            (call("a", '{"x"', id="1"), call("a", ": 1}", id="1"), call("b", "{}", id="2")), id="repeated name"
+        ),
+    ],
+)
+async def test_calls_of_a_server_that_numbers_them_carelessly_are_told_apart(pieces: tuple[dict[str, Any], ...]):
+    async with world() as w:
+        w.openai.play("*", Scenario(body=openai_body(*pieces, reason="tool_calls")))
+        events = await w.answer(asking("Hello?", pin_model=LOCAL, tools=[WEATHER]))
+    assert calls_of(events) == [("a", '{"x": 1}'), ("b", "{}")]
+
+
+async def test_a_server_without_call_ids_can_be_called_in_turn_after_turn():
+    made: list[pb.ToolCall] = []
+    async with world() as w:
+        w.openai.always("*", Scenario(body=openai_body(call("weather", "{}"), reason="tool_calls")))
+        turns = [user("Hello?")]
+        for _ in range(2):
+            events = await w.answer(asking(*turns, pin_model=LOCAL, tools=[WEATHER]))
+            made.append(next(e.tool_call for e in events if e.HasField("tool_call")))
+            result = pb.ToolResult(call_id=made[-1].call_id, name="weather", content="Sunny.")
+            turns += [
+                assistant(pb.Part(tool_call=made[-1])),
+                pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=result)]),
+            ]
+        w.openai.always("*", Scenario())
+        assert text_of(await w.answer(asking(*turns, pin_model=LOCAL, tools=[WEATHER])))
+    assert made[0].call_id != made[1].call_id
+
+
+async def test_an_answer_of_a_server_that_counts_nothing_is_booked_as_estimated():
+    async with world() as w:
+        w.openai.play("*", Scenario(body=openai_body({"content": "word " * 90})))
+        events = await w.answer(asking("Hello?", pin_model=LOCAL))
+    (cost,) = w.book.costs
+    assert (cost.outcome, cost.estimated) == (AttemptOutcome.OK, True)
+    assert cost.usage.input_tokens > 0
+    assert 100 <= cost.usage.output_tokens <= 150
+    assert events[-1].finish.usage.output_tokens == cost.usage.output_tokens
+
+
+async def test_what_a_local_model_thinks_is_not_said_and_its_usage_stands_as_told():
+    usage = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
+    thought, word = {"reasoning_content": "They greet me."}, {"content": "Hello."}
+    async with world() as w:
+        w.openai.play("*", Scenario(body=openai_body(thought, {"reasoning": "Politely."}, word, usage=usage)))
+        events = await w.answer(asking("Hello?", pin_model=LOCAL))
+    (cost,) = w.book.costs
+    assert text_of(events) == "Hello."
+    assert (cost.usage.input_tokens, cost.usage.output_tokens, cost.estimated) == (9, 7, False)
+
+
+def gemini_body(text: str, reason: str) -> bytes:
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 7, "totalTokenCount": 16}
+    row = {"content": {"parts": [{"text": text}] if text else [], "role": "model"}, "finishReason": reason}
+    return b"data: " + json.dumps({"candidates": [row], "usageMetadata": usage}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE", "OTHER"])
+async def test_an_answer_that_gemini_broke_off_is_cut_and_not_whole(reason: str):
+    async with world() as w:
+        w.gemini.play(FLASH, Scenario(body=gemini_body("Let me look.", reason)))
+        events = await w.answer(asking("Hello?", pin_model=FLASH, tools=[WEATHER]))
+    (cost,) = w.book.costs
+    assert text_of(events) == "Let me look."
+    assert events[-1].finish.reason == pb.FINISH_REASON_CUT
+    assert (cost.outcome, cost.usage.output_tokens, cost.estimated) == (AttemptOutcome.FAILED, 7, False)
+
+
+async def test_before_a_word_was_said_a_call_that_gemini_broke_off_is_another_models():
+    async with world() as w:
+        w.gemini.play("*", Scenario(body=gemini_body("", "MALFORMED_FUNCTION_CALL")))
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
+    asked = [e.route.model for e in events if e.HasField("route")]
+    assert len(asked) == 2
+    assert events[-1].finish.reason == pb.FINISH_REASON_STOP
+
+
+async def test_a_language_that_gemini_may_not_speak_is_a_refusal():
+    async with world() as w:
+        w.gemini.always(FLASH, Scenario(body=gemini_body("Let me", "LANGUAGE")))
+        events = await w.answer(asking("Hello?", pin_model=FLASH))
+    assert events[-1].finish.reason == pb.FINISH_REASON_REFUSAL
