@@ -7,6 +7,7 @@ row, an answer at the end. Nothing is lost here; only order changes, and what is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from services.llm_router.conversation import Message, Part, Passage, Role, Text, ToolCall, ToolResult
 
@@ -30,9 +31,8 @@ def mended(turns: Sequence[Message]) -> list[tuple[Role, list[Part]]]:
             _append(merged, role, parts)
         if calls:
             missing = ToolResult("", "", NOT_RUN, is_error=True)
-            answers = [
-                results.get(c.call_id, ToolResult(c.call_id, c.name, missing.content, missing.is_error)) for c in calls
-            ]
+            # Named as the call is: Gemini matches by name, and a caller may leave it out.
+            answers = [replace(results.get(c.call_id, missing), call_id=c.call_id, name=c.name) for c in calls]
             _append(merged, Role.USER, answers)
     if not merged or merged[0][0] is not Role.USER:
         merged.insert(0, (Role.USER, [_BEGIN]))

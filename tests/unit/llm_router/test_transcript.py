@@ -33,6 +33,11 @@ def test_a_result_that_came_after_a_barge_in_moves_to_its_call():
     assert turns[2] == (Role.USER, [ToolResult("c1", "weather", "rain"), Text("Wait.")])
 
 
+def test_a_result_without_a_name_has_that_of_its_call():
+    unnamed = Message(Role.TOOL, (ToolResult("c1", "", "rain"),))
+    assert mended([user("Weather?"), agent(CALL), unnamed])[2][1] == [ToolResult("c1", "weather", "rain")]
+
+
 def test_an_open_call_is_said_not_to_have_run():
     turns = mended([user("Weather?"), agent(CALL), user("Never mind.")])
     assert turns[2][1][0] == ToolResult("c1", "weather", NOT_RUN, is_error=True)
