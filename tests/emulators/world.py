@@ -39,7 +39,7 @@ SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
 # Patient, for a busy machine; a test of a deadline brings its own.
 PATIENT = AttemptLimits(first_token_s=5, fallback_first_token_s=5, between_tokens_s=5, total_s=20)
-QUICK = AttemptLimits(first_token_s=1, fallback_first_token_s=5, between_tokens_s=0.5, total_s=20)
+QUICK = AttemptLimits(first_token_s=2, fallback_first_token_s=5, between_tokens_s=1.5, total_s=20)
 
 
 # The shipped table's models end and its prices change by the calendar; the tests' day stands still.
