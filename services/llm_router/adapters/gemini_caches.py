@@ -46,21 +46,23 @@ class _Cache:
 class GeminiCaches:
     """The explicit caches of one process."""
 
-    def __init__(self, client: Client, clock: Clock, booking: CacheBooking | None) -> None:
-        """Without `booking` nobody books what a cache costs, and none is made."""
+    def __init__(self, client: Client, clock: Clock, booking: CacheBooking) -> None:
+        """Make none yet; `booking` books what each costs."""
         self._client = client
         self._clock = clock
         self._booking = booking
         self._gaps = PrefixGaps()
         self._caches: dict[str, _Cache] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
+        # Until when a prefix of which no cache could be made is not asked for again.
+        self._resting: dict[str, float] = {}
         self._swept_s = 0.0
         self._deleting: set[asyncio.Task[None]] = set()
 
     def config(self, request: Request, candidate: Candidate) -> types.GenerateContentConfig:
         """The request's configuration, with a living cache in place of its instructions and tools."""
         config = config_of(request, candidate)
-        if self._booking is None or candidate.cache == "none":
+        if candidate.cache == "none":
             return config
         now = self._clock.time()
         gap_s = self._gaps.seen(request, now)
@@ -73,40 +75,29 @@ class GeminiCaches:
             config.system_instruction = config.tools = config.tool_config = None
             CACHES.labels("used").inc()
         elif gap_s is not None and explicit_cache_pays(request, candidate, gap_s, now):
-            self._begin(self._booking, key, request, candidate, config)
+            self._begin(key, request, candidate, config)
         return config
 
-    def _begin(
-        self,
-        booking: CacheBooking,
-        key: str,
-        request: Request,
-        candidate: Candidate,
-        config: types.GenerateContentConfig,
-    ) -> None:
-        if key not in self._making and len(self._caches) < CACHES_MAX:
-            task = asyncio.create_task(self._make(booking, key, request, candidate, config.model_copy()))
+    def _begin(self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig) -> None:
+        room = len(self._caches) + len(self._resting) < CACHES_MAX
+        if room and key not in self._making and key not in self._resting:
+            task = asyncio.create_task(self._make(key, request, candidate, config.model_copy()))
             self._making[key] = task
             task.add_done_callback(lambda _: self._making.pop(key, None))
 
     async def _make(
-        self,
-        booking: CacheBooking,
-        key: str,
-        request: Request,
-        candidate: Candidate,
-        config: types.GenerateContentConfig,
+        self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig
     ) -> None:
-        now = self._clock.time()
+        booking, now = self._booking, self._clock.time()
         begun = booking.begin(candidate, request.prefix_tokens)
         try:
             made = await self._create(candidate, config)
         except _UNMADE as error:
             booking.refused(begun)
-            self._tell_unmade(candidate, error)
+            self._rest(key, candidate, error)
         except (httpx2.TransportError, TimeoutError, ValueError) as error:
             booking.unknown(begun)
-            self._tell_unmade(candidate, error)
+            self._rest(key, candidate, error)
         except asyncio.CancelledError:
             booking.unknown(begun)
             raise
@@ -127,8 +118,8 @@ class GeminiCaches:
         async with asyncio.timeout(CREATE_TIMEOUT_S):
             return await self._client.aio.caches.create(model=candidate.vendor_model, config=wanted)
 
-    @staticmethod
-    def _tell_unmade(candidate: Candidate, error: Exception) -> None:
+    def _rest(self, key: str, candidate: Candidate, error: Exception) -> None:
+        self._resting[key] = self._clock.time() + TTL_5M_S
         CACHES.labels("refused").inc()
         _log.warning("gemini cache not made", model=candidate.alias, problem=type(error).__name__)
 
@@ -137,6 +128,7 @@ class GeminiCaches:
         if now - self._swept_s < SWEEP_S:
             return
         self._swept_s = now
+        self._resting = {key: until_s for key, until_s in self._resting.items() if until_s > now}
         for key, cache in list(self._caches.items()):
             if cache.until_s <= now:
                 del self._caches[key]

@@ -54,8 +54,8 @@ _BROKEN = frozenset(
 class GeminiProvider:
     """Streams answers of Gemini models."""
 
-    def __init__(self, api_key: str, base_url: str | None, clock: Clock, booking: CacheBooking | None = None) -> None:
-        """`booking` books explicit caches; without it none is made."""
+    def __init__(self, api_key: str, base_url: str | None, clock: Clock, booking: CacheBooking) -> None:
+        """`booking` books explicit caches."""
         # The SDK takes aiohttp wherever it is installed unless a client is given: pinned, so that tests and production
         # run the same transport.
         timeout = httpx2.Timeout(TOTAL_S, connect=CONNECT_S)
