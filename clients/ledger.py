@@ -34,8 +34,8 @@ LEDGER_SERVICE = "hocket.ratelimit.v1.LedgerService"
 BOOKING_TIMEOUT_S = 5.0
 BATCH_EVENTS_MAX = 500  # half of what the contract allows in one request
 TENANTS_MAX = 10_000  # whose minted tokens are kept
-# Errors that the same events would meet again.
-_FINAL = (InvalidArgument, Unauthenticated, PermissionDenied, Unimplemented)
+# Not the events are wrong but who brings them, or to whom; a key or an address that is mended lets them pass.
+_REFUSED = (Unauthenticated, PermissionDenied, Unimplemented)
 _log = structlog.get_logger()
 
 
@@ -81,9 +81,10 @@ class CostRecorder:
     """Books cost events behind the caller's back, each for its own tenant, until they are durable.
 
     A bounded queue; batches of one tenant; retries with the same event ids, so nothing is booked twice. With a journal
-    file the queue outlives the process, and what a start finds in it is booked first. What cannot be booked (a refused
+    file the queue outlives the process, and what a start finds in it is booked first. What cannot be booked (a wrong
     event, a full queue, without a journal also a service gone for longer than the drain) is counted in `lost` and
-    logged whole, since it is money. Make it in the event loop that uses it.
+    logged whole, since it is money. Events whose token is refused stand aside, hold nobody up, and are tried again.
+    Make it in the event loop that uses it.
 
     Without a minter an event is booked with the token of the RPC that caused it. A stream may outlive its token, and an
     outage any token: a service that has the key gives a minter, and every attempt then has a fresh token of the tenant.
@@ -101,10 +102,12 @@ class CostRecorder:
         drain_s: float = 5.0,
         retry_min_s: float = 0.1,
         retry_max_s: float = 5.0,
+        refused_retry_s: float = 60.0,
     ) -> None:
         """Book at the ratelimit service `target`; None books nothing and says so once.
 
-        `linger_s` is how long an event may wait for company in its batch, `drain_s` how long `close` goes on trying.
+        `linger_s` is how long an event may wait for company in its batch, `drain_s` how long `close` goes on trying,
+        `refused_retry_s` how long events stand aside whose token was refused.
         """
         self._target = target
         self._events_max = events_max
@@ -116,6 +119,9 @@ class CostRecorder:
         self._token = ""
         self._channel = MeshChannel(target, lambda: self._token, tls=tls) if target else None
         self._queue: deque[tuple[Origin, CostEvent]] = deque()
+        self._aside: deque[tuple[Origin, CostEvent]] = deque()
+        self._refused_retry_s = refused_retry_s
+        self._bringing_back: asyncio.TimerHandle | None = None
         self._in_flight = 0
         self._arrived = asyncio.Event()
         self._closing = asyncio.Event()
@@ -132,7 +138,7 @@ class CostRecorder:
     @property
     def pending(self) -> int:
         """Events not yet durable."""
-        return len(self._queue) + self._in_flight
+        return len(self._queue) + self._in_flight + len(self._aside)
 
     def record(self, event: CostEvent, *, token: str | None = None) -> bool:
         """Queue `event` for the tenant of `token` (None: of the RPC being served); False when it was lost.
@@ -149,7 +155,7 @@ class CostRecorder:
         booked.event_id = event.event_id or str(uuid.uuid4())
         if not booked.HasField("occurred_at"):
             booked.occurred_at.GetCurrentTime()
-        if self._closing.is_set() or self.pending >= self._events_max:
+        if self._closing.is_set() or len(self._queue) + self._in_flight >= self._events_max:
             self._lose([booked], "closed" if self._closing.is_set() else "the queue is full")
             return False
         held = (_origin() if token is None else Origin(token), booked)
@@ -182,7 +188,12 @@ class CostRecorder:
                     self._lose([event for _, event in self._queue], "the service did not answer before the drain ended")
                     self._queue.clear()
             self._task = None
-        if self._journal is not None:
+        if self._bringing_back is not None:
+            self._bringing_back.cancel()
+        if self._journal is None:
+            self._lose([event for _, event in self._aside], "its token was refused")
+            self._aside.clear()
+        else:
             self._journal.close()
             self._journal = None
         if self._channel is not None:
@@ -274,8 +285,8 @@ class CostRecorder:
                 first = await self._book(origin, batch[:middle])
                 return await self._book(origin, batch[middle:]) and first
             self._lose(batch, error.message)
-        except _FINAL as error:
-            self._lose(batch, error.message)
+        except _REFUSED as error:
+            self._set_aside(origin, batch, error)
         except MeshError as error:
             _log.warning("costs not booked yet", events=len(batch), reason=error.reason, problem=error.message)
             self._queue.extend((origin, event) for event in batch)
@@ -286,6 +297,22 @@ class CostRecorder:
         finally:
             self._in_flight -= len(batch)
         return True
+
+    def _set_aside(self, origin: Origin, batch: list[CostEvent], error: MeshError) -> None:
+        _log.warning("costs refused, to be tried again", events=len(batch), reason=error.reason, problem=error.message)
+        self._aside.extend((origin, event) for event in batch)
+        beyond = len(self._aside) - self._events_max
+        if beyond > 0:
+            self._lose([self._aside.popleft()[1] for _ in range(beyond)], error.message)
+        if self._bringing_back is None:
+            loop = asyncio.get_running_loop()
+            self._bringing_back = loop.call_later(self._refused_retry_s, self._bring_back)
+
+    def _bring_back(self) -> None:
+        self._bringing_back = None
+        self._queue.extend(self._aside)
+        self._aside.clear()
+        self._arrived.set()
 
     def _lose(self, events: list[CostEvent], why: str) -> None:
         self.lost += len(events)

@@ -8,6 +8,15 @@ from services.llm_router.ports import AttemptCost, AttemptOutcome
 from services.llm_router.pricing import cost_micro_usd
 from services.llm_router.tiers import Candidate, TierTable
 
+# As many as the book of costs takes.
+MODEL_BYTES_MAX = 128
+
+
+def _bookable(name: str) -> str:
+    """A vendor's name of a model as the book of costs takes it: whatever a server calls itself, the call is booked."""
+    printable = "".join(c for c in name if c.isprintable())
+    return printable.encode(errors="ignore")[:MODEL_BYTES_MAX].decode(errors="ignore").strip()
+
 
 def reckon(
     table: TierTable,
@@ -28,7 +37,7 @@ def reckon(
         event_id=event_id,
         ended_at_s=now_s,
         provider=candidate.provider,
-        model=seen.served_model or candidate.vendor_model or candidate.alias,
+        model=_bookable(seen.served_model) or candidate.vendor_model or candidate.alias,
         tier=tier,
         usage=seen.usage,
         cost_micro_usd=cost_micro_usd(seen.usage, price),

@@ -40,6 +40,9 @@ TOOL_ROUNDS_MAX = 16
 SCHEMA_BYTES_MAX = 64 * 1024
 OUTPUT_TOKENS_MAX = 65_536
 NAME_BYTES_MAX = 256
+# What the book of costs takes as well: an answer that could not be booked would be given for nothing.
+NAMES_BYTES_MAX = {"conversation_id": 256, "turn_id": 128, "room": 256}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ROLES = {
     pb.ROLE_SYSTEM: Role.SYSTEM,
@@ -70,8 +73,9 @@ def read_request(wire: pb.GenerateRequest, table: TierTable, inside: str = "") -
 
 def read_outcome(wire: pb.RecordOutcomeRequest) -> tuple[str, str]:
     """The turn and how it was received ("thumbs_up", "re_asked", ...). Raises InvalidArgument."""
-    if not wire.turn_id or len(wire.turn_id) > NAME_BYTES_MAX:
-        raise invalid_field("turn_id", f"must be 1 to {NAME_BYTES_MAX} characters, as given to Generate")
+    if not wire.turn_id:
+        raise invalid_field("turn_id", "must be set, as given to Generate")
+    _check_name("turn_id", wire.turn_id, NAMES_BYTES_MAX["turn_id"])
     if wire.outcome == pb.OUTCOME_UNSPECIFIED or wire.outcome not in pb.Outcome.values():
         raise invalid_field("outcome", "must be one of the outcomes of the contract")
     return wire.turn_id, pb.Outcome.Name(wire.outcome).removeprefix("OUTCOME_").lower()
@@ -93,9 +97,8 @@ def _request(wire: pb.GenerateRequest, table: TierTable) -> Request:
         raise invalid_field("tool_choice", "REQUIRED needs at least one tool in tools")
     if not 0 <= wire.max_output_tokens <= OUTPUT_TOKENS_MAX:
         raise invalid_field("max_output_tokens", f"must be 1 to {OUTPUT_TOKENS_MAX}, or 0 for the default")
-    for name in ("conversation_id", "turn_id", "room"):
-        if len(getattr(wire, name)) > NAME_BYTES_MAX:
-            raise invalid_field(name, f"must be at most {NAME_BYTES_MAX} characters long")
+    for name, bytes_max in NAMES_BYTES_MAX.items():
+        _check_name(name, getattr(wire, name), bytes_max)
     if wire.pin_model and not any(wire.pin_model in aliases for aliases in table.tiers.values()):
         raise invalid_field("pin_model", f"{wire.pin_model!r} is in no tier; ListModels tells the aliases")
     schema = wire.response_json_schema
@@ -115,6 +118,13 @@ def _request(wire: pb.GenerateRequest, table: TierTable) -> Request:
     )
     _check_length(request, table)
     return request
+
+
+def _check_name(path: str, value: str, bytes_max: int) -> None:
+    if len(value.encode()) > bytes_max:
+        raise invalid_field(path, f"must be at most {bytes_max} bytes long")
+    if _CONTROL.search(value):
+        raise invalid_field(path, "must hold no control characters")
 
 
 def _check_length(request: Request, table: TierTable) -> None:

@@ -133,13 +133,43 @@ async def test_one_refused_event_does_not_take_the_others_with_it():
     assert [ledger_pb2.CostEvent.FromString(bytes.fromhex(entry["event_hex"])).model for entry in lost] == ["bad"]
 
 
-async def test_a_token_that_is_refused_loses_its_events_and_no_others():
+async def test_events_whose_token_is_refused_hold_nobody_up_and_are_named_as_lost_at_the_end():
     book = Book()
     async with serving(book) as target, recorder(target) as costs:
         costs.record(ledger_pb2.CostEvent(), token=MINTER.mint("acme", caller="test", ttl_s=-60))
         costs.record(ledger_pb2.CostEvent(), token=OTHER)
-        await until(lambda: costs.pending == 0)
+        await until(lambda: costs.booked == 1)
+        assert (costs.pending, costs.lost) == (1, 0)
     assert (costs.booked, costs.lost) == (1, 1)
+
+
+async def test_events_whose_token_is_refused_wait_in_the_journal_for_a_process_that_can_book_them(tmp_path):
+    book = Book()
+    expired = MINTER.mint("acme", caller="test", ttl_s=-60)
+    async with serving(book) as target:
+        async with recorder(target, journal_file=tmp_path / "costs") as costs:
+            identity.bind(identity.Identity("acme", "free", "test", token=expired))
+            costs.record(ledger_pb2.CostEvent(event_id="kept"))
+            identity.bind(None)
+            await until(lambda: bool(costs._aside))
+        assert costs.lost == 0
+        async with recorder(target, journal_file=tmp_path / "costs", minter=MINTER) as costs:
+            await until(lambda: costs.booked == 1)
+    assert book.ids == [("acme", "kept")]
+
+
+async def test_events_that_were_refused_are_tried_again(monkeypatch):
+    book = Book()
+    async with serving(book) as target, recorder(target, refused_retry_s=0.05) as costs:
+        key = "another key of 32 bytes for tests!!!"
+        stale = TokenMinter(key).mint("acme", caller="test")
+        costs.record(ledger_pb2.CostEvent(event_id="late"), token=stale)
+        await until(lambda: bool(costs._aside))
+        # The service learns the key.
+        monkeypatch.setattr(costs, "_token_of", lambda _: ACME)
+        await until(lambda: costs.booked == 1)
+    assert book.ids == [("acme", "late")]
+    assert costs.lost == 0
 
 
 async def test_with_a_minter_a_stream_may_outlive_its_token(tmp_path):

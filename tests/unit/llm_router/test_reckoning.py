@@ -32,3 +32,8 @@ def test_the_model_that_served_sets_the_price():
     )
     assert (other.model, other.cost_micro_usd) == ("gemini-2.5-flash-lite-001", 100_000)
     assert (asked.room, asked.turn_id, asked.speculative) == ("r", "t", True)
+
+
+def test_what_a_server_calls_itself_cannot_keep_a_call_out_of_the_book():
+    assert cost("gemini\n2.5" + "é" * 200).model == "gemini2.5" + "é" * 59
+    assert cost("\x00").model == "gemini-2.5-flash"
