@@ -131,7 +131,7 @@ def by_mix(mode: MixMode, *, sticky: bool, cache_aware: bool) -> Choose:
             tier=decision.tier,
             wished=decision.wished,
             model=model.alias,
-            cached_tokens=warm,
+            usage=Usage(cached_input_tokens=warm),
             now_s=now_s,
         )
         return model, decision.tier

@@ -42,8 +42,8 @@ class Breaker:
         return state is BreakerState.CLOSED or (state is BreakerState.HALF_OPEN and now_s >= self.probe_until_s)
 
     def probed(self, now_s: float) -> Breaker:
-        """After the probe of a half-open breaker was sent."""
-        return replace(self, probe_until_s=now_s + PROBE_MAX_S, changed_s=now_s)
+        """While somebody probes. It is no news to other replicas: what they know of the probe's end stays the newer."""
+        return replace(self, probe_until_s=now_s + PROBE_MAX_S)
 
     def succeeded(self, now_s: float) -> Breaker:
         """After an answer."""

@@ -55,6 +55,11 @@ def plan_cache(
     return CachePlan(fixed >= candidate.cache_prefix_tokens_min, turn, ttl_for(gap_s))
 
 
+def can_be_warmed(request: Request, candidate: Candidate) -> bool:
+    """Whether a call of its own would write the request's instructions and tools into the cache of `candidate`."""
+    return candidate.cache == "explicit" and request.prefix_tokens >= candidate.cache_prefix_tokens_min
+
+
 @dataclass(slots=True)
 class PrefixGaps:
     """How far apart requests with the same instructions and tools come, in seconds."""

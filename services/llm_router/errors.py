@@ -36,6 +36,8 @@ RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKi
 # Says nothing about the model's health: the request, or a caller in a hurry, is to blame.
 BLAMELESS = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY, FailureKind.HURRIED})
 
+# The vendor may have done, and may bill, what was asked.
+UNHEARD = frozenset({FailureKind.TIMEOUT, FailureKind.CUT})
 # The model worked and had nothing to say; should nobody else have, that is the answer.
 DECLINED = frozenset({FailureKind.REFUSED, FailureKind.EMPTY})
 

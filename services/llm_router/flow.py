@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
 from services.llm_router.budget import BudgetStanding, until_midnight_s
+from services.llm_router.caching import can_be_warmed
 from services.llm_router.concurrency import TenantAnswers
 from services.llm_router.conversation import MixMode, Request
-from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
-from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
+from services.llm_router.errors import DECLINED, UNHEARD, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
+from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage, UsageSeen
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
@@ -142,8 +144,12 @@ class Router:
         self._first_tokens = FirstTokens()
 
     async def route(self, request: Request) -> Decision:
-        """The decision alone. Its mix is kept apart from that of answered requests, so neither disturbs the other."""
-        decision, _ = await self._decide(request, self._terms(), "route")
+        """The decision alone. Its mix is kept apart from that of answered requests, so neither disturbs the other.
+
+        Raises BudgetExhausted, NoCapableModel or AllModelsFailed, as `generate` would.
+        """
+        terms = self._terms()
+        decision, _ = await self._decide(request, terms, "route", thrifty=self._thrifty(terms))
         telemetry.tell_route(decision)
         return decision
 
@@ -166,16 +172,21 @@ class Router:
         clock = self._ports.clock
         arrived_s = clock.monotonic()
         terms = self._terms()
+        thrifty = self._thrifty(terms)
+        asked_tokens = request.prompt_tokens
+        await self._ports.limits.require_request(asked_tokens)
+        decision, session = await self._decide(request, terms, use, thrifty=thrifty)
+        return _Answer(request, decision, session, arrived_s, asked_tokens)
+
+    def _thrifty(self, terms: Terms) -> bool:
+        """Whether the tenant is near its budget. Raises BudgetExhausted where it is through it."""
         standing = self._ports.budgets.standing(identity.current().tenant_id, terms.budget_micro_usd)
         if standing is BudgetStanding.SPENT:
             raise BudgetExhausted(
                 "the tenant has spent its budget of the day; it begins anew at midnight UTC",
-                retry_after_s=until_midnight_s(clock.time()),
+                retry_after_s=until_midnight_s(self._ports.clock.time()),
             )
-        asked_tokens = request.prompt_tokens
-        await self._ports.limits.require_request(asked_tokens)
-        decision, session = await self._decide(request, terms, use, thrifty=standing is BudgetStanding.NEAR)
-        return _Answer(request, decision, session, arrived_s, asked_tokens)
+        return standing is BudgetStanding.NEAR
 
     async def _pursue(self, answer: _Answer) -> AsyncGenerator[FlowEvent, None]:
         """One candidate after another until one has spoken. Raises AllModelsFailed."""
@@ -199,30 +210,43 @@ class Router:
 
     async def prewarm(self, request: Request) -> Warmed:
         """Fill the prompt cache of the model that would answer. Raises as `generate`, also where the filling fails."""
-        ports, caller, answer = self._ports, identity.current(), await self._admit(request, "route")
-        candidate, now_s = answer.decision.ladder[0], ports.clock.time()
-        try:
-            seen = await ports.providers[candidate.provider].warm(request, candidate)
-        except ModelFailure as failure:
-            raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
-        if seen is None:
+        answer = await self._admit(request, "route")
+        candidate, now_s = answer.decision.ladder[0], self._ports.clock.time()
+        if not can_be_warmed(request, candidate):
             return Warmed(candidate, 0, 0)
-        cost = reckon(
+        cost = await self._warm(answer, candidate, now_s)
+        cached = cost.usage.cached_input_tokens + cost.usage.cache_write_tokens
+        if request.conversation_id:
+            session = warmed(answer.session, candidate.alias, cached, now_s)
+            self._ports.state.store_session(identity.current().tenant_id, request.conversation_id, session)
+        return Warmed(candidate, cached, cost.cost_micro_usd)
+
+    async def _warm(self, answer: _Answer, candidate: Candidate, now_s: float) -> AttemptCost:
+        """One call that fills a cache, booked however it ends; what nobody heard the end of is taken for done."""
+        ports, request = self._ports, answer.request
+        told = functools.partial(
+            reckon,
             ports.tables.current,
             request,
             candidate,
-            seen,
             event_id=ports.new_id(),
             tier=answer.decision.tier,
             now_s=now_s,
-            outcome=AttemptOutcome.OK,
         )
-        self._book(cost)
-        cached = seen.usage.cached_input_tokens + seen.usage.cache_write_tokens
-        if request.conversation_id:
-            session = warmed(answer.session, candidate.alias, cached, now_s)
-            ports.state.store_session(caller.tenant_id, request.conversation_id, session)
-        return Warmed(candidate, cached, cost.cost_micro_usd)
+        guessed = UsageSeen(Usage(cache_write_5m_tokens=request.prefix_tokens), "")
+        cost = told(guessed, outcome=AttemptOutcome.FAILED, estimated=True)
+        ports.ledger.begin(cost)
+        try:
+            seen = await ports.providers[candidate.provider].warm(request, candidate)
+            cost = told(seen, outcome=AttemptOutcome.OK)
+        except ModelFailure as failure:
+            if failure.kind not in UNHEARD:
+                cost = told(UsageSeen(Usage(), ""), outcome=AttemptOutcome.FAILED)
+            raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
+        finally:
+            self._book(cost)
+            telemetry.count_cost(cost, identity.current().tenant_tier)
+        return cost
 
     def _book(self, cost: AttemptCost) -> None:
         self._ports.ledger.book(cost)
@@ -365,7 +389,7 @@ class Router:
             tier=answer.decision.tier,
             wished=answer.decision.wished,
             model=attempt.candidate.alias,
-            cached_tokens=attempt.usage.cached_input_tokens + attempt.usage.cache_write_tokens,
+            usage=attempt.usage,
             now_s=self._ports.clock.time(),
         )
         self._ports.state.store_session(identity.current().tenant_id, answer.request.conversation_id, after)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from collections.abc import Mapping
 
 from chassis.clock import Clock
@@ -67,9 +69,14 @@ class Inventory:
         breaker = self.breaker(candidate)
         if not breaker.passes(self.now_s):
             return False
-        # Told before the others are asked, so that no second request of this process asks them too.
-        self._set(candidate, breaker.probed(self.now_s))
-        return await self._state.claim_probe(self._name(candidate), breaker.open_until_s)
+        # Kept before the others are asked, so that no second request of this process asks them too; told to them only
+        # by whose probe it is, or the loser would overwrite what the winner has learnt.
+        name, probing = self._name(candidate), breaker.probed(self.now_s)
+        self._state.keep_breaker(name, probing)
+        if not await self._state.claim_probe(name, breaker.open_until_s):
+            return False
+        self._state.share_breaker(name, replace(probing, changed_s=self.now_s))
+        return True
 
     def succeeded(self, candidate: Candidate) -> None:
         """`candidate` answered."""

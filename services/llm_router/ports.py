@@ -50,10 +50,10 @@ class Provider(Protocol):
         """The events of one answer; the last is Ended. A stream without one was cut."""
         ...
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:
-        """Write the request's instructions and tools into the vendor's cache: what that used; None, nothing was to do.
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:
+        """Write the request's instructions and tools into the vendor's cache: what that used.
 
-        Raises ModelFailure.
+        Asked of candidates with an explicit cache alone. Raises ModelFailure.
         """
         ...
 
@@ -156,6 +156,10 @@ class SharedState(Protocol):
     @property
     def breakers(self) -> Mapping[str, Breaker]:
         """The newest breaker of each name, this process's own or another's."""
+        ...
+
+    def keep_breaker(self, name: str, breaker: Breaker) -> None:
+        """Keep a breaker here, where it changed for this process alone."""
         ...
 
     def share_breaker(self, name: str, breaker: Breaker) -> None:

@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from services.llm_router.conversation import Tier
+from services.llm_router.events import Usage
 
 # A conversation that climbed stays for so many easier turns: a follow-up is short and still about the hard thing.
 TURNS_HELD = 2
 CACHE_TTL_S = 300.0
+CACHE_TTL_LONG_S = 3600.0
 SESSION_TTL_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """A vendor's cache of the conversation's prefix: how many tokens, and until when (Unix seconds)."""
+    """A vendor's cache of the conversation's prefix: how many tokens, until when (Unix seconds), and how long it lives.
+
+    A read renews it for `ttl_s` seconds.
+    """
 
     tokens: int
     until_s: float
+    ttl_s: float = CACHE_TTL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +59,20 @@ def warmed(session: Session | None, model: str, cached_tokens: int, now_s: float
     return replace(before, warm={**before.warm, model: Warm(cached_tokens, now_s + CACHE_TTL_S)}, seen_s=now_s)
 
 
-def after_turn(
-    session: Session | None, *, tier: Tier, wished: Tier, model: str, cached_tokens: int, now_s: float
-) -> Session:
-    """The session after a turn that `model` answered; its cache now holds `cached_tokens` for five minutes."""
+def after_turn(session: Session | None, *, tier: Tier, wished: Tier, model: str, usage: Usage, now_s: float) -> Session:
+    """The session after a turn that `model` answered, whose cache now holds what `usage` says was read and written."""
     warm = dict(session.warm) if session else {}
     warm = {alias: w for alias, w in warm.items() if w.until_s > now_s}
+    cached_tokens = usage.cached_input_tokens + usage.cache_write_tokens
     if cached_tokens:
-        warm[model] = Warm(cached_tokens, now_s + CACHE_TTL_S)
+        ttl_s = _ttl_s(usage, warm.get(model))
+        warm[model] = Warm(cached_tokens, now_s + ttl_s, ttl_s)
     easier = session.easier_turns + 1 if session and session.tier is tier and wished < tier else 0
     return Session(tier=tier, model=model, easier_turns=easier, warm=warm, seen_s=now_s)
+
+
+def _ttl_s(usage: Usage, before: Warm | None) -> float:
+    """Seconds that the cache lives from now on: as it was written now, or as before where it was only read."""
+    if usage.cache_write_tokens:
+        return CACHE_TTL_LONG_S if usage.cache_write_1h_tokens else CACHE_TTL_S
+    return before.ttl_s if before is not None else CACHE_TTL_S

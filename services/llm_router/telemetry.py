@@ -116,10 +116,11 @@ class AttemptTrace:
         _token_usage.record(usage.prompt_tokens, {**attributes, "gen_ai.token.type": "input"})
         _token_usage.record(usage.output_tokens, {**attributes, "gen_ai.token.type": "output"})
         _duration.record(seconds, {**attributes, "error.type": failure} if failure else attributes)
-        _count(cost, tenant_tier)
+        count_cost(cost, tenant_tier)
 
 
-def _count(cost: AttemptCost, tenant_tier: str) -> None:
+def count_cost(cost: AttemptCost, tenant_tier: str) -> None:
+    """Count a call and what it cost, also of one that no attempt made."""
     alias = cost.price_row.partition("@")[0]
     ATTEMPTS.labels(alias, cost.outcome.value).inc()
     COST.labels(alias, tenant_tier).inc(cost.cost_micro_usd)

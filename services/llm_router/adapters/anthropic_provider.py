@@ -102,10 +102,8 @@ class AnthropicProvider:
         except (anthropic.AnthropicError, ValueError, KeyError, TypeError) as error:
             raise ModelFailure(FailureKind.UNAVAILABLE, "anthropic sent what is not its protocol") from error
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:
         """Write instructions and tools into the cache by a request for no output. Raises ModelFailure."""
-        if candidate.cache != "explicit" or request.prefix_tokens < candidate.cache_prefix_tokens_min:
-            return None
         params = warm_params(request, candidate)
         try:
             message: Message = await self._client.messages.create(**params, stream=False, timeout=WARM_S)
@@ -113,8 +111,13 @@ class AnthropicProvider:
             raise failure_of(
                 PROVIDER, error.status_code, error_type=error.type, headers=error.response.headers, now_s=self._now_s
             ) from error
+        except anthropic.APITimeoutError as error:
+            raise ModelFailure(FailureKind.TIMEOUT, "anthropic did not warm its cache in time") from error
         except (anthropic.AnthropicError, httpx2.TransportError, ValueError) as error:
-            raise ModelFailure(FailureKind.UNAVAILABLE, "anthropic did not warm its cache") from error
+            # Whether it was written nobody has heard, unless there was no connection at all.
+            unasked = isinstance(error.__cause__, httpx2.ConnectError)
+            kind = FailureKind.UNAVAILABLE if unasked else FailureKind.CUT
+            raise ModelFailure(kind, "anthropic did not warm its cache") from error
         return UsageSeen(_usage(message.usage.model_dump(), Usage()), message.model)
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:

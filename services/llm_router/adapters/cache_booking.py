@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 
+from chassis import identity
 from chassis.clock import Clock
+from services.llm_router import telemetry
 from services.llm_router.caching import TTL_5M_S
 from services.llm_router.conversation import Tier
 from services.llm_router.events import Usage
@@ -50,7 +52,7 @@ class CacheBooking:
     def made(self, begun: AttemptCost, candidate: Candidate, tokens: int) -> None:
         """The vendor made it and counted `tokens`."""
         price = candidate.price(begun.ended_at_s, tokens)
-        self._ledger.book(
+        self._book(
             replace(
                 begun,
                 usage=Usage(cache_write_5m_tokens=tokens),
@@ -63,8 +65,12 @@ class CacheBooking:
 
     def refused(self, begun: AttemptCost) -> None:
         """The vendor made none."""
-        self._ledger.book(replace(begun, usage=Usage(), cost_micro_usd=0, estimated=False))
+        self._book(replace(begun, usage=Usage(), cost_micro_usd=0, estimated=False))
 
     def unknown(self, begun: AttemptCost) -> None:
         """Nobody heard whether it was made: it is taken for made, as estimated."""
-        self._ledger.book(begun)
+        self._book(begun)
+
+    def _book(self, cost: AttemptCost) -> None:
+        self._ledger.book(cost)
+        telemetry.count_cost(cost, identity.current().tenant_tier)

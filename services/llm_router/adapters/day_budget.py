@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import Counter
 
+from chassis import deadline
 from chassis.clock import Clock
 from chassis.errors import MeshError
 from services.llm_router.budget import BudgetStanding, standing_of
@@ -64,6 +65,8 @@ class DayBudget:
         return spending
 
     async def _refresh(self, spending: _Spending, spent_since: SpentSince) -> None:
+        # Asked for the requests to come, whatever time this one has left.
+        deadline.bind(None)
         start = datetime.strptime(spending.day, "%Y-%m-%d").replace(tzinfo=UTC)
         try:
             booked = await spent_since(start)

@@ -10,6 +10,7 @@ from chassis.clock import Clock
 from services.llm_router.adapters.pictures import look
 from services.llm_router.answering import Call, deltas_of, respond
 from services.llm_router.conversation import Request, ToolCall, tokens_of
+from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Usage, UsageSeen
 from services.llm_router.tiers import Candidate
 
@@ -35,9 +36,9 @@ class EmbeddedProvider:
         yield UsageSeen(usage, candidate.vendor_model)
         yield Ended(reason)
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:  # noqa: ARG002 - see below
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:  # noqa: ARG002 - see below
         """It has no cache."""
-        return None
+        raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
         """Not needed: the usage is told with the words."""

@@ -107,9 +107,9 @@ class GeminiProvider:
             wait = retry_after(headers, self._clock.time())
         return failure_of(PROVIDER, error.code, error_type=error.status, retry_after_s=wait)
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:  # noqa: ARG002 - see below
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:  # noqa: ARG002 - see below
         """It caches by itself; explicit caches are made where they pay."""
-        return None
+        raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
         """Not needed: every chunk tells the usage."""

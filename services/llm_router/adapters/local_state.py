@@ -64,6 +64,10 @@ class LocalState:
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
         """Nobody else is to be told."""
 
+    def keep_breaker(self, name: str, breaker: Breaker) -> None:
+        """Keep a breaker that changed."""
+        self.breakers[name] = breaker
+
     def share_breaker(self, name: str, breaker: Breaker) -> None:
         """Keep a breaker that changed."""
         self.breakers[name] = breaker

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from prometheus_client import Counter
 
+from chassis import deadline
 from chassis.channel import ClientTls, MeshChannel, forwarded_token
 from chassis.errors import MeshError, ResourceExhausted
 from clients.ledger import LedgerClient
@@ -53,6 +54,8 @@ class MeshLimits:
         task.add_done_callback(self._telling.discard)
 
     async def _tell(self, tokens: int) -> None:
+        # The RPC that used them is over, and its time with it.
+        deadline.bind(None)
         try:
             told = await self._client.check([Spend(limit=TOKENS, cost=tokens)], timeout_s=TELL_TIMEOUT_S)
             left = told.standings[0].remaining

@@ -77,9 +77,9 @@ class OpenAiProvider:
                 FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol"
             ) from error
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen | None:  # noqa: ARG002 - see below
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:  # noqa: ARG002 - see below
         """Such servers cache by themselves, or not at all."""
-        return None
+        raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
         """Such servers have no call for it in common."""

@@ -85,18 +85,21 @@ class RedisState:
         await self._redis.aclose()
 
     async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
-        """The conversation as the last replica left it; this process's own memory where Redis is silent."""
+        """The conversation as the last replica left it: the newer of what Redis and this process remember."""
+        own = await self._local.load_session(tenant_id, conversation_id)
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 text = await self._redis.get(_session_key(tenant_id, conversation_id))
         except _FAILURES:
             FAILED_OPEN.labels("session").inc()
-            return await self._local.load_session(tenant_id, conversation_id)
+            return own
         try:
-            return _session(str(text)) if text else None
+            shared = _session(str(text)) if text else None
         except _FOREIGN:
             UNREADABLE.labels("session").inc()
-            return None
+            return own
+        # A write that failed, or is still on its way, must not send the conversation back to an earlier turn.
+        return max((s for s in (shared, own) if s is not None), key=lambda s: s.seen_s, default=None)
 
     def store_session(self, tenant_id: str, conversation_id: str, session: Session) -> None:
         """Keep the conversation here and, soon, there."""
@@ -143,6 +146,10 @@ class RedisState:
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
         """One more request in `tier`, told to the others soon."""
         self._push((_mix_key(tenant_id, mode, use, shares), tier))
+
+    def keep_breaker(self, name: str, breaker: Breaker) -> None:
+        """Keep a breaker for this process alone."""
+        self.breakers[name] = breaker
 
     def share_breaker(self, name: str, breaker: Breaker) -> None:
         """Tell the others of a breaker that changed."""
@@ -262,14 +269,15 @@ def _mix_key(tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, floa
 
 
 def _session_text(session: Session) -> str:
-    warm = {alias: [w.tokens, w.until_s] for alias, w in session.warm.items()}
+    warm = {alias: [w.tokens, w.until_s, w.ttl_s] for alias, w in session.warm.items()}
     row = [session.tier.value, session.model, session.easier_turns, warm, session.seen_s]
     return json.dumps(row, separators=(",", ":"))
 
 
 def _session(text: str) -> Session:
     tier, model, easier, warm, seen_s = json.loads(text)
-    told = {str(alias): Warm(int(tokens), float(until_s)) for alias, (tokens, until_s) in warm.items()}
+    # Rows of versions before the last column have two of them.
+    told = {str(alias): Warm(int(tokens), *map(float, times)) for alias, (tokens, *times) in warm.items()}
     return Session(Tier(tier), str(model), int(easier), told, float(seen_s))
 
 

@@ -6,6 +6,7 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from chassis import errors
+from services.llm_router.ports import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, system, user, world
 
@@ -34,6 +35,30 @@ async def test_a_warm_model_is_estimated_as_one():
     assert warm[FLASH] == cold[FLASH]
     assert chosen.estimated_cost_micro_usd == warm[SONNET]
     assert chosen.cached_tokens > 1024
+
+
+async def test_a_refused_filling_costs_nothing_and_is_told():
+    async with world() as w:
+        w.anthropic.always("*", Scenario("status", status=503))
+        with pytest.raises(errors.Unavailable):
+            await w.client.prewarm(asking(RULES, pin_model=SONNET))
+    (cost,) = w.book.costs
+    assert (cost.outcome, cost.cost_micro_usd, cost.estimated) == (AttemptOutcome.FAILED, 0, False)
+    assert w.billed_micro_usd == 0
+
+
+async def test_a_filling_that_nobody_hears_the_end_of_is_booked_as_made_and_was_in_the_journal_before():
+    async with world() as w:
+        w.anthropic.always("*", Scenario(connect_s=30))
+        # The caller leaves.
+        with pytest.raises(errors.DeadlineExceeded):
+            await w.client.prewarm(asking(RULES, pin_model=SONNET), timeout_s=0.5)
+        # The stop of the world waits for the call to end.
+    (cost,) = w.book.costs
+    (begun,) = w.book.begun
+    assert begun.event_id == cost.event_id
+    assert cost.estimated
+    assert cost.cost_micro_usd > 0
 
 
 @pytest.mark.parametrize("request_", [asking(RULES, pin_model=FLASH), asking("Hello?", pin_model=SONNET)])

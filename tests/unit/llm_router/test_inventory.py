@@ -22,9 +22,14 @@ class State:
     def __init__(self, *, first: bool = True) -> None:
         self.first = first
         self.breakers: dict[str, Breaker] = {}
+        self.told: list[Breaker] = []
+
+    def keep_breaker(self, name: str, breaker: Breaker) -> None:
+        self.breakers[name] = breaker
 
     def share_breaker(self, name: str, breaker: Breaker) -> None:
         self.breakers[name] = breaker
+        self.told.append(breaker)
 
     async def claim_probe(self, name: str, opened_until_s: float) -> bool:
         return self.first
@@ -106,4 +111,8 @@ async def test_where_another_replica_probes_this_one_does_not():
     clock = Clock()
     stock = failed(inventory("gemini", first=False, clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
+    told, changed_s = len(stock._state.told), stock.breaker(FLASH).changed_s
     assert not await stock.admits(FLASH)
+    # What it does not know it does not tell, and any word of the winner's is newer than its own.
+    assert len(stock._state.told) == told
+    assert stock.breaker(FLASH).changed_s == changed_s
