@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -18,14 +17,13 @@ from services.llm_router.budget import BudgetStanding, until_midnight_s
 from services.llm_router.caching import can_be_warmed
 from services.llm_router.concurrency import TenantAnswers
 from services.llm_router.conversation import MixMode, Request
-from services.llm_router.errors import DECLINED, UNHEARD, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
-from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage, UsageSeen
+from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
+from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
 from services.llm_router.ports import (
     AttemptCost,
-    AttemptOutcome,
     Budgets,
     Ledger,
     Limits,
@@ -36,12 +34,12 @@ from services.llm_router.ports import (
 )
 from services.llm_router.pursuit import Pursuit, RetryBudget
 from services.llm_router.race import Race
-from services.llm_router.reckoning import reckon
 from services.llm_router.routing import Decision, Situation, decide
 from services.llm_router.scoring import Scorer
 from services.llm_router.sessions import Session, after_turn, warmed
 from services.llm_router.terms import Terms
 from services.llm_router.tiers import Candidate
+from services.llm_router.warming import Filling, fill
 
 # Turns of the loop from an attempt's beginning to its request on the vendor's socket: the attempt, then the transport.
 TURNS_TO_ASK = 2
@@ -214,39 +212,13 @@ class Router:
         candidate, now_s = answer.decision.ladder[0], self._ports.clock.time()
         if not can_be_warmed(request, candidate):
             return Warmed(candidate, 0, 0)
-        cost = await self._warm(answer, candidate, now_s)
+        filling = Filling(request, candidate, self._ports.tables.current, answer.decision.tier, now_s)
+        cost = await fill(filling, self._ports.providers, self._ports.ledger, self._ports.new_id(), self._book)
         cached = cost.usage.cached_input_tokens + cost.usage.cache_write_tokens
         if request.conversation_id:
             session = warmed(answer.session, candidate.alias, cached, now_s)
             self._ports.state.store_session(identity.current().tenant_id, request.conversation_id, session)
         return Warmed(candidate, cached, cost.cost_micro_usd)
-
-    async def _warm(self, answer: _Answer, candidate: Candidate, now_s: float) -> AttemptCost:
-        """One call that fills a cache, booked however it ends; what nobody heard the end of is taken for done."""
-        ports, request = self._ports, answer.request
-        told = functools.partial(
-            reckon,
-            ports.tables.current,
-            request,
-            candidate,
-            event_id=ports.new_id(),
-            tier=answer.decision.tier,
-            now_s=now_s,
-        )
-        guessed = UsageSeen(Usage(cache_write_5m_tokens=request.prefix_tokens), "")
-        cost = told(guessed, outcome=AttemptOutcome.FAILED, estimated=True)
-        ports.ledger.begin(cost)
-        try:
-            seen = await ports.providers[candidate.provider].warm(request, candidate)
-            cost = told(seen, outcome=AttemptOutcome.OK)
-        except ModelFailure as failure:
-            if failure.kind not in UNHEARD:
-                cost = told(UsageSeen(Usage(), ""), outcome=AttemptOutcome.FAILED)
-            raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
-        finally:
-            self._book(cost)
-            telemetry.count_cost(cost, identity.current().tenant_tier)
-        return cost
 
     def _book(self, cost: AttemptCost) -> None:
         self._ports.ledger.book(cost)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from collections.abc import Mapping
+from dataclasses import replace
 
 from chassis.clock import Clock
 from services.llm_router.breaker import PAUSE_MIN_S, Breaker, BreakerState

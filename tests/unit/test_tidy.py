@@ -22,7 +22,7 @@ ROOMS = ("__init__.py", "__main__.py", "settings.py", "server.py", "flow.py", "p
 # A module of a service is a decision, and pure, unless it is one of the rooms that touch the outside or is named here.
 OUTER_ROOMS = {"__main__", "settings", "server", "flow"}
 OUTER_MODULES = {
-    "llm_router": {"attempt", "fit_command", "race", "score_command", "wire_requests", "wire_responses"},
+    "llm_router": {"attempt", "fit_command", "race", "score_command", "warming", "wire_requests", "wire_responses"},
     "media_gateway": {"agent", "conversation", "front_end", "job", "slots", "watcher"},
     "rag": set[str](),
     "ratelimit": {"envoy_server", "wire", "readiness"},
