@@ -102,10 +102,6 @@ class TrackPacer:
         if self._kept_at_s is not None and at_s < self._kept_at_s - _JUMP_S_MIN:
             self._kept_at_s = None
 
-    def kept_since(self, at_s: float) -> bool:
-        """Whether a frame captured at `at_s` or later was kept: a late verdict over an older one adds nothing."""
-        return self._kept_at_s is not None and self._kept_at_s >= at_s
-
     def reset(self) -> None:
         """The server forgot the track (a new stream): the next look is offered."""
         self._offered = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import random
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -27,7 +28,9 @@ from clients.vision.thumbnail import thumbnail
 from clients.vision.watched import HeldFrame, Keyframe, OnKeyframe, SessionStats, WatchedTrack
 
 OFFERS_PER_MESSAGE_MAX = 64
+OFFERS_QUEUED_MAX = 1024
 UPLOADS_QUEUED_MAX = 16
+# With more kept frames than this waiting for the encoder, a newer one of a track takes the place of its older one.
 ENCODES_QUEUED_MAX = 32
 UPLOAD_BYTES_MAX = 1024 * 1024
 # Tracks of one gateway are offered together: the wait is a sixth of the verdict's deadline, a message costs 50 offers.
@@ -49,6 +52,15 @@ if TYPE_CHECKING:
     _Call = grpc.aio.StreamStreamCall[vision_pb2.WatchRequest, vision_pb2.WatchResponse]
 else:
     _Call = grpc.aio.StreamStreamCall
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """A kept frame on its way to the encoder."""
+
+    state: WatchedTrack
+    frame: Frame
+    keyframe: Keyframe
 
 
 class WatchSession:
@@ -73,13 +85,16 @@ class WatchSession:
         self._rules = replace(rules, heartbeat_interval_s=0.0, look_interval_s_max=math.inf) if timer else rules
         self._upload = upload
         self._tracks: dict[tuple[str, str], WatchedTrack] = {}
-        self._offers: deque[vision_pb2.Offer] = deque(maxlen=4 * OFFERS_PER_MESSAGE_MAX)
+        self._offers: deque[vision_pb2.Offer] = deque()
         self._uploads: deque[vision_pb2.FrameUpload] = deque(maxlen=UPLOADS_QUEUED_MAX)
         self._wake = asyncio.Event()
         self._connected = False
         self._lost_at_s = 0.0
         self._closing = False
-        self._deliveries: set[asyncio.Task[None]] = set()
+        # Rising over all tracks: one that is forgotten and comes back goes on where the server stands.
+        self._frame_ids = itertools.count(1)
+        self._kept: deque[_Kept] = deque()
+        self._delivering: asyncio.Task[None] | None = None
         self._run_task: asyncio.Task[None] | None = None
         # One thread keeps frames in order and takes no more than one core from the event loop.
         self._encoder = ThreadPoolExecutor(1, "vision-jpeg")
@@ -96,8 +111,8 @@ class WatchSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Deliver what is being encoded, send what is queued, for a second at most, and end the stream."""
-        if self._deliveries:
-            await asyncio.wait(self._deliveries, timeout=_DRAIN_S)
+        if self._delivering:
+            await asyncio.wait([self._delivering], timeout=_DRAIN_S)
         self._closing = True
         self._wake.set()
         if self._run_task:
@@ -105,8 +120,8 @@ class WatchSession:
             self._run_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._run_task
-        for task in self._deliveries:
-            task.cancel()
+        if self._delivering:
+            self._delivering.cancel()
         self._encoder.shutdown(wait=False, cancel_futures=True)
 
     def submit(
@@ -124,20 +139,19 @@ class WatchSession:
         if state is None:
             state = self._tracks[room, track] = WatchedTrack(room, track, self._rules)
         pacer = state.pacer
-        if self._unanswered(state, now_s):
-            if pacer.keeps_unasked(at_s):
-                self._keep_unasked(state, frame, at_s)
-        elif not pacer.wants(at_s, speaking=speaking):
-            return
-        if not self._connected:
+        if self._unanswered(state, now_s) and pacer.keeps_unasked(at_s):
+            self._keep_unasked(state, frame, at_s)
+        # Also while verdicts are late: a server that is slow is not asked more often.
+        if not pacer.wants(at_s, speaking=speaking) or not self._connected or state.rests(now_s):
             return
         self.stats.looked_at += 1
         cells = thumbnail(frame)
         if not pacer.offers(cells, at_s, speaking=speaking):
             self.stats.suppressed += 1
             return
-        frame_id = state.hold(HeldFrame(frame, cells, at_s, now_s))
-        self._offers.append(
+        frame_id = next(self._frame_ids)
+        state.hold(frame_id, HeldFrame(frame, cells, at_s, now_s))
+        self._offer(
             vision_pb2.Offer(
                 frame_id=frame_id,
                 track=state.ref,
@@ -150,7 +164,16 @@ class WatchSession:
                 suppressed=pacer.take_suppressed(),
             )
         )
+
+    def _offer(self, offer: vision_pb2.Offer) -> None:
+        self._offers.append(offer)
         self.stats.offered += 1
+        if len(self._offers) > OFFERS_QUEUED_MAX:
+            unsent = self._offers.popleft()
+            self.stats.offered -= 1
+            state = self._tracks.get((unsent.track.room, unsent.track.track))
+            if state is not None:
+                state.withdraw(unsent.frame_id)
         self._wake.set()
 
     def forget(self, room: str, track: str) -> None:
@@ -171,14 +194,15 @@ class WatchSession:
         if not self._connected:
             # A replica that drains is left for another within a moment: no frame is kept for that.
             return self.error is not None or now_s - self._lost_at_s > self._rules.verdict_timeout_s
+        if state.refused_at_s is not None:
+            return True
         since_s = state.waiting_since_s
         return since_s is not None and now_s - since_s > self._rules.verdict_timeout_s
 
     def _keep_unasked(self, state: WatchedTrack, frame: Frame, at_s: float) -> None:
-        state.frame_id += 1
         state.kept_cells = thumbnail(frame)
         self.stats.kept_by_timer += 1
-        self._keep(state, state.frame_id, frame, at_s, vision_pb2.CAUSE_TIMER, by_timer=True)
+        self._keep(state, next(self._frame_ids), frame, at_s, vision_pb2.CAUSE_TIMER, by_timer=True)
 
     def _keep(
         self,
@@ -191,17 +215,34 @@ class WatchSession:
         by_timer: bool,
     ) -> None:
         state.pacer.kept(at_s)
-        if len(self._deliveries) >= ENCODES_QUEUED_MAX:
-            self.stats.dropped += 1
-            return
+        state.kept_id = frame_id
+        if len(self._kept) >= ENCODES_QUEUED_MAX:
+            older = next((kept for kept in self._kept if kept.state is state), None)
+            if older is not None:
+                # The newest picture of every track is what counts.
+                self._kept.remove(older)
+                self.stats.dropped += 1
         width, height = frame.upright_size
         keyframe = Keyframe(state.ref.room, state.ref.track, frame_id, at_s, width, height, cause, by_timer)
-        task = asyncio.create_task(self._deliver(frame, keyframe), name="vision-encode")
-        self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
+        self._kept.append(_Kept(state, frame, keyframe))
+        if self._delivering is None or self._delivering.done():
+            self._delivering = asyncio.create_task(self._deliver_all(), name="vision-encode")
 
-    async def _deliver(self, frame: Frame, keyframe: Keyframe) -> None:
+    async def _deliver_all(self) -> None:
+        while self._kept:
+            kept = self._kept.popleft()
+            if self._is_watched(kept.state):
+                await self._deliver(kept)
+
+    def _is_watched(self, state: WatchedTrack) -> bool:
+        return self._tracks.get((state.ref.room, state.ref.track)) is state
+
+    async def _deliver(self, kept: _Kept) -> None:
+        frame, keyframe = kept.frame, kept.keyframe
         jpeg = await asyncio.get_running_loop().run_in_executor(self._encoder, _encode_within_limit, frame)
+        if not self._is_watched(kept.state):
+            # Forgotten meanwhile: whoever forgot the track has no place for its picture any more.
+            return
         self.stats.jpeg_bytes += len(jpeg)
         # The server knows only frames it was offered.
         if self._upload and self._connected and not keyframe.by_timer and len(jpeg) <= UPLOAD_BYTES_MAX:
@@ -285,9 +326,9 @@ class WatchSession:
             for verdict in response.verdicts.verdicts:
                 self._decide(verdict)
             for rejection in response.verdicts.rejections:
-                self._reject(rejection)
+                self._refuse(rejection)
         elif kind == "rejection":
-            self._reject(response.rejection)
+            self._tell(response.rejection, "vision upload rejected")
 
     def _decide(self, verdict: vision_pb2.FrameVerdict) -> None:
         state = self._tracks.get((verdict.track.room, verdict.track.track))
@@ -296,7 +337,14 @@ class WatchSession:
             return
         wait = verdict.next_frame_in
         state.pacer.answered(next_frame_in_s=wait.seconds + wait.nanos / 1e9, settled=verdict.cause not in _WAITING)
-        if verdict.verdict not in _KEPT or state.pacer.kept_since(held.captured_at_s):
+        state.refused_at_s = None
+        if state.kept_id > verdict.frame_id:
+            # A late verdict over an older frame than the last kept one adds nothing.
+            return
+        if verdict.verdict not in _KEPT:
+            if state.kept_cells is None:
+                # The server remembers the track from before it was forgotten here, where no picture of it is left.
+                self._keep_unasked(state, held.frame, held.captured_at_s)
             return
         first = verdict.cause == vision_pb2.CAUSE_FIRST
         if first and state.shows_what_was_kept(held.cells, self._rules.noise_floor_levels):
@@ -308,12 +356,16 @@ class WatchSession:
             self.stats.refreshed += 1
         self._keep(state, verdict.frame_id, held.frame, held.captured_at_s, verdict.cause, by_timer=False)
 
-    def _reject(self, rejection: vision_pb2.Rejection) -> None:
-        self.stats.rejected += 1
+    def _refuse(self, rejection: vision_pb2.Rejection) -> None:
         state = self._tracks.get((rejection.track.room, rejection.track.track))
         if state:
             state.answered(rejection.frame_id)
-        _log.warning("vision offer rejected", frame_id=rejection.frame_id, problem=rejection.message)
+            state.refused_at_s = time.monotonic()
+        self._tell(rejection, "vision offer rejected")
+
+    def _tell(self, rejection: vision_pb2.Rejection, what: str) -> None:
+        self.stats.rejected += 1
+        _log.warning(what, frame_id=rejection.frame_id, problem=rejection.message)
 
 
 def _encode_within_limit(frame: Frame) -> bytes:

@@ -12,6 +12,8 @@ from clients.vision.frame import Frame
 from clients.vision.pacing import PacingRules, TrackPacer, moved_levels
 from clients.vision.thumbnail import Thumbnail
 
+# A track whose offer was refused is kept by the timer meanwhile and offered again after so long.
+REFUSED_REST_S = 1.0
 FRAMES_HELD_MAX = 8  # per track: a quarter of a second at 30 fps, five times the verdict's deadline
 
 
@@ -70,24 +72,36 @@ class WatchedTrack:
         self.pacer = TrackPacer(rules)
         self.kept_cells: Thumbnail | None = None
         self.held: OrderedDict[int, HeldFrame] = OrderedDict()
-        self.frame_id = 0
+        self.kept_id = 0
+        # When the server last refused an offer, on the monotonic clock; None once it has taken one.
+        self.refused_at_s: float | None = None
         # Since when no verdict has come, on the monotonic clock; None while none is due.
         self.waiting_since_s: float | None = None
 
-    def hold(self, held: HeldFrame) -> int:
-        """Give a frame that is offered its id and hold it; the oldest gives way."""
-        self.frame_id += 1
-        self.held[self.frame_id] = held
+    def hold(self, frame_id: int, held: HeldFrame) -> None:
+        """Hold a frame that is offered; the oldest gives way."""
+        self.held[frame_id] = held
+        if self.refused_at_s is not None:
+            self.refused_at_s = held.offered_at_s
         if self.waiting_since_s is None:
             self.waiting_since_s = held.offered_at_s
         if len(self.held) > FRAMES_HELD_MAX:
             self.held.popitem(last=False)
-        return self.frame_id
+
+    def rests(self, now_s: float) -> bool:
+        """Whether nothing is offered for now, because the last offer was refused."""
+        return self.refused_at_s is not None and now_s - self.refused_at_s < REFUSED_REST_S
+
+    def withdraw(self, frame_id: int) -> None:
+        """An offer was never sent: the next look is offered."""
+        self.held.pop(frame_id, None)
+        self._wait_for_oldest()
+        self.pacer.reset()
 
     def forget_offers(self) -> None:
         """The server knows nothing of this track (a new stream)."""
         self.held.clear()
-        self.waiting_since_s = None
+        self.waiting_since_s = self.refused_at_s = None
         self.pacer.reset()
 
     def shows_what_was_kept(self, cells: Thumbnail, noise_floor_levels: int) -> bool:
@@ -95,8 +109,16 @@ class WatchedTrack:
         return self.kept_cells is not None and moved_levels(self.kept_cells, cells) <= noise_floor_levels
 
     def answered(self, frame_id: int) -> HeldFrame | None:
-        """A verdict over `frame_id` came: the frame, if it is still held."""
+        """A verdict over `frame_id` came: the frame, if it is still held.
+
+        Verdicts come in order: what was offered before and is held yet will have none.
+        """
         held = self.held.pop(frame_id, None)
+        while self.held and next(iter(self.held)) < frame_id:
+            self.held.popitem(last=False)
+        self._wait_for_oldest()
+        return held
+
+    def _wait_for_oldest(self) -> None:
         oldest = next(iter(self.held.values()), None)
         self.waiting_since_s = oldest.offered_at_s if oldest else None
-        return held

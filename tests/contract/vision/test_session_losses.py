@@ -1,0 +1,107 @@
+"""No kept picture is lost on its way and no track goes blind: sessions against a real server on rough days."""
+
+from __future__ import annotations
+
+import asyncio
+
+from clients.vision import I420Frame, VisionClient
+from clients.vision.session import ENCODES_QUEUED_MAX, OFFERS_QUEUED_MAX
+
+
+def frame(level: int = 100) -> I420Frame:
+    return I420Frame(bytes([level]) * (64 * 64 * 3 // 2), 64, 64)
+
+
+async def until(condition, timeout_s: float = 20) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - the condition is not an event
+            await asyncio.sleep(0.005)
+
+
+async def test_a_track_that_is_forgotten_and_seen_again_is_offered_and_its_picture_kept(serving, channel):
+    kept = []
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.frame_id)) as session:
+            await until(lambda: session.connected)
+            session.submit("r", "t", frame(), captured_at_s=0.0)
+            await until(lambda: len(kept) == 1)
+            session.forget("r", "t")
+            # The same picture: the server has it, whoever watches anew has not.
+            session.submit("r", "t", frame(), captured_at_s=5.0)
+            await until(lambda: len(kept) == 2)
+            session.submit("r", "t", frame(220), captured_at_s=6.0)
+            await until(lambda: len(kept) == 3)
+    assert session.stats.rejected == 0
+    assert kept == sorted(kept)
+
+
+async def test_a_track_that_the_server_has_no_room_for_is_kept_by_the_timer_and_seldom_offered(serving, channel):
+    kept = []
+    async with serving(tracks_per_stream_max=1) as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append((k.track, k.by_timer))) as session:
+            await until(lambda: session.connected)
+            session.submit("r", "a", frame(), captured_at_s=0.0)
+            await until(lambda: session.unanswered == 0)
+            session.submit("r", "b", frame(), captured_at_s=0.0)
+            await until(lambda: session.stats.rejected == 1)
+            for i in range(1, 31):
+                session.submit("r", "b", frame(40 + i), captured_at_s=i / 30)
+            await until(lambda: kept.count(("b", True)) == 4)
+    assert session.stats.rejected == 1
+
+
+async def test_of_many_tracks_that_begin_together_every_one_gets_its_picture(serving, channel):
+    tracks = 3 * ENCODES_QUEUED_MAX
+    kept = set()
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda _, k: kept.add(k.track)) as session:
+            await until(lambda: session.connected)
+            for i in range(tracks):
+                session.submit("r", f"t{i}", frame(), captured_at_s=0.0)
+            await until(lambda: len(kept) == tracks)
+    assert session.stats.dropped == 0
+
+
+async def test_an_offer_that_was_never_sent_leaves_its_track_waiting_for_nothing(serving, channel):
+    async with serving(tracks_per_stream_max=2 * OFFERS_QUEUED_MAX) as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda *_: None) as session:
+            await until(lambda: session.connected)
+            # More at once than the queue takes.
+            for i in range(OFFERS_QUEUED_MAX + 50):
+                session.submit("r", f"t{i}", frame(), captured_at_s=0.0)
+            await until(lambda: session.unanswered == 0)
+            assert session.stats.offered == OFFERS_QUEUED_MAX
+    assert all(not state.held for state in session._tracks.values())
+
+
+async def test_a_clock_that_goes_back_a_little_costs_no_kept_picture(serving, channel):
+    kept = []
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.captured_at_s)) as session:
+            await until(lambda: session.connected)
+            for at_s, level in ((5.0, 100), (6.0, 20), (5.5, 220)):
+                before = len(kept)
+                session.submit("r", "t", frame(level), captured_at_s=at_s)
+                await until(lambda before=before: session.unanswered == 0 and len(kept) >= before)
+            # What comes to rest in the new time is kept in it.
+            for i in range(1, 10):
+                session.submit("r", "t", frame(220), captured_at_s=5.5 + i / 30)
+                await until(lambda: session.unanswered == 0)
+            await until(lambda: len(kept) == 3)
+    assert kept[-1] < 6.0
+
+
+async def test_a_picture_of_a_track_that_was_forgotten_meanwhile_is_not_delivered(serving, channel):
+    kept = []
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.track)) as session:
+            await until(lambda: session.connected)
+            for i in range(20):
+                session.submit("r", f"t{i}", frame(), captured_at_s=0.0)
+            await until(lambda: bool(kept))
+            gone = [f"t{i}" for i in range(20) if f"t{i}" not in kept]
+            for track in gone:
+                session.forget("r", track)
+            session.submit("r", "last", frame(), captured_at_s=0.0)
+            await until(lambda: "last" in kept)
+    assert not set(gone) & set(kept)
