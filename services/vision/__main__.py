@@ -38,12 +38,15 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
             rows_ended_max=settings.track_rows_ended_max,
             ended_ttl_s=settings.track_row_ttl_s,
             republish_s=settings.track_row_ttl_s / 6,
+            rest_ttl_s=settings.stats_ttl_s,
         ),
         keyframes=keyframes,
         stats=stats,
         images=images,
         clock=clock,
         gauges=Gauges(),
+        # As many as are decoded, and one more each way, so that the threads never wait.
+        pictures_max=settings.image_threads + 2,
     )
     sharing = asyncio.create_task(flow.share_counts(settings.stats_share_interval_s))
     resources.callback(sharing.cancel)

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from chassis.clock import Clock
 from chassis.errors import MeshError, Unavailable
 from services.vision.backpressure import TURN_SHARE, wait_before_next_s
 from services.vision.gauges import Gauges
-from services.vision.ports import ImageReader, KeyframeStore, StatsStore, StoredKeyframe, WholeFrame
+from services.vision.ports import ImageReader, KeyframeStore, ReadFrame, StatsStore, StoredKeyframe, WholeFrame
 from services.vision.rules import Rules, rules_for
 from services.vision.tally import Row, Summary, Tally, TrackKey, summarize
 from services.vision.tracks import TrackBudget, TrackLimits, TrackTable
@@ -22,6 +23,9 @@ from services.vision.watching import Offer, Refusal, Watching
 _STORING_MAX = 64
 # Offers decided before other streams have their turn: a millisecond.
 _DECIDED_AT_ONCE_MAX = 64
+# Rows published in one step: packing them takes about 2 ms, in which nothing is decided.
+_PUBLISHED_AT_ONCE_MAX = 256
+_WHOLE_FRAME = "frame"
 T = TypeVar("T")
 
 
@@ -48,11 +52,13 @@ class VisionFlow:
         images: ImageReader,
         clock: Clock,
         gauges: Gauges,
+        pictures_max: int = 4,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Decide by `rules` unless a stream says otherwise; without `stats` this server's counts are all there are.
 
-        `sleep` takes seconds; a stream whose offers are refused waits by it, and long batches give way by it.
+        At most `pictures_max` whole frames are in memory at once; others wait. `sleep` takes seconds; a stream whose
+        offers are refused waits by it, and long batches give way by it.
         """
         self._rules = rules
         self._limits = limits
@@ -64,7 +70,11 @@ class VisionFlow:
         self._clock = clock
         self._gauges = gauges
         self._sleep = sleep
-        self._turn = asyncio.Lock()
+        self._pictures = asyncio.Semaphore(pictures_max)
+        # One lock a tenant, while anybody holds it: no tenant waits for another's flood or numbers.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._publishing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._open: set[Watching] = set()
         self._storing: set[asyncio.Task[None]] = set()
         self.draining = False
         self._reading: set[asyncio.Task[Any]] = set()
@@ -80,10 +90,13 @@ class VisionFlow:
         rules = rules_for(policy, self._rules, changes)
         table = TrackTable(tenant_id, policy, rules, self._limits, self._budget, self._tally)
         self._gauges.opened(policy)
-        return Watching(policy, table)
+        watching = Watching(policy, table)
+        self._open.add(watching)
+        return watching
 
     async def close(self, watching: Watching, tenant_id: str) -> None:
         """The stream is over: free its tracks and share its counts, so that sums are exact from here on."""
+        self._open.discard(watching)
         watching.close(self._clock.monotonic())
         self._gauges.closed(watching.policy)
         self._gauges.tracks.set(self._budget.held)
@@ -95,31 +108,47 @@ class VisionFlow:
         for start in range(0, len(offers), _DECIDED_AT_ONCE_MAX):
             if start:
                 await self._sleep(0)
-            results += self._decide_at_once(watching, offers[start : start + _DECIDED_AT_ONCE_MAX], start)
+            part = offers[start : start + _DECIDED_AT_ONCE_MAX]
+            results += self._decide_at_once(watching, part, start, "offers[{}]")
         return results
 
-    def _decide_at_once(self, watching: Watching, offers: list[Offer], start: int) -> list[Decision | Refusal]:
+    def _decide_at_once(
+        self, watching: Watching, offers: list[Offer], start: int, field: str
+    ) -> list[Decision | Refusal]:
         with self._gauges.batch_seconds.time():
-            results = watching.decide(offers, self._clock.monotonic(), first_index=start)
+            results = watching.decide(offers, self._clock.monotonic(), first_index=start, field=field)
         self._gauges.decided(watching.policy, results)
         self._gauges.tracks.set(self._budget.held)
         return results
 
-    async def hold_back(self, refused: int, offered: int) -> None:
+    async def hold_back(self, tenant_id: str, refused: int, offered: int) -> None:
         """Read the next message of a stream later, by what was refused of its last: flow control holds a flood."""
         wait_s = wait_before_next_s(refused, offered)
         if wait_s:
             self._gauges.held_back_seconds.inc(wait_s)
             await self._sleep(wait_s)
-            async with self._turn:
+            async with self._turns.setdefault(tenant_id, asyncio.Lock()):
                 await self._sleep(0 if self.draining else TURN_SHARE * wait_s)
 
     async def dedup(
         self, watching: Watching, whole: WholeFrameOffer, *, return_jpeg: bool, longest_px: int, tenant_id: str
     ) -> tuple[Decision, bytes]:
         """Decide over a whole frame; the JPEG is empty unless it is kept and asked for. Raises InvalidArgument."""
-        read = await self._images.read(whole.frame, watching.policy)
-        cells, asked = read.thumbnail, whole.offer
+        watching.require_next(whole.offer, _WHOLE_FRAME)
+        async with self._pictures:
+            read = await self._images.read(whole.frame, watching.policy)
+            result, frame_id = self._judge_whole(watching, whole.offer, read)
+            if result.ruling.verdict is Verdict.SKIP or not return_jpeg:
+                return result, b""
+            encoded = await self._images.encode(read, longest_px)
+        asked = whole.offer
+        watching.await_upload(asked.room, asked.track, frame_id, len(encoded.jpeg))
+        key = TrackKey(tenant_id, asked.room, asked.track)
+        self._remember(key, frame_id, encoded.width, encoded.height, encoded.jpeg)
+        return result, encoded.jpeg
+
+    def _judge_whole(self, watching: Watching, asked: Offer, read: ReadFrame) -> tuple[Decision, int]:
+        cells = read.thumbnail
         offer = Offer(
             asked.room,
             asked.track,
@@ -132,15 +161,10 @@ class VisionFlow:
             speaking=asked.speaking,
             frame_hash=read.frame_hash,
         )
-        (result,) = self._decide_at_once(watching, [offer], 0)
+        (result,) = self._decide_at_once(watching, [offer], 0, _WHOLE_FRAME)
         if isinstance(result, Refusal):
             raise result.error
-        if result.ruling.verdict is Verdict.SKIP or not return_jpeg:
-            return result, b""
-        jpeg = await self._images.encode(read, longest_px)
-        watching.await_upload(asked.room, asked.track, asked.frame_id, len(jpeg))
-        self._remember(TrackKey(tenant_id, asked.room, asked.track), offer.frame_id, cells.width, cells.height, jpeg)
-        return result, jpeg
+        return result, offer.frame_id
 
     def upload(self, watching: Watching, key: TrackKey, frame_id: int, jpeg: bytes, size_px: tuple[int, int]) -> None:
         """Take a kept frame in. Raises InvalidArgument for one that was not asked for."""
@@ -171,6 +195,8 @@ class VisionFlow:
         while True:
             await asyncio.sleep(interval_s)
             now_s = self._clock.monotonic()
+            for watching in tuple(self._open):
+                watching.drop_idle(now_s)
             self._tally.retire_idle(now_s)
             for tenant_id in self._tally.tenants_to_publish(now_s):
                 if not await self._publish(tenant_id):
@@ -226,14 +252,17 @@ class VisionFlow:
         return True
 
     async def _publish_or_raise(self, store: StatsStore, tenant_id: str) -> None:
-        rows, gone = self._tally.take_unpublished(tenant_id, self._clock.monotonic())
-        if not rows and not gone:
-            return
-        try:
-            await store.publish(tenant_id, rows, gone)
-        except (Unavailable, asyncio.CancelledError):
-            self._put_back(tenant_id, rows, gone)
-            raise
+        """Publish all that has changed; whoever waited for another's publishing finds it done."""
+        async with self._publishing.setdefault(tenant_id, asyncio.Lock()):
+            while True:
+                rows, gone = self._tally.take_unpublished(tenant_id, self._clock.monotonic(), _PUBLISHED_AT_ONCE_MAX)
+                if not rows and not gone:
+                    return
+                try:
+                    await store.publish(tenant_id, rows, gone)
+                except (Unavailable, asyncio.CancelledError):
+                    self._put_back(tenant_id, rows, gone)
+                    raise
 
     def _put_back(self, tenant_id: str, rows: list[Row], gone: list[str]) -> None:
         self._tally.put_back(tenant_id, [row.uid for row in rows], gone)

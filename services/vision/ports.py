@@ -64,6 +64,15 @@ class ReadFrame:
     picture: object  # what `ImageReader.encode` takes
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A JPEG and its size in pixels."""
+
+    jpeg: bytes
+    width: int
+    height: int
+
+
 class ImageReader(Protocol):
     """Reads whole frames within limits."""
 
@@ -71,6 +80,9 @@ class ImageReader(Protocol):
         """Check before decoding, then decode. Raises InvalidArgument naming what is wrong."""
         ...
 
-    async def encode(self, frame: ReadFrame, longest_px: int) -> bytes:
-        """JPEG of quality 85, scaled down to `longest_px` when that is not 0."""
+    async def encode(self, frame: ReadFrame, longest_px: int) -> Encoded:
+        """JPEG of quality 85, scaled down to `longest_px` when that is not 0; of less where it would fit no message.
+
+        Raises InvalidArgument for a picture that no quality makes small enough.
+        """
         ...

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import simplejpeg
 import structlog
@@ -13,7 +14,7 @@ from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
 from chassis import identity
-from chassis.errors import MeshError, invalid_field
+from chassis.errors import MeshError, Unavailable, invalid_field
 from chassis.guard import Context
 from services.vision import wire
 from services.vision.errors import WrongOrder, too_large
@@ -23,6 +24,8 @@ from services.vision.watching import Watching, check_track
 
 SERVICE = "hocket.vision.v1.VisionService"
 UPLOAD_BYTES_MAX = 1024 * 1024
+_JPEG_END = b"\xff\xd9"
+Opening = TypeVar("Opening", pb.WatchRequest, pb.DedupRequest)
 _log = structlog.get_logger()
 
 
@@ -39,20 +42,31 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
     ) -> AsyncGenerator[pb.WatchResponse, None]:
         """Verdicts over thumbnails."""
         tenant_id = identity.current().tenant_id
-        config = await _watch_config(request_iterator)
+        messages = self._flow.until_drained(request_iterator)
+        config = (await self._opening(messages)).config
         watching = self._flow.open(tenant_id, wire.policy_from(config.policy), wire.options_from(config.options))
         try:
-            async for request in self._flow.until_drained(request_iterator):
+            async for request in messages:
                 response = await self._answer(watching, tenant_id, request)
                 if response is None:
                     continue
                 with self._taken_in_time():
                     yield response
-                await self._flow.hold_back(*wire.refused_in(request, response))
+                await self._flow.hold_back(tenant_id, *wire.refused_in(request, response))
             if self._flow.draining:
                 yield pb.WatchResponse(final_stats=wire.stats_to(self._flow.stats_of(watching)))
         finally:
             await self._flow.close(watching, tenant_id)
+
+    async def _opening(self, messages: AsyncGenerator[Opening, None]) -> Opening:
+        """The first message of a stream, which holds its config. Raises WrongOrder for another one."""
+        async for request in messages:
+            if request.WhichOneof("payload") == "config":
+                return request
+            break
+        if self._flow.draining:
+            raise Unavailable("this server is going; call another replica")
+        raise WrongOrder("the first message of the stream must be its config", fields={"config": "must come first"})
 
     @contextmanager
     def _taken_in_time(self) -> Generator[None, None, None]:
@@ -94,16 +108,18 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
     ) -> AsyncGenerator[pb.DedupResponse, None]:
         """Verdicts over whole frames."""
         tenant_id = identity.current().tenant_id
-        config = await _dedup_config(request_iterator)
+        messages = self._flow.until_drained(request_iterator)
+        config = (await self._opening(messages)).config
         wire.check_resize(config.resize_longest_px)
         watching = self._flow.open(tenant_id, wire.policy_from(config.policy), wire.options_from(config.options))
         try:
-            async for request in self._flow.until_drained(request_iterator):
+            async for request in messages:
                 if request.WhichOneof("payload") != "frame":
                     raise _misplaced("frames")
                 response = await self._dedup(watching, tenant_id, config, request.frame)
                 with self._taken_in_time():
                     yield response
+                await self._flow.hold_back(tenant_id, int(response.HasField("rejection")), 1)
             if self._flow.draining:
                 yield pb.DedupResponse(final_stats=wire.stats_to(self._flow.stats_of(watching)))
         finally:
@@ -143,32 +159,19 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
         return wire.stats_to(summary, request.room, request.track, degraded=degraded)
 
 
-async def _watch_config(messages: AsyncIterator[pb.WatchRequest]) -> pb.WatchConfig:
-    async for request in messages:
-        if request.WhichOneof("payload") == "config":
-            return request.config
-        break
-    raise WrongOrder("the first message of the stream must be its config", fields={"config": "must come first"})
-
-
-async def _dedup_config(messages: AsyncIterator[pb.DedupRequest]) -> pb.DedupConfig:
-    async for request in messages:
-        if request.WhichOneof("payload") == "config":
-            return request.config
-        break
-    raise WrongOrder("the first message of the stream must be its config", fields={"config": "must come first"})
-
-
 def _misplaced(wanted: str) -> WrongOrder:
     return WrongOrder(f"after the config the stream carries {wanted}, and a config only once")
 
 
 def _jpeg_size(jpeg: bytes) -> tuple[int, int]:
-    """Width and height in pixels. Raises InvalidArgument for what is no JPEG or too large."""
+    """Width and height in pixels. Raises InvalidArgument for what is no JPEG, half of one, or too large."""
     if len(jpeg) > UPLOAD_BYTES_MAX:
         raise too_large("upload.jpeg", f"{len(jpeg)} bytes; send at most {UPLOAD_BYTES_MAX}")
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
     except ValueError as error:
         raise invalid_field("upload.jpeg", "is not a JPEG file") from error
+    # Some encoders pad the file behind its end.
+    if not jpeg.rstrip(b"\x00").endswith(_JPEG_END):
+        raise invalid_field("upload.jpeg", "is truncated; send a whole JPEG file")
     return int(width), int(height)

@@ -6,6 +6,7 @@ Each row has an identity of its own (`uid`) and absolute numbers, so that publis
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -46,56 +47,62 @@ class Row:
 class Tally:
     """All rows of this server, bounded: those no stream holds any more give way, oldest first."""
 
-    def __init__(self, *, rows_ended_max: int, ended_ttl_s: float, republish_s: float) -> None:
+    def __init__(
+        self, *, rows_ended_max: int, ended_ttl_s: float, republish_s: float, rest_ttl_s: float = float("inf")
+    ) -> None:
         """Keep at most `rows_ended_max` rows of ended tracks, each for `ended_ttl_s`.
 
-        A row that is held is published again after `republish_s`, so that nobody takes it for a dead server's.
+        A row that is held is published again after `republish_s`, so that nobody takes it for a dead server's. A
+        tenant's rest is held for `rest_ttl_s` after a row last went into it.
         """
         self._rows_ended_max = rows_ended_max
         self._ended_ttl_s = ended_ttl_s
         self._republish_s = republish_s
-        self._rows: dict[TrackKey, Row] = {}
+        self._rest_ttl_s = rest_ttl_s
+        self._rows: dict[str, dict[TrackKey, Row]] = {}
         self._ended: OrderedDict[TrackKey, Row] = OrderedDict()
         self._rest: dict[str, Row] = {}
         self._gone: dict[str, list[str]] = {}
 
     def hold(self, key: TrackKey) -> Row:
         """The row of a track, for a stream that will count in it and mark it dirty."""
-        row = self._rows.setdefault(key, Row(key.room, key.track))
+        row = self._rows.setdefault(key.tenant_id, {}).setdefault(key, Row(key.room, key.track))
         row.holders += 1
         self._ended.pop(key, None)
         return row
 
     def release(self, key: TrackKey, now_s: float) -> None:
         """A stream counts no more in the row of a track."""
-        row = self._rows[key]
+        row = self._rows[key.tenant_id][key]
         row.holders -= 1
         if row.holders == 0:
             row.released_at_s = now_s
             self._ended[key] = row
         while len(self._ended) > self._rows_ended_max:
-            self._retire_oldest()
+            self._retire_oldest(now_s)
 
     def retire_idle(self, now_s: float) -> None:
         """Move rows that ended long ago into their tenants' rest."""
         while self._ended and now_s - next(iter(self._ended.values())).released_at_s > self._ended_ttl_s:
-            self._retire_oldest()
+            self._retire_oldest(now_s)
+        for tenant_id in [t for t, rest in self._rest.items() if now_s - rest.released_at_s > self._rest_ttl_s]:
+            del self._rest[tenant_id]
 
     def rows(self, tenant_id: str) -> list[Row]:
         """Rows of a tenant on this server, the rest included."""
-        own = [row for key, row in self._rows.items() if key.tenant_id == tenant_id]
-        return [*own, self._rest[tenant_id]] if tenant_id in self._rest else own
+        own = self._rows.get(tenant_id, {}).values()
+        # The rest first: it is published in one step with the removal of what went into it.
+        return [self._rest[tenant_id], *own] if tenant_id in self._rest else list(own)
 
     def tenants_to_publish(self, now_s: float) -> set[str]:
         """Tenants with something to publish."""
-        changed = {key.tenant_id for key, row in self._rows.items() if self._is_due(row, now_s)}
-        return (
-            changed | {tenant_id for tenant_id, row in self._rest.items() if self._is_due(row, now_s)} | set(self._gone)
-        )
+        tenants = self._rows.keys() | self._rest.keys()
+        due = {t for t in tenants if any(self._is_due(row, now_s) for row in self.rows(t))}
+        return due | self._gone.keys()
 
-    def take_unpublished(self, tenant_id: str, now_s: float) -> tuple[list[Row], list[str]]:
-        """Copies of the rows of a tenant to publish, and the uids of rows that went into its rest."""
-        due = [row for row in self.rows(tenant_id) if self._is_due(row, now_s)]
+    def take_unpublished(self, tenant_id: str, now_s: float, rows_max: int) -> tuple[list[Row], list[str]]:
+        """Copies of rows of a tenant to publish, `rows_max` at most, and the uids of rows that went into its rest."""
+        due = list(itertools.islice((row for row in self.rows(tenant_id) if self._is_due(row, now_s)), rows_max))
         for row in due:
             row.dirty, row.published_at_s, row.version = False, now_s, row.version + 1
         return [replace(row, counts=replace(row.counts)) for row in due], self._gone.pop(tenant_id, [])
@@ -112,12 +119,15 @@ class Tally:
     def _is_due(self, row: Row, now_s: float) -> bool:
         return row.dirty or (row.holders > 0 and now_s - row.published_at_s > self._republish_s)
 
-    def _retire_oldest(self) -> None:
+    def _retire_oldest(self, now_s: float) -> None:
         key, row = self._ended.popitem(last=False)
-        del self._rows[key]
+        own = self._rows[key.tenant_id]
+        del own[key]
+        if not own:
+            del self._rows[key.tenant_id]
         rest = self._rest.setdefault(key.tenant_id, Row("", "", holders=1))
         rest.counts.add(row.counts)
-        rest.dirty = True
+        rest.dirty, rest.released_at_s = True, now_s
         self._gone.setdefault(key.tenant_id, []).append(row.uid)
 
 

@@ -13,7 +13,6 @@ from services.vision.verdict import Policy
 
 # Kept frames of a track that may still be uploaded: four seconds of the busiest policy.
 _UPLOADS_AWAITED_MAX = 16
-_LIMIT_HINT = "end tracks that are over, or open another stream"
 
 
 @dataclass(slots=True)
@@ -30,13 +29,17 @@ class Track:
     used_at_s: float = 0.0
     awaited: deque[int] = field(default_factory=lambda: deque[int](maxlen=_UPLOADS_AWAITED_MAX))
 
+    def require_order(self, frame_id: int) -> None:
+        """Raise WrongOrder for an id that does not rise."""
+        if frame_id <= self.frame_id:
+            raise WrongOrder(f"frame_id {frame_id} does not rise: frame {self.frame_id} of this track came before")
+
     def advance(self, frame_id: int, captured_at_us: int) -> float:
         """Time of this frame on the track, in seconds, never falling. Raises WrongOrder for an id that does not rise.
 
         A clock that jumps back stands still for one frame and goes on from there: intervals after the jump are right.
         """
-        if frame_id <= self.frame_id:
-            raise WrongOrder(f"frame_id {frame_id} does not rise: frame {self.frame_id} of this track came before")
+        self.require_order(frame_id)
         if self.frame_id < 0:
             self.shift_us = -captured_at_us
         at_us = captured_at_us + self.shift_us
@@ -65,8 +68,8 @@ class TrackBudget:
         """Hold one more. Raises TooManyTracks."""
         if self._by_tenant[tenant_id] >= self._tenant_tracks_max:
             raise TooManyTracks(
-                f"this server holds {self._tenant_tracks_max} tracks of this tenant, as many as it may; end tracks that"
-                " are over, or call another replica"
+                f"this server holds {self._tenant_tracks_max} tracks of this tenant, as many as it may; idle ones give"
+                " way after a while, or call another replica"
             )
         if self.held >= self._tracks_max:
             raise TooManyTracks("this server holds as many tracks as it may; call another replica", retry_after_s=1)
@@ -101,6 +104,7 @@ class TrackTable:
         self._budget = budget
         self._tally = tally
         self._tracks: OrderedDict[tuple[str, str], Track] = OrderedDict()
+        self._free_slots: list[int] = []
 
     def find(self, room: str, track: str, now_s: float) -> Track:
         """The track, made when it is new. Raises TooManyTracks."""
@@ -128,21 +132,28 @@ class TrackTable:
         self._budget.give_back(self._tenant_id, len(self._tracks))
         self._tracks.clear()
 
+    def drop_idle(self, now_s: float) -> None:
+        """Let tracks go that were idle for so long that they may give way."""
+        while self._tracks:
+            oldest = next(iter(self._tracks.values()))
+            if now_s - oldest.used_at_s < self._limits.idle_s:
+                return
+            self._tracks.popitem(last=False)
+            self._free_slots.append(oldest.slot)
+            self._tally.release(oldest.key, now_s)
+            self._budget.give_back(self._tenant_id, 1)
+
     def _make(self, room: str, name: str, now_s: float) -> Track:
-        slot = len(self._tracks)
-        if slot >= self._limits.tracks_max:
-            slot = self._make_room(now_s)
+        if len(self._tracks) >= self._limits.tracks_max:
+            self.drop_idle(now_s)
+        if len(self._tracks) >= self._limits.tracks_max:
+            limit, idle_s = self._limits.tracks_max, self._limits.idle_s
+            raise TooManyTracks(
+                f"this stream holds {limit} tracks, as many as it may; one that is idle for {idle_s:g} s gives way, or"
+                " open another stream"
+            )
         self._budget.take(self._tenant_id)
+        # Without a free one all that there are, are in use: the next is behind them.
+        slot = self._free_slots.pop() if self._free_slots else len(self._tracks)
         key = TrackKey(self._tenant_id, room, name)
         return Track(key, gate_for(self._policy, self._rules), slot, self._tally.hold(key))
-
-    def _make_room(self, now_s: float) -> int:
-        """Drop the track that was idle longest; its slot is free."""
-        oldest = next(iter(self._tracks.values()))
-        if now_s - oldest.used_at_s < self._limits.idle_s:
-            limit = self._limits.tracks_max
-            raise TooManyTracks(f"this stream holds {limit} tracks, as many as it may; {_LIMIT_HINT}")
-        self._tracks.popitem(last=False)
-        self._tally.release(oldest.key, now_s)
-        self._budget.give_back(self._tenant_id, 1)
-        return oldest.slot

@@ -57,16 +57,18 @@ class Watching:
         self._table = table
         self._memory = ThumbnailMemory()
 
-    def decide(self, offers: Sequence[Offer], now_s: float, *, first_index: int = 0) -> list[Decision | Refusal]:
+    def decide(
+        self, offers: Sequence[Offer], now_s: float, *, first_index: int = 0, field: str = "offers[{}]"
+    ) -> list[Decision | Refusal]:
         """One decision or refusal an offer, in order. `now_s` is the server's monotonic clock.
 
-        `first_index` is where `offers` begin in their message; refusals name the index there.
+        `first_index` is where `offers` begin in their message, and `field` how refusals name the one of an index there.
         """
         results: list[Decision | Refusal | None] = [None] * len(offers)
         admitted: list[_Admitted] = []
         for index, offer in enumerate(offers):
             try:
-                self._check(offer, first_index + index)
+                self._check(offer, field, first_index + index)
                 track = self._table.find(offer.room, offer.track, now_s)
                 at_s = track.advance(offer.frame_id, offer.captured_at_us)
             except MeshError as error:
@@ -102,12 +104,24 @@ class Watching:
         """The stream is over."""
         self._table.close(now_s)
 
-    def _check(self, offer: Offer, index: int) -> None:
+    def require_next(self, offer: Offer, field: str) -> None:
+        """What can be told of an offer before its picture is read. Raises InvalidArgument naming `field`."""
+        known = self._table.peek(offer.room, offer.track)
+        if known is not None:
+            known.require_order(offer.frame_id)
+        elif fault := _fault_of_names(offer.room, offer.track, "track."):
+            raise invalid_field(f"{field}.{fault[0]}", fault[1])
+
+    def drop_idle(self, now_s: float) -> None:
+        """Let tracks go that were idle for long."""
+        self._table.drop_idle(now_s)
+
+    def _check(self, offer: Offer, field: str, index: int) -> None:
         # The names of a track that is known were checked when it was new.
         known = self._table.peek(offer.room, offer.track) is not None
         fault = _fault_of(offer) or (None if known else _fault_of_names(offer.room, offer.track, "track."))
         if fault:
-            raise invalid_field(f"offers[{index}].{fault[0]}", fault[1])
+            raise invalid_field(f"{field.format(index)}.{fault[0]}", fault[1])
 
     def _judge(self, items: list[_Admitted]) -> list[Decision]:
         if self.policy in {Policy.CELLS, Policy.ECONOMY}:

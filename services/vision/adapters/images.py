@@ -18,10 +18,16 @@ from clients.vision.jpeg import encode_jpeg
 from clients.vision.thumbnail import thumbnail
 from services.vision.errors import too_large
 from services.vision.perceptual_hash import hash_of
-from services.vision.ports import ReadFrame, WholeFrame
+from services.vision.ports import Encoded, ReadFrame, WholeFrame
 from services.vision.verdict import Policy
 
 SIDE_PX_MAX = 8192
+# A client's gRPC takes 4 MiB unless it was told otherwise; the rest is room for the verdict.
+ANSWER_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024
+_QUALITIES = (85, 70, 50, 30)
+# A progressive JPEG of a camera or an editor has about ten; each is a pass over all pixels that 33 bytes can ask for.
+SCANS_MAX = 64
+_SCAN = b"\xff\xda"
 _FIELD = "frame.data"
 _HASHES = frozenset({Policy.PHASH, Policy.DHASH, Policy.AHASH})
 _BYTES_PER_PIXEL = {"rgb24": 3, "rgba": 4}
@@ -59,8 +65,8 @@ class PillowImages:
         """Check, decode, make the thumbnail and, for a hash policy, the hash. Raises InvalidArgument."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, frame, policy)
 
-    async def encode(self, frame: ReadFrame, longest_px: int) -> bytes:
-        """JPEG of quality 85, scaled down to `longest_px` when that is not 0."""
+    async def encode(self, frame: ReadFrame, longest_px: int) -> Encoded:
+        """JPEG of quality 85, or less where it would fit no message, scaled down to `longest_px` when that is not 0."""
         picture = cast("_Picture", frame.picture).frame
         return await asyncio.get_running_loop().run_in_executor(self._threads, _encode, picture, longest_px)
 
@@ -92,6 +98,10 @@ class PillowImages:
 
     def _read_file(self, frame: WholeFrame) -> tuple[Frame, Image.Image]:
         name = frame.encoding.upper()
+        # Within a scan the two bytes cannot stand: there 0xFF is followed by 0.
+        scans = frame.data.count(_SCAN) if frame.encoding == "jpeg" else 0
+        if scans > SCANS_MAX:
+            raise too_large(_FIELD, f"has {scans} scans; send a JPEG of at most {SCANS_MAX}")
         if not frame.data.startswith(_SIGNATURES[frame.encoding]):
             raise invalid_field(_FIELD, f"is not a {name} file; send one or set frame.format to what it is")
         try:
@@ -136,20 +146,29 @@ def _check_length(frame: WholeFrame, needed: int) -> None:
         raise invalid_field(_FIELD, f"holds {len(frame.data)} bytes; {kind} has {needed}")
 
 
-def _encode(frame: Frame, longest_px: int) -> bytes:
+def _encode(frame: Frame, longest_px: int) -> Encoded:
+    scaled = _scaled(frame, longest_px)
+    for quality in _QUALITIES:
+        jpeg = encode_jpeg(scaled, quality=quality)
+        if len(jpeg) <= ANSWER_BYTES_MAX:
+            return Encoded(jpeg, scaled.width, scaled.height)
+    raise too_large(_FIELD, f"is kept, and its JPEG fits no message of {ANSWER_BYTES_MAX} bytes; ask for a resize")
+
+
+def _scaled(frame: Frame, longest_px: int) -> Frame:
     longest = max(frame.width, frame.height)
     if not longest_px or longest <= longest_px:
-        return encode_jpeg(frame)
+        return frame
     width = max(1, round(frame.width * longest_px / longest))
     height = max(1, round(frame.height * longest_px / longest))
     if isinstance(frame, RgbFrame):
         mode = "RGB" if frame.bytes_per_pixel == 3 else "RGBA"
         whole = Image.frombytes(mode, (frame.width, frame.height), bytes(frame.data))
         small = whole.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        return encode_jpeg(RgbFrame(small.tobytes(), width, height))
+        return RgbFrame(small.tobytes(), width, height)
     sizes = ((width, height), ((width + 1) // 2, (height + 1) // 2), ((width + 1) // 2, (height + 1) // 2))
     planes = [
         Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0).tobytes()
         for plane, size in zip(frame.planes, sizes, strict=True)
     ]
-    return encode_jpeg(I420Frame(b"".join(planes), width, height, full_range=frame.full_range))
+    return I420Frame(b"".join(planes), width, height, full_range=frame.full_range)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from chassis.errors import InvalidArgument
-from services.vision.adapters.images import PillowImages
+from services.vision.adapters.images import ANSWER_BYTES_MAX, SCANS_MAX, PillowImages
 from services.vision.ports import WholeFrame
 from services.vision.verdict import Policy
 
@@ -52,7 +52,7 @@ async def read_or_refuse(images: PillowImages, frame: WholeFrame) -> str:
         found = await images.read(frame, Policy.PHASH)
     except InvalidArgument as error:
         return ",".join(error.fields)
-    assert (await images.encode(found, 32)).startswith(b"\xff\xd8\xff")
+    assert (await images.encode(found, 32)).jpeg.startswith(b"\xff\xd8\xff")
     return "read"
 
 
@@ -88,10 +88,31 @@ async def test_a_raw_frame_is_not_copied_into_a_larger_one(images):
     found = await images.read(WholeFrame("i420", grey, 16, 16), Policy.AHASH)
     assert found.thumbnail.luma[0] == 98
     assert found.frame_hash == 0
-    assert (await images.encode(found, 0)).startswith(b"\xff\xd8\xff")
+    assert (await images.encode(found, 0)).jpeg.startswith(b"\xff\xd8\xff")
 
 
 async def test_a_phones_jpeg_with_a_second_picture_behind_it_is_read(images):
     data = file_of("MPO", PICTURE, save_all=True, append_images=[PICTURE.resize((45, 30))])
     found = await images.read(WholeFrame("jpeg", data, 0, 0), Policy.CELLS)
     assert (found.thumbnail.width, found.thumbnail.height) == (90, 60)
+
+
+async def test_a_jpeg_that_asks_for_pass_after_pass_is_refused_before_the_first(images):
+    whole = file_of("JPEG", progressive=True)
+    start = whole.rindex(b"\xff\xda")
+    bomb = whole[:start] + whole[start:-2] * SCANS_MAX + whole[-2:]
+    with pytest.raises(InvalidArgument) as caught:
+        await images.read(WholeFrame("jpeg", bomb, 0, 0), Policy.CELLS)
+    assert caught.value.reason == "TOO_LARGE"
+    assert "scans" in caught.value.message
+    await images.read(WholeFrame("jpeg", whole, 0, 0), Policy.CELLS)
+
+
+async def test_a_picture_too_large_for_a_message_at_full_quality_is_sent_at_less(images):
+    noise = np.random.default_rng(5).integers(0, 256, 2500 * 2500 * 3, np.uint8).tobytes()
+    found = await images.read(WholeFrame("rgb24", noise, 2500, 2500), Policy.CELLS)
+    encoded = await images.encode(found, 0)
+    assert len(encoded.jpeg) <= ANSWER_BYTES_MAX
+    assert (encoded.width, encoded.height) == (2500, 2500)
+    small = await images.encode(found, 100)
+    assert (small.width, small.height) == (100, 100)

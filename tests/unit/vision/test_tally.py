@@ -54,7 +54,7 @@ def test_what_was_published_is_not_published_again_until_it_changes_or_ages():
     row = counts.hold(TrackKey("acme", "r", "t"))
     count(row, 1)
     assert counts.tenants_to_publish(0.0) == {"acme"}
-    assert [r.counts.offered for r in counts.take_unpublished("acme", 0.0)[0]] == [1]
+    assert [r.counts.offered for r in counts.take_unpublished("acme", 0.0, 100)[0]] == [1]
     assert counts.tenants_to_publish(1.0) == set()
     assert counts.tenants_to_publish(601.0) == {"acme"}
 
@@ -64,10 +64,10 @@ def test_a_failed_publish_is_put_back_whole():
     for name in ("a", "b"):
         count(counts.hold(TrackKey("acme", "r", name)), 1)
         counts.release(TrackKey("acme", "r", name), 0.0)
-    rows, gone = counts.take_unpublished("acme", 0.0)
+    rows, gone = counts.take_unpublished("acme", 0.0, 100)
     assert len(gone) == 1
     counts.put_back("acme", [r.uid for r in rows], gone)
-    again, gone_again = counts.take_unpublished("acme", 0.0)
+    again, gone_again = counts.take_unpublished("acme", 0.0, 100)
     assert ({r.uid for r in again}, gone_again) == ({r.uid for r in rows}, gone)
 
 
@@ -75,7 +75,7 @@ def test_copies_to_publish_do_not_change_while_they_travel():
     counts = tally()
     row = counts.hold(TrackKey("acme", "r", "t"))
     count(row, 1)
-    (copy,), _ = counts.take_unpublished("acme", 0.0)
+    (copy,), _ = counts.take_unpublished("acme", 0.0, 100)
     count(row, 10)
     assert copy.counts.offered == 1
 
@@ -105,3 +105,32 @@ def test_tokens_follow_the_area_up_to_the_largest_picture_a_model_reads():
     assert vision_tokens(1280, 720) == 1228
     assert vision_tokens(4096, 2304) == vision_tokens(1568, 882)
     assert vision_tokens(1, 1) == 1
+
+
+def test_what_is_published_comes_in_parts_the_rest_with_what_went_into_it_first():
+    counts = tally()
+    for i in range(7):
+        key = TrackKey("acme", "r", f"t{i}")
+        count(counts.hold(key), 1)
+        if i < 5:
+            counts.release(key, float(i))
+    first, gone = counts.take_unpublished("acme", 0.0, 3)
+    assert (first[0].track, len(gone)) == ("", 3)
+    rest: list[int] = []
+    while part := counts.take_unpublished("acme", 0.0, 3)[0]:
+        rest.append(len(part))
+    assert sum(rest) + len(first) == 5
+
+
+def test_a_tenants_rest_is_forgotten_long_after_its_last_frame():
+    counts = tally(rest_ttl_s=100)
+    for i in range(3):
+        key = TrackKey("acme", "r", f"t{i}")
+        count(counts.hold(key), 1)
+        counts.release(key, 0.0)
+    counts.retire_idle(61.0)
+    assert total(counts) == 3
+    counts.retire_idle(160.0)
+    assert total(counts) == 3
+    counts.retire_idle(162.0)
+    assert total(counts) == 0

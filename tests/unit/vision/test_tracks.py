@@ -88,3 +88,18 @@ def test_a_tenant_that_opens_all_it_may_leaves_room_for_others():
     also_greedy.close(1)
     greedy.find("r", "c", 2)
     assert budget.held == 3
+
+
+def test_idle_tracks_of_one_stream_leave_room_for_another_stream_of_the_tenant():
+    budget = TrackBudget(100, tenant_tracks_max=3)
+    left, other = table(budget=budget), table(budget=budget)
+    slots = {left.find("r", name, 0).slot for name in ("a", "b", "c")}
+    with pytest.raises(TooManyTracks):
+        other.find("r", "a", 29)
+    left.find("r", "b", 29)
+    left.drop_idle(31)
+    assert left.peek("r", "b") is not None
+    assert budget.held == 1
+    other.find("r", "a", 31)
+    # Freed slots are used again, and no two tracks have one.
+    assert {left.find("r", name, 31).slot for name in ("b", "d")} < slots

@@ -1,0 +1,139 @@
+"""Nobody is held up by what another sends: memory, order, numbers and the end of a server, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import simplejpeg
+from hocket.vision.v1 import vision_pb2 as pb
+from hocket.vision.v1 import vision_pb2_grpc
+from PIL import Image
+
+from chassis import errors
+from chassis.status import mesh_errors
+from clients.vision import VisionClient
+from services.vision.adapters.images import PillowImages
+from services.vision.flow import VisionFlow
+
+FLAT = bytes([100]) * 4096
+TRACK = pb.TrackRef(room="r", track="t")
+JPEG = simplejpeg.encode_jpeg(np.zeros((240, 320, 3), np.uint8))
+
+
+def whole(frame_id: int, data: bytes = JPEG, track: pb.TrackRef = TRACK) -> pb.DedupRequest:
+    frame = pb.WholeFrame(frame_id=frame_id, track=track, format=pb.PIXEL_FORMAT_JPEG, data=data)
+    return pb.DedupRequest(frame=frame)
+
+
+async def dedup(mesh, **config):
+    call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Dedup(**mesh.options(60))
+    await call.write(pb.DedupRequest(config=pb.DedupConfig(return_jpeg=True, **config)))
+    return call
+
+
+async def answer(call):
+    with mesh_errors():
+        async with asyncio.timeout(20):
+            return await call.read()
+
+
+async def test_whole_frames_wait_outside_of_memory_while_others_are_read(serving, channel, monkeypatch):
+    open_pictures, most = 0, 0
+    read, encode = PillowImages.read, PillowImages.encode
+
+    async def counted_read(self, *given):
+        nonlocal open_pictures, most
+        open_pictures += 1
+        most = max(most, open_pictures)
+        return await read(self, *given)
+
+    async def counted_encode(self, *given):
+        nonlocal open_pictures
+        found = await encode(self, *given)
+        open_pictures -= 1
+        return found
+
+    monkeypatch.setattr(PillowImages, "read", counted_read)
+    monkeypatch.setattr(PillowImages, "encode", counted_encode)
+    async with serving(image_threads=1) as server, channel(server) as mesh:
+        calls = [await dedup(mesh) for _ in range(12)]
+        for call in calls:
+            await call.write(whole(1))
+        assert all([(await answer(call)).HasField("result") for call in calls])
+    assert most <= 3
+
+
+async def test_an_id_that_does_not_rise_and_a_nameless_room_are_refused_before_the_picture_is_read(
+    serving, channel, monkeypatch
+):
+    reads = []
+    read = PillowImages.read
+
+    async def counted(self, *given):
+        reads.append(1)
+        return await read(self, *given)
+
+    monkeypatch.setattr(PillowImages, "read", counted)
+    async with serving() as server, channel(server) as mesh:
+        call = await dedup(mesh)
+        await call.write(whole(5))
+        assert (await answer(call)).HasField("result")
+        await call.write(whole(5))
+        assert "does not rise" in (await answer(call)).rejection.message
+        await call.write(whole(6, track=pb.TrackRef(track="t")))
+        assert (await answer(call)).rejection.field == "frame.track.room"
+    assert len(reads) == 1
+
+
+async def test_a_keyframe_is_as_large_as_its_file(serving, channel):
+    async with serving() as server, channel(server) as mesh:
+        call = await dedup(mesh, resize_longest_px=100)
+        await call.write(whole(1))
+        jpeg = (await answer(call)).result.jpeg
+        async with asyncio.timeout(10):
+            while not (listed := (await VisionClient(mesh).list_keyframes("r", "t")).keyframes):
+                pass
+    assert (listed[0].width, listed[0].height) == Image.open(io.BytesIO(jpeg)).size == (100, 75)
+
+
+async def test_half_of_a_file_is_no_keyframe(serving, channel):
+    async with serving() as server, channel(server) as mesh:
+        call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(60))
+        await call.write(pb.WatchRequest(config=pb.WatchConfig()))
+        offer = pb.Offer(frame_id=1, track=TRACK, luma=FLAT, width=64, height=64)
+        await call.write(pb.WatchRequest(offers=pb.OfferBatch(offers=[offer])))
+        await answer(call)
+        await call.write(pb.WatchRequest(upload=pb.FrameUpload(frame_id=1, track=TRACK, jpeg=JPEG[:-40])))
+        assert (await answer(call)).rejection.field == "upload.jpeg"
+        await call.write(pb.WatchRequest(upload=pb.FrameUpload(frame_id=1, track=TRACK, jpeg=JPEG)))
+        async with asyncio.timeout(10):
+            while not (await VisionClient(mesh).list_keyframes("r", "t")).keyframes:
+                pass
+
+
+async def test_a_client_that_says_nothing_does_not_hold_up_the_end_of_a_server(serving, channel):
+    async with serving(drain_grace_s=30) as server, channel(server) as mesh:
+        calls = [
+            vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(60)),
+            vision_pb2_grpc.VisionServiceStub(mesh.channel).Dedup(**mesh.options(60)),
+        ]
+        await VisionClient(mesh).get_stats()
+        async with asyncio.timeout(15):
+            await server.stop()
+        for call in calls:
+            with pytest.raises(errors.Unavailable):
+                await answer(call)
+
+
+async def test_a_tenant_waits_for_its_own_flood_and_not_for_another_tenants():
+    needed = ("rules", "limits", "budget", "tally", "keyframes", "stats", "images", "clock")
+    gauges = SimpleNamespace(held_back_seconds=SimpleNamespace(inc=lambda _: None))
+    flow = VisionFlow(**dict.fromkeys(needed), gauges=gauges, sleep=lambda _: asyncio.sleep(0))
+    others = flow._turns.setdefault("other", asyncio.Lock())
+    async with others, asyncio.timeout(5):
+        # The other tenant's turn is taken for as long as this lasts.
+        await flow.hold_back("acme", 1, 10)
