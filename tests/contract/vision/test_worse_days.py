@@ -14,10 +14,12 @@ from hocket.vision.v1 import vision_pb2_grpc
 from PIL import Image
 
 from chassis import errors
+from chassis.clock import SystemClock
 from chassis.status import mesh_errors
 from clients.vision import VisionClient
 from services.vision.adapters.images import PillowImages
 from services.vision.flow import VisionFlow
+from services.vision.tally import Tally, TrackKey
 
 FLAT = bytes([100]) * 4096
 TRACK = pb.TrackRef(room="r", track="t")
@@ -137,3 +139,37 @@ async def test_a_tenant_waits_for_its_own_flood_and_not_for_another_tenants():
     async with others, asyncio.timeout(5):
         # The other tenant's turn is taken for as long as this lasts.
         await flow.hold_back("acme", 1, 10)
+
+
+class SlowStats:
+    """Shared numbers whose writes take until they are let through."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, object] = {}
+        self.writing = asyncio.Event()
+        self.through = asyncio.Event()
+
+    async def publish(self, tenant_id, rows, gone):
+        self.writing.set()
+        await self.through.wait()
+        self.rows |= {row.uid: row for row in rows}
+
+    async def read(self, tenant_id):
+        return list(self.rows.values())
+
+
+async def test_who_asks_for_numbers_while_they_are_being_published_gets_them_too():
+    tally = Tally(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    row = tally.hold(TrackKey("acme", "r", "t"))
+    row.counts.offered, row.dirty = 50, True
+    stats = SlowStats()
+    needed = ("rules", "limits", "budget", "keyframes", "images", "gauges")
+    flow = VisionFlow(**dict.fromkeys(needed), tally=tally, stats=stats, clock=SystemClock())
+    first = asyncio.create_task(flow.get_stats("acme", "", ""))
+    await stats.writing.wait()
+    second = asyncio.create_task(flow.get_stats("acme", "", ""))
+    await asyncio.sleep(0)
+    stats.through.set()
+    async with asyncio.timeout(5):
+        told = [(await asked)[0].total.offered for asked in (first, second)]
+    assert told == [50, 50]
