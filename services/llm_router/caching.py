@@ -61,25 +61,38 @@ def can_be_warmed(request: Request, candidate: Candidate) -> bool:
 
 
 @dataclass(slots=True)
+class _Seen:
+    """When a prefix was last asked for, by which request, and how far apart such requests usually are, in seconds."""
+
+    at_s: float
+    request: int
+    gap_s: float | None = None
+
+
+@dataclass(slots=True)
 class PrefixGaps:
     """How far apart requests with the same instructions and tools come, in seconds."""
 
-    _seen: OrderedDict[int, tuple[float, float | None]] = field(
-        default_factory=OrderedDict[int, tuple[float, float | None]]
-    )
+    _seen: OrderedDict[int, _Seen] = field(default_factory=OrderedDict[int, _Seen])
 
-    def seen(self, request: Request, now_s: float) -> float | None:
-        """The usual gap before this request, which is counted; None for a prefix seen for the first time."""
-        key = hash((request.system, tuple((t.name, t.description) for t in request.tools)))
+    def seen(self, request: Request, owner: str, now_s: float) -> float | None:
+        """The usual gap before this request, which is counted; None for a prefix seen for the first time.
+
+        `owner` names whose cache it is: a model, and where tenants have caches of their own, the tenant. Further
+        attempts at one request are no further requests.
+        """
+        key = hash((owner, request.system, tuple((t.name, t.description) for t in request.tools)))
         last = self._seen.pop(key, None)
-        gap: float | None = None
-        if last is not None:
-            now_gap, usual = now_s - last[0], last[1]
-            gap = now_gap if usual is None else usual + GAP_WEIGHT * (now_gap - usual)
-        self._seen[key] = (now_s, gap)
+        if last is None:
+            last = _Seen(now_s, id(request))
+        elif last.request != id(request):
+            gap = now_s - last.at_s
+            usual = gap if last.gap_s is None else last.gap_s + GAP_WEIGHT * (gap - last.gap_s)
+            last = _Seen(now_s, id(request), usual)
+        self._seen[key] = last
         if len(self._seen) > PREFIXES_MAX:
             self._seen.popitem(last=False)
-        return gap
+        return last.gap_s
 
 
 def ttl_for(gap_s: float | None) -> Ttl:

@@ -6,12 +6,14 @@ weights in force: few outcomes then change little. A dozen features and a hundre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from services.llm_router.learning import Row, Weights
+from services.llm_router.mix import ABSOLUTE_CUTS
 
 ROWS_MIN = 200
 APART_PERIOD = 3
@@ -19,6 +21,7 @@ RIDGE = 1.0
 ROUNDS = 25
 _STEP_MIN = 1e-6
 _SLOPE_MIN = 1e-6
+_SPREAD_MIN = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def fit(rows: Sequence[Row], old: Weights) -> Verdict:
     seen = [row for i, row in enumerate(rows) if i % APART_PERIOD]
     if any(len({row.needed for row in part}) < 2 for part in (seen, apart)):
         raise ValueError("all outcomes say the same; there is nothing to learn from")
-    fitted = _newton(seen, old)
+    fitted = _on_the_scale_of(old, _newton(seen, old), rows)
     return Verdict(fitted, auroc(apart, old), auroc(apart, fitted), len(rows), len(apart))
 
 
@@ -66,6 +69,28 @@ def _newton(rows: Sequence[Row], old: Weights) -> Weights:
             break
     bias, *weights = theta.tolist()
     return Weights(dict(zip(names, weights, strict=True)), bias)
+
+
+def _on_the_scale_of(old: Weights, fitted: Weights, rows: Sequence[Row]) -> Weights:
+    """`fitted` with its sums stretched and moved so that as much of the traffic falls below each fixed cut as before.
+
+    An order is all that outcomes can teach: how many complain depends on who answers, and a score that meant the chance
+    of a complaint would leave nobody above the cuts of `cap` and `quality`.
+    """
+    before = np.array([old.raw(row.features) for row in rows])
+    after = np.array([fitted.raw(row.features) for row in rows])
+    cuts = np.array([math.log(cut / (1 - cut)) for cut in ABSOLUTE_CUTS])
+    low, high = (float(np.quantile(after, (before < cut).sum() / len(before))) for cut in cuts)
+    if high - low > _SPREAD_MIN:
+        scale = float(cuts[1] - cuts[0]) / (high - low)
+        return _scaled(fitted, scale, float(cuts[0]) - scale * low)
+    # Traffic that lies on one side of both cuts: its middle and its breadth stay.
+    scale = float(before.std()) / max(float(after.std()), _SPREAD_MIN)
+    return _scaled(fitted, scale, float(before.mean()) - scale * float(after.mean()))
+
+
+def _scaled(weights: Weights, scale: float, shift: float) -> Weights:
+    return Weights({name: scale * w for name, w in weights.weights.items()}, scale * weights.bias + shift)
 
 
 def auroc(rows: Sequence[Row], weights: Weights) -> float:

@@ -24,6 +24,8 @@ ABSOLUTE_CUTS = (0.30, 0.55)
 # A surplus of one request moves a cut by this much rank. Larger holds tighter and heeds the score less.
 FEEDBACK_PER_REQUEST = 0.03
 SURPLUS_MIN = 1.5
+# Less cannot be held of whole requests.
+OWN_SURPLUS_MIN = 1.0
 SURPLUS_SHARE = 0.005
 # The worst window of 200 requests errs by at most twice this: 0.08.
 SURPLUS_MAX = 8.0
@@ -68,7 +70,18 @@ class Mix:
     def full(self, tier: Tier) -> bool:
         """Whether one more request would take `tier` past its bound."""
         after = self.served[tier] + self.others[tier] + 1 - self.shares[tier] * (self.total + 1)
-        return after > surplus_bound(self.total)
+        return after > surplus_bound(self.total) or self._full_here(tier)
+
+    def _full_here(self, tier: Tier) -> bool:
+        """Whether this replica has used up its part of the bound: of the others it knows what they served a while ago.
+
+        Parts go by traffic and add up to the whole, so that replicas that know nothing of each other hold it together.
+        """
+        own = sum(self.served.values())
+        if own == self.total:
+            return False
+        after = self.served[tier] + 1 - self.shares[tier] * (own + 1)
+        return after > max(OWN_SURPLUS_MIN, surplus_bound(self.total) * own / self.total)
 
     def place(self, score: float, mode: MixMode, tie: float) -> Placement:
         """The tier of `score`; counts nothing. `tie` in 0..1 places the score among equal ones."""

@@ -17,10 +17,14 @@ from typing import Protocol
 from services.llm_router.conversation import Request, Role, Text
 
 # Longer text is scored by its first and last part: CPU stays bounded, and a question stands at either end.
-SCORED_CHARACTERS_MAX = 4000
+SCORED_CHARACTERS_MAX = 2000
+# Of the turns before, which only say what the last one is about.
+HISTORY_CHARACTERS_MAX = 300
 USER_TURNS = 3
 
-_WORD = re.compile(r"\S+")
+# Chinese, Japanese: about a word a letter; Thai, Lao, Burmese, Khmer: about four. They put no spaces between words.
+_DENSE, _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff", "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_WORD = re.compile(rf"[{_DENSE}]|[{_UNSPACED}]{{1,4}}|[^\s{_DENSE}{_UNSPACED}]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SYMBOL = re.compile(r"[=^<>≤≥±√∑∫πθ∈∀∃→]|\\[a-zA-Z]+|\$[^$\n]{1,80}\$|\*\*|[a-zA-Z]\([a-z]\)")
 _CODE = re.compile(
@@ -39,7 +43,7 @@ _REASONING = re.compile(
     r"|suppose|assume|therefore|whether|which of the following|except|statement)\b",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"(?<![.!?])[.!?]++(?:\s|$)|\n+")
+_SENTENCE = re.compile(r"(?<![.!?])[.!?]++(?:\s|$)|[。！？]+|\n+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,10 @@ WEIGHTS: Mapping[str, float] = {
 BIAS = -3.2
 
 
-def features_of(text: str) -> dict[str, float]:
+def features_of(text: str, characters_max: int = SCORED_CHARACTERS_MAX) -> dict[str, float]:
     """The features of a text, each scaled to 0..1; counts saturate, so that no one sign outvotes the rest."""
     whole = len(text)
-    text = _bounded(text)
+    text = _bounded(text, characters_max)
     words = _WORD.findall(text)
     count = len(words) * max(whole, 1) / max(len(text), 1)
     long_words = sum(len(w) >= 9 for w in words)
@@ -104,9 +108,9 @@ def features_of(text: str) -> dict[str, float]:
     }
 
 
-def _bounded(text: str) -> str:
-    half = SCORED_CHARACTERS_MAX // 2
-    return text if len(text) <= SCORED_CHARACTERS_MAX else f"{text[:half]}\n{text[-half:]}"
+def _bounded(text: str, characters_max: int) -> str:
+    half = characters_max // 2
+    return text if len(text) <= characters_max else f"{text[:half]}\n{text[-half:]}"
 
 
 def _saturated(count: int, half_at: int) -> float:
@@ -132,7 +136,7 @@ class SurfaceScorer:
     def score_turns(self, said: Sequence[str]) -> Complexity:
         """As `score`, from what the user said, oldest first."""
         features = features_of(said[-1]) if said else features_of("")
-        before = [self._sum(features_of(text)) for text in said[-USER_TURNS - 1 : -1] if text]
+        before = [self._sum(features_of(text, HISTORY_CHARACTERS_MAX)) for text in said[-USER_TURNS - 1 : -1] if text]
         # What came before weighs by its hardest turn: "and in general?" after a proof is not a simple request.
         features["history"] = _logistic(max(before) + self.bias) if before else 0.0
         parts = [Contribution(n, self.weights.get(n, 0.0) * v, f"{n} = {v:.2f}") for n, v in features.items()]

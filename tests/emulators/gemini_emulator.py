@@ -57,6 +57,8 @@ class GeminiEmulator(Emulator):
         await asyncio.sleep(scenario.connect_s)
         if scenario.kind == "status":
             return error(scenario.status, "as scripted", scenario)
+        if body.get("cachedContent") and body["cachedContent"] not in self.cached_contents:
+            return error(403, "CachedContent not found (or permission denied)")
         fresh, cached = self._usage(model, body)
         written = [0, 0]
         if method == "generateContent":

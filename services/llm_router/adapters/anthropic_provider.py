@@ -77,7 +77,7 @@ class AnthropicProvider:
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
-        params = params_of(request, candidate, self._gaps.seen(request, self._now_s))
+        params = params_of(request, candidate, self._gaps.seen(request, candidate.vendor_model, self._now_s))
         reader = EventReader(candidate.vendor_model)
         try:
             async with self._client.messages.with_streaming_response.create(**params, stream=True) as response:

@@ -65,7 +65,8 @@ class GeminiCaches:
         if candidate.cache == "none":
             return config
         now = self._clock.time()
-        gap_s = self._gaps.seen(request, now)
+        owner = f"{identity.current().tenant_id}/{candidate.vendor_model}"
+        gap_s = self._gaps.seen(request, owner, now)
         key = _key(request, candidate)
         self._sweep(now)
         cache = self._caches.get(key)
@@ -77,6 +78,12 @@ class GeminiCaches:
         elif gap_s is not None and explicit_cache_pays(request, candidate, gap_s, now):
             self._begin(key, request, candidate, config)
         return config
+
+    def forget(self, name: str) -> None:
+        """The vendor knows no cache of this name any more."""
+        for key in [key for key, cache in self._caches.items() if cache.name == name]:
+            del self._caches[key]
+        CACHES.labels("vanished").inc()
 
     def _begin(self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig) -> None:
         room = len(self._caches) + len(self._resting) < CACHES_MAX

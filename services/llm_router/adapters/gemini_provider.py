@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from chassis.clock import Clock
 from services.llm_router.adapters.cache_booking import CacheBooking
 from services.llm_router.adapters.failures import failure_of, retry_after, retry_info
 from services.llm_router.adapters.gemini_caches import GeminiCaches
-from services.llm_router.adapters.gemini_request import PROVIDER, contents_of
+from services.llm_router.adapters.gemini_request import PROVIDER, config_of, contents_of
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, StateGiven, TextDelta, Usage, UsageSeen
@@ -23,6 +24,7 @@ from services.llm_router.tiers import Candidate
 
 CONNECT_S = 5.0
 TOTAL_S = 600.0
+_TOO_MANY = 429
 _LENGTH = frozenset({types.FinishReason.MAX_TOKENS})
 _REFUSAL = frozenset(
     {
@@ -77,14 +79,10 @@ class GeminiProvider:
         """The events of one answer. Raises ModelFailure."""
         reader = ChunkReader()
         try:
-            chunks = await self._client.aio.models.generate_content_stream(
-                model=candidate.vendor_model,
-                contents=list[types.ContentUnion](contents_of(request, candidate)),
-                config=self._caches.config(request, candidate),
-            )
-            async for chunk in chunks:
-                for event in reader.read(chunk):
-                    yield event
+            async with aclosing(self._chunks(request, candidate)) as chunks:
+                async for chunk in chunks:
+                    for event in reader.read(chunk):
+                        yield event
             for event in reader.end():
                 yield event
         except errors.APIError as error:
@@ -97,6 +95,33 @@ class GeminiProvider:
         except ValueError as error:
             # pydantic's errors and the SDK's UnknownApiResponseError are ValueErrors.
             raise ModelFailure(FailureKind.UNAVAILABLE, "gemini sent what is not its protocol") from error
+
+    async def _chunks(
+        self, request: Request, candidate: Candidate
+    ) -> AsyncGenerator[types.GenerateContentResponse, None]:
+        """The vendor's chunks; where it has lost the cache that they would be read from, without it."""
+        config, begun = self._caches.config(request, candidate), False
+        try:
+            async for chunk in await self._ask(request, candidate, config):
+                begun = True
+                yield chunk
+        except errors.ClientError as error:
+            if begun or config.cached_content is None or error.code == _TOO_MANY:
+                raise
+            self._caches.forget(config.cached_content)
+        else:
+            return
+        async for chunk in await self._ask(request, candidate, config_of(request, candidate)):
+            yield chunk
+
+    async def _ask(
+        self, request: Request, candidate: Candidate, config: types.GenerateContentConfig
+    ) -> AsyncIterator[types.GenerateContentResponse]:
+        return await self._client.aio.models.generate_content_stream(
+            model=candidate.vendor_model,
+            contents=list[types.ContentUnion](contents_of(request, candidate)),
+            config=config,
+        )
 
     def _failure(self, error: errors.APIError) -> ModelFailure:
         # The SDK leaves both untyped: the response is that of whichever transport is in use.

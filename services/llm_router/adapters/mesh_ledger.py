@@ -75,8 +75,11 @@ def open_ledger(
         left = begun.pending()
         if left:
             journal = CostJournal(journal_file)
+            # What is in the journal already is the end of an attempt, and the row of its middle says less.
+            ended = {event.event_id for _, event in journal.pending()}
             for origin, event in left:
-                journal.add(origin, event)
+                if event.event_id not in ended:
+                    journal.add(origin, event)
             journal.close()
             begun.settle([event.event_id for _, event in left])
     recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=journal_file)

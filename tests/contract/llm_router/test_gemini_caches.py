@@ -78,3 +78,26 @@ async def test_a_cache_that_is_being_made_is_in_the_journal_before_the_vendor_kn
         begun = {c.event_id: c for c in w.book.begun}
     (unheard,) = caches_in(w.book.costs)
     assert begun[unheard.event_id].cost_micro_usd == unheard.cost_micro_usd > 0
+
+
+async def test_one_request_that_falls_back_within_gemini_buys_no_cache():
+    async with world() as w:
+        w.gemini.play("gemini-2.5-flash", Scenario("status", status=503))
+        await w.answer(asking(RULES, "Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
+        await asyncio.sleep(0.1)
+    assert [r["model"] for r in w.gemini.requests] == ["gemini-2.5-flash", FLASH]
+    assert w.gemini.cached_contents == {}
+    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+
+
+async def test_a_cache_that_the_vendor_lost_costs_no_answer_and_no_breaker():
+    async with world() as w:
+        await ask_often(w)
+        w.gemini.cached_contents.clear()
+        before = len(w.gemini.requests)
+        events = await w.answer(asking(RULES, "Hello?", pin_model=FLASH, tools=[WEATHER]))
+        asked = [r["body"].get("cachedContent") for r in w.gemini.requests[before:]]
+        health = {h.alias: h.breaker for h in await w.client.get_health()}
+    assert events[-1].finish.reason == pb.FINISH_REASON_STOP
+    assert [bool(name) for name in asked] == [True, False]
+    assert health[FLASH] == pb.BREAKER_STATE_CLOSED

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import pytest
 from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, ratelimit_pb2_grpc
@@ -18,7 +18,9 @@ from chassis.channel import MeshChannel
 from chassis.errors import ResourceExhausted, Unavailable
 from chassis.server import Assembly, MeshServer, Servicer
 from chassis.settings import ServerSettings
+from clients.cost_journal import CostJournal, Origin
 from clients.llm_router import LlmRouterClient
+from services.llm_router.adapters.mesh_ledger import open_ledger
 from tests.emulators.anthropic_emulator import AnthropicEmulator
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import MINTER, SECRET, asking
@@ -169,3 +171,19 @@ async def test_tokens_are_asked_for_before_and_the_rest_is_told_after(tmp_path):
     before, after = limits.spends
     assert before == {"llm_requests": 1, "llm_tokens": before["llm_tokens"]}
     assert before["llm_tokens"] + after["llm_tokens"] == usage.input_tokens + usage.output_tokens
+
+
+async def test_the_end_of_an_attempt_is_not_replaced_by_the_row_of_its_middle(tmp_path):
+    """Killed after the recorder had the end and before the row of the running attempt was settled."""
+    middle = ledger_pb2.CostEvent(event_id="one", model="m", cost_micro_usd=2_010)
+    end = ledger_pb2.CostEvent(event_id="one", model="m", cost_micro_usd=11_000)
+    for name, event in (("costs.begun", middle), ("costs", end)):
+        journal = CostJournal(tmp_path / name)
+        journal.add(Origin("token", "acme"), event)
+        journal.close()
+    async with AsyncExitStack() as resources:
+        open_ledger("127.0.0.1:1", tmp_path / "costs", None, resources)
+        await asyncio.sleep(0)
+    journal = CostJournal(tmp_path / "costs")
+    assert [event.cost_micro_usd for _, event in journal.pending()] == [11_000]
+    journal.close()

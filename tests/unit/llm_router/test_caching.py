@@ -53,9 +53,20 @@ def test_an_hour_is_paid_for_where_five_minutes_would_expire_and_an_hour_would_n
     assert ttl_for(gap_s) == ttl
 
 
+def prefixed(rules: str) -> Request:
+    return Request((Message(Role.SYSTEM, (Text(rules),)), user("x")))
+
+
 def test_the_usual_gap_between_requests_with_one_prefix_is_learned():
     gaps = PrefixGaps()
-    one, other = (Request((Message(Role.SYSTEM, (Text(rules),)), user("x"))) for rules in ("a", "b"))
-    assert [gaps.seen(one, 0), gaps.seen(other, 10), gaps.seen(one, 900)] == [None, None, 900]
-    assert gaps.seen(one, 1800) == pytest.approx(900)
-    assert gaps.seen(one, 1800) == pytest.approx(630)
+
+    held = [prefixed(text) for text in ("one", "other", "one", "one", "one")]
+    told = [gaps.seen(r, "sonnet", at_s) for r, at_s in zip(held, (0, 10, 900, 1800, 1800), strict=True)]
+    assert told == [None, None, 900, pytest.approx(900), pytest.approx(630)]
+
+
+def test_further_attempts_at_one_request_are_no_further_requests_nor_are_those_at_another_model():
+    gaps, first, second = PrefixGaps(), prefixed("one"), prefixed("one")
+    assert [gaps.seen(first, "flash", at_s) for at_s in (0, 1, 2)] == [None, None, None]
+    assert gaps.seen(first, "acme/pro", 2) is None
+    assert [gaps.seen(second, "flash", at_s) for at_s in (600, 601)] == [600, 600]

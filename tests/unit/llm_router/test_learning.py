@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import random
 
 import pytest
@@ -12,6 +13,7 @@ from services.llm_router.adapters.outcome_log import read_rows, read_weights, wr
 from services.llm_router.fit_command import main
 from services.llm_router.fitting import ROWS_MIN, auroc, fit
 from services.llm_router.learning import Row, Weights, need_of
+from services.llm_router.mix import ABSOLUTE_CUTS
 from services.llm_router.scoring import BIAS, WEIGHTS
 
 OLD = Weights({"words": 1.0, "numbers": 0.0}, -0.5)
@@ -32,6 +34,22 @@ def test_what_the_traffic_says_is_learned():
     assert verdict.promoted
     assert verdict.auroc_new > verdict.auroc_old + 0.2
     assert verdict.fitted.weights["numbers"] > verdict.fitted.weights["words"]
+
+
+def test_few_complaints_leave_the_fixed_cuts_where_they_cut():
+    chance = random.Random(5)
+    old = Weights(dict(WEIGHTS), BIAS)
+    traffic = [
+        Row({name: chance.random() * 0.9 for name in WEIGHTS}, float(chance.random() < 0.1)) for _ in range(1500)
+    ]
+
+    def below(weights: Weights, cut: float) -> float:
+        raw = math.log(cut / (1 - cut))
+        return sum(weights.raw(row.features) < raw for row in traffic) / len(traffic)
+
+    fitted = fit(traffic, old).fitted
+    for cut in ABSOLUTE_CUTS:
+        assert below(fitted, cut) == pytest.approx(below(old, cut), abs=0.02)
 
 
 def test_noise_alone_is_not_promoted_over_weights_that_fit():

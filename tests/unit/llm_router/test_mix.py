@@ -94,3 +94,26 @@ def test_the_bound_grows_with_the_traffic_up_to_its_end():
 
 def test_a_value_on_a_cut_belongs_to_the_dearer_side():
     assert [tier_at(v, (0.3, 0.6)) for v in (0.29, 0.3, 0.6)] == [Tier.SIMPLE, Tier.MODERATE, Tier.COMPLEX]
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 5])
+def test_replicas_that_hear_of_each_other_late_hold_the_shares_together(replicas: int):
+    chance = random.Random(1)
+    shares = {Tier.SIMPLE: 0.6, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
+    mixes = [Mix(shares) for _ in range(replicas)]
+    served: list[Tier] = []
+    worst = 0.0
+    for n in range(1200):
+        mix = mixes[n % replicas]
+        score = chance.betavariate(2, 9)
+        tier = mix.place(score, MixMode.SHARE, tie_of(mix.total)).tier
+        mix.count(score, tier)
+        served.append(tier)
+        if n % 60 == 59:
+            # Only now does anybody hear of the others.
+            for own in mixes:
+                own.others = {t: sum(m.served[t] for m in mixes if m is not own) for t in Tier}
+        if n >= 300:
+            worst = max(worst, sum(abs(served.count(t) / len(served) - shares[t]) for t in Tier))
+    # One replica alone holds 0.02; each of these rounds its part to whole requests.
+    assert worst <= 0.02 + 0.005 * replicas

@@ -71,3 +71,11 @@ def test_a_short_follow_up_inherits_from_what_it_follows():
     )
     assert after.score > alone.score
     assert after.features["history"] > alone.features["history"] == 0
+
+
+def test_languages_without_spaces_are_measured_too():
+    hard = (
+        "请证明对于每一个大于三的素数p，p的平方减一都能被二十四整除。请给出推导的每一个步骤，并比较两种不同的证明方法。"
+    )
+    assert SurfaceScorer().score_text(hard).score > 2 * SurfaceScorer().score_text("请打开客厅的灯").score
+    assert features_of("ช่วยเปิดไฟในห้องนั่งเล่นหน่อย")["words"] > features_of("ไฟ")["words"]
