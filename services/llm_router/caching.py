@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,10 +63,13 @@ def can_be_warmed(request: Request, candidate: Candidate) -> bool:
 
 @dataclass(slots=True)
 class _Seen:
-    """When a prefix was last asked for, by which request, and how far apart such requests usually are, in seconds."""
+    """When a prefix was last asked for, by which request, and how far apart such requests usually are, in seconds.
+
+    The request is held weakly: it may carry pictures, and its place in memory is soon another one's.
+    """
 
     at_s: float
-    request: int
+    request: weakref.ref[Request]
     gap_s: float | None = None
 
 
@@ -84,11 +88,11 @@ class PrefixGaps:
         key = hash((owner, request.system, tuple((t.name, t.description) for t in request.tools)))
         last = self._seen.pop(key, None)
         if last is None:
-            last = _Seen(now_s, id(request))
-        elif last.request != id(request):
+            last = _Seen(now_s, weakref.ref(request))
+        elif last.request() is not request:
             gap = now_s - last.at_s
             usual = gap if last.gap_s is None else last.gap_s + GAP_WEIGHT * (gap - last.gap_s)
-            last = _Seen(now_s, id(request), usual)
+            last = _Seen(now_s, weakref.ref(request), usual)
         self._seen[key] = last
         if len(self._seen) > PREFIXES_MAX:
             self._seen.popitem(last=False)

@@ -16,18 +16,9 @@ from chassis.channel import MeshChannel
 from chassis.server import Assembly, MeshServer, Servicer
 from chassis.settings import ServerSettings
 from clients.vision import I420Frame, PacingRules, VisionClient
+from tests.fakes.watched import frame, until
 
 FLAT = bytes([100]) * (64 * 64 * 3 // 2)
-
-
-def frame(level: int = 100) -> I420Frame:
-    return I420Frame(bytes([level]) * (64 * 64 * 3 // 2), 64, 64)
-
-
-async def until(condition, timeout_s: float = 20) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - the condition is not an event
-            await asyncio.sleep(0.005)
 
 
 def free_port() -> int:

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from clients.vision import I420Frame, VisionClient
+from clients.vision import VisionClient
 from clients.vision.session import ENCODES_QUEUED_MAX, OFFERS_QUEUED_MAX
-
-
-def frame(level: int = 100) -> I420Frame:
-    return I420Frame(bytes([level]) * (64 * 64 * 3 // 2), 64, 64)
-
-
-async def until(condition, timeout_s: float = 20) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - the condition is not an event
-            await asyncio.sleep(0.005)
+from tests.fakes.watched import frame, until
 
 
 async def test_a_track_that_is_forgotten_and_seen_again_is_offered_and_its_picture_kept(serving, channel):
