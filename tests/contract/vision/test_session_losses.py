@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from clients.vision import VisionClient
+import asyncio
+
+from hocket.vision.v1 import vision_pb2 as pb
+from hocket.vision.v1 import vision_pb2_grpc
+
+from chassis.channel import MeshChannel
+from chassis.server import Assembly, MeshServer, Servicer
+from chassis.settings import ServerSettings
+from clients.vision import PacingRules, VisionClient
 from clients.vision.session import ENCODES_QUEUED_MAX, OFFERS_QUEUED_MAX
 from tests.fakes.watched import frame, until
 
@@ -94,3 +102,46 @@ async def test_a_picture_of_a_track_that_was_forgotten_meanwhile_is_not_delivere
             session.submit("r", "last", frame(), captured_at_s=0.0)
             await until(lambda: "last" in kept)
     assert not set(gone) & set(kept)
+
+
+class Late(vision_pb2_grpc.VisionServiceServicer):
+    """Keeps the first frame that it is offered, when it is told to say so."""
+
+    def __init__(self) -> None:
+        self.speaks = asyncio.Event()
+
+    async def Watch(self, request_iterator, context):
+        await anext(request_iterator)
+        offer = (await anext(request_iterator)).offers.offers[0]
+        await self.speaks.wait()
+        verdict = pb.FrameVerdict(
+            frame_id=offer.frame_id, track=offer.track, verdict=pb.VERDICT_KEEP, cause=pb.CAUSE_CUT
+        )
+        yield pb.WatchResponse(verdicts=pb.VerdictBatch(verdicts=[verdict]))
+        await asyncio.Event().wait()
+
+
+async def test_a_late_verdict_over_an_older_picture_than_the_timer_kept_adds_nothing():
+    kept, servicer = [], Late()
+    add = vision_pb2_grpc.add_VisionServiceServicer_to_server
+    server = MeshServer(
+        "chassis_test", ServerSettings(drain_grace_s=0.1), Assembly([Servicer("v", lambda s: add(servicer, s))])
+    )
+    await server.start()
+    try:
+        async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: "") as mesh:
+            rules = PacingRules(verdict_timeout_s=0.02)
+            async with VisionClient(mesh).watch(lambda _, k: kept.append(k.by_timer), rules=rules) as session:
+                await until(lambda: session.connected)
+                session.submit("r", "t", frame(), captured_at_s=0.0)
+                await asyncio.sleep(0.05)
+                session.submit("r", "t", frame(200), captured_at_s=1.0)
+                await until(lambda: kept == [True])
+                held = session.unanswered
+                servicer.speaks.set()
+                await until(lambda: session.unanswered < held)
+                await asyncio.sleep(0.05)
+    finally:
+        await server.stop()
+    assert kept == [True]
+    assert session.stats.kept == 0

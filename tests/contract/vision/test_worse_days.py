@@ -173,3 +173,22 @@ async def test_who_asks_for_numbers_while_they_are_being_published_gets_them_too
     async with asyncio.timeout(5):
         told = [(await asked)[0].total.offered for asked in (first, second)]
     assert told == [50, 50]
+
+
+async def test_a_tenants_idle_tracks_make_room_for_another_of_its_streams(serving, channel):
+    settings = {"tracks_per_tenant_max": 1, "track_idle_s": 1, "stats_share_interval_s": 0.1}
+    async with serving(**settings) as server, channel(server) as mesh:
+        idle, other = [vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(60)) for _ in range(2)]
+        refused = 0
+        for call in (idle, other):
+            await call.write(pb.WatchRequest(config=pb.WatchConfig()))
+        offered = pb.Offer(frame_id=1, track=TRACK, luma=FLAT, width=64, height=64)
+        await idle.write(pb.WatchRequest(offers=pb.OfferBatch(offers=[offered])))
+        assert (await answer(idle)).verdicts.verdicts
+        async with asyncio.timeout(20):
+            while True:
+                await other.write(pb.WatchRequest(offers=pb.OfferBatch(offers=[offered])))
+                if (await answer(other)).verdicts.verdicts:
+                    break
+                refused += 1
+    assert refused > 0

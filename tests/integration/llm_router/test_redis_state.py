@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import redis.asyncio
@@ -196,3 +197,17 @@ async def test_without_redis_each_process_goes_on_with_what_it_knows():
         again = await state.mix("acme", MixMode.SHARE, "generate", SHARES)
         assert await state.claim_probe("gemini/x/k", 1e9)
     assert again.served[Tier.SIMPLE] == 1
+
+
+async def test_a_session_whose_write_failed_is_not_sent_back_to_an_earlier_turn(redis_url: str, monkeypatch):
+    async with replicas(redis_url, 1) as (state,):
+        state.store_session("acme", "late", SESSION)
+
+        async def written() -> bool:
+            return await state._redis.exists("hocket:llm_router:session:acme:late")
+
+        await until(written)
+        later = replace(SESSION, tier=Tier.SIMPLE, seen_s=SESSION.seen_s + 60)
+        monkeypatch.setattr(state, "_push", lambda _: None)
+        state.store_session("acme", "late", later)
+        assert await state.load_session("acme", "late") == later
