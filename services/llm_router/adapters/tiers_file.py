@@ -9,12 +9,18 @@ from importlib import resources
 from pathlib import Path
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from services.llm_router.tiers import TierTable
 from services.llm_router.tiers_toml import TiersFileError, parse_tiers
 
 RELOADS = Counter("hocket_llm_router_tiers_file_reloads", "Times the tiers file was read again.", ["outcome"])
+DAYS_LEFT = Gauge(
+    "hocket_llm_router_model_days_left",
+    "Days until a model in use leaves service, told from 60 days before.",
+    ["model"],
+)
+DAY_S = 86_400
 _log = structlog.get_logger()
 
 
@@ -31,6 +37,7 @@ class TiersFile:
         self._now_s = now_s
         self._seen = self._stamp()
         self._current = self._read()
+        self._warned_s = 0.0
         self._warn_of_ends()
 
     @property
@@ -42,6 +49,8 @@ class TiersFile:
         """Read the file again if it changed; True when the table is new. A wrong file is logged and changes nothing."""
         stamp = self._stamp()
         if stamp == self._seen:
+            if self._now_s() >= self._warned_s + DAY_S:
+                self._warn_of_ends()
             return False
         self._seen = stamp
         try:
@@ -65,14 +74,15 @@ class TiersFile:
                 RELOADS.labels("failed").inc()
                 _log.exception("tiers file not read, the old table stays")
 
-    def _stamp(self) -> tuple[int, int]:
+    def _stamp(self) -> tuple[int, ...]:
+        """What changes when the file does; time and size alone stand still where one is moved or linked into place."""
         if self._path is None:
-            return (0, 0)
+            return ()
         try:
             status = self._path.stat()
         except OSError:
-            return (0, 0)
-        return (status.st_mtime_ns, status.st_size)
+            return ()
+        return (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size)
 
     def _read(self) -> TierTable:
         if self._path is None:
@@ -85,6 +95,11 @@ class TiersFile:
         return self._adjust(parse_tiers(text, name))
 
     def _warn_of_ends(self) -> None:
-        for model in self._current.ending(self._now_s()):
-            end = datetime.fromtimestamp(model.end_of_life_s or 0, UTC)
+        """Tell which models leave service soon: with each new table, and once a day."""
+        self._warned_s = now_s = self._now_s()
+        DAYS_LEFT.clear()
+        for model in self._current.ending(now_s):
+            end_s = model.end_of_life_s or 0.0
+            DAYS_LEFT.labels(model.alias).set((end_s - now_s) / DAY_S)
+            end = datetime.fromtimestamp(end_s, UTC)
             _log.warning("a model leaves service soon", model=model.alias, end_of_life=f"{end:%Y-%m-%d}")
