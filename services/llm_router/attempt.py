@@ -15,7 +15,7 @@ import structlog
 from chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier
-from services.llm_router.errors import FailureKind, ModelFailure
+from services.llm_router.errors import UNHEARD, FailureKind, ModelFailure
 from services.llm_router.events import (
     CallMade,
     Ended,
@@ -122,6 +122,8 @@ class Attempt:
         self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
 
     async def _pump(self) -> None:
+        # Before the vendor is asked: a process killed while it waits for the first word leaves a trace.
+        self._scene.begun(self._reckon(AttemptOutcome.FAILED))
         try:
             async with aclosing(self._provider.stream(self._scene.request, self.candidate)) as stream:
                 async for event in stream:
@@ -299,7 +301,14 @@ class Attempt:
             now_s=scene.clock.time(),
             outcome=outcome,
             estimated=estimated,
+            unconfirmed=self._unconfirmed,
         )
+
+    @property
+    def _unconfirmed(self) -> bool:
+        """Whether the vendor was asked and said neither that it took the request nor that it refused it."""
+        refused = self.failure is not None and self.failure.kind not in UNHEARD
+        return not (refused or self.ended or self.usage.prompt_tokens or self._untold)
 
     def _known_usage(self) -> tuple[Usage, bool]:
         """Usage, and whether part of it is no word of the vendor's: some tell the output's tokens at the end alone.

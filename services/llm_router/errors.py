@@ -37,7 +37,7 @@ RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKi
 BLAMELESS = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY, FailureKind.HURRIED})
 
 # The vendor may have done, and may bill, what was asked.
-UNHEARD = frozenset({FailureKind.TIMEOUT, FailureKind.CUT})
+UNHEARD = frozenset({FailureKind.TIMEOUT, FailureKind.HURRIED, FailureKind.CUT})
 # The model worked and had nothing to say; should nobody else have, that is the answer.
 DECLINED = frozenset({FailureKind.REFUSED, FailureKind.EMPTY})
 

@@ -26,7 +26,11 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptCost:
-    """One vendor call, to be booked exactly once under `event_id`."""
+    """One vendor call, to be booked exactly once under `event_id`.
+
+    `unconfirmed_tokens` are those of a prompt that the vendor was sent and never spoke of: nobody knows whether it was
+    read. They are booked at nothing; a bill above the book is explained by them.
+    """
 
     event_id: str
     ended_at_s: float
@@ -41,6 +45,7 @@ class AttemptCost:
     room: str
     turn_id: str
     estimated: bool = False
+    unconfirmed_tokens: int = 0
 
 
 class Provider(Protocol):

@@ -29,10 +29,16 @@ def reckon(
     now_s: float,
     outcome: AttemptOutcome,
     estimated: bool = False,
+    unconfirmed: bool = False,
 ) -> AttemptCost:
-    """The cost of a call to `candidate` that used what was `seen`, at the prices of the model that served it."""
-    served = table.served_as(candidate.provider, seen.served_model) or candidate
-    price = served.price(now_s, seen.usage.prompt_tokens)
+    """The cost of a call to `candidate` that used what was `seen`, at the prices of the model that served it.
+
+    A model that the table has no prices of is booked at those of the candidate, as an estimate. `unconfirmed` when the
+    vendor did not say that it took the request.
+    """
+    served = table.served_as(candidate, seen.served_model) if seen.served_model else candidate
+    price = (served or candidate).price(now_s, seen.usage.prompt_tokens)
+    cost = cost_micro_usd(seen.usage, price)
     return AttemptCost(
         event_id=event_id,
         ended_at_s=now_s,
@@ -40,11 +46,12 @@ def reckon(
         model=_bookable(seen.served_model) or candidate.vendor_model or candidate.alias,
         tier=tier,
         usage=seen.usage,
-        cost_micro_usd=cost_micro_usd(seen.usage, price),
+        cost_micro_usd=cost,
         price_row=price.name,
         outcome=outcome,
         speculative=request.speculative,
         room=request.room,
         turn_id=request.turn_id,
-        estimated=estimated,
+        estimated=estimated or unconfirmed or (served is None and cost > 0),
+        unconfirmed_tokens=request.prompt_tokens if unconfirmed else 0,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -9,6 +10,9 @@ from typing import Literal
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.terms import Terms, TermsChange
 
+# What vendors put behind the name of a model that stays the same one: a build (-001), a date (-20251001, @20251001,
+# -2026-08-06, -09-2026), a channel. "-lite" and "-5" make another model of it, with another price.
+_BUILD = re.compile(r"([-@]\d{3,8}|-\d{4}-\d\d-\d\d|-\d\d-\d{4}|[-:]latest|-preview|-exp)+")
 END_OF_LIFE_WARNING_S = 60 * 86_400
 Path = tuple[str | int, ...]
 Cache = Literal["none", "implicit", "explicit"]
@@ -81,6 +85,14 @@ def _band(row: PriceRow) -> float:
     return float("inf") if row.prompt_tokens_max is None else row.prompt_tokens_max
 
 
+def _is_name(model: str, served: str) -> bool:
+    return served == model
+
+
+def _is_build(model: str, served: str) -> bool:
+    return bool(model) and served.startswith(model) and _BUILD.fullmatch(served, len(model)) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class TierTable:
     """Tiers with the aliases of their candidates in order, their shares (sum 1), and the candidates.
@@ -125,14 +137,17 @@ class TierTable:
             if m.alias in used and m.end_of_life_s is not None and m.end_of_life_s - now_s < END_OF_LIFE_WARNING_S
         ]
 
-    def served_as(self, provider: str, vendor_model: str) -> Candidate | None:
-        """The candidate that the vendor names `vendor_model`, also with a date or build after its name."""
-        named = [
-            m
-            for m in self.models.values()
-            if m.provider == provider and m.vendor_model and vendor_model.startswith(m.vendor_model)
-        ]
-        return max(named, key=lambda m: len(m.vendor_model), default=None)
+    def served_as(self, asked: Candidate, name: str) -> Candidate | None:
+        """The candidate that the vendor of `asked` calls `name`; None where the table has no price for it.
+
+        A whole name before one with a date or build after it; `asked` itself before others of the same name.
+        """
+        same_vendor = [asked, *(m for m in self.models.values() if m.provider == asked.provider and m is not asked)]
+        for named in (_is_name, _is_build):
+            found = [m for m in same_vendor if named(m.vendor_model, name)]
+            if found:
+                return max(found, key=lambda m: len(m.vendor_model))
+        return None
 
     def with_vendor_model(self, alias: str, vendor_model: str) -> TierTable:
         """The table with the vendor's name of one model replaced."""

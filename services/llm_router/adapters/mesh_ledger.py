@@ -98,6 +98,7 @@ def event_of(cost: AttemptCost) -> pb.CostEvent:
         "output_tokens": usage.output_tokens,
         "thinking_tokens": usage.thinking_tokens,
         "estimated": int(cost.estimated),
+        "unconfirmed_tokens": cost.unconfirmed_tokens,
     }
     event = pb.CostEvent(
         event_id=cost.event_id,

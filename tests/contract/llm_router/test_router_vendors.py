@@ -146,6 +146,29 @@ async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_sai
     assert w.book.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
 
 
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_a_prompt_that_the_vendor_never_spoke_of_is_told_beside_the_money(alias: str):
+    async with world() as w:
+        emulator_of(w, alias).always("*", Scenario(connect_s=3600))
+        with pytest.raises(errors.MeshError):
+            await w.answer(asking("Hello?" * 100, pin_model=alias), timeout_s=1)
+        async with asyncio.timeout(10):
+            while not w.book.costs:  # noqa: ASYNC110 - a list sets no event
+                await asyncio.sleep(0.02)
+    (cost,) = w.book.costs
+    assert (cost.cost_micro_usd, cost.estimated) == (0, True)
+    assert cost.unconfirmed_tokens >= 100
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_a_prompt_that_the_vendor_refused_cost_nothing_for_certain(alias: str):
+    async with world() as w:
+        emulator_of(w, alias).always("*", Scenario("status", status=400))
+        with pytest.raises(errors.MeshError):
+            await w.answer(asking("Hello?", pin_model=alias))
+    assert {(c.cost_micro_usd, c.estimated, c.unconfirmed_tokens) for c in w.book.costs} == {(0, False, 0)}
+
+
 async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estimated():
     async with world() as w:
         w.anthropic.counts = False
@@ -385,7 +408,10 @@ async def test_a_running_attempt_is_written_down_under_the_id_that_it_is_booked_
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
     assert {c.event_id for c in w.book.begun} == {c.event_id for c in w.book.costs}
-    assert w.book.begun[0].usage.input_tokens == w.book.costs[0].usage.input_tokens
+    asked, accepted, *_ = w.book.begun
+    # Before the vendor has said a word, and when it has told what it read.
+    assert (asked.cost_micro_usd, asked.estimated, asked.unconfirmed_tokens > 0) == (0, True, True)
+    assert (accepted.usage.input_tokens, accepted.unconfirmed_tokens) == (w.book.costs[0].usage.input_tokens, 0)
 
 
 async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(monkeypatch):
@@ -393,7 +419,7 @@ async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(mon
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
     # The last one is the vendor's own word at the end.
-    *outputs, told = [c.usage.output_tokens for c in w.book.begun]
+    _, *outputs, told = [c.usage.output_tokens for c in w.book.begun]
     assert outputs == sorted(outputs)
     assert outputs[0] < outputs[-1]
     assert told == w.book.costs[0].usage.output_tokens

@@ -140,6 +140,27 @@ async def test_no_cost_is_lost_or_doubled_when_the_process_is_killed(tmp_path):
     assert killed.quantities["input_tokens"] == vendor.bill[-1].input_tokens
 
 
+async def test_a_process_killed_before_the_first_word_leaves_what_it_had_asked(tmp_path):
+    ledger, vendor = Ledger(), await AnthropicEmulator().start()
+    vendor.always("*", Scenario(connect_s=3600))
+    journal = str(tmp_path / "costs")
+    try:
+        async with ratelimit(ledger, Limits()) as port:
+            async with router(vendor.url, port, journal) as (client, pid):
+                asked = asyncio.create_task(drained(client))
+                await until(lambda: vendor.requests)
+                os.kill(pid, signal.SIGKILL)
+                with pytest.raises(Unavailable):
+                    await asked
+            async with router(vendor.url, port, journal):
+                await until(lambda: ledger.events)
+    finally:
+        await vendor.stop()
+    (killed,) = ledger.events.values()
+    assert (killed.outcome, killed.cost_micro_usd) == (ledger_pb2.COST_OUTCOME_FAILED, 0)
+    assert killed.quantities["unconfirmed_tokens"] > 0
+
+
 async def test_a_spent_limit_refuses_with_the_wait_and_a_silent_limiter_does_not(tmp_path):
     vendor, limits = await AnthropicEmulator().start(), Limits()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -51,11 +52,37 @@ def test_models_that_end_within_sixty_days_are_told():
     assert TABLE.ending(at(2026, 9, 1)) == []
 
 
-def test_a_served_model_is_found_by_its_longest_name():
-    served = TABLE.served_as("gemini", "gemini-2.5-flash-lite-001")
-    assert served is not None
-    assert served.alias == "gemini-2.5-flash-lite"
-    assert TABLE.served_as("anthropic", "gpt") is None
+@pytest.mark.parametrize(
+    ("asked", "served", "found"),
+    [
+        ("gemini-2.5-flash", "gemini-2.5-flash", "gemini-2.5-flash"),
+        ("gemini-2.5-flash", "gemini-2.5-flash-001", "gemini-2.5-flash"),
+        ("gemini-2.5-flash", "gemini-2.5-flash-preview-09-2026", "gemini-2.5-flash"),
+        ("gemini-2.5-flash", "gemini-2.5-flash-lite-001", "gemini-2.5-flash-lite"),
+        ("claude-sonnet-5-5", "claude-haiku-5-5@20261001", "claude-haiku-5-5"),
+        ("claude-sonnet-5-5", "claude-sonnet-5-5-20261001", "claude-sonnet-5-5"),
+        # Named as if it were one of ours with something behind it, and another model: nobody knows its price.
+        ("gemini-3.8-flash", "gemini-3.8-flash-lite", None),
+        ("claude-sonnet-4-5", "claude-sonnet-4", None),
+        ("claude-sonnet-4-5", "claude-sonnet-4-5-1", None),
+        ("claude-sonnet-5-5", "gemini-2.5-flash", None),
+        ("openai-compatible", "anything", None),
+    ],
+)
+def test_a_served_model_is_found_by_its_whole_name_or_one_with_a_build_behind_it(
+    asked: str, served: str, found: str | None
+):
+    candidate = TABLE.served_as(TABLE.models[asked], served)
+    assert (candidate and candidate.alias) == found
+
+
+def test_of_two_aliases_of_one_model_the_one_that_was_asked_served():
+    asked = TABLE.models["gemini-2.5-flash"]
+    thoughtful = replace(asked, alias="thoughtful", thinking="high")
+    table = replace(TABLE, models={**TABLE.models, "thoughtful": thoughtful})
+    assert table.served_as(thoughtful, "gemini-2.5-flash") is thoughtful
+    assert table.served_as(thoughtful, "gemini-2.5-flash-001") is thoughtful
+    assert table.served_as(asked, "gemini-2.5-flash") is asked
 
 
 def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
