@@ -36,7 +36,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     access = VendorAccess(**vendor_access(settings))
     target, tls = settings.ratelimit_target, settings.peer_tls
     ledger = open_ledger(target, settings.cost_journal_file, settings.minter, resources, tls=tls)
-    providers = open_providers(access, clock, ledger, resources)
+    providers = open_providers(access, clock, ledger, tables, resources)
     embedded = settings.embedded == "always" or (settings.embedded == "auto" and len(providers) == 1)
     state = open_state(shown(settings.redis_url), resources)
     inventory = Inventory(tables, providers, state, clock, embedded=embedded, keys=access.fingerprint)

@@ -25,7 +25,10 @@ def main(arguments: list[str]) -> None:
     try:
         old = read_weights(given.weights) if given.weights.exists() else Weights(WEIGHTS, BIAS)
         with given.log.open(encoding="utf-8") as lines:
-            verdict = fit(read_rows(lines), old)
+            rows, passed_over = read_rows(lines)
+        for problem in passed_over:
+            sys.stderr.write(f"passed over: {problem}\n")
+        verdict = fit(rows, old)
     except (OSError, ValueError) as error:
         sys.exit(f"hocket-llm-router fit: {error}")
     told = f"AUROC {verdict.auroc_old:.4f} -> {verdict.auroc_new:.4f} on {verdict.rows_apart} of {verdict.rows} turns"

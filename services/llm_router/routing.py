@@ -101,6 +101,9 @@ class Situation:
 
 def decide(request: Request, complexity: Complexity, mix: Mix, situation: Situation) -> Decision:
     """The decision for `request`; the mix is read, not counted. Raises NoCapableModel or AllModelsFailed."""
+    if request.pin_model and request.pin_model not in situation.table.models:
+        # It was there when the request was read.
+        raise NoCapableModel(f"{request.pin_model} has left the table of tiers; ListModels tells who is there")
     fit = _Fit(request, situation)
     placed = mix.place(complexity.score, situation.mode, situation.tie)
     tier, cause, detail = _tier(request, placed, complexity.score, mix, situation)

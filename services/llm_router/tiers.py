@@ -122,11 +122,8 @@ class TierTable:
         return (self.models[alias] for alias in self.tiers[tier])
 
     def tier_of(self, alias: str, first: Tier = Tier.SIMPLE) -> Tier:
-        """The tier that lists `alias`: `first` if it does, else the cheapest. Raises KeyError when none does."""
-        for tier in (first, *tuple(Tier)):
-            if alias in self.tiers[tier]:
-                return tier
-        raise KeyError(alias)
+        """The tier that lists `alias`: `first` if it does, else the cheapest; `first` where none does (any more)."""
+        return next((tier for tier in (first, *tuple(Tier)) if alias in self.tiers[tier]), first)
 
     def ending(self, now_s: float) -> list[Candidate]:
         """Candidates in use that end within 60 days of `now_s`, or have ended."""

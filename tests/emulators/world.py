@@ -117,7 +117,7 @@ async def world(
         clock, book = ClockOfTheDay(), Book()
         tables = TiersFile(tiers_file, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
         access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
-        providers = open_providers(access, clock, book, stack)
+        providers = open_providers(access, clock, book, tables, stack)
         state = LocalState()
         outcomes = OutcomeLog(outcomes_file, state)
         stack.callback(outcomes.close)

@@ -9,9 +9,8 @@ from chassis import identity
 from chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.caching import TTL_5M_S
-from services.llm_router.conversation import Tier
 from services.llm_router.events import Usage
-from services.llm_router.ports import AttemptCost, AttemptOutcome, Ledger
+from services.llm_router.ports import AttemptCost, AttemptOutcome, Ledger, Tables
 from services.llm_router.pricing import cache_cost_micro_usd
 from services.llm_router.tiers import Candidate
 
@@ -22,9 +21,10 @@ class CacheBooking:
     The vendor bills storage for the time that was asked for, also of a cache that is deleted before.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
-        """Book in `ledger`."""
+    def __init__(self, ledger: Ledger, tables: Tables, clock: Clock) -> None:
+        """Book in `ledger`, under the cheapest tier of `tables` that lists the model: many requests share a cache."""
         self._ledger = ledger
+        self._tables = tables
         self._clock = clock
 
     def begin(self, candidate: Candidate, tokens: int) -> AttemptCost:
@@ -36,7 +36,7 @@ class CacheBooking:
             ended_at_s=now,
             provider=candidate.provider,
             model=candidate.vendor_model,
-            tier=Tier.SIMPLE,
+            tier=self._tables.current.tier_of(candidate.alias),
             usage=Usage(cache_write_5m_tokens=tokens),
             cost_micro_usd=cache_cost_micro_usd(tokens, int(TTL_5M_S), price),
             price_row=price.name,

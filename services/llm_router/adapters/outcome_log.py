@@ -22,6 +22,8 @@ from services.llm_router.scoring import SurfaceScorer
 BYTES_MAX = 64 * 1024 * 1024
 # With weights that add up to more, the score of some text is past what a float holds.
 WEIGHTS_SUM_MAX = 500.0
+# A crash tears a line; a file with more of them was never written here.
+WRONG_SHARE_MAX = 0.01
 OUTCOMES = Counter("hocket_llm_router_outcomes", "Outcomes told, by kind and tier.", ["outcome", "tier"])
 LOST = Counter("hocket_llm_router_outcomes_lost", "Outcomes that could not be kept, by why.", ["cause"])
 
@@ -83,18 +85,25 @@ class OutcomeLog:
             file.close()
 
 
-def read_rows(lines: IO[str]) -> list[Row]:
-    """Rows to fit from, one a turn that tells something. Raises ValueError naming a line that is wrong."""
+def read_rows(lines: IO[str]) -> tuple[list[Row], list[str]]:
+    """Rows to fit from, one a turn that tells something, and what is wrong with the lines that were passed over.
+
+    A crash tears a line, or makes one of two. Raises ValueError where more are wrong than that: it is no such file.
+    """
     turns: dict[str, tuple[Mapping[str, float], int, list[str]]] = {}
+    wrong: list[str] = []
+    number = 0
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
             held = turns.setdefault(row["turn"], (row["features"], int(row["tier"]), []))
             held[2].append(row["outcome"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"line {number}: is no outcome: {error!r}") from error
+            wrong.append(f"line {number}: is no outcome: {error!r}")
+    if wrong and (not turns or len(wrong) > 1 + number * WRONG_SHARE_MAX):
+        raise ValueError(f"{wrong[0]} ({len(wrong)} of {number} lines are wrong)")
     told = ((features, need_of(outcomes, tier)) for features, tier, outcomes in turns.values())
-    return [Row(features, need) for features, need in told if need is not None]
+    return [Row(features, need) for features, need in told if need is not None], wrong
 
 
 def read_weights(path: Path) -> Weights:

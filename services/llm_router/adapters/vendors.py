@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from chassis.clock import Clock
 from services.llm_router.adapters.cache_booking import CacheBooking
 from services.llm_router.adapters.embedded import EmbeddedProvider
-from services.llm_router.ports import Ledger, Provider
+from services.llm_router.ports import Ledger, Provider, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,12 @@ class VendorAccess:
 
 
 def open_providers(
-    access: VendorAccess, clock: Clock, ledger: Ledger, resources: AsyncExitStack
+    access: VendorAccess, clock: Clock, ledger: Ledger, tables: Tables, resources: AsyncExitStack
 ) -> dict[str, Provider]:
-    """The providers by name, the embedded one always; `resources` closes them, `ledger` books caches they make."""
+    """The providers by name, the embedded one always; `resources` closes them.
+
+    `ledger` books caches that they make, in the tiers of `tables`.
+    """
     providers: dict[str, Provider] = {"embedded": EmbeddedProvider(clock)}
     # Each SDK costs 40 to 150 MB and a second of start: only what is configured is imported.
     if access.anthropic_api_key:
@@ -44,7 +47,7 @@ def open_providers(
         from services.llm_router.adapters.gemini_provider import GeminiProvider  # noqa: PLC0415 - as said
 
         providers["gemini"] = GeminiProvider(
-            access.gemini_api_key, access.gemini_base_url, clock, CacheBooking(ledger, clock)
+            access.gemini_api_key, access.gemini_base_url, clock, CacheBooking(ledger, tables, clock)
         )
     if access.openai_base_url:
         from services.llm_router.adapters.openai_provider import OpenAiProvider  # noqa: PLC0415 - as said

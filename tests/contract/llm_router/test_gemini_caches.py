@@ -8,6 +8,7 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from services.llm_router.adapters import gemini_caches
+from services.llm_router.conversation import Tier
 from services.llm_router.ports import AttemptCost, AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import World, asking, system, world
@@ -46,7 +47,7 @@ async def test_what_a_cache_costs_is_booked_as_the_vendor_bills_it():
     async with world() as w:
         await ask_often(w)
     (cache,) = caches_in(w.book.costs)
-    assert (cache.outcome, cache.estimated) == (AttemptOutcome.OK, False)
+    assert (cache.outcome, cache.estimated, cache.tier) == (AttemptOutcome.OK, False, Tier.MODERATE)
     assert cache.cost_micro_usd > 0
     assert w.book.total_micro_usd == w.gemini.total_micro_usd
 

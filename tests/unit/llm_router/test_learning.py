@@ -102,6 +102,31 @@ def test_the_command_promotes_and_says_so(tmp_path, capsys):
         main([str(tmp_path / "none"), str(weights)])
 
 
+def test_a_line_torn_by_a_crash_is_passed_over_and_told(tmp_path, capsys):
+    log, weights = tmp_path / "log.jsonl", tmp_path / "weights.json"
+    lines = [
+        json.dumps(
+            {"turn": f"t/{i}", "outcome": "re_asked" if r.need else "thumbs_up", "features": r.features, "tier": 1}
+        )
+        for i, r in enumerate(rows(600, by="numbers"))
+    ]
+    # Torn, and written on by the next process.
+    lines[300] = lines[300][:40] + lines[301]
+    log.write_text("\n".join(lines) + "\n")
+    write_weights(weights, OLD)
+    main([str(log), str(weights)])
+    said = capsys.readouterr()
+    assert said.out.startswith("promoted: AUROC")
+    assert "of 599 turns" in said.out
+    assert said.err.startswith("passed over: line 301")
+
+
+def test_a_file_of_other_things_is_refused():
+    other = io.StringIO("".join(f'{{"a": {i}}}\n' for i in range(500)))
+    with pytest.raises(ValueError, match=r"line 1.*\(500 of 500 lines are wrong\)"):
+        read_rows(other)
+
+
 def test_a_wrong_line_is_named_and_shipped_weights_survive_a_round_trip(tmp_path):
     with pytest.raises(ValueError, match="line 1"):
         read_rows(io.StringIO("{}\n"))

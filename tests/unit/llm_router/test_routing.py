@@ -53,6 +53,11 @@ def test_a_pinned_model_is_asked_alone_and_a_pinned_tier_first():
     assert (tier.ladder[0].alias, tier.cause) == ("gemini-2.5-flash", Cause.PINNED_TIER)
 
 
+def test_a_pinned_model_that_left_the_table_meanwhile_is_named():
+    with pytest.raises(NoCapableModel, match="gone has left the table"):
+        decided(asked(pin_model="gone"))
+
+
 def test_the_ladder_goes_through_the_tier_then_up_then_down():
     ladder = [c.alias for c in decided(asked(pin_tier=Tier.MODERATE), now_s=LATER_S).ladder]
     assert ladder == [

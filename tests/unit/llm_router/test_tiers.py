@@ -85,6 +85,11 @@ def test_of_two_aliases_of_one_model_the_one_that_was_asked_served():
     assert table.served_as(asked, "gemini-2.5-flash") is asked
 
 
+def test_a_model_that_has_left_the_table_stays_where_it_was_asked():
+    assert TABLE.tier_of("claude-haiku-5-5") is not Tier.COMPLEX
+    assert TABLE.tier_of("left", Tier.COMPLEX) is Tier.COMPLEX
+
+
 def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
     data = copy.deepcopy(SHIPPED)
     place = data
