@@ -18,7 +18,7 @@ from typing import Any
 
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent
 
-# Settled lines are dropped when the file has grown to this.
+# Settled lines are dropped when the file has grown to this, and most of it is such lines.
 BYTES_MAX = 8 * 1024 * 1024
 
 
@@ -46,6 +46,7 @@ class CostJournal:
             os.close(self._lock)
             raise OSError(f"{path} is the cost journal of another process; give each its own") from error
         self._pending = _read(path)
+        self._pending_bytes = sum(map(len, self._pending.values()))
         self._file = -1
         self._bytes = 0
         self._rewrite()
@@ -60,14 +61,16 @@ class CostJournal:
         packed = base64.b64encode(event.SerializeToString()).decode()
         line = json.dumps({"id": event.event_id, "origin": astuple(origin), "event": packed}).encode() + b"\n"
         self._append(line)
+        self._pending_bytes += len(line) - len(self._pending.get(event.event_id, b""))
         self._pending[event.event_id] = line
 
     def settle(self, event_ids: Iterable[str]) -> None:
         """Forget events that are booked, or lost and named in the log. Raises OSError as `add`."""
         ids = list(event_ids)
         for event_id in ids:
-            self._pending.pop(event_id, None)
-        if self._bytes > self._bytes_max:
+            self._pending_bytes -= len(self._pending.pop(event_id, b""))
+        # Half of it at least: a long queue would else be written anew with each batch that is booked.
+        if self._bytes > max(self._bytes_max, 2 * self._pending_bytes):
             self._rewrite()
         else:
             self._append(json.dumps({"settled": ids}).encode() + b"\n")

@@ -24,7 +24,7 @@ from hocket.ratelimit.v1.ledger_pb2 import (
 )
 
 from chassis import identity
-from chassis.auth import TokenMinter
+from chassis.auth import TokenMinter, expires_at_s
 from chassis.channel import ClientTls, MeshChannel, TokenSource
 from chassis.errors import InvalidArgument, MeshError, PermissionDenied, Unauthenticated, Unimplemented
 from chassis.status import mesh_errors
@@ -33,7 +33,7 @@ from clients.cost_journal import CostJournal, Origin
 LEDGER_SERVICE = "hocket.ratelimit.v1.LedgerService"
 BOOKING_TIMEOUT_S = 5.0
 BATCH_EVENTS_MAX = 500  # half of what the contract allows in one request
-TENANTS_MAX = 10_000  # whose minted tokens are kept
+TENANTS_MAX = 10_000  # whose tokens are kept
 # Not the events are wrong but who brings them, or to whom; a key or an address that is mended lets them pass.
 _REFUSED = (Unauthenticated, PermissionDenied, Unimplemented)
 _log = structlog.get_logger()
@@ -72,11 +72,6 @@ class LedgerClient:
             return await self._stub.GetCosts(request, **self._channel.options(timeout_s))
 
 
-def _origin() -> Origin:
-    caller = identity.current()
-    return Origin(caller.token, caller.tenant_id, caller.tenant_tier)
-
-
 class CostRecorder:
     """Books cost events behind the caller's back, each for its own tenant, until they are durable.
 
@@ -86,8 +81,9 @@ class CostRecorder:
     logged whole, since it is money. Events whose token is refused stand aside, hold nobody up, and are tried again.
     Make it in the event loop that uses it.
 
-    Without a minter an event is booked with the token of the RPC that caused it. A stream may outlive its token, and an
-    outage any token: a service that has the key gives a minter, and every attempt then has a fresh token of the tenant.
+    A stream may outlive its token, and an outage any token: a service that has the key gives a minter, and every
+    attempt then has a fresh token of the tenant. Without one an event is booked with the newest token that its tenant
+    has shown here, so that what had to wait is booked when the tenant next calls.
     """
 
     def __init__(
@@ -116,6 +112,7 @@ class CostRecorder:
         self._retry_s = (retry_min_s, retry_max_s)
         self._minter = minter
         self._sources: dict[tuple[str, str], TokenSource] = {}
+        self._newest: dict[str, str] = {}
         self._token = ""
         self._channel = MeshChannel(target, lambda: self._token, tls=tls) if target else None
         self._queue: deque[tuple[Origin, CostEvent]] = deque()
@@ -158,7 +155,7 @@ class CostRecorder:
         if self._closing.is_set() or len(self._queue) + self._in_flight >= self._events_max:
             self._lose([booked], "closed" if self._closing.is_set() else "the queue is full")
             return False
-        held = (_origin() if token is None else Origin(token), booked)
+        held = (self._origin() if token is None else Origin(token), booked)
         if self._journal is not None:
             try:
                 self._journal.add(*held)
@@ -169,6 +166,16 @@ class CostRecorder:
         self._queue.append(held)
         self._start()
         return True
+
+    def _origin(self) -> Origin:
+        caller = identity.current()
+        known = self._newest.get(caller.tenant_id, "")
+        # Not the one seen last: that may be of a stream that has outlived it.
+        if caller.token != known and expires_at_s(caller.token) > expires_at_s(known):
+            if len(self._newest) >= TENANTS_MAX:
+                self._newest.clear()
+            self._newest[caller.tenant_id] = caller.token
+        return Origin(caller.token, caller.tenant_id, caller.tenant_tier)
 
     def _start(self) -> None:
         self._arrived.set()
@@ -253,13 +260,13 @@ class CostRecorder:
         return origin, batch
 
     def _together(self, one: Origin, other: Origin) -> bool:
-        if self._minter and one.tenant_id:
+        if one.tenant_id:
             return (one.tenant_id, one.tenant_tier) == (other.tenant_id, other.tenant_tier)
         return one.token == other.token
 
     def _token_of(self, origin: Origin) -> str:
         if self._minter is None or not origin.tenant_id:
-            return origin.token
+            return self._newest.get(origin.tenant_id, origin.token)
         key = (origin.tenant_id, origin.tenant_tier)
         if key not in self._sources:
             if len(self._sources) >= TENANTS_MAX:

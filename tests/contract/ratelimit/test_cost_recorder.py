@@ -185,6 +185,35 @@ async def test_with_a_minter_a_stream_may_outlive_its_token(tmp_path):
     assert sorted(book.calls) == [("acme", 2), ("other", 1)]
 
 
+@asynccontextmanager
+async def calling(tenant_id: str, token: str):
+    identity.bind(identity.Identity(tenant_id, "standard", "test", token=token))
+    try:
+        yield
+    finally:
+        identity.bind(None)
+
+
+async def test_without_a_minter_what_had_to_wait_is_booked_when_its_tenant_calls_again(tmp_path):
+    book, expired = Book(), MINTER.mint("acme", caller="test", ttl_s=-60)
+    async with serving(book) as target:
+        costs = recorder(target, journal_file=tmp_path / "journal", refused_retry_s=0.05)
+        async with calling("acme", expired):
+            costs.record(ledger_pb2.CostEvent(event_id="late"))
+        await until(lambda: bool(costs._aside))
+        async with calling("other", OTHER):
+            costs.record(ledger_pb2.CostEvent(event_id="not-for-this-one"))
+        await until(lambda: costs.booked == 1)
+        async with calling("acme", ACME):
+            costs.record(ledger_pb2.CostEvent(event_id="next"))
+        # A stream that has outlived its token takes the newer one with it and does not replace it.
+        async with calling("acme", expired):
+            costs.record(ledger_pb2.CostEvent(event_id="later"))
+        await until(lambda: costs.booked == 4)
+        await costs.close()
+    assert sorted(book.ids) == [("acme", "late"), ("acme", "later"), ("acme", "next"), ("other", "not-for-this-one")]
+
+
 async def test_what_no_service_takes_is_named_as_lost_when_the_drain_ends():
     async with serving(Book()) as target:
         pass

@@ -53,6 +53,23 @@ def test_the_file_stays_small_and_private(tmp_path):
     journal.close()
 
 
+def test_a_long_queue_is_not_written_anew_with_each_batch(tmp_path, monkeypatch):
+    journal = CostJournal(tmp_path / "j", bytes_max=2000)
+    for number in range(100):
+        journal.add(Origin("t"), CostEvent(event_id=str(number)))
+    rewritten: list[int] = []
+    rewrite = journal._rewrite
+    monkeypatch.setattr(journal, "_rewrite", lambda: (rewritten.append(len(ids(journal))), rewrite()))
+    for number in range(100):
+        journal.settle([str(number)])
+    # Each time half of it, and what it holds is right.
+    assert len(rewritten) <= 7
+    assert rewritten[0] >= 25
+    assert ids(journal) == []
+    assert (tmp_path / "j").stat().st_size <= 2100
+    journal.close()
+
+
 class FullDisk:
     """os.write with so many bytes left, and short writes before it says so."""
 
