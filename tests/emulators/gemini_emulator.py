@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -17,8 +19,8 @@ STATUSES = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 429: "RESOURCE_EX
 class GeminiEmulator(Emulator):
     """POST /{version}/models/{model}:(stream)generateContent and the life of cachedContents."""
 
-    def __init__(self, **values: Any) -> None:
-        super().__init__(**values)
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        super().__init__(now)
         self.cached_contents: dict[str, dict[str, Any]] = {}
         # How requests to make a cache are met.
         self.caching = Scenario()

@@ -9,7 +9,8 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -72,16 +73,46 @@ class BillLine:
     micro_usd: int
 
 
-# USD per million tokens: input, output, cache read, cache write 5 minutes, 1 hour; the vendor's own copy of its prices.
-PRICES = {
-    "claude-haiku-5-5": (0.10, 0.50, 0.01, 0.125, 0.20),
+@dataclass(frozen=True)
+class Fare:
+    """What a model costs from a day on, for prompts of at most so many tokens.
+
+    `usd` for a million tokens: input, output, cache read, cache write for 5 minutes, for 1 hour.
+    """
+
+    usd: tuple[float, float, float, float, float]
+    since: date = date.min
+    prompt_max: float = float("inf")
+
+
+# The vendors' own copy of their prices; a row alone is for all days and lengths.
+PRICES: dict[str, tuple[float, float, float, float, float] | tuple[Fare, ...]] = {
+    "claude-haiku-5-5": (
+        Fare((0.10, 0.50, 0.01, 0.125, 0.20), prompt_max=100_000),
+        Fare((0.50, 2.50, 0.05, 0.625, 1.00)),
+    ),
     "claude-sonnet-4-5": (3.00, 15.00, 0.30, 3.75, 6.00),
     "claude-sonnet-5-5": (2.00, 10.00, 0.10, 2.50, 4.00),
     "gemini-2.5-flash-lite": (0.10, 0.40, 0.01, 0.10, 0.10),
     "gemini-2.5-flash": (0.30, 2.50, 0.03, 0.30, 0.30),
     "gemini-3.5-flash-lite": (0.30, 2.50, 0.03, 0.30, 0.30),
-    "gemini-3.8-flash": (0.75, 3.75, 0.075, 0.75, 0.75),
+    "gemini-3.8-flash": (
+        Fare((1.50, 7.50, 0.15, 1.50, 1.50), since=date(2027, 1, 1)),
+        Fare((0.75, 3.75, 0.075, 0.75, 0.75)),
+    ),
 }
+
+
+def fare(model: str, prompt_tokens: int, at_s: float) -> tuple[float, float, float, float, float]:
+    """The prices of a prompt at a moment; nothing for a model that the vendor does not sell."""
+    rows = PRICES.get(model, (0.0, 0.0, 0.0, 0.0, 0.0))
+    today = datetime.fromtimestamp(at_s, UTC).date()
+    for row in rows:
+        if isinstance(row, Fare) and row.since <= today and prompt_tokens <= row.prompt_max:
+            return row.usd
+    return cast("tuple[float, float, float, float, float]", rows)
+
+
 STORAGE_PER_MTOK_HOUR = 1.00
 PREFIX_MIN = {"claude-haiku-5-5": 4096, "gemini-2.5-flash-lite": 2048, "gemini-2.5-flash": 2048}
 PREFIX_MIN_DEFAULT = {"claude": 1024, "gemini": 4096}
@@ -140,6 +171,7 @@ class Emulator:
         self.gone_at = 0.0
         self.open_streams = 0
         self.cache = PrefixCache(now)
+        self._now = now
         self._queued: dict[str, deque[Scenario]] = defaultdict(deque)
         self._always: dict[str, Scenario] = {}
         self._runner: web.AppRunner | None = None
@@ -160,13 +192,13 @@ class Emulator:
         return self._always.get(model, self._always.get("*", self.default))
 
     def charge(self, model: str, *, fresh: int, cached: int = 0, w5: int = 0, w1: int = 0, output: int = 0) -> None:
-        price = PRICES.get(model, (0.0, 0.0, 0.0, 0.0, 0.0))
+        price = fare(model, fresh + cached + w5 + w1, self._now())
         exact = sum(round(p * 1e6) * n for p, n in zip(price, (fresh, output, cached, w5, w1), strict=True))
         self.bill.append(BillLine(model, fresh, cached, w5, w1, output, (exact + 500_000) // 1_000_000))
 
     def charge_storage(self, model: str, tokens: int, ttl_s: float) -> None:
         """A cache made to be kept for `ttl_s`: its tokens are read once, and stored for so long whatever comes."""
-        usd_per_mtok = PRICES[model][0] + STORAGE_PER_MTOK_HOUR * ttl_s / 3600
+        usd_per_mtok = fare(model, tokens, self._now())[0] + STORAGE_PER_MTOK_HOUR * ttl_s / 3600
         self.bill.append(BillLine(model, tokens, 0, 0, 0, 0, int(usd_per_mtok * tokens + 0.5)))
 
     @property

@@ -47,16 +47,21 @@ DAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class ClockOfTheDay:
-    """Time that passes as it does, from noon of `DAY` on."""
+    """Time that passes as it does, from noon of `DAY` on, and by leaps where a test wants them."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._leapt_s = 0.0
 
     def monotonic(self) -> float:
         return time.monotonic()
 
     def time(self) -> float:
-        return DAY.timestamp() + time.monotonic() - self._began
+        return DAY.timestamp() + self._leapt_s + time.monotonic() - self._began
+
+    def leap(self, seconds: float) -> None:
+        """Let so much of the calendar pass; deadlines know nothing of it."""
+        self._leapt_s += seconds
 
 
 @dataclass
@@ -85,6 +90,7 @@ class World:
     inventory: Inventory
     book: Book
     target: str
+    clock: ClockOfTheDay
 
     @asynccontextmanager
     async def caller(self, tenant_id: str, tenant_tier: str = "standard") -> AsyncIterator[LlmRouterClient]:
@@ -110,11 +116,11 @@ async def world(
     tiers_file: Path | None = None,
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        anthropic, gemini, openai = AnthropicEmulator(), GeminiEmulator(), OpenAiEmulator()
+        clock, book = ClockOfTheDay(), Book()
+        anthropic, gemini, openai = (e(clock.time) for e in (AnthropicEmulator, GeminiEmulator, OpenAiEmulator))
         for emulator in (anthropic, gemini, openai):
             await emulator.start()
             stack.push_async_callback(emulator.stop)
-        clock, book = ClockOfTheDay(), Book()
         tables = TiersFile(tiers_file, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
         access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
         providers = open_providers(access, clock, book, tables, stack)
@@ -143,7 +149,7 @@ async def world(
         target = f"127.0.0.1:{server.grpc_port}"
         token = MINTER.mint("acme", caller="test")
         channel = await stack.enter_async_context(MeshChannel(target, lambda: token))
-        yield World(anthropic, gemini, openai, LlmRouterClient(channel), router, inventory, book, target)
+        yield World(anthropic, gemini, openai, LlmRouterClient(channel), router, inventory, book, target, clock)
 
 
 def user(*parts: pb.Part | str) -> pb.Message:
