@@ -30,6 +30,7 @@ from services.llm_router.sessions import SESSION_TTL_S, Session, Warm
 
 TIMEOUT_S = 0.03
 CONNECT_TIMEOUT_S = 0.2
+CLOSE_S = 2.0
 PENDING_MAX = 10_000
 BREAKERS_PERIOD_S = 0.5
 MIX_TTL_S = 30 * 86_400
@@ -65,23 +66,28 @@ class RedisState:
         self._shared: dict[str, _Shared] = {}
         self._pending: deque[tuple[str, Tier] | tuple[str, str]] = deque()
         self._arrived = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._closing = False
         self.breakers: dict[str, Breaker] = {}
 
     def start(self) -> None:
         """Begin to write and to follow the breakers of others."""
         empty = contextvars.Context()
-        self._tasks = [
+        self._tasks = (
             asyncio.create_task(self._write(), context=empty),
             asyncio.create_task(self._follow_breakers(), context=empty),
-        ]
+        )
 
     async def close(self) -> None:
         """Write what is pending, once, and let go."""
-        await self._flush()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._closing = True
+        self._arrived.set()
+        if self._tasks:
+            writing, following = self._tasks
+            following.cancel()
+            # Bounded, and not by cancelling what is being written: it would be lost.
+            await asyncio.wait((writing, following), timeout=CLOSE_S)
+            writing.cancel()
         await self._redis.aclose()
 
     async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
@@ -174,9 +180,11 @@ class RedisState:
         self._arrived.set()
 
     async def _write(self) -> None:
-        while True:
+        closing = False
+        while not closing:
             await self._arrived.wait()
             self._arrived.clear()
+            closing = self._closing
             await self._flush()
 
     async def _flush(self) -> None:

@@ -74,6 +74,30 @@ async def test_a_conversation_is_found_by_another_replica(redis_url: str):
         assert await other.load_session("globex", "c") is None
 
 
+async def test_what_is_being_written_when_the_process_ends_is_written(redis_url: str):
+    sessions = {f"c{number}": replace(SESSION, easier_turns=number) for number in range(50)}
+    async with replicas(redis_url, 1) as (state,):
+        for name, session in sessions.items():
+            state.store_session("acme", name, session)
+            # Some are on their way and some still wait.
+            await asyncio.sleep(0)
+    async with replicas(redis_url, 1) as (other,):
+        assert {name: await other.load_session("acme", name) for name in sessions} == sessions
+
+
+async def test_a_redis_that_is_frozen_does_not_hold_up_the_end_of_the_process(monkeypatch):
+    monkeypatch.setattr(redis_state, "CLOSE_S", 0.05)
+    accepted: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0) as frozen:
+        state = RedisState(f"redis://127.0.0.1:{frozen.sockets[0].getsockname()[1]}")
+        state.start()
+        state.store_session("acme", "c", SESSION)
+        async with asyncio.timeout(5):
+            await state.close()
+        for writer in accepted:
+            writer.close()
+
+
 async def test_a_breaker_that_opens_here_is_open_there(redis_url: str):
     opened = Breaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
     async with replicas(redis_url, 2) as (one, other):
