@@ -97,6 +97,12 @@ class Passage:
     text: str
     score: float = 0.0
 
+    @property
+    def shown(self) -> str:
+        """How a model sees it: marked, so that it is read as material and not as the person's words."""
+        title = self.title.replace('"', "'")
+        return f'<passage title="{title}">\n{self.text}\n</passage>'
+
 
 Part = Text | Picture | ToolCall | ToolResult | Passage
 
@@ -150,8 +156,10 @@ class Request:
 
     @cached_property
     def system(self) -> str:
-        """The tenant's instructions, joined by blank lines."""
-        return "\n\n".join(m.words for m in self.messages if m.role is Role.SYSTEM)
+        """The tenant's instructions, joined by blank lines, with the passages among them; empty where all are blank."""
+        told = ("\n".join(_instruction(p) for p in m.parts) for m in self.messages if m.role is Role.SYSTEM)
+        whole = "\n\n".join(told)
+        return whole if whole.strip() else ""
 
     @cached_property
     def turns(self) -> tuple[Message, ...]:
@@ -185,6 +193,16 @@ class Request:
     def prompt_tokens(self) -> int:
         """Estimated tokens of the whole prompt."""
         return self.prefix_tokens + sum(part_tokens(p) for m in self.turns for p in m.parts)
+
+
+def _instruction(part: Part) -> str:
+    match part:
+        case Text(text=text):
+            return text
+        case Passage():
+            return part.shown
+        case _:
+            return ""
 
 
 def tokens_of(text: str) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import jsonschema
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from chassis.errors import InvalidArgument, invalid_field
+from services.llm_router import strict_json
 from services.llm_router.adapters.pictures import MIME_TYPES, size_of
 from services.llm_router.conversation import (
     Message,
@@ -32,9 +32,12 @@ from services.llm_router.tiers import TierTable
 
 MESSAGES_MAX = 1000
 PARTS_MAX = 256
+# In all. Each costs a vendor's SDK up to 0.1 ms of the server's one thread, whatever its size.
+PARTS_IN_ALL_MAX = 4096
 TEXT_BYTES_MAX = 4 * 1024 * 1024
 IMAGE_BYTES_MAX = 4 * 1024 * 1024
-STATE_BYTES_MAX = 64 * 1024
+# More than the thinking of the longest answer comes to.
+STATE_BYTES_MAX = 1024 * 1024
 TOOLS_MAX = 128
 TOOL_ROUNDS_MAX = 16
 SCHEMA_BYTES_MAX = 64 * 1024
@@ -86,6 +89,9 @@ def _request(wire: pb.GenerateRequest, table: TierTable) -> Request:
         raise invalid_field("messages", "must hold at least one message")
     if len(wire.messages) > MESSAGES_MAX:
         raise invalid_field("messages", f"must hold at most {MESSAGES_MAX} messages, has {len(wire.messages)}")
+    parts = sum(len(m.parts) for m in wire.messages)
+    if parts > PARTS_IN_ALL_MAX:
+        raise _too_large("messages", f"hold {parts} parts; send at most {PARTS_IN_ALL_MAX}, joining texts of one turn")
     text_bytes = sum(len(p.text) for m in wire.messages for p in m.parts)
     if text_bytes > TEXT_BYTES_MAX:
         raise _too_large("messages", f"hold {text_bytes} characters of text; send at most {TEXT_BYTES_MAX}")
@@ -197,8 +203,16 @@ def _picture(path: str, wire: pb.Image) -> Picture:
     size = size_of(wire.data, wire.mime_type)
     if size is None:
         raise invalid_field(f"{path}.data", f"is not a picture of type {wire.mime_type}")
-    captured = wire.captured_at.ToMilliseconds() / 1000 if wire.HasField("captured_at") else None
-    return Picture(wire.data, wire.mime_type, *size, captured)
+    return Picture(wire.data, wire.mime_type, *size, _moment(f"{path}.captured_at", wire))
+
+
+def _moment(path: str, wire: pb.Image) -> float | None:
+    if not wire.HasField("captured_at"):
+        return None
+    try:
+        return wire.captured_at.ToMilliseconds() / 1000
+    except ValueError as error:
+        raise invalid_field(path, f"is no moment between the years 1 and 9999: {error}") from error
 
 
 def _check_calls(messages: tuple[Message, ...]) -> None:
@@ -253,12 +267,9 @@ def _schema(path: str, text: str) -> Mapping[str, Any]:
 def _parsed_schema(text: str) -> tuple[str, Mapping[str, Any]]:
     # Cached: an agent sends the same few schemas with each turn, and checking one costs about a millisecond.
     try:
-        schema = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return f"is not JSON: {error}", {}
-    if not isinstance(schema, dict):
-        return "must be a JSON object that is a JSON Schema", {}
-    schema = cast("dict[str, Any]", schema)
+        schema = strict_json.parse_object(text)
+    except ValueError as error:
+        return f"is not JSON that a model can be sent: {error}", {}
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
@@ -270,11 +281,9 @@ def _parsed_schema(text: str) -> tuple[str, Mapping[str, Any]]:
 
 def _json_object(path: str, text: str) -> None:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise invalid_field(path, f"is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise invalid_field(path, "must be a JSON object")
+        strict_json.parse_object(text)
+    except ValueError as error:
+        raise invalid_field(path, f"is not JSON that a model can be sent: {error}") from error
 
 
 def _named(path: str, call_id: str, name: str) -> None:

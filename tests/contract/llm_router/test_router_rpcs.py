@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 from PIL import Image
 
@@ -164,6 +165,27 @@ BAD = {
         tools=[pb.Tool(name="t", parameters_json_schema='{"type":"object","properties":{"a":{"type":"no"}}}')],
     ),
     "response_json_schema": asking(user("x"), response_json_schema="{"),
+    "tools[1].parameters_json_schema": asking(
+        user("x"),
+        tools=[
+            pb.Tool(name="good"),
+            pb.Tool(name="t", parameters_json_schema='{"type":"object","properties":{"a":{"maximum":1e999}}}'),
+        ],
+    ),
+    "messages[1].parts[0].tool_call.arguments_json": asking(
+        user("x"),
+        pb.Message(
+            role=pb.ROLE_ASSISTANT,
+            parts=[pb.Part(tool_call=pb.ToolCall(call_id="a", name="b", arguments_json=r'{"x": "\ud800"}'))],
+        ),
+    ),
+    "messages[0].parts[0].image.captured_at": asking(
+        user(
+            pb.Part(
+                image=pb.Image(data=png(), mime_type="image/png", captured_at=Timestamp(seconds=10**15)),
+            )
+        )
+    ),
     "max_output_tokens": asking(user("x"), max_output_tokens=-1),
     "pin_model": asking(user("x"), pin_model="gpt-7"),
     "pin_tier": asking(user("x"), pin_tier=9),
@@ -180,6 +202,15 @@ async def test_bad_input_is_refused_by_the_name_of_its_field(field: str):
             await client.route(BAD[field])
     assert list(caught.value.fields) == [field]
     assert list(routed.value.fields) == [f"request.{field}"]
+
+
+async def test_more_parts_than_a_server_can_turn_for_a_vendor_are_refused():
+    many = [user(*["x"] * 100) for _ in range(41)]
+    async with routing() as client:
+        with pytest.raises(errors.InvalidArgument, match="hold 4100 parts; send at most 4096") as caught:
+            await answer(client, asking(*many))
+    assert list(caught.value.fields) == ["messages"]
+    assert caught.value.reason == "TOO_LARGE"
 
 
 async def test_five_megabytes_of_text_and_a_tool_loop_are_refused():

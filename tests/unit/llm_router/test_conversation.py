@@ -34,6 +34,13 @@ def test_instructions_are_apart_from_turns():
     assert (asked.system, len(asked.turns)) == ("Be brief.", 1)
 
 
+def test_a_passage_among_the_instructions_is_one_of_them_and_blank_ones_are_none():
+    told = Request((Message(Role.SYSTEM, (Text("Be brief."), Passage("d", "Wifi", "The code is 7."))),))
+    assert told.system == 'Be brief.\n<passage title="Wifi">\nThe code is 7.\n</passage>'
+    assert told.prefix_tokens > request().prefix_tokens
+    assert Request((Message(Role.SYSTEM, (Text(" \n"),)), Message(Role.SYSTEM, (Text(""),)))).system == ""
+
+
 def test_length_counts_every_part_and_no_script_short():
     assert request(Text("x"), PICTURE).prompt_tokens >= IMAGE_TOKENS + request(Text("x")).prefix_tokens
     assert tokens_of("привет мир") > tokens_of("hello moon")
