@@ -13,6 +13,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from chassis import errors
 
+# More is no wait that anybody keeps, and past what a Duration holds an error would end as another one.
+RETRY_AFTER_MAX_S = 366 * 86_400.0
 DETAILS_KEY = "grpc-status-details-bin"
 # By the side that measured it: an answer too large ("SERVER: Sent", "CLIENT: Received") is not the caller's fault.
 _REQUEST_TOO_LARGE = re.compile("(CLIENT: Sent|SERVER: Received) message larger than max")
@@ -41,7 +43,7 @@ def to_status(error: errors.MeshError, domain: str) -> status_pb2.Status:
     _pack(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata))
     if error.retry_after_s is not None:
         delay = Duration()
-        delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        delay.FromNanoseconds(int(min(max(0.0, error.retry_after_s), RETRY_AFTER_MAX_S) * 1e9))
         _pack(status, error_details_pb2.RetryInfo(retry_delay=delay))
     if isinstance(error, errors.InvalidArgument) and error.fields:
         violation = error_details_pb2.BadRequest.FieldViolation

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from chassis import deadline
 from chassis.clock import Clock
 from services.llm_router import telemetry
-from services.llm_router.conversation import CHARACTERS_PER_TOKEN, Request, Tier
+from services.llm_router.backlog import Backlog, Said
+from services.llm_router.calls import CallBook
+from services.llm_router.conversation import Request, Tier
 from services.llm_router.errors import UNHEARD, FailureKind, ModelFailure
 from services.llm_router.events import (
     CallMade,
@@ -27,6 +29,8 @@ from services.llm_router.events import (
     Usage,
     UsageSeen,
 )
+from services.llm_router.meter import Meter
+from services.llm_router.patience import ENDING_S, AttemptLimits, FirstTokenWait
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Provider
 from services.llm_router.reckoning import reckon
 from services.llm_router.tiers import Candidate, TierTable
@@ -35,43 +39,7 @@ from services.llm_router.tiers import Candidate, TierTable
 BEGUN_AGAIN_S = 1.0
 # Closing a vendor's stream is the closing of a socket; it must not hold a caller who has left.
 CLOSE_S = 1.0
-# With fewer deltas waiting than this each is passed on alone; with n times as many, n + 1 go together.
-BACKLOG_PER_MERGE = 8
-Said = TextDelta | CallMade | StateGiven
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class FirstTokenWait:
-    """Seconds for a first token; `hurried` when it is the caller who has no more, which says nothing of the model."""
-
-    seconds: float
-    hurried: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptLimits:
-    """How long an attempt may take, in seconds.
-
-    `first_token_s` bounds the time to the first *useful* event (text or a tool call), so that keep-alives and thinking
-    do not hide dead air; `fallback_first_token_s` is the same for attempts after the first, whose model is cold.
-    """
-
-    first_token_s: float = 3.0
-    fallback_first_token_s: float = 5.0
-    between_tokens_s: float = 5.0
-    total_s: float = 120.0
-
-    def first_token_of(self, attempt: int, *, left_s: float | None, last: bool) -> FirstTokenWait:
-        """How long attempt number `attempt` (from 1) is waited for.
-
-        While somebody else could still be asked, an attempt takes no more than half of the caller's remaining time.
-        """
-        wanted = self.first_token_s if attempt == 1 else self.fallback_first_token_s
-        if left_s is None:
-            return FirstTokenWait(wanted)
-        given = left_s if last else left_s / 2
-        return FirstTokenWait(min(wanted, given), hurried=given < wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +63,16 @@ class Attempt:
         """Begin to ask `candidate`, which must say something useful within `wait`."""
         self.candidate = candidate
         self._provider = provider
-        self.usage = Usage()
         self.ended: EndReason | None = None
         self.failure: ModelFailure | None = None
         self.first_useful_s: float | None = None
         self._scene = scene
         self._event_id = event_id
-        self._served = ""
-        # What was said since the vendor last told the usage.
-        self._untold: list[str] = []
-        self._untold_tokens: int | None = None
+        self._meter = Meter(scene.request.prompt_tokens)
+        self._calls: CallBook | None = None
         self._begun_until = now = self._now()
         self._cost: AttemptCost | None = None
-        self._queue: deque[Said] = deque()
+        self._backlog = Backlog()
         self._arrived = asyncio.Event()
         self._useful = asyncio.Event()
         self._over = False
@@ -115,7 +80,11 @@ class Attempt:
         self._started = now
         self._said_at = now
         self._trace = telemetry.AttemptTrace(candidate, scene.request.conversation_id, scene.request.max_output_tokens)
+        left_s = deadline.remaining()
+        self._late_end = FailureKind.TIMEOUT
         self._whole_until = now + limits.total_s
+        if left_s is not None and now + left_s - ENDING_S < self._whole_until:
+            self._whole_until, self._late_end = now + left_s - ENDING_S, FailureKind.HURRIED
         self._first_until = now + wait.seconds
         self._late = FailureKind.HURRIED if wait.hurried else FailureKind.TIMEOUT
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
@@ -125,14 +94,22 @@ class Attempt:
         # Before the vendor is asked: a process killed while it waits for the first word leaves a trace.
         self._scene.begun(self._reckon(AttemptOutcome.FAILED))
         try:
-            async with aclosing(self._provider.stream(self._scene.request, self.candidate)) as stream:
+            async with (
+                asyncio.timeout_at(self._whole_until),
+                aclosing(self._provider.stream(self._scene.request, self.candidate)) as stream,
+            ):
                 async for event in stream:
                     self._take(event)
+                    await self._backlog.room()
             self._check_end()
         except ModelFailure as failure:
             self.failure = failure
+        except TimeoutError:
+            late = self._late if self.first_useful_s is None else self._late_end
+            self.failure = ModelFailure(late, "no end in time")
         except Exception as error:  # noqa: BLE001 - whatever an SDK raises: unhandled, it would end as an empty answer
-            self.failure = ModelFailure(FailureKind.UNAVAILABLE, f"its adapter broke ({type(error).__name__})")
+            # Nothing that the next model would not do as well, and nothing that the vendor has done.
+            self.failure = ModelFailure(FailureKind.INTERNAL, f"its adapter broke ({type(error).__name__})")
             # The place alone: the words of an unforeseen error may be those of a user.
             _log.error("adapter broke", model=self.candidate.alias, at=_place(error))
         finally:
@@ -143,26 +120,37 @@ class Attempt:
     def _take(self, event: ModelEvent) -> None:
         match event:
             case UsageSeen():
-                self.usage, self._served = event.usage, event.served_model or self._served
-                self._untold.clear()
+                self._meter.told(event)
                 self._write_down()
             case Ended():
                 self.ended = event.reason
             case Unheard():
-                self._untold.append(event.text)
+                self._meter.said(event.text)
                 if event.of_call:
                     # A long call takes longer than a first token may, and is no dead air.
                     self._first_until = max(self._first_until, self._now() + self._scene.limits.between_tokens_s)
                 self._arrived.set()
                 self._write_down()
-            case _:
-                if isinstance(event, TextDelta):
-                    # Of a call the pieces came before, unheard.
-                    self._untold.append(event.text)
-                self._queue.append(event)
-                self._arrived.set()
-                if not isinstance(event, StateGiven):
-                    self._said()
+            case TextDelta():
+                self._meter.said(event.text)
+                self._pass_on(event)
+            case CallMade():
+                # Its pieces came before, unheard.
+                self._pass_on(self._call_book.made(event))
+            case StateGiven():
+                self._pass_on(self._call_book.given(event))
+
+    @property
+    def _call_book(self) -> CallBook:
+        if self._calls is None:
+            self._calls = CallBook.of(self._scene.request)
+        return self._calls
+
+    def _pass_on(self, event: Said) -> None:
+        self._backlog.add(event)
+        self._arrived.set()
+        if not isinstance(event, StateGiven):
+            self._said()
 
     def _said(self) -> None:
         before, self._said_at = self._said_at, self._now()
@@ -205,6 +193,11 @@ class Attempt:
         return True
 
     @property
+    def usage(self) -> Usage:
+        """What the vendor has told of it."""
+        return self._meter.usage
+
+    @property
     def running(self) -> bool:
         """Whether the vendor still works."""
         return not self._task.done()
@@ -228,8 +221,8 @@ class Attempt:
         Raises ModelFailure, also for a stream that stops without its end event.
         """
         while True:
-            while self._queue:
-                yield self._next()
+            while self._backlog:
+                yield self._backlog.take()
             if self._over:
                 break
             self._arrived.clear()
@@ -238,23 +231,10 @@ class Attempt:
                 async with asyncio.timeout_at(min(until, self._whole_until)):
                     await self._arrived.wait()
             except TimeoutError:
-                raise self._fail(FailureKind.TIMEOUT, "no next token in time") from None
+                kind = FailureKind.TIMEOUT if until <= self._whole_until else self._late_end
+                raise self._fail(kind, "no next token in time") from None
         if self.failure is not None:
             raise self.failure
-
-    def _next(self) -> Said:
-        """The next event; several deltas as one, the more of them the longer the backlog, never waiting for any."""
-        event = self._queue.popleft()
-        if not isinstance(event, TextDelta):
-            return event
-        pieces = [event.text]
-        for _ in range(len(self._queue) // BACKLOG_PER_MERGE):
-            following = self._queue[0]
-            if not isinstance(following, TextDelta):
-                break
-            pieces.append(following.text)
-            self._queue.popleft()
-        return TextDelta("".join(pieces)) if len(pieces) > 1 else event
 
     def _fail(self, kind: FailureKind, problem: str) -> ModelFailure:
         self.failure = ModelFailure(kind, problem)
@@ -266,10 +246,15 @@ class Attempt:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_S)
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether the vendor said something and not how many tokens it was."""
+        return bool(self._meter.untold)
+
     async def count(self) -> None:
         """Have the vendor count what it said and did not tell the tokens of; without its answer they are estimated."""
-        if self.ended is None and self._untold:
-            self._untold_tokens = await self._provider.count_tokens(self.candidate, "".join(self._untold))
+        if untold := self._meter.untold:
+            self._meter.counted(await self._provider.count_tokens(self.candidate, untold))
 
     def cost(self) -> AttemptCost:
         """What to book: usage as the vendor told it, or an estimate of what was sent where it told nothing yet."""
@@ -289,13 +274,13 @@ class Attempt:
         )
 
     def _reckon(self, outcome: AttemptOutcome) -> AttemptCost:
-        usage, estimated = self._known_usage()
+        usage, estimated = self._meter.known()
         scene = self._scene
         return reckon(
             scene.table,
             scene.request,
             self.candidate,
-            UsageSeen(usage, self._served),
+            UsageSeen(usage, self._meter.served_model),
             event_id=self._event_id,
             tier=scene.tier,
             now_s=scene.clock.time(),
@@ -307,22 +292,9 @@ class Attempt:
     @property
     def _unconfirmed(self) -> bool:
         """Whether the vendor was asked and said neither that it took the request nor that it refused it."""
-        refused = self.failure is not None and self.failure.kind not in UNHEARD
-        return not (refused or self.ended or self.usage.prompt_tokens or self._untold)
-
-    def _known_usage(self) -> tuple[Usage, bool]:
-        """Usage, and whether part of it is no word of the vendor's: some tell the output's tokens at the end alone.
-
-        And some servers tell nothing: an answer was not for nothing because nobody counted it.
-        """
-        told_to_the_end = self.ended is not None and self.usage.prompt_tokens > 0
-        if told_to_the_end or not self._untold:
-            return self.usage, False
-        known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=self._scene.request.prompt_tokens)
-        untold = self._untold_tokens
-        if untold is None:
-            untold = int(sum(map(len, self._untold)) / CHARACTERS_PER_TOKEN + 0.5)
-        return replace(known, output_tokens=known.output_tokens + untold), True
+        failure = self.failure
+        refused = failure is not None and failure.kind not in UNHEARD and not failure.unheard
+        return not (refused or self.ended) and self._meter.silent
 
 
 def _place(error: Exception) -> str:

@@ -49,6 +49,12 @@ class Breaker:
         """After an answer."""
         return Breaker(changed_s=now_s) if self.failures or self.pause_s else self
 
+    def unproven(self, now_s: float) -> Breaker:
+        """After a probe that proved nothing: its place is free, as if the pause had ended just now."""
+        if self.state(now_s) is not BreakerState.HALF_OPEN or now_s >= self.probe_until_s:
+            return self
+        return replace(self, open_until_s=now_s, probe_until_s=0.0, changed_s=now_s)
+
     def failed(self, now_s: float, retry_after_s: float | None = None, *, at_once: bool = False) -> Breaker:
         """After a failure that is the model's; each pause is twice the one before, or what the vendor asked for.
 

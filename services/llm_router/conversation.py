@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Any
 
+# What a tool call may be named by, so that every vendor takes it back.
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+CALL_ID_CHARACTERS_MAX = 256
 CHARACTERS_PER_TOKEN = 3.6  # English prose on the vendors' tokenizers lies between 3.3 and 4.5; low is the safe side.
 IMAGE_TOKENS = 1600  # What Anthropic bills for a picture at its largest useful size; Gemini bills 258 to 1548.
 

@@ -17,7 +17,7 @@ from chassis.errors import FailedPrecondition, NotFound, ResourceExhausted, Unav
 
 
 class FailureKind(StrEnum):
-    """Why an attempt failed."""
+    """Why an attempt failed. MISSING: the vendor knows no such model. INTERNAL: our own fault, not the model's."""
 
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
@@ -29,12 +29,20 @@ class FailureKind(StrEnum):
     CREDENTIALS = "credentials"
     INVALID = "invalid"
     EMPTY = "empty"
+    MISSING = "missing"
+    INTERNAL = "internal"
 
 
 # Sent again to the same model: the vendor said "later", or the network failed; everything else moves on.
 RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.UNAVAILABLE})
-# Says nothing about the model's health: the request, or a caller in a hurry, is to blame.
-BLAMELESS = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY, FailureKind.HURRIED})
+# Says nothing about the model's health: the request, a caller in a hurry, or the router is to blame.
+BLAMELESS = frozenset(
+    {FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY, FailureKind.HURRIED, FailureKind.INTERNAL}
+)
+# The vendor answered, and what it said was about the request.
+WELL = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY})
+# The same for whoever asks next.
+FOR_ALL = frozenset({FailureKind.CREDENTIALS, FailureKind.MISSING})
 
 # The vendor may have done, and may bill, what was asked.
 UNHEARD = frozenset({FailureKind.TIMEOUT, FailureKind.HURRIED, FailureKind.CUT})
@@ -45,10 +53,14 @@ DECLINED = frozenset({FailureKind.REFUSED, FailureKind.EMPTY})
 class ModelFailure(Exception):
     """An attempt at a vendor failed. Holds neither a secret nor what a user said."""
 
-    def __init__(self, kind: FailureKind, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, kind: FailureKind, message: str, *, retry_after_s: float | None = None, unheard: bool = False
+    ) -> None:
+        """`unheard` where the vendor was sent the request and may have done, and may bill, what was asked."""
         super().__init__(message)
         self.kind = kind
         self.retry_after_s = retry_after_s
+        self.unheard = unheard
 
 
 class NoCapableModel(FailedPrecondition):

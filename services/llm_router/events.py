@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 
 from services.llm_router.conversation import ToolCall
+
+# In one call, of one kind; a thousand times the widest window.
+TOKENS_MAX = 10**9
 
 
 class EndReason(StrEnum):
@@ -42,6 +45,11 @@ class Usage:
         """All input: fresh, read from the cache, written to it."""
         return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
 
+    @property
+    def possible(self) -> bool:
+        """Whether a vendor can mean it; some servers count below nothing, or past what a book holds."""
+        return all(0 <= count <= TOKENS_MAX for count in astuple(self))
+
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
@@ -76,10 +84,14 @@ class StateGiven:
 
 @dataclass(frozen=True, slots=True)
 class UsageSeen:
-    """Usage known so far; a later one replaces it. `served_model` as the vendor names it, empty when not told."""
+    """Usage known so far; a later one replaces it. `served_model` as the vendor names it, empty when not told.
+
+    `output_told` is false where the vendor has not said yet how much the output is that came with it and before.
+    """
 
     usage: Usage
     served_model: str = ""
+    output_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)

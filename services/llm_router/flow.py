@@ -5,23 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
 from chassis import deadline, identity
 from chassis.clock import Clock
 from services.llm_router import telemetry
-from services.llm_router.attempt import Attempt, AttemptLimits, AttemptScene
+from services.llm_router.accounts import Accounts
+from services.llm_router.attempt import Attempt, AttemptScene
 from services.llm_router.budget import BudgetStanding, until_midnight_s
 from services.llm_router.caching import can_be_warmed
 from services.llm_router.concurrency import TenantAnswers
 from services.llm_router.conversation import MixMode, Request
-from services.llm_router.errors import DECLINED, AllModelsFailed, BudgetExhausted, ModelFailure, TurnNotFound
+from services.llm_router.errors import (
+    DECLINED,
+    AllModelsFailed,
+    BudgetExhausted,
+    FailureKind,
+    ModelFailure,
+    NoCapableModel,
+    TurnNotFound,
+)
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
+from services.llm_router.patience import AttemptLimits
 from services.llm_router.ports import (
     AttemptCost,
     Budgets,
@@ -104,16 +114,11 @@ class _Answer:
     session: Session | None
     arrived_s: float
     asked_tokens: int
+    accounts: Accounts
     first_token_s: float = 0.0
     spoken: bool = False
     attempts: int = 0
     declined: Attempt | None = None
-    costs: list[AttemptCost] = field(default_factory=list[AttemptCost])
-
-    @property
-    def used_tokens(self) -> int:
-        """Tokens of all attempts, read and written."""
-        return sum(cost.usage.prompt_tokens + cost.usage.output_tokens for cost in self.costs)
 
 
 class Router:
@@ -163,7 +168,11 @@ class Router:
                     async for event in events:
                         yield event
             finally:
-                self._ports.limits.used(answer.used_tokens - answer.asked_tokens)
+                # Also when the caller left: what reached a vendor is money.
+                try:
+                    await answer.accounts.close()
+                finally:
+                    self._ports.limits.used(answer.accounts.used_tokens - answer.asked_tokens)
 
     async def _admit(self, request: Request, use: str) -> _Answer:
         """Whether the tenant may ask, and the decision. Raises ResourceExhausted, NoCapableModel or AllModelsFailed."""
@@ -174,7 +183,8 @@ class Router:
         asked_tokens = request.prompt_tokens
         await self._ports.limits.require_request(asked_tokens)
         decision, session = await self._decide(request, terms, use, thrifty=thrifty)
-        return _Answer(request, decision, session, arrived_s, asked_tokens)
+        accounts = Accounts(self._book, identity.current().tenant_tier)
+        return _Answer(request, decision, session, arrived_s, asked_tokens, accounts)
 
     def _thrifty(self, terms: Terms) -> bool:
         """Whether the tenant is near its budget. Raises BudgetExhausted where it is through it."""
@@ -202,9 +212,9 @@ class Router:
                 return
         if answer.declined is not None:
             # Somebody did answer, and said no: that is an end of its own, not a vendor that is down.
-            yield self._finished(answer, answer.declined, answer.declined.ended or EndReason.REFUSAL)
+            yield await self._finished(answer, answer.declined, answer.declined.ended or EndReason.REFUSAL)
             return
-        raise AllModelsFailed(pursuit.failures, pursuit.retry_after_s)
+        raise _nobody(pursuit)
 
     async def prewarm(self, request: Request) -> Warmed:
         """Fill the prompt cache of the model that would answer. Raises as `generate`, also where the filling fails."""
@@ -259,13 +269,13 @@ class Router:
         finally:
             try:
                 await race.close()
-                await race.count()
             finally:
+                answer.accounts.open(race.attempts)
                 self._settle(answer, pursuit, race, winner)
         if winner is not None:
             # Without the vendor's own end it was cut, whatever happened.
             reason = EndReason.CUT if winner.failure else winner.ended or EndReason.CUT
-            yield self._finished(answer, winner, reason)
+            yield await self._finished(answer, winner, reason)
 
     def _begin(self, answer: _Answer, pursuit: Pursuit, candidate: Candidate) -> Attempt:
         ports = self._ports
@@ -273,7 +283,12 @@ class Router:
             answer.request, answer.decision.tier, ports.tables.current, self._limits, ports.clock, ports.ledger.begin
         )
         provider = ports.providers[candidate.provider]
-        wait = self._limits.first_token_of(answer.attempts, left_s=deadline.remaining(), last=pursuit.exhausted)
+        wait = self._limits.first_token_of(
+            answer.attempts,
+            left_s=deadline.remaining(),
+            last=pursuit.exhausted,
+            usual_s=self._first_tokens.usual(candidate.alias),
+        )
         return Attempt(scene, candidate, provider, ports.new_id(), wait)
 
     def _hedge(self, answer: _Answer, pursuit: Pursuit) -> Attempt | None:
@@ -297,13 +312,8 @@ class Router:
         self._first_tokens.seen(attempt.candidate.alias, attempt.first_useful_s or 0.0)
 
     def _settle(self, answer: _Answer, pursuit: Pursuit, race: Race, winner: Attempt | None) -> None:
-        """Book every attempt and tell its health. Runs also when the caller left: what reached a vendor is money."""
-        caller = identity.current()
+        """Tell the health of every attempt."""
         for attempt in race.attempts:
-            cost = attempt.cost()
-            answer.costs.append(cost)
-            self._book(cost)
-            attempt.tell(caller.tenant_tier)
             if attempt.failure is not None:
                 pursuit.failed(attempt.candidate, attempt.failure, self._ports.clock.monotonic())
                 self._inventory.failed(attempt.candidate, attempt.failure)
@@ -313,6 +323,8 @@ class Router:
                 _log.warning("attempt failed", model=attempt.candidate.alias, kind=kind, problem=problem)
             elif attempt.first_useful_s is not None:
                 self._inventory.succeeded(attempt.candidate)
+            else:
+                self._inventory.left(attempt.candidate)
         if winner is not None:
             self._retries.earn()
             self._remember(answer, winner)
@@ -367,14 +379,24 @@ class Router:
         self._ports.state.store_session(identity.current().tenant_id, answer.request.conversation_id, after)
 
     @staticmethod
-    def _finished(answer: _Answer, attempt: Attempt, reason: EndReason) -> Finished:
-        cost = attempt.cost()
+    async def _finished(answer: _Answer, attempt: Attempt, reason: EndReason) -> Finished:
+        left_s = deadline.remaining()
+        await answer.accounts.close(within_s=None if left_s is None else max(left_s - deadline.SHAVE_S, 0.0))
+        cost, costs = attempt.cost(), answer.accounts.costs
         return Finished(
             reason=reason,
             usage=cost.usage,
-            cost_micro_usd=sum(c.cost_micro_usd for c in answer.costs),
+            cost_micro_usd=sum(c.cost_micro_usd for c in costs),
             served_model=cost.model,
             price_row=cost.price_row,
             first_token_s=answer.first_token_s,
-            cost_event_ids=tuple(c.event_id for c in answer.costs),
+            cost_event_ids=tuple(c.event_id for c in costs),
         )
+
+
+def _nobody(pursuit: Pursuit) -> AllModelsFailed | NoCapableModel:
+    """Why nobody answered: a request that every vendor calls wrong is so tomorrow, too."""
+    if pursuit.failures and set(pursuit.failures.values()) == {FailureKind.INVALID.value}:
+        told = ", ".join(pursuit.failures)
+        return NoCapableModel(f"every model asked refused the request as invalid ({told}); change the request")
+    return AllModelsFailed(pursuit.failures, pursuit.retry_after_s)

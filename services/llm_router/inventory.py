@@ -8,7 +8,7 @@ from dataclasses import replace
 from chassis.clock import Clock
 from services.llm_router.breaker import PAUSE_MIN_S, Breaker, BreakerState
 from services.llm_router.conversation import Tier
-from services.llm_router.errors import BLAMELESS, FailureKind, ModelFailure
+from services.llm_router.errors import BLAMELESS, FOR_ALL, WELL, FailureKind, ModelFailure
 from services.llm_router.ports import Providers, SharedState, Tables
 from services.llm_router.routing import BREAKER_OPEN
 from services.llm_router.tiers import Candidate, TierTable
@@ -83,11 +83,22 @@ class Inventory:
 
     def failed(self, candidate: Candidate, failure: ModelFailure) -> None:
         """`candidate` failed; failures that are the request's are not held against it."""
-        if failure.kind in BLAMELESS:
-            return
-        # A refused key is refused again, and a vendor that names a wait means everybody.
+        if failure.kind in WELL and not self.well(candidate):
+            # A probe that was answered, and a vendor that answers is well.
+            self.succeeded(candidate)
+        elif failure.kind in BLAMELESS:
+            self.left(candidate)
+        else:
+            self._blame(candidate, failure)
+
+    def left(self, candidate: Candidate) -> None:
+        """An attempt ended without a word about `candidate`; if it was the probe, the next request may be one."""
+        self._set(candidate, self.breaker(candidate).unproven(self.now_s))
+
+    def _blame(self, candidate: Candidate, failure: ModelFailure) -> None:
+        # A refused key is refused again, a model that is not there neither; a vendor that names a wait means everybody.
         asked_to_wait = failure.kind is FailureKind.RATE_LIMITED and (failure.retry_after_s or 0) >= PAUSE_MIN_S
-        at_once = asked_to_wait or failure.kind is FailureKind.CREDENTIALS
+        at_once = asked_to_wait or failure.kind in FOR_ALL
         self._set(candidate, self.breaker(candidate).failed(self.now_s, failure.retry_after_s, at_once=at_once))
 
     def _set(self, candidate: Candidate, breaker: Breaker) -> None:

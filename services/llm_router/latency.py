@@ -25,12 +25,17 @@ class FirstTokens:
         self._seen.setdefault(alias, deque(maxlen=SAMPLES_MAX)).append(seconds)
         self._credit = min(self._credit + HEDGE_SHARE, 5.0)
 
-    def hedge_after(self, alias: str) -> float | None:
-        """Seconds after which a hedge is worth it (the 95th percentile), or None while too little is known."""
+    def usual(self, alias: str) -> float | None:
+        """Seconds that `alias` hardly ever takes longer than (the 95th percentile); None while too little is known."""
         samples = self._seen.get(alias)
-        if samples is None or len(samples) < SAMPLES_MIN or self._credit < 1:
+        if samples is None or len(samples) < SAMPLES_MIN:
             return None
-        return max(sorted(samples)[int(QUANTILE * (len(samples) - 1))], HEDGE_AFTER_MIN_S)
+        return sorted(samples)[int(QUANTILE * (len(samples) - 1))]
+
+    def hedge_after(self, alias: str) -> float | None:
+        """Seconds after which a hedge is worth it; None while too little is known, or enough hedges were sent."""
+        usual = self.usual(alias) if self._credit >= 1 else None
+        return None if usual is None else max(usual, HEDGE_AFTER_MIN_S)
 
     def hedged(self) -> None:
         """A hedge was sent."""

@@ -61,7 +61,3 @@ class Race:
         running = [a for a in self.attempts if a.running]
         if running:
             await asyncio.gather(*(a.close() for a in running))
-
-    async def count(self) -> None:
-        """Learn what the attempts that were cut short have used."""
-        await asyncio.gather(*(a.count() for a in self.attempts))

@@ -14,6 +14,8 @@ from chassis.errors import InvalidArgument, invalid_field
 from services.llm_router import strict_json
 from services.llm_router.adapters.pictures import MIME_TYPES, size_of
 from services.llm_router.conversation import (
+    CALL_ID_CHARACTERS_MAX,
+    TOOL_NAME,
     Message,
     MixMode,
     Part,
@@ -42,11 +44,9 @@ TOOLS_MAX = 128
 TOOL_ROUNDS_MAX = 16
 SCHEMA_BYTES_MAX = 64 * 1024
 OUTPUT_TOKENS_MAX = 65_536
-NAME_BYTES_MAX = 256
 # What the book of costs takes as well: an answer that could not be booked would be given for nothing.
 NAMES_BYTES_MAX = {"conversation_id": 256, "turn_id": 128, "room": 256}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ROLES = {
     pb.ROLE_SYSTEM: Role.SYSTEM,
     pb.ROLE_USER: Role.USER,
@@ -242,7 +242,7 @@ def _tools(wire: pb.GenerateRequest) -> tuple[Tool, ...]:
         raise invalid_field("tools", f"must hold at most {TOOLS_MAX} tools")
     tools: list[Tool] = []
     for i, tool in enumerate(wire.tools):
-        if not _TOOL_NAME.fullmatch(tool.name):
+        if not TOOL_NAME.fullmatch(tool.name):
             raise invalid_field(f"tools[{i}].name", "must be 1 to 64 characters of [a-zA-Z0-9_-]")
         if any(t.name == tool.name for t in tools):
             raise invalid_field(f"tools[{i}].name", f"{tool.name!r} is named twice")
@@ -287,9 +287,9 @@ def _json_object(path: str, text: str) -> None:
 
 
 def _named(path: str, call_id: str, name: str) -> None:
-    if not call_id or len(call_id) > NAME_BYTES_MAX:
-        raise invalid_field(f"{path}.call_id", f"must be 1 to {NAME_BYTES_MAX} characters")
-    if not _TOOL_NAME.fullmatch(name):
+    if not call_id or len(call_id) > CALL_ID_CHARACTERS_MAX:
+        raise invalid_field(f"{path}.call_id", f"must be 1 to {CALL_ID_CHARACTERS_MAX} characters")
+    if not TOOL_NAME.fullmatch(name):
         raise invalid_field(f"{path}.name", "must be 1 to 64 characters of [a-zA-Z0-9_-]")
 
 

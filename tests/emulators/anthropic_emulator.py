@@ -18,7 +18,13 @@ LOOKBACK_BLOCKS = 20
 # What count_tokens adds to each message.
 FRAMING_TOKENS = 7
 WORDS = {"type", "text", "role"}
-TYPES = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error", 529: "overloaded_error"}
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
 
 
 @dataclass
@@ -41,10 +47,18 @@ class AnthropicEmulator(Emulator):
         return [web.post("/v1/messages", self.messages), web.post("/v1/messages/count_tokens", self.count)]
 
     counts = True
+    # In place of a count: how long it takes, and what is answered.
+    count_s = 0.0
+    count_body: bytes | None = None
+    counted_at: float | None = None
 
     async def count(self, request: web.Request) -> web.Response:
         if not self.counts:
             return error(429, "as scripted")
+        await asyncio.sleep(self.count_s)
+        self.counted_at = time.monotonic()
+        if self.count_body is not None:
+            return web.Response(body=self.count_body, content_type="application/json")
         body = await request.json()
         words = sum(tokens_of(b["text"]) if set(b) <= WORDS else tokens_of(json.dumps(b)) for b in blocks_of(body))
         return web.json_response({"input_tokens": words + FRAMING_TOKENS * len(body["messages"])})

@@ -21,7 +21,7 @@ from prometheus_client import Counter
 
 from chassis.clock import Clock
 from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state, warm_params
-from services.llm_router.adapters.failures import failure_of
+from services.llm_router.adapters.failures import broken, failure_of
 from services.llm_router.caching import PrefixGaps
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
@@ -78,9 +78,10 @@ class AnthropicProvider:
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
         params = params_of(request, candidate, self._gaps.seen(request, candidate.vendor_model, self._now_s))
-        reader = EventReader(candidate.vendor_model)
+        reader, answered = EventReader(candidate.vendor_model), False
         try:
             async with self._client.messages.with_streaming_response.create(**params, stream=True) as response:
+                answered = True
                 async for sse in AsyncStream.raw_events(response.http_response):
                     if sse.event == "error":
                         raise self._stream_error(sse.data)
@@ -94,13 +95,15 @@ class AnthropicProvider:
             raise failure_of(
                 PROVIDER, error.status_code, error_type=error.type, headers=error.response.headers, now_s=self._now_s
             ) from error
-        except anthropic.APITimeoutError as error:
-            raise ModelFailure(FailureKind.TIMEOUT, "anthropic did not answer in time") from error
         except (anthropic.APIConnectionError, httpx2.TransportError) as error:
-            kind = FailureKind.CUT if reader.started else FailureKind.UNAVAILABLE
-            raise ModelFailure(kind, f"the connection to anthropic broke ({type(error).__name__})") from error
-        except (anthropic.AnthropicError, ValueError, KeyError, TypeError) as error:
-            raise ModelFailure(FailureKind.UNAVAILABLE, "anthropic sent what is not its protocol") from error
+            raise broken(PROVIDER, error, started=reader.started) from error
+        except (anthropic.AnthropicError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if not answered:
+                # Ours: nothing had been heard of the vendor.
+                raise
+            raise ModelFailure(
+                FailureKind.UNAVAILABLE, "anthropic sent what is not its protocol", unheard=True
+            ) from error
 
     async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:
         """Write instructions and tools into the cache by a request for no output. Raises ModelFailure."""
@@ -135,7 +138,11 @@ class AnthropicProvider:
 
     async def _counted(self, model: str, text: str) -> int:
         counted = await self._client.messages.count_tokens(model=model, messages=[{"role": "user", "content": text}])
-        return counted.input_tokens
+        # What is no answer of this API the SDK hands on as it is.
+        tokens: object = getattr(counted, "input_tokens", None)
+        if not isinstance(tokens, int) or tokens < 0:
+            raise ValueError("anthropic told no number of tokens")
+        return tokens
 
     @property
     def _now_s(self) -> float:
@@ -164,6 +171,9 @@ class EventReader:
     served: str = ""
     _blocks: dict[int, Params] = field(default_factory=dict[int, Params])
     _thinking: list[Params] = field(default_factory=list[Params])
+    # All that was thought before words: what a caller keeps with the text is the last that it was given.
+    _before_words: list[Params] = field(default_factory=list[Params])
+    _half_a_call: bool = False
     _stop_reason: str | None = None
 
     def read(self, event: Any) -> list[ModelEvent]:
@@ -188,9 +198,15 @@ class EventReader:
         """What follows when the stream is over; nothing where no stop reason came: then it was cut.
 
         The stop reason is the vendor's last word on the answer and comes with the final usage; `message_stop` after it
-        says nothing more, and is lost where the last line break is.
+        says nothing more, and is lost where the last line break is. Raises ModelFailure for a call that is no JSON,
+        unless the answer ended in the middle of it.
         """
-        return [Ended(_ENDS.get(self._stop_reason, EndReason.STOP))] if self._stop_reason else []
+        if not self._stop_reason:
+            return []
+        reason = _ENDS.get(self._stop_reason, EndReason.STOP)
+        if self._half_a_call and reason is not EndReason.LENGTH:
+            raise ModelFailure(FailureKind.CUT, "the model made a call whose arguments are no JSON")
+        return [Ended(reason)]
 
     def _message_start(self, message: Any) -> list[ModelEvent]:
         # A second start (seen after proxies) changes nothing, as in the SDK.
@@ -231,19 +247,28 @@ class EventReader:
             case "text":
                 return self._given("")
             case "tool_use":
-                # Parsed, so that a broken call is a failure here and not in a tool.
-                arguments = json.dumps(
-                    json.loads(block["json"] or "null") or block.get("input") or {}, ensure_ascii=False
-                )
-                return [CallMade(ToolCall(block["id"], block["name"], arguments)), *self._given(block["id"])]
+                return self._call(block)
             case _:
                 pass
         return []
+
+    def _call(self, block: Params) -> list[ModelEvent]:
+        """The call, parsed: a broken one is a failure here and not in a tool."""
+        try:
+            arguments: Any = json.loads(block["json"] or "null") or block.get("input") or {}
+        except (ValueError, RecursionError):
+            # What it means is told at the end: the answer may have reached its length in the middle of a call.
+            self._half_a_call = True
+            return []
+        made = ToolCall(block["id"], block["name"], json.dumps(arguments, ensure_ascii=False))
+        return [CallMade(made), *self._given(block["id"])]
 
     def _given(self, call_id: str) -> list[ModelEvent]:
         if not self._thinking:
             return []
         blocks, self._thinking = self._thinking, []
+        if not call_id:
+            blocks = self._before_words = [*self._before_words, *blocks]
         return [StateGiven(PROVIDER, call_id, thinking_state(self.model, blocks))]
 
 
@@ -266,4 +291,4 @@ def _usage(row: Params, before: Usage) -> Usage:
 
 def _count(row: Params, key: str, before: int) -> int:
     value = row.get(key)
-    return before if value is None else int(value)
+    return value if isinstance(value, int) else before

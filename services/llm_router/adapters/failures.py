@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
+
+import httpx2
 
 from services.llm_router.errors import FailureKind, ModelFailure
 
@@ -13,7 +16,7 @@ _BY_STATUS = {
     401: FailureKind.CREDENTIALS,
     402: FailureKind.CREDENTIALS,
     403: FailureKind.CREDENTIALS,
-    404: FailureKind.UNAVAILABLE,
+    404: FailureKind.MISSING,
     408: FailureKind.TIMEOUT,
     413: FailureKind.INVALID,
     422: FailureKind.INVALID,
@@ -27,6 +30,7 @@ _BY_TYPE = {
     "authentication_error": FailureKind.CREDENTIALS,
     "permission_error": FailureKind.CREDENTIALS,
     "billing_error": FailureKind.CREDENTIALS,
+    "not_found_error": FailureKind.MISSING,
     "rate_limit_error": FailureKind.RATE_LIMITED,
     "timeout_error": FailureKind.TIMEOUT,
     "overloaded_error": FailureKind.OVERLOADED,
@@ -34,8 +38,14 @@ _BY_TYPE = {
     "RESOURCE_EXHAUSTED": FailureKind.RATE_LIMITED,
     "UNAVAILABLE": FailureKind.OVERLOADED,
     "INVALID_ARGUMENT": FailureKind.INVALID,
+    "NOT_FOUND": FailureKind.MISSING,
     "DEADLINE_EXCEEDED": FailureKind.TIMEOUT,
 }
+_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_TYPE = re.compile(r"[A-Za-z_]{1,64}")
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
+# A vendor that asks for more has been misread, or is; the breaker's own pause is shorter by far.
+RETRY_AFTER_MAX_S = 3600.0
 
 
 def failure_of(
@@ -49,42 +59,70 @@ def failure_of(
 ) -> ModelFailure:
     """The failure behind a vendor's answer. The vendor's own words are not repeated: they may quote the prompt."""
     kind = _BY_TYPE.get(error_type or "") or _BY_STATUS.get(status or 0, FailureKind.UNAVAILABLE)
-    told = ", ".join(str(x) for x in (status, error_type) if x)
+    # A type is a word; what else a server puts there may be a key that it repeats.
+    word = error_type if error_type and _TYPE.fullmatch(error_type) else None
+    told = ", ".join(str(x) for x in (status, word) if x)
     if retry_after_s is None and headers is not None:
         retry_after_s = retry_after(headers, now_s)
     return ModelFailure(kind, f"{vendor} answered {told or 'an error'}", retry_after_s=retry_after_s)
 
 
+def broken(vendor: str, error: BaseException, *, started: bool) -> ModelFailure:
+    """The failure behind a connection that could not be made, said nothing in time, or broke.
+
+    `started` when the answer had begun. Only where there was no connection the vendor certainly did nothing.
+    """
+    reasons = (error, error.__cause__)
+    if any(isinstance(reason, _UNSENT) for reason in reasons):
+        return ModelFailure(FailureKind.UNAVAILABLE, f"{vendor} could not be reached ({type(error).__name__})")
+    if any(isinstance(reason, httpx2.TimeoutException) for reason in reasons):
+        return ModelFailure(FailureKind.TIMEOUT, f"{vendor} did not answer in time")
+    kind = FailureKind.CUT if started else FailureKind.UNAVAILABLE
+    return ModelFailure(kind, f"the connection to {vendor} broke ({type(error).__name__})", unheard=True)
+
+
 def retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Seconds in `retry-after-ms` or `retry-after` (seconds or a date), or None."""
-    millis = headers.get("retry-after-ms")
-    if millis is not None and _is_number(millis):
-        return max(float(millis) / 1000, 0.0)
+    """Seconds in `retry-after-ms` or `retry-after` (seconds or a date), an hour at most, or None."""
+    millis = _number(headers.get("retry-after-ms"))
+    if millis is not None:
+        return min(millis / 1000, RETRY_AFTER_MAX_S)
     value = headers.get("retry-after")
-    if value is None:
-        return None
-    if _is_number(value):
-        return max(float(value), 0.0)
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - now_s, 0.0)
-    except ValueError:
-        return None
+    seconds = _number(value)
+    if seconds is None and value is not None:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - now_s
+        except (ValueError, OverflowError):
+            return None
+    return None if seconds is None else min(max(seconds, 0.0), RETRY_AFTER_MAX_S)
 
 
-def _is_number(text: str) -> bool:
-    return text.strip().replace(".", "", 1).isdigit()
+def _number(text: str | None) -> float | None:
+    return float(text) if text is not None and _SECONDS.fullmatch(text := text.strip()) else None
 
 
 def retry_info(details: object) -> float | None:
     """Seconds in the google.rpc.RetryInfo of an error body, which Google's SDK does not read, or None."""
+    for row in _rows(details):
+        delay = row.get("retryDelay")
+        seconds = _number(delay[:-1]) if isinstance(delay, str) and delay.endswith("s") else None
+        if seconds is not None:
+            return min(seconds, RETRY_AFTER_MAX_S)
+    return None
+
+
+def refuses_the_key(details: object) -> bool:
+    """Whether the google.rpc.ErrorInfo of an error body says so; its status is that of a request that is wrong."""
+    return any(str(row.get("reason", "")).startswith("API_KEY_") for row in _rows(details))
+
+
+def _rows(details: object) -> Iterator[dict[str, Any]]:
+    """The details of an error body of Google, as the SDK hands it on: whole, its inside, or a list with one."""
     if isinstance(details, list) and details:
         details = cast("list[object]", details)[0]
     if not isinstance(details, dict):
-        return None
+        return
     error = cast("dict[str, Any]", details).get("error", details)
     rows = cast("dict[str, Any]", error).get("details") if isinstance(error, dict) else None
     for row in cast("list[object]", rows) if isinstance(rows, list) else ():
-        delay = cast("dict[str, Any]", row).get("retryDelay") if isinstance(row, dict) else None
-        if isinstance(delay, str) and delay.endswith("s") and _is_number(delay[:-1]):
-            return float(delay[:-1])
-    return None
+        if isinstance(row, dict):
+            yield cast("dict[str, Any]", row)

@@ -14,7 +14,7 @@ from google.genai import Client, errors, types
 
 from chassis.clock import Clock
 from services.llm_router.adapters.cache_booking import CacheBooking
-from services.llm_router.adapters.failures import failure_of, retry_after, retry_info
+from services.llm_router.adapters.failures import broken, failure_of, refuses_the_key, retry_after, retry_info
 from services.llm_router.adapters.gemini_caches import GeminiCaches
 from services.llm_router.adapters.gemini_request import PROVIDER, config_of, contents_of
 from services.llm_router.conversation import Request, ToolCall
@@ -87,14 +87,11 @@ class GeminiProvider:
                 yield event
         except errors.APIError as error:
             raise self._failure(error) from error
-        except httpx2.TimeoutException as error:
-            raise ModelFailure(FailureKind.TIMEOUT, "gemini did not answer in time") from error
         except httpx2.TransportError as error:
-            kind = FailureKind.CUT if reader.started else FailureKind.UNAVAILABLE
-            raise ModelFailure(kind, f"the connection to gemini broke ({type(error).__name__})") from error
+            raise broken(PROVIDER, error, started=reader.started) from error
         except ValueError as error:
             # pydantic's errors and the SDK's UnknownApiResponseError are ValueErrors.
-            raise ModelFailure(FailureKind.UNAVAILABLE, "gemini sent what is not its protocol") from error
+            raise ModelFailure(FailureKind.UNAVAILABLE, "gemini sent what is not its protocol", unheard=True) from error
 
     async def _chunks(
         self, request: Request, candidate: Candidate
@@ -130,6 +127,8 @@ class GeminiProvider:
         wait = retry_info(details)
         if wait is None and headers is not None:
             wait = retry_after(headers, self._clock.time())
+        if refuses_the_key(details):
+            return ModelFailure(FailureKind.CREDENTIALS, "gemini refused the key")
         return failure_of(PROVIDER, error.code, error_type=error.status, retry_after_s=wait)
 
     async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:  # noqa: ARG002 - see below
@@ -165,8 +164,11 @@ class ChunkReader:
         for part in (candidate.content.parts if candidate and candidate.content else None) or ():
             events.extend(self._part(part))
         if chunk.usage_metadata is not None:
-            self._usage = _usage(chunk.usage_metadata)
-            events.append(UsageSeen(self._usage, chunk.model_version or ""))
+            told = chunk.usage_metadata
+            self._usage = _usage(told, self._usage)
+            # Some chunks tell the prompt alone: the words that came with them are still to be counted.
+            output_told = told.candidates_token_count is not None or told.thoughts_token_count is not None
+            events.append(UsageSeen(self._usage, chunk.model_version or "", output_told))
         if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
             self._ended = EndReason.REFUSAL
         if candidate is not None and candidate.finish_reason is not None:
@@ -210,13 +212,19 @@ class ChunkReader:
         return [TextDelta(part.text)] if part.text and not part.thought else []
 
 
-def _usage(row: types.GenerateContentResponseUsageMetadata) -> Usage:
+def _usage(row: types.GenerateContentResponseUsageMetadata, before: Usage) -> Usage:
+    """Usage after `row`: its counts are totals so far; output that it leaves out stands as before."""
     cached = row.cached_content_token_count or 0
     prompt = (row.prompt_token_count or 0) + (row.tool_use_prompt_token_count or 0)
-    thoughts = row.thoughts_token_count or 0
+    thoughts = _or_before(row.thoughts_token_count, before.thinking_tokens)
+    words = _or_before(row.candidates_token_count, before.output_tokens - before.thinking_tokens)
     return Usage(
         input_tokens=max(prompt - cached, 0),
         cached_input_tokens=cached,
-        output_tokens=(row.candidates_token_count or 0) + thoughts,
+        output_tokens=words + thoughts,
         thinking_tokens=thoughts,
     )
+
+
+def _or_before(count: int | None, before: int) -> int:
+    return before if count is None else count

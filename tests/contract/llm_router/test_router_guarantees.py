@@ -11,7 +11,7 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from chassis import errors
 from services.llm_router import breaker, pursuit
-from services.llm_router.attempt import AttemptLimits
+from services.llm_router.patience import AttemptLimits
 from services.llm_router.pursuit import BUDGET_MAX
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, system, text_of, world

@@ -19,7 +19,7 @@ from PIL import Image
 
 from chassis import errors
 from services.llm_router import attempt
-from services.llm_router.attempt import AttemptLimits
+from services.llm_router.patience import AttemptLimits
 from services.llm_router.ports import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import PATIENT, QUICK, World, asking, assistant, system, text_of, user, world

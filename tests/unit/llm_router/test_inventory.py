@@ -116,3 +116,45 @@ async def test_where_another_replica_probes_this_one_does_not():
     # What it does not know it does not tell, and any word of the winner's is newer than its own.
     assert len(stock._state.told) == told
     assert stock.breaker(FLASH).changed_s == changed_s
+
+
+async def probing(kind: FailureKind | None) -> tuple[Inventory, Clock]:
+    """After a probe that ended with `kind`, or with nothing at all."""
+    clock = Clock()
+    stock = failed(inventory("gemini", clock=clock), FailureKind.UNAVAILABLE, FAILURES_TO_OPEN)
+    clock.now_s += PAUSE_MIN_S
+    assert await stock.admits(FLASH)
+    assert not await stock.admits(FLASH)
+    clock.now_s += 0.1
+    if kind is None:
+        stock.left(FLASH)
+    else:
+        stock.failed(FLASH, ModelFailure(kind, "x"))
+    return stock, clock
+
+
+async def test_a_probe_that_proved_nothing_leaves_its_place_to_the_next():
+    for kind in (None, FailureKind.HURRIED, FailureKind.INTERNAL):
+        stock, _ = await probing(kind)
+        assert not stock.well(FLASH)
+        assert await stock.admits(FLASH), kind
+
+
+async def test_a_vendor_that_answers_the_probe_is_well_whatever_it_says_of_the_request():
+    for kind in (FailureKind.REFUSED, FailureKind.EMPTY, FailureKind.INVALID):
+        stock, _ = await probing(kind)
+        assert stock.well(FLASH), kind
+
+
+def test_an_attempt_that_is_left_says_nothing_of_a_breaker_that_is_closed_or_open():
+    stock = failed(inventory("gemini"), FailureKind.UNAVAILABLE, 2)
+    stock.left(FLASH)
+    assert stock.breaker(FLASH).failures == 2
+    stock = failed(stock, FailureKind.UNAVAILABLE, FAILURES_TO_OPEN)
+    stock.left(FLASH)
+    assert stock.why_not(FLASH) == BREAKER_OPEN
+
+
+def test_a_model_that_the_vendor_does_not_know_is_not_asked_again_soon():
+    assert failed(inventory("gemini"), FailureKind.MISSING, 1).why_not(FLASH) == BREAKER_OPEN
+    assert failed(inventory("gemini"), FailureKind.INTERNAL, 9).why_not(FLASH) is None

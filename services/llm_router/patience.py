@@ -1,0 +1,46 @@
+"""How long an attempt at a model may take, and when its being late is nobody's fault but the caller's hurry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Kept of the caller's time, so that an answer which has to end early still ends in its own words.
+ENDING_S = 0.1
+# A model of which little is known that says nothing for so long is late, however little time its caller had.
+LATE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTokenWait:
+    """Seconds for a first token; `hurried` when it is the caller who has no more, which says nothing of the model."""
+
+    seconds: float
+    hurried: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLimits:
+    """How long an attempt may take, in seconds.
+
+    `first_token_s` bounds the time to the first *useful* event (text or a tool call), so that keep-alives and thinking
+    do not hide dead air; `fallback_first_token_s` is the same for attempts after the first, whose model is cold.
+    """
+
+    first_token_s: float = 3.0
+    fallback_first_token_s: float = 5.0
+    between_tokens_s: float = 5.0
+    total_s: float = 120.0
+
+    def first_token_of(
+        self, attempt: int, *, left_s: float | None, last: bool, usual_s: float | None = None
+    ) -> FirstTokenWait:
+        """How long attempt number `attempt` (from 1) is waited for.
+
+        While somebody else could still be asked, an attempt takes no more than half of the caller's remaining time.
+        `usual_s` is what the model hardly ever takes longer than; None when that is not known.
+        """
+        wanted = self.first_token_s if attempt == 1 else self.fallback_first_token_s
+        if left_s is None:
+            return FirstTokenWait(wanted)
+        given = left_s if last else left_s / 2
+        return FirstTokenWait(min(wanted, given), hurried=given < min(wanted, LATE_S if usual_s is None else usual_s))

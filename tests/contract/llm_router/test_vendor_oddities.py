@@ -1,0 +1,307 @@
+"""What vendors and models do that no documentation promises, and that must hurt nobody but the one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+
+from chassis import errors
+from services.llm_router import backlog, meter
+from services.llm_router.adapters import anthropic_provider
+from services.llm_router.breaker import FAILURES_TO_OPEN
+from services.llm_router.conversation import ToolCall
+from services.llm_router.events import CallMade, Ended, EndReason, TextDelta, Usage, UsageSeen
+from services.llm_router.patience import AttemptLimits
+from services.llm_router.ports import AttemptOutcome
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import World, asking, text_of, user, world
+
+SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
+WEATHER = pb.Tool(name="weather", description="The weather now.", parameters_json_schema='{"type": "object"}')
+
+
+def sse(*events: dict) -> bytes:
+    return b"".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in events)
+
+
+def claude(*middle: dict, reason: str, output: int) -> bytes:
+    message = {"id": "m", "type": "message", "role": "assistant", "model": SONNET, "content": [], "stop_reason": None}
+    return sse(
+        {"type": "message_start", "message": {**message, "usage": {"input_tokens": 100, "output_tokens": 1}}},
+        *middle,
+        {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": output}},
+        {"type": "message_stop"},
+    )
+
+
+HALF_A_CALL = (
+    {
+        "type": "content_block_start",
+        "index": 0,
+        "content_block": {"type": "tool_use", "id": "t", "name": "weather", "input": {}},
+    },
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"city": "Ber'}},
+    {"type": "content_block_stop", "index": 0},
+)
+
+
+async def breakers(w: World) -> dict[str, int]:
+    return {h.alias: h.consecutive_failures for h in await w.client.get_health() if h.consecutive_failures}
+
+
+async def test_a_call_that_was_cut_by_the_length_is_an_answer_of_that_length():
+    async with world() as w:
+        w.anthropic.always("*", Scenario(body=claude(*HALF_A_CALL, reason="max_tokens", output=1024)))
+        events = await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
+        assert await breakers(w) == {}
+    (cost,) = w.book.costs
+    assert events[-1].finish.reason == pb.FINISH_REASON_LENGTH
+    assert not any(e.HasField("tool_call") for e in events)
+    assert (cost.usage.output_tokens, cost.estimated) == (1024, False)
+    assert len(w.anthropic.requests) == 1
+
+
+async def test_a_whole_call_that_is_no_json_is_not_handed_to_anybody():
+    async with world() as w:
+        w.anthropic.always("*", Scenario(body=claude(*HALF_A_CALL, reason="tool_use", output=9)))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
+    assert caught.value.metadata == {SONNET: "cut"}
+    assert [(c.usage.output_tokens, c.estimated) for c in w.book.costs] == [(9, False)]
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'"x"', b"null", b'{"input_tokens": -5}'])
+async def test_a_count_that_is_none_costs_the_exact_number_and_no_more(body: bytes):
+    async with world() as w:
+        w.anthropic.count_body = body
+        w.anthropic.always("*", Scenario("cut", after=3))
+        events = await w.answer(asking("Hello?", pin_model=SONNET))
+    (cost,) = w.book.costs
+    assert events[-1].finish.reason == pb.FINISH_REASON_CUT
+    assert cost.estimated
+    assert cost.usage.output_tokens > 0
+
+
+async def test_nobody_waits_for_a_count_before_the_next_model_speaks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(anthropic_provider, "COUNT_S", 5.0)
+    async with world() as w:
+        w.anthropic.count_s = 1.0
+        thought = Scenario("error_event", thinking="Hm.", after=0)
+        w.anthropic.always("*", thought)
+        spoke_at = 0.0
+        async with aclosing(w.client.generate(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=20)) as events:
+            async for event in events:
+                if event.HasField("text_delta") and not spoke_at:
+                    spoke_at = time.monotonic()
+                last = event
+        counted_at = w.anthropic.counted_at
+    assert counted_at is not None
+    assert spoke_at < counted_at
+    # And what was counted meanwhile is in the sum.
+    assert w.book.total_micro_usd == w.billed_micro_usd == last.finish.cost_micro_usd
+
+
+async def test_words_that_came_with_a_usage_of_the_prompt_alone_are_booked():
+    def chunk(text: str) -> bytes:
+        row = {
+            "candidates": [{"content": {"parts": [{"text": text}], "role": "model"}}],
+            "usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 9},
+        }
+        return b"data: " + json.dumps(row).encode() + b"\n\n"
+
+    async with world() as w:
+        w.gemini.always(FLASH, Scenario(body=chunk("word " * 90) * 2))
+        events = await w.answer(asking("Hello?", pin_model=FLASH))
+    (cost,) = w.book.costs
+    assert events[-1].finish.reason == pb.FINISH_REASON_CUT
+    assert cost.estimated
+    assert cost.usage.input_tokens == 9
+    assert cost.usage.output_tokens >= 200
+
+
+async def test_an_answer_that_its_callers_time_cuts_short_ends_in_its_own_words():
+    async with world() as w:
+        w.anthropic.always("*", Scenario(text="word " * 100, between_s=0.05))
+        events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=1.5)
+        assert await breakers(w) == {}
+    (cost,) = w.book.costs
+    assert text_of(events).startswith("word word")
+    assert events[-1].finish.reason == pb.FINISH_REASON_CUT
+    assert list(events[-1].finish.cost_event_ids) == [cost.event_id]
+    assert cost.usage.output_tokens > 0
+
+
+class Scripted:
+    """A provider that yields what it is given, and counts how much of it was taken."""
+
+    def __init__(self, *events: object, forever: object = None, failure: Exception | None = None) -> None:
+        self._events = events
+        self._forever = forever
+        self._failure = failure
+        self.taken = 0
+        self.ended = asyncio.Event()
+
+    async def stream(self, request: object, candidate: object) -> AsyncGenerator[object, None]:
+        try:
+            for event in self._events:
+                self.taken += 1
+                yield event
+            while self._forever is not None:
+                self.taken += 1
+                yield self._forever
+                await asyncio.sleep(0)
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            self.ended.set()
+
+    async def count_tokens(self, candidate: object, text: str) -> int | None:
+        return None
+
+    async def close(self) -> None:
+        return
+
+
+async def test_a_vendor_that_floods_is_not_read_beyond_what_its_caller_takes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backlog, "WAITING_MAX", 1000)
+    async with world(AttemptLimits(total_s=2)) as w:
+        flood = w.router._ports.providers["anthropic"] = Scripted(UsageSeen(Usage(9)), forever=TextDelta("x" * 10_000))
+        async with aclosing(w.client.generate(asking("Hello?", pin_model=SONNET), timeout_s=60)) as events:
+            async for event in events:
+                if event.HasField("text_delta"):
+                    break
+            # Nobody reads on; gRPC takes its window full, and the attempt ends when its time is over all the same.
+            await asyncio.wait_for(flood.ended.wait(), 20)
+            taken = flood.taken
+            async with asyncio.timeout(10):
+                rest = [event async for event in events]
+    assert rest[-1].finish.reason == pb.FINISH_REASON_CUT
+    assert taken < 2000
+    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.FAILED]
+
+
+async def test_thinking_without_end_is_ended(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(meter, "UNTOLD_MAX", 10_000)
+    async with world() as w:
+        w.anthropic.always("*", Scenario(thinking="Hm. " * 5000))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=SONNET))
+    assert caught.value.metadata == {SONNET: "cut"}
+    assert w.book.costs[0].estimated
+
+
+@pytest.mark.parametrize("usage", [Usage(9, output_tokens=-4), Usage(9, output_tokens=10**25)])
+async def test_a_count_below_nothing_or_past_all_books_is_no_count(usage: Usage):
+    async with world() as w:
+        told = Scripted(TextDelta("word " * 90), UsageSeen(usage), Ended(EndReason.STOP))
+        w.router._ports.providers["anthropic"] = told
+        events = await w.answer(asking("Hello?", pin_model=SONNET))
+    (cost,) = w.book.costs
+    assert events[-1].finish.reason == pb.FINISH_REASON_STOP
+    assert cost.estimated
+    assert 100 <= cost.usage.output_tokens <= 150
+
+
+async def test_a_fault_of_our_own_is_not_tried_again_and_holds_nothing_against_the_vendor():
+    async with world() as w:
+        w.router._ports.providers["anthropic"] = Scripted(failure=RuntimeError("ours"))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=SONNET))
+        assert await breakers(w) == {}
+    assert caught.value.metadata == {SONNET: "internal"}
+    assert len(w.book.costs) == 1
+
+
+async def test_one_attempt_that_cannot_be_booked_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch):
+    async with world() as w:
+        whole = w.book.book
+
+        def book(cost: object) -> None:
+            if cost.outcome is AttemptOutcome.FAILED:
+                raise TypeError("as scripted")
+            whole(cost)
+
+        monkeypatch.setattr(w.book, "book", book)
+        w.gemini.play("*", Scenario("status", status=503))
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
+    assert events[-1].finish.reason == pb.FINISH_REASON_STOP
+    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.OK]
+
+
+async def test_a_request_that_every_vendor_calls_wrong_is_not_told_to_be_tried_again():
+    async with world() as w:
+        w.anthropic.always("*", Scenario("status", status=400))
+        with pytest.raises(errors.FailedPrecondition, match="change the request"):
+            await w.answer(asking("Hello?", pin_model=SONNET))
+        assert await breakers(w) == {}
+    assert len(w.anthropic.requests) == 1
+
+
+async def test_a_model_that_its_vendor_does_not_know_is_asked_once_and_named():
+    async with world() as w:
+        w.anthropic.always("*", Scenario("status", status=404))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=SONNET))
+        assert set(await breakers(w)) == {SONNET}
+    assert caught.value.metadata == {SONNET: "missing"}
+    assert len(w.anthropic.requests) == 1
+
+
+async def test_a_silent_vendor_opens_its_breaker_also_for_callers_with_little_time():
+    async with world() as w:
+        w.anthropic.always("*", Scenario(connect_s=30))
+        for _ in range(FAILURES_TO_OPEN):
+            with pytest.raises(errors.MeshError):
+                await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=1.3)
+        assert SONNET in await breakers(w)
+
+
+async def test_calls_come_back_as_they_were_handed_out():
+    odd = [CallMade(ToolCall("same", "default_api.weather", "{}")), CallMade(ToolCall("same", "weather", '{"a": 1}'))]
+    async with world() as w:
+        told = Scripted(*odd, UsageSeen(Usage(9, output_tokens=9)), Ended(EndReason.TOOL_CALLS))
+        kept, w.router._ports.providers["anthropic"] = w.router._ports.providers["anthropic"], told
+        events = await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
+        made = [e.tool_call for e in events if e.HasField("tool_call")]
+        w.router._ports.providers["anthropic"] = kept
+        results = [pb.ToolResult(call_id=c.call_id, name=c.name, content="Sunny.") for c in made]
+        turns = [
+            user("Hello?"),
+            pb.Message(role=pb.ROLE_ASSISTANT, parts=[pb.Part(tool_call=c) for c in made]),
+            pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=r) for r in results]),
+        ]
+        assert text_of(await w.answer(asking(*turns, pin_model=SONNET, tools=[WEATHER])))
+    assert len({c.call_id for c in made}) == 2
+    assert {c.name for c in made} == {"weather"}
+
+
+async def test_thoughts_between_words_are_all_given_back_with_them():
+    def think(index: int, thought: str) -> tuple[dict, ...]:
+        start = {"type": "thinking", "thinking": "", "signature": ""}
+        return (
+            {"type": "content_block_start", "index": index, "content_block": start},
+            {"type": "content_block_delta", "index": index, "delta": {"type": "thinking_delta", "thinking": thought}},
+            {"type": "content_block_delta", "index": index, "delta": {"type": "signature_delta", "signature": "s"}},
+            {"type": "content_block_stop", "index": index},
+        )
+
+    def say(index: int, text: str) -> tuple[dict, ...]:
+        return (
+            {"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_delta", "index": index, "delta": {"type": "text_delta", "text": text}},
+            {"type": "content_block_stop", "index": index},
+        )
+
+    body = claude(*think(0, "One."), *say(1, "A"), *think(2, "Two."), *say(3, "B"), reason="end_turn", output=9)
+    async with world() as w:
+        w.anthropic.always("*", Scenario(body=body))
+        events = await w.answer(asking("Hello?", pin_model=SONNET))
+    *_, last = [e.provider_state for e in events if e.HasField("provider_state")]
+    assert last.call_id == ""
+    assert [b["thinking"] for b in json.loads(last.data)["blocks"]] == ["One.", "Two."]
