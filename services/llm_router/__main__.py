@@ -21,9 +21,10 @@ from services.llm_router.adapters.redis_state import open_state
 from services.llm_router.adapters.tiers_file import TiersFile
 from services.llm_router.adapters.vendors import VendorAccess, open_providers
 from services.llm_router.conversation import MixMode
-from services.llm_router.flow import Router, RouterPorts
+from services.llm_router.flow import Router
 from services.llm_router.inventory import Inventory
 from services.llm_router.patience import AttemptLimits
+from services.llm_router.ports import RouterPorts
 from services.llm_router.server import FULL_NAME, LlmRouterServicer
 from services.llm_router.settings import Settings, shown, vendor_access
 

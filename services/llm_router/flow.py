@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
 
 from chassis import deadline, identity
-from chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.accounts import Accounts
 from services.llm_router.attempt import Attempt, AttemptScene
@@ -27,21 +26,13 @@ from services.llm_router.errors import (
     NoCapableModel,
     TurnNotFound,
 )
-from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
+from services.llm_router.events import EndReason
+from services.llm_router.flow_events import Finished, FlowEvent, Routed, Warmed
 from services.llm_router.inventory import Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
 from services.llm_router.patience import AttemptLimits
-from services.llm_router.ports import (
-    AttemptCost,
-    Budgets,
-    Ledger,
-    Limits,
-    Outcomes,
-    Providers,
-    SharedState,
-    Tables,
-)
+from services.llm_router.ports import AttemptCost, RouterPorts
 from services.llm_router.pursuit import Pursuit, RetryBudget
 from services.llm_router.race import Race
 from services.llm_router.routing import Decision, Situation, decide
@@ -54,55 +45,6 @@ from services.llm_router.warming import Filling, fill
 # Turns of the loop from an attempt's beginning to its request on the vendor's socket: the attempt, then the transport.
 TURNS_TO_ASK = 2
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """A model begins to answer: the decision, which candidate, which attempt (from 1)."""
-
-    decision: Decision
-    candidate: Candidate
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The answer is over. Costs are in micro-USD for all attempts; usage is that of the one that answered."""
-
-    reason: EndReason
-    usage: Usage
-    cost_micro_usd: int
-    served_model: str
-    price_row: str
-    first_token_s: float
-    cost_event_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Warmed:
-    """Whose cache was filled, how many tokens it holds (0: nothing was to be done), and micro-USD paid for it."""
-
-    candidate: Candidate
-    cached_tokens: int
-    cost_micro_usd: int
-
-
-FlowEvent = Routed | TextDelta | CallMade | StateGiven | Finished
-
-
-@dataclass(frozen=True, slots=True)
-class RouterPorts:
-    """All that the router needs from outside."""
-
-    tables: Tables
-    providers: Providers
-    limits: Limits
-    ledger: Ledger
-    budgets: Budgets
-    outcomes: Outcomes
-    state: SharedState
-    clock: Clock
-    new_id: Callable[[], str]
 
 
 @dataclass(slots=True)

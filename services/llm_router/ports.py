@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from chassis.clock import Clock
 from services.llm_router.breaker import Breaker
 from services.llm_router.budget import BudgetStanding
 from services.llm_router.conversation import MixMode, Request, Tier
@@ -174,3 +175,18 @@ class SharedState(Protocol):
     async def claim_probe(self, name: str, opened_until_s: float) -> bool:
         """Whether this process may probe a breaker whose pause ended at `opened_until_s`: the first to ask may."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class RouterPorts:
+    """All that the router needs from outside."""
+
+    tables: Tables
+    providers: Providers
+    limits: Limits
+    ledger: Ledger
+    budgets: Budgets
+    outcomes: Outcomes
+    state: SharedState
+    clock: Clock
+    new_id: Callable[[], str]

@@ -9,7 +9,7 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from services.llm_router.breaker import Breaker, BreakerState
 from services.llm_router.conversation import Tier, ToolCall
 from services.llm_router.events import CallMade, EndReason, StateGiven, TextDelta, Usage
-from services.llm_router.flow import Finished, FlowEvent, Routed
+from services.llm_router.flow_events import Finished, FlowEvent, Routed
 from services.llm_router.routing import Decision
 from services.llm_router.tiers import Candidate, PriceRow
 

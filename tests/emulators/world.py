@@ -25,10 +25,10 @@ from services.llm_router.adapters.outcome_log import OutcomeLog
 from services.llm_router.adapters.tiers_file import TiersFile
 from services.llm_router.adapters.vendors import VendorAccess, open_providers
 from services.llm_router.conversation import MixMode
-from services.llm_router.flow import Router, RouterPorts
+from services.llm_router.flow import Router
 from services.llm_router.inventory import Inventory
 from services.llm_router.patience import AttemptLimits
-from services.llm_router.ports import AttemptCost
+from services.llm_router.ports import AttemptCost, RouterPorts
 from services.llm_router.scoring import SurfaceScorer
 from services.llm_router.server import FULL_NAME, LlmRouterServicer
 from tests.emulators.anthropic_emulator import AnthropicEmulator
