@@ -321,7 +321,7 @@ class Part(_message.Message):
 
     @_builtins.property
     def provider_state(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
-        """What a vendor wants back with this part in later turns (thought signatures), by provider. Opaque; at most 64 KiB each."""
+        """What a vendor wants back with this part in later turns (thought signatures), by provider. Opaque; at most 1 MiB each."""
 
     def __init__(
         self,
