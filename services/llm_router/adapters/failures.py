@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
+import aiohttp
 import httpx2
 
 from services.llm_router.errors import FailureKind, ModelFailure
@@ -41,6 +42,8 @@ _BY_TYPE = {
     "NOT_FOUND": FailureKind.MISSING,
     "DEADLINE_EXCEEDED": FailureKind.TIMEOUT,
 }
+# A connection that was there and went; aiohttp's transport tells it as one that could not be made.
+_LOST = (ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError)
 _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _TYPE = re.compile(r"[A-Za-z_]{1,64}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
@@ -52,15 +55,15 @@ def failure_of(
     vendor: str,
     status: int | None,
     *,
-    error_type: str | None = None,
+    error_type: object = None,
     headers: Mapping[str, str] | None = None,
     now_s: float = 0.0,
     retry_after_s: float | None = None,
 ) -> ModelFailure:
     """The failure behind a vendor's answer. The vendor's own words are not repeated: they may quote the prompt."""
-    kind = _BY_TYPE.get(error_type or "") or _BY_STATUS.get(status or 0, FailureKind.UNAVAILABLE)
     # A type is a word; what else a server puts there may be a key that it repeats.
-    word = error_type if error_type and _TYPE.fullmatch(error_type) else None
+    word = error_type if isinstance(error_type, str) and _TYPE.fullmatch(error_type) else ""
+    kind = _BY_TYPE.get(word) or _BY_STATUS.get(status or 0, FailureKind.UNAVAILABLE)
     told = ", ".join(str(x) for x in (status, word) if x)
     if retry_after_s is None and headers is not None:
         retry_after_s = retry_after(headers, now_s)
@@ -72,13 +75,21 @@ def broken(vendor: str, error: BaseException, *, started: bool) -> ModelFailure:
 
     `started` when the answer had begun. Only where there was no connection the vendor certainly did nothing.
     """
-    reasons = (error, error.__cause__)
-    if any(isinstance(reason, _UNSENT) for reason in reasons):
+    reasons = list(_chain(error))
+    lost = any(isinstance(reason, _LOST) for reason in reasons)
+    if not lost and any(isinstance(reason, _UNSENT) for reason in reasons):
         return ModelFailure(FailureKind.UNAVAILABLE, f"{vendor} could not be reached ({type(error).__name__})")
     if any(isinstance(reason, httpx2.TimeoutException) for reason in reasons):
         return ModelFailure(FailureKind.TIMEOUT, f"{vendor} did not answer in time")
     kind = FailureKind.CUT if started else FailureKind.UNAVAILABLE
     return ModelFailure(kind, f"the connection to {vendor} broke ({type(error).__name__})", unheard=True)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what caused it: the SDK's, the transport's, the socket's."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def retry_after(headers: Mapping[str, str], now_s: float) -> float | None:

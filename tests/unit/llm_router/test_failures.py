@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import httpx2
 import pytest
 
@@ -59,9 +60,17 @@ def test_a_key_that_google_refuses_with_the_status_of_a_wrong_request_is_told_fr
 def test_what_stands_where_a_type_should_is_not_repeated():
     failure = failure_of("anthropic", 401, error_type="bad key sk-ant-SECRET-0123456789")
     assert (failure.kind, str(failure)) == (FailureKind.CREDENTIALS, "anthropic answered 401")
+    assert failure_of("gemini", 503, error_type={"odd": 1}).kind is FailureKind.UNAVAILABLE
     assert (
         str(failure_of("anthropic", 529, error_type="overloaded_error")) == "anthropic answered 529, overloaded_error"
     )
+
+
+def test_a_connection_that_was_lost_may_have_carried_the_request_whatever_the_transport_calls_it():
+    for lost in (ConnectionResetError(104, "reset by peer"), aiohttp.ServerDisconnectedError()):
+        error = httpx2.ConnectError("x")
+        error.__cause__ = lost
+        assert broken("anthropic", error, started=False).unheard
 
 
 @pytest.mark.parametrize(
