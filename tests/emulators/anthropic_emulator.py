@@ -111,7 +111,9 @@ class AnthropicEmulator(Emulator):
         turns = body.get("messages") or []
         if not turns or turns[0]["role"] != "user" or turns[-1]["role"] != "user":
             return "messages: must begin and end with the user"
-        return call_problem(turns) or ("" if marks_of(body) <= 4 else "at most 4 cache breakpoints")
+        return (
+            blank_problem(body) or call_problem(turns) or ("" if marks_of(body) <= 4 else "at most 4 cache breakpoints")
+        )
 
     async def _answer(
         self, stream: Stream, body: dict[str, Any], scenario: Scenario, usage: dict[str, Any], written: Written
@@ -290,6 +292,19 @@ def mark_of(block: Any) -> dict[str, Any]:
 
 def marks_of(body: dict[str, Any]) -> int:
     return sum(bool(mark_of(b)) for b in blocks_of(body))
+
+
+def blank_problem(body: dict[str, Any]) -> str:
+    """As the vendor: no text is empty or blank, no message holds nothing, and an error has words."""
+    for i, turn in enumerate(body["messages"]):
+        if not turn["content"]:
+            return f"messages.{i}: all messages must have non-empty content"
+    for block in blocks_of(body):
+        if block.get("type") == "text" and not block["text"].strip():
+            return "text content blocks must contain non-whitespace text"
+        if block.get("is_error") and not block.get("content"):
+            return "tool_result: content cannot be empty if is_error is true"
+    return ""
 
 
 def call_problem(turns: list[dict[str, Any]]) -> str:

@@ -25,6 +25,8 @@ class OpenAiEmulator(Emulator):
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append({"body": body, "headers": dict(request.headers)})
+        if any(m.get("content") is None and not m.get("tool_calls") for m in body["messages"]):
+            return web.json_response({"error": {"message": "content: must not be null"}}, status=400)
         scenario = self.take(body["model"])
         await asyncio.sleep(scenario.connect_s)
         if scenario.kind == "status":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -23,18 +24,21 @@ from services.llm_router.conversation import (
     ToolResult,
 )
 from services.llm_router.tiers import Candidate
-from services.llm_router.transcript import mended, passage_text
+from services.llm_router.transcript import arguments_of, instructions, is_blank, mended, passage_text
 
 PROVIDER = "anthropic"
 OUTPUT_TOKENS_DEFAULT = 1024
-_ID = re.compile(r"[^a-zA-Z0-9_-]")
+ID_CHARACTERS_MAX = 64
+_WIRE_ID = re.compile(rf"[a-zA-Z0-9_-]{{1,{ID_CHARACTERS_MAX}}}")
+_OTHER = re.compile(r"[^a-zA-Z0-9_-]")
+_FAILED = "The tool failed."
 _CHOICES = {ToolChoice.AUTO: "auto", ToolChoice.NONE: "none", ToolChoice.REQUIRED: "any"}
 Params = dict[str, Any]
 
 
 def params_of(request: Request, candidate: Candidate, gap_s: float | None = None) -> Params:
     """Arguments of `messages.create`, cache breakpoints placed."""
-    turns = mended(request.turns)
+    turns = mended([_trimmed(m) for m in request.turns], keeps_state_of=PROVIDER)
     plan = plan_cache(request, turns, candidate, gap_s)
     messages: list[Params] = [
         {"role": role.value, "content": [b for p in parts for b in _blocks(p, role, candidate)]}
@@ -47,8 +51,8 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
         "max_tokens": min(request.max_output_tokens or OUTPUT_TOKENS_DEFAULT, candidate.output_tokens_max),
         "messages": messages,
     }
-    if request.system:
-        system: list[Params] = [{"type": "text", "text": request.system}]
+    if told := instructions(request):
+        system: list[Params] = [{"type": "text", "text": told}]
         if plan.system:
             _mark(system, plan)
         params["system"] = system
@@ -56,7 +60,7 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
         params["tools"] = [
             {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in request.tools
         ]
-        if plan.system and not request.system:
+        if plan.system and not told:
             params["tools"][-1]["cache_control"] = _control(plan)
         params["tool_choice"] = {"type": _CHOICES[request.tool_choice]}
     if request.response_schema is not None:
@@ -86,19 +90,33 @@ def _mark(blocks: list[Params], plan: CachePlan) -> None:
 def _blocks(part: Part, role: Role, candidate: Candidate) -> list[Params]:
     match part:
         case Text():
-            return [*_thinking(part.state, role, candidate), {"type": "text", "text": part.text}]
+            said: list[Params] = [] if is_blank(part) else [{"type": "text", "text": part.text}]
+            return [*_thinking(part.state, role, candidate), *said]
         case Picture():
             data = base64.b64encode(part.data).decode()
             return [{"type": "image", "source": {"type": "base64", "media_type": part.mime_type, "data": data}}]
         case ToolCall():
-            arguments = json.loads(part.arguments_json)
+            arguments = arguments_of(part.arguments_json)
             call = {"type": "tool_use", "id": wire_id(part.call_id), "name": part.name, "input": arguments}
             return [*_thinking(part.state, role, candidate), call]
         case ToolResult():
-            result = {"type": "tool_result", "tool_use_id": wire_id(part.call_id), "content": part.content}
-            return [{**result, "is_error": True} if part.is_error else result]
+            return [_result(part)]
         case Passage():
             return [{"type": "text", "text": passage_text(part)}]
+
+
+def _result(part: ToolResult) -> Params:
+    result: Params = {"type": "tool_result", "tool_use_id": wire_id(part.call_id)}
+    if part.is_error:
+        # An error without words is refused.
+        return {**result, "content": part.content if part.content.strip() else _FAILED, "is_error": True}
+    return {**result, "content": part.content} if part.content.strip() else result
+
+
+def _trimmed(message: Message) -> Message:
+    """The same without blanks at its end: thinking before nothing is of no use, and may not stand last."""
+    end = max((i for i, part in enumerate(message.parts, 1) if not is_blank(part)), default=0)
+    return message if end == len(message.parts) else replace(message, parts=message.parts[:end])
 
 
 def _thinking(state: Mapping[str, bytes], role: Role, candidate: Candidate) -> list[Params]:
@@ -119,5 +137,11 @@ def thinking_state(model: str, blocks: list[Params]) -> bytes:
 
 
 def wire_id(call_id: str) -> str:
-    """A call's id in the letters Anthropic allows; ids of other vendors may hold more."""
-    return _ID.sub("_", call_id)[:64] or "call"
+    """A call's id in the letters Anthropic allows, and not too long; ids of other vendors may hold more.
+
+    One that is altered ends with what tells it from another that would look the same.
+    """
+    if _WIRE_ID.fullmatch(call_id):
+        return call_id
+    mark = hashlib.sha256(call_id.encode("utf-8", "replace")).hexdigest()[:12]
+    return f"{_OTHER.sub('_', call_id)[: ID_CHARACTERS_MAX - 13]}_{mark}"

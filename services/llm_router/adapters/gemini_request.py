@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from google.genai import types
 
@@ -20,13 +21,17 @@ from services.llm_router.conversation import (
     ToolResult,
 )
 from services.llm_router.tiers import Candidate
-from services.llm_router.transcript import mended, passage_text
+from services.llm_router.transcript import arguments_of, instructions, mended, passage_text
 
 PROVIDER = "gemini"
 OUTPUT_TOKENS_DEFAULT = 1024
 # From Gemini 3 on a function call without its signature is refused; for calls that another model made, Google's
 # documentation names this value, which switches the check off.
 FOREIGN_SIGNATURE = b"skip_thought_signature_validator"
+# As the adapter that reads Gemini's answers makes them where Gemini gave none.
+_OUR_ID = re.compile(r"call_[0-9a-f]{24}")
+# Protocol buffers stop at 100 levels, of which the request itself and each level of the result take some.
+LEVELS_MAX = 64
 _SIGNED = re.compile(r"gemini-(?:[3-9]|\d\d)")
 _MODES = {
     ToolChoice.AUTO: types.FunctionCallingConfigMode.AUTO,
@@ -38,12 +43,13 @@ _MODES = {
 def contents_of(request: Request, candidate: Candidate) -> list[types.Content]:
     """The turns. Thought signatures go back where this provider gave them."""
     signed = _SIGNED.match(candidate.vendor_model) is not None
+    named = frozenset(p.call_id for p in request.parts if isinstance(p, ToolCall) and _is_named(p))
     return [
         types.Content(
             role="model" if role is Role.ASSISTANT else "user",
-            parts=[p for part in parts for p in _parts(part, role, signed=signed)],
+            parts=[_part(part, role, named, signed=signed) for part in parts],
         )
-        for role, parts in mended(request.turns)
+        for role, parts in mended(request.turns, keeps_state_of=PROVIDER)
     ]
 
 
@@ -57,8 +63,8 @@ def config_of(request: Request, candidate: Candidate) -> types.GenerateContentCo
         config.thinking_config = types.ThinkingConfig(thinking_budget=0)
     elif candidate.thinking:
         config.thinking_config = types.ThinkingConfig(thinking_level=types.ThinkingLevel(candidate.thinking.upper()))
-    if request.system:
-        config.system_instruction = request.system
+    if system := instructions(request):
+        config.system_instruction = system
     if request.tools:
         config.tools = [
             types.Tool(
@@ -78,21 +84,34 @@ def config_of(request: Request, candidate: Candidate) -> types.GenerateContentCo
     return config
 
 
-def _parts(part: Part, role: Role, *, signed: bool) -> list[types.Part]:
+def _part(part: Part, role: Role, named: frozenset[str], *, signed: bool) -> types.Part:
+    """One part; `named` holds the ids of calls that Gemini itself gave."""
     match part:
         case Text():
             signature = part.state.get(PROVIDER) if role is Role.ASSISTANT else None
-            return [types.Part(text=part.text, thought_signature=signature)]
+            return types.Part(text=part.text, thought_signature=signature)
         case Picture():
-            return [types.Part(inline_data=types.Blob(mime_type=part.mime_type, data=part.data))]
+            return types.Part(inline_data=types.Blob(mime_type=part.mime_type, data=part.data))
         case ToolCall():
-            call = types.FunctionCall(name=part.name, args=json.loads(part.arguments_json))
-            return [types.Part(function_call=call, thought_signature=_signature(part, signed=signed))]
+            call = types.FunctionCall(name=part.name, args=arguments_of(part.arguments_json))
+            call.id = part.call_id if part.call_id in named else None
+            return types.Part(function_call=call, thought_signature=_signature(part, signed=signed))
         case ToolResult():
-            response = {"error": part.content} if part.is_error else {"result": _json_or_text(part.content)}
-            return [types.Part(function_response=types.FunctionResponse(name=part.name, response=response))]
+            told = {"error": part.content} if part.is_error else {"result": _json_or_text(part.content)}
+            result = types.FunctionResponse(name=part.name, response=told)
+            result.id = part.call_id if part.call_id in named else None
+            return types.Part(function_response=result)
         case Passage():
-            return [types.Part(text=passage_text(part))]
+            return types.Part(text=passage_text(part))
+
+
+def _is_named(call: ToolCall) -> bool:
+    """Whether Gemini gave the call its id, and so wants it again with the call and its result.
+
+    Older servers give none and refuse the field, so ids of ours and of other vendors stay out: without one, a result is
+    matched by its name and place.
+    """
+    return PROVIDER in call.state and not _OUR_ID.fullmatch(call.call_id)
 
 
 def _signature(call: ToolCall, *, signed: bool) -> bytes | None:
@@ -104,7 +123,27 @@ def _signature(call: ToolCall, *, signed: bool) -> bytes | None:
 
 
 def _json_or_text(content: str) -> Any:
+    """What a result says as JSON where it is JSON that a request can hold, else its words."""
     try:
-        return json.loads(content)
-    except ValueError:
+        value = json.loads(content)
+        # Python reads numbers that JSON has not, and halves of characters.
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return content
+    return content if _is_deep(value) else value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie deeper in each other than the vendor reads them."""
+    level: list[Any] = [value]
+    for _ in range(LEVELS_MAX):
+        level = [inner for v in level for inner in _inside(v)]
+        if not level:
+            return False
+    return any(isinstance(v, dict | list) for v in level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).values()
+    return cast("Iterable[Any]", value) if isinstance(value, list) else ()

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.llm_router.conversation import Part, Passage, Picture, Request, Role, Text, ToolCall, ToolResult
 from services.llm_router.tiers import Candidate
-from services.llm_router.transcript import mended, passage_text
+from services.llm_router.transcript import instructions, mended, passage_text
 
 OUTPUT_TOKENS_DEFAULT = 1024
 Params = dict[str, Any]
@@ -15,7 +15,8 @@ Params = dict[str, Any]
 
 def params_of(request: Request, candidate: Candidate) -> Params:
     """Arguments of `chat.completions.create`."""
-    messages: list[Params] = [{"role": "system", "content": request.system}] if request.system else []
+    system = instructions(request)
+    messages: list[Params] = [{"role": "system", "content": system}] if system else []
     for role, parts in mended(request.turns):
         messages.extend(_assistant(parts) if role is Role.ASSISTANT else _user(parts))
     params: Params = {
@@ -53,13 +54,18 @@ def _assistant(parts: list[Part]) -> list[Params]:
 
 def _user(parts: list[Part]) -> list[Params]:
     results = [p for p in parts if isinstance(p, ToolResult)]
-    messages: list[Params] = [{"role": "tool", "tool_call_id": r.call_id, "content": r.content} for r in results]
+    messages: list[Params] = [{"role": "tool", "tool_call_id": r.call_id, "content": _outcome(r)} for r in results]
     said = [_content(p) for p in parts if isinstance(p, Text | Picture | Passage)]
     if len(said) == 1 and said[0]["type"] == "text":
         messages.append({"role": "user", "content": said[0]["text"]})
     elif said:
         messages.append({"role": "user", "content": said})
     return messages
+
+
+def _outcome(result: ToolResult) -> str:
+    # This API has no field that says a tool failed.
+    return f"Error: {result.content}" if result.is_error else result.content
 
 
 def _content(part: Text | Picture | Passage) -> Params:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.llm_router.conversation import Message, Passage, Role, Text, ToolCall, ToolResult
-from services.llm_router.transcript import NOT_RUN, mended, passage_text
+from services.llm_router.conversation import Message, Passage, Request, Role, Text, ToolCall, ToolResult
+from services.llm_router.transcript import NOT_RUN, arguments_of, instructions, mended, passage_text
 
 
 def user(*parts: object) -> Message:
@@ -44,7 +45,9 @@ def test_an_open_call_is_said_not_to_have_run():
 
 
 MESSAGES = st.lists(
-    st.sampled_from([user("a"), agent("b"), agent("c", CALL), RESULT, user("")]), min_size=1, max_size=12
+    st.sampled_from([user("a"), agent("b"), agent("c", CALL), RESULT, user(""), agent(" \n", "d")]),
+    min_size=1,
+    max_size=12,
 )
 
 
@@ -54,7 +57,7 @@ def test_turns_alternate_begin_and_end_with_the_person_and_keep_every_word(messa
     roles = [role for role, _ in turns]
     assert roles[0] is roles[-1] is Role.USER
     assert all(a is not b for a, b in itertools.pairwise(roles))
-    said = [p for m in messages for p in m.parts if isinstance(p, Text) and p.text]
+    said = [p for m in messages for p in m.parts if isinstance(p, Text) and p.text.strip()]
     kept = [p for _, parts in turns for p in parts if isinstance(p, Text)]
     assert [p for p in kept if p in said] == said
 
@@ -62,3 +65,45 @@ def test_turns_alternate_begin_and_end_with_the_person_and_keep_every_word(messa
 def test_a_passage_is_marked_as_material():
     shown = passage_text(Passage("d", 'The "big" book', "Open at 9."))
     assert shown == "<passage title=\"The 'big' book\">\nOpen at 9.\n</passage>"
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n\t", "\u00a0"])
+def test_a_text_of_blanks_is_left_out_and_the_turns_still_stand(blank: str):
+    turns = mended([user("Hello?", blank), agent(blank), user(blank), agent("Hi."), user(blank)])
+    assert turns == [(Role.USER, [Text("Hello?")]), (Role.ASSISTANT, [Text("Hi.")]), (Role.USER, [Text("(Go on.)")])]
+
+
+def test_a_blank_stays_for_the_provider_whose_state_it_carries():
+    signed = Text("", {"gemini": b"signed"})
+    said = [user("Hello?"), agent(signed, "Hi.", Text(" ", {"gemini": b""})), user("And?", signed)]
+    assert mended(said, keeps_state_of="gemini")[1] == (Role.ASSISTANT, [signed, Text("Hi.")])
+    assert mended(said, keeps_state_of="gemini")[2] == (Role.USER, [Text("And?")])
+    assert mended(said, keeps_state_of="anthropic")[1] == (Role.ASSISTANT, [Text("Hi.")])
+    assert mended(said)[1] == (Role.ASSISTANT, [Text("Hi.")])
+
+
+@pytest.mark.parametrize(("text", "told"), [("", ""), (" \n ", ""), (" Be brief. ", " Be brief. ")])
+def test_instructions_of_blanks_alone_are_none(text: str, told: str):
+    said = Message(Role.SYSTEM, (Text(text),))
+    assert instructions(Request((said, user("Hello?")))) == told
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", {}),
+        ("null", {}),
+        ('{"x": [1.5, true]}', {"x": [1.5, True]}),
+        ('{"x": NaN, "y": -Infinity, "z": -1e999}', {"x": None, "y": None, "z": None}),
+        ('{"x": "\\ud83d\\ude00 \\ud83d"}', {"x": "\U0001f600 \ufffd"}),
+        ('{"x": "\ud83d\ude00"}', {"x": "\U0001f600"}),
+    ],
+)
+def test_arguments_hold_what_json_has(written: str, read: object):
+    assert arguments_of(written) == read
+
+
+@pytest.mark.parametrize("written", ['{"x": ', "[1]", '"x"', "7"])
+def test_arguments_that_are_no_object_are_refused(written: str):
+    with pytest.raises(ValueError, match=r".+"):
+        arguments_of(written)
