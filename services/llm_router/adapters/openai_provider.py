@@ -6,22 +6,27 @@ import json
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
-from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall
+from openai.types.chat.chat_completion_chunk import (
+    ChoiceDelta,
+    ChoiceDeltaFunctionCall,
+    ChoiceDeltaToolCallFunction,
+)
 
 from chassis.clock import Clock
 from services.llm_router.adapters.failures import failure_of
 from services.llm_router.adapters.openai_request import params_of
+from services.llm_router.adapters.told_tokens import is_told, told_tokens
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Unheard, Usage, UsageSeen
 from services.llm_router.tiers import Candidate
+from services.llm_router.transcript import arguments_of
 
 PROVIDER = "openai"
 CONNECT_S = 5.0
@@ -32,6 +37,14 @@ _ENDS = {
     "length": EndReason.LENGTH,
     "content_filter": EndReason.REFUSAL,
 }
+_CUT_SHORT = frozenset({EndReason.LENGTH, EndReason.REFUSAL})
+# Not among OpenAI's own: proxies say so where what stands behind them failed.
+_BROKEN = "error"
+# The one call of the older API has no place among the others.
+_LEGACY_PLACE = -1
+# What reading it raises where a server sent another shape, since the SDK checks none.
+_SHAPELESS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_Function = ChoiceDeltaToolCallFunction | ChoiceDeltaFunctionCall
 
 
 class OpenAiProvider:
@@ -50,11 +63,11 @@ class OpenAiProvider:
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
-        reader = ChunkReader()
+        reader, params = ChunkReader(), params_of(request, candidate)
         # Keyword arguments are built as a dict and the SDK's overloads cannot follow it.
         create: Any = self._client.chat.completions.create
         try:
-            stream = await create(**params_of(request, candidate), stream=True)
+            stream = await create(**params, stream=True)
             try:
                 async for chunk in stream:
                     for event in reader.read(chunk):
@@ -68,11 +81,11 @@ class OpenAiProvider:
                 PROVIDER, error.status_code, headers=error.response.headers, now_s=self._clock.time()
             ) from error
         except openai.APITimeoutError as error:
-            raise ModelFailure(FailureKind.TIMEOUT, "the server did not answer in time") from error
+            raise _too_late(error) from error
         except (openai.APIConnectionError, httpx2.TransportError) as error:
             kind = FailureKind.CUT if reader.started else FailureKind.UNAVAILABLE
             raise ModelFailure(kind, f"the connection to the server broke ({type(error).__name__})") from error
-        except (openai.OpenAIError, ValueError) as error:
+        except (openai.OpenAIError, *_SHAPELESS) as error:
             raise ModelFailure(
                 FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol"
             ) from error
@@ -90,18 +103,37 @@ class OpenAiProvider:
         await self._client.close()
 
 
+def _too_late(error: openai.APITimeoutError) -> ModelFailure:
+    """A timeout; aiohttp tells a refused connection as one, too. Without a connection nothing was sent."""
+    if isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout):
+        return ModelFailure(FailureKind.UNAVAILABLE, "the server could not be reached")
+    return ModelFailure(FailureKind.TIMEOUT, "the server did not answer in time")
+
+
 @dataclass(slots=True)
 class _Call:
     call_id: str = ""
     name: str = ""
     arguments: str = ""
 
+    def whole(self) -> ToolCall:
+        """The call. Raises ValueError while its arguments are no JSON object."""
+        arguments = arguments_of(self.arguments)
+        # Not by its place: the next turn's first call would have the same id.
+        call_id = self.call_id or f"call_{uuid.uuid4().hex[:24]}"
+        return ToolCall(call_id, self.name, json.dumps(arguments, ensure_ascii=False))
+
 
 @dataclass(slots=True)
 class ChunkReader:
-    """Turns the chunks of one stream into ours; calls are held back until they are whole."""
+    """Turns the chunks of one stream into ours; calls are held back until they are whole.
+
+    The SDK's types say what OpenAI sends; what other servers send may be missing, null, or of another type.
+    """
 
     started: bool = False
+    _wrote: bool = False
+    _refused: bool = False
     _calls: list[_Call] = field(default_factory=list[_Call])
     _at: dict[int, _Call] = field(default_factory=dict[int, _Call])
     _reason: str | None = None
@@ -112,48 +144,92 @@ class ChunkReader:
         events: list[ModelEvent] = []
         if chunk.choices:
             choice = chunk.choices[0]
-            if choice.delta.content:
-                events.append(TextDelta(choice.delta.content))
-            if thought := _thought(choice.delta):
-                events.append(Unheard(thought))
-            events.extend(self._collect(piece) for piece in choice.delta.tool_calls or ())
+            events.extend(self._delta(cast("ChoiceDelta | None", choice.delta)))
             self._reason = choice.finish_reason or self._reason
-        if chunk.usage is not None:
-            events.append(UsageSeen(_usage(chunk.usage), chunk.model or ""))
+        self._wrote = self._wrote or bool(events)
+        usage = _usage(chunk.usage)
+        # Nothing written for what was read above is a count not kept, and would hide what was said.
+        if usage is not None and (usage.output_tokens or not self._wrote):
+            events.append(UsageSeen(usage, chunk.model or ""))
         return events
 
     def end(self) -> list[ModelEvent]:
-        """What follows when the stream is over; nothing where no finish reason came: then it was cut."""
+        """What follows when the stream is over; nothing where no finish reason came: then it was cut.
+
+        Raises ModelFailure where the server says that it broke, ValueError for a call that makes no sense.
+        """
         if self._reason is None:
             return []
-        calls: list[ModelEvent] = []
-        for call in self._calls:
-            arguments = json.dumps(json.loads(call.arguments or "{}"), ensure_ascii=False)
-            # Not by its place: the next turn's first call would have the same id.
-            calls.append(CallMade(ToolCall(call.call_id or f"call_{uuid.uuid4().hex[:24]}", call.name, arguments)))
+        if self._reason == _BROKEN:
+            raise ModelFailure(FailureKind.CUT, "the server broke off")
+        reason = EndReason.REFUSAL if self._refused else _ENDS.get(self._reason, EndReason.STOP)
+        calls: list[ModelEvent] = [CallMade(call) for call in self._whole_calls(reason)]
         # Some servers say "stop" after a call.
-        reason = EndReason.TOOL_CALLS if calls else _ENDS.get(self._reason, EndReason.STOP)
-        return [*calls, Ended(reason)]
+        return [*calls, Ended(EndReason.TOOL_CALLS if calls and reason is EndReason.STOP else reason)]
 
-    def _collect(self, piece: ChoiceDeltaToolCall) -> Unheard:
-        name = (piece.function and piece.function.name) or ""
-        arguments = (piece.function and piece.function.arguments) or ""
-        call = self._at.get(piece.index)
-        if call is None or _begins_another(call, piece.id, name):
-            call = self._at[piece.index] = _Call()
+    def _whole_calls(self, reason: EndReason) -> list[ToolCall]:
+        calls: list[ToolCall] = []
+        for call in self._calls:
+            try:
+                # Cut before its arguments began, a call looks like one that has none.
+                if call.arguments or reason not in _CUT_SHORT:
+                    calls.append(call.whole())
+            except (ValueError, RecursionError):
+                # What the length allowed of a call is of no use, and nobody's fault.
+                if reason not in _CUT_SHORT:
+                    raise
+        return calls
+
+    def _delta(self, delta: ChoiceDelta | None) -> list[ModelEvent]:
+        if delta is None:
+            return []
+        events: list[ModelEvent] = []
+        if text := _text(delta.content):
+            events.append(TextDelta(text))
+        if thought := _thought(delta):
+            events.append(Unheard(thought))
+        if delta.refusal:
+            # Its words are not the model's answer: another model may give one.
+            self._refused = True
+            events.append(Unheard(_text(delta.refusal)))
+        events.extend(self._collect(p.index, p.id, p.function) for p in delta.tool_calls or ())
+        if delta.function_call:
+            events.append(self._collect(_LEGACY_PLACE, None, delta.function_call))
+        return events
+
+    def _collect(self, place: int, call_id: str | None, said: _Function | None) -> Unheard:
+        name, arguments = (said.name or "", _arguments(said.arguments)) if said else ("", "")
+        call, call_id = self._at.get(place), str(call_id or "")
+        if call is None or (place != _LEGACY_PLACE and _begins_another(call, call_id, name)):
+            call = self._at[place] = _Call()
             self._calls.append(call)
-        call.call_id = piece.id or call.call_id
+        call.call_id = call_id or call.call_id
         # Once or in pieces; some servers repeat it whole with every piece of the arguments.
         call.name += name if name != call.name else ""
         call.arguments += arguments
         return Unheard(arguments, of_call=True)
 
 
-def _begins_another(call: _Call, call_id: str | None, name: str) -> bool:
+def _begins_another(call: _Call, call_id: str, name: str) -> bool:
     """Whether a piece at the place of `call` is of another one: some servers send every call whole and at place 0."""
     if call_id and call.call_id:
         return call_id != call.call_id
     return bool(name and call.arguments)
+
+
+def _text(content: object) -> str:
+    """The text of a piece, which some servers send as a list of parts."""
+    if isinstance(content, list):
+        parts = cast("list[dict[str, Any]]", content)
+        return "".join(part["text"] for part in parts if part.get("type") == "text")
+    return content if isinstance(content, str) else ""
+
+
+def _arguments(piece: object) -> str:
+    """A piece of a call's arguments; some servers send them whole, and not as text."""
+    if isinstance(piece, dict):
+        return json.dumps(piece)
+    return piece if isinstance(piece, str) else ""
 
 
 def _thought(delta: ChoiceDelta) -> str:
@@ -163,12 +239,20 @@ def _thought(delta: ChoiceDelta) -> str:
     return thought if isinstance(thought, str) else ""
 
 
-def _usage(row: CompletionUsage) -> Usage:
-    cached = (row.prompt_tokens_details.cached_tokens or 0) if row.prompt_tokens_details else 0
-    thinking = (row.completion_tokens_details.reasoning_tokens or 0) if row.completion_tokens_details else 0
+def _usage(row: object) -> Usage | None:
+    """The usage; None where it lacks what was read or what was written: half of it would pass for the whole."""
+    prompt, output = told_tokens(_of(row, "prompt_tokens")), _of(row, "completion_tokens")
+    if not prompt or not is_told(output):
+        return None
+    cached = min(told_tokens(_of(_of(row, "prompt_tokens_details"), "cached_tokens")), prompt)
+    thinking = min(told_tokens(_of(_of(row, "completion_tokens_details"), "reasoning_tokens")), output)
     return Usage(
-        input_tokens=max(row.prompt_tokens - cached, 0),
+        input_tokens=prompt - cached,
         cached_input_tokens=cached,
-        output_tokens=row.completion_tokens,
+        output_tokens=output,
         thinking_tokens=thinking,
     )
+
+
+def _of(row: object, name: str) -> object:
+    return getattr(row, name, None)

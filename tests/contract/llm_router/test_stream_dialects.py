@@ -17,16 +17,22 @@ WEATHER = pb.Tool(name="weather", description="The weather now.", parameters_jso
 
 
 def openai_body(*deltas: dict[str, Any], reason: str = "stop", usage: dict[str, Any] | None = None) -> bytes:
-    rows = [{"index": 0, "delta": d, "finish_reason": None} for d in deltas]
-    rows.append({"index": 0, "delta": {}, "finish_reason": reason})
+    counted = [] if usage is None else [{"choices": [], "usage": usage}]
+    return played(*(row(d) for d in deltas), row({}, reason), *counted)
+
+
+def played(*chunks: dict[str, Any]) -> bytes:
+    """A body of these chunks, as they are."""
     head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "local-model"}
-    chunks: list[dict[str, Any]] = [{**head, "choices": [row]} for row in rows]
-    if usage:
-        chunks.append({**head, "choices": [], "usage": usage})
-    return b"".join(b"data: " + json.dumps(c).encode() + b"\n\n" for c in chunks) + b"data: [DONE]\n\n"
+    rows = [b"data: " + json.dumps({**head, **c}).encode() + b"\n\n" for c in chunks]
+    return b"".join(rows) + b"data: [DONE]\n\n"
 
 
-def call(name: str, arguments: str, **more: Any) -> dict[str, Any]:
+def row(delta: object = None, reason: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+
+def call(name: str, arguments: Any, **more: Any) -> dict[str, Any]:
     return {
         "tool_calls": [{"index": 0, "type": "function", "function": {"name": name, "arguments": arguments}, **more}]
     }
@@ -96,8 +102,8 @@ async def test_what_a_local_model_thinks_is_not_said_and_its_usage_stands_as_tol
 
 def gemini_body(text: str, reason: str) -> bytes:
     usage = {"promptTokenCount": 9, "candidatesTokenCount": 7, "totalTokenCount": 16}
-    row = {"content": {"parts": [{"text": text}] if text else [], "role": "model"}, "finishReason": reason}
-    return b"data: " + json.dumps({"candidates": [row], "usageMetadata": usage}).encode() + b"\n\n"
+    said = {"content": {"parts": [{"text": text}] if text else [], "role": "model"}, "finishReason": reason}
+    return b"data: " + json.dumps({"candidates": [said], "usageMetadata": usage}).encode() + b"\n\n"
 
 
 @pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE", "OTHER"])

@@ -1,0 +1,80 @@
+"""What it is called when a server is not there, falls silent or talks nonsense: what may be done hangs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from services.llm_router.adapters.openai_provider import OpenAiProvider
+from services.llm_router.adapters.tiers_file import TiersFile
+from services.llm_router.conversation import Message, Request, Role, Text
+from services.llm_router.errors import FailureKind, ModelFailure
+from tests.contract.llm_router.test_stream_dialects import played, row
+from tests.emulators.openai_emulator import OpenAiEmulator
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import ClockOfTheDay
+
+HELLO = Request((Message(Role.USER, (Text("Hello?"),)),))
+
+
+@asynccontextmanager
+async def provider(url: str, timeout_s: float = 5) -> AsyncIterator[OpenAiProvider]:
+    asked = OpenAiProvider(url, None, ClockOfTheDay())
+    asked._client = asked._client.with_options(timeout=timeout_s)
+    yield asked
+    await asked.close()
+
+
+async def failure(asked: OpenAiProvider) -> FailureKind:
+    table = TiersFile(None, lambda t: t.with_vendor_model("openai-compatible", "m"), ClockOfTheDay().time).current
+    with pytest.raises(ModelFailure) as caught:
+        async for _ in asked.stream(HELLO, table.models["openai-compatible"]):
+            pass
+    return caught.value.kind
+
+
+async def test_a_server_that_takes_no_connection_was_not_asked():
+    with socket.socket() as taken:
+        # Bound and not listening: nobody else gets this port, and it refuses.
+        taken.bind(("127.0.0.1", 0))
+        async with provider(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as asked:
+            assert await failure(asked) is FailureKind.UNAVAILABLE
+
+
+@pytest.mark.parametrize("never_sent", [httpx2.ConnectTimeout("no way there"), httpx2.PoolTimeout("none free")])
+async def test_a_server_that_was_never_connected_to_was_not_asked(
+    never_sent: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    async def create(**_: object) -> None:
+        raise openai.APITimeoutError(httpx2.Request("POST", "http://localhost")) from never_sent
+
+    async with provider("http://127.0.0.1:9/v1") as asked:
+        monkeypatch.setattr(asked._client.chat.completions, "create", create)
+        assert await failure(asked) is FailureKind.UNAVAILABLE
+
+
+@pytest.mark.parametrize("silent", [Scenario(connect_s=60), Scenario(kind="stall", after=1)])
+async def test_a_server_that_falls_silent_may_have_done_the_work(silent: Scenario):
+    emulator = OpenAiEmulator()
+    await emulator.start()
+    emulator.always("*", silent)
+    async with provider(emulator.url, timeout_s=0.2) as asked:
+        assert await failure(asked) is FailureKind.TIMEOUT
+    await asyncio.wait_for(emulator.stop(), 5)
+
+
+@pytest.mark.parametrize("chunk", [{"choices": ["x"]}, {"choices": {"0": "x"}}, row("x"), row({"tool_calls": ["x"]})])
+async def test_what_is_no_chunk_is_a_fault_of_the_server_and_not_of_the_adapter(chunk: dict[str, Any]):
+    emulator = OpenAiEmulator()
+    await emulator.start()
+    emulator.always("*", Scenario(body=played(row({"content": "Hel"}), chunk)))
+    async with provider(emulator.url) as asked:
+        assert await failure(asked) is FailureKind.UNAVAILABLE
+    await asyncio.wait_for(emulator.stop(), 5)
