@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from services.llm_router import strict_json
 from services.llm_router.conversation import CALL_ID_CHARACTERS_MAX, TOOL_NAME, Request, ToolCall
@@ -62,3 +65,29 @@ def _name(name: str, tools: Iterable[str]) -> str:
 
 def _malformed(problem: str) -> ModelFailure:
     return ModelFailure(FailureKind.CUT, f"the model made a call that nobody can run: {problem}")
+
+
+def arguments_of(arguments_json: str) -> dict[str, Any]:
+    """A call's arguments in values that JSON has. Raises ValueError where they are no object.
+
+    Numbers that are none are null, as JavaScript writes them, and half a character is replaced by the sign for that:
+    models write both, and sent on as they are they make no valid request.
+    """
+    text = _whole(arguments_json) or "{}"
+    value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+    if "\\u" in text:
+        value = json.loads(_whole(json.dumps(value, ensure_ascii=False)))
+    # Some models write null where there is nothing to say.
+    if not isinstance(value or {}, dict):
+        raise ValueError("arguments are no JSON object")  # noqa: TRY004 - of what was said, not of a caller's type
+    return cast("dict[str, Any]", value or {})
+
+
+def _whole(text: str) -> str:
+    """`text` with halves of characters joined where both came."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None

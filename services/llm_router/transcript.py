@@ -7,13 +7,10 @@ missing.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
 
-from services.llm_router.conversation import Message, Part, Passage, Request, Role, Text, ToolCall, ToolResult
+from services.llm_router.conversation import Message, Part, Role, Text, ToolCall, ToolResult
 
 NOT_RUN = "The tool was not run."
 _BEGIN = Text("(The conversation begins.)")
@@ -47,11 +44,6 @@ def mended(turns: Sequence[Message], keeps_state_of: str = "") -> list[tuple[Rol
     return merged
 
 
-def instructions(request: Request) -> str:
-    """The tenant's instructions; empty where they are blanks alone."""
-    return request.system if request.system.strip() else ""
-
-
 def is_blank(part: Part) -> bool:
     """Whether a part is a text that says nothing."""
     return isinstance(part, Text) and not part.text.strip()
@@ -66,35 +58,3 @@ def _append(merged: list[tuple[Role, list[Part]]], role: Role, parts: Sequence[P
         merged[-1][1].extend(parts)
     else:
         merged.append((role, list(parts)))
-
-
-def passage_text(passage: Passage) -> str:
-    """How a passage is shown to a model: marked, so that it is read as material and not as the person's words."""
-    title = passage.title.replace('"', "'")
-    return f'<passage title="{title}">\n{passage.text}\n</passage>'
-
-
-def arguments_of(arguments_json: str) -> dict[str, Any]:
-    """A call's arguments in values that JSON has. Raises ValueError where they are no object.
-
-    Numbers that are none are null, as JavaScript writes them, and half a character is replaced by the sign for that:
-    models write both, and sent on as they are they make no valid request.
-    """
-    text = _whole(arguments_json) or "{}"
-    value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
-    if "\\u" in text:
-        value = json.loads(_whole(json.dumps(value, ensure_ascii=False)))
-    # Some models write null where there is nothing to say.
-    if not isinstance(value or {}, dict):
-        raise ValueError("arguments are no JSON object")  # noqa: TRY004 - of what was said, not of a caller's type
-    return cast("dict[str, Any]", value or {})
-
-
-def _whole(text: str) -> str:
-    """`text` with halves of characters joined where both came."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _finite(digits: str) -> float | None:
-    number = float(digits)
-    return number if math.isfinite(number) else None

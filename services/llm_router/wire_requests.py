@@ -200,9 +200,10 @@ def _picture(path: str, wire: pb.Image) -> Picture:
         raise _too_large(f"{path}.data", f"must be at most {IMAGE_BYTES_MAX} bytes")
     if wire.mime_type not in MIME_TYPES:
         raise invalid_field(f"{path}.mime_type", f"must be one of {', '.join(MIME_TYPES)}")
-    size = size_of(wire.data, wire.mime_type)
-    if size is None:
-        raise invalid_field(f"{path}.data", f"is not a picture of type {wire.mime_type}")
+    try:
+        size = size_of(wire.data, wire.mime_type)
+    except ValueError as error:
+        raise invalid_field(f"{path}.data", str(error)) from error
     return Picture(wire.data, wire.mime_type, *size, _moment(f"{path}.captured_at", wire))
 
 

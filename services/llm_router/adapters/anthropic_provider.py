@@ -22,7 +22,9 @@ from prometheus_client import Counter
 from chassis.clock import Clock
 from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state, warm_params
 from services.llm_router.adapters.failures import broken, failure_of
+from services.llm_router.adapters.told_tokens import is_told
 from services.llm_router.caching import PrefixGaps
+from services.llm_router.calls import arguments_of
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import (
@@ -140,7 +142,7 @@ class AnthropicProvider:
         counted = await self._client.messages.count_tokens(model=model, messages=[{"role": "user", "content": text}])
         # What is no answer of this API the SDK hands on as it is.
         tokens: object = getattr(counted, "input_tokens", None)
-        if not isinstance(tokens, int) or tokens < 0:
+        if not is_told(tokens):
             raise ValueError("anthropic told no number of tokens")
         return tokens
 
@@ -255,7 +257,7 @@ class EventReader:
     def _call(self, block: Params) -> list[ModelEvent]:
         """The call, parsed: a broken one is a failure here and not in a tool."""
         try:
-            arguments: Any = json.loads(block["json"] or "null") or block.get("input") or {}
+            arguments = arguments_of(block["json"]) or block.get("input") or {}
         except (ValueError, RecursionError):
             # What it means is told at the end: the answer may have reached its length in the middle of a call.
             self._half_a_call = True
@@ -291,4 +293,4 @@ def _usage(row: Params, before: Usage) -> Usage:
 
 def _count(row: Params, key: str, before: int) -> int:
     value = row.get(key)
-    return value if isinstance(value, int) else before
+    return value if is_told(value) else before

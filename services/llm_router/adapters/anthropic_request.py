@@ -24,7 +24,7 @@ from services.llm_router.conversation import (
     ToolResult,
 )
 from services.llm_router.tiers import Candidate
-from services.llm_router.transcript import arguments_of, instructions, is_blank, mended, passage_text
+from services.llm_router.transcript import is_blank, mended
 
 PROVIDER = "anthropic"
 OUTPUT_TOKENS_DEFAULT = 1024
@@ -51,7 +51,7 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
         "max_tokens": min(request.max_output_tokens or OUTPUT_TOKENS_DEFAULT, candidate.output_tokens_max),
         "messages": messages,
     }
-    if told := instructions(request):
+    if told := request.system:
         system: list[Params] = [{"type": "text", "text": told}]
         if plan.system:
             _mark(system, plan)
@@ -96,13 +96,13 @@ def _blocks(part: Part, role: Role, candidate: Candidate) -> list[Params]:
             data = base64.b64encode(part.data).decode()
             return [{"type": "image", "source": {"type": "base64", "media_type": part.mime_type, "data": data}}]
         case ToolCall():
-            arguments = arguments_of(part.arguments_json)
+            arguments = json.loads(part.arguments_json)
             call = {"type": "tool_use", "id": wire_id(part.call_id), "name": part.name, "input": arguments}
             return [*_thinking(part.state, role, candidate), call]
         case ToolResult():
             return [_result(part)]
         case Passage():
-            return [{"type": "text", "text": passage_text(part)}]
+            return [{"type": "text", "text": part.shown}]
 
 
 def _result(part: ToolResult) -> Params:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncGenerator
@@ -23,7 +24,8 @@ class EmbeddedProvider:
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The answer of the rules; token counts are estimates, since there is no tokenizer."""
-        answer = respond(request, look, self._clock.time())
+        # Looking at a picture takes up to a tenth of a second of a thread, and the server has one for all.
+        answer = await asyncio.to_thread(respond, request, look, self._clock.time())
         if isinstance(answer, Call):
             arguments = json.dumps(answer.arguments, ensure_ascii=False)
             yield CallMade(ToolCall(f"call_{uuid.uuid4().hex[:24]}", answer.name, arguments))

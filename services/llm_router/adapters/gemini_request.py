@@ -21,7 +21,7 @@ from services.llm_router.conversation import (
     ToolResult,
 )
 from services.llm_router.tiers import Candidate
-from services.llm_router.transcript import arguments_of, instructions, mended, passage_text
+from services.llm_router.transcript import mended
 
 PROVIDER = "gemini"
 OUTPUT_TOKENS_DEFAULT = 1024
@@ -63,7 +63,7 @@ def config_of(request: Request, candidate: Candidate) -> types.GenerateContentCo
         config.thinking_config = types.ThinkingConfig(thinking_budget=0)
     elif candidate.thinking:
         config.thinking_config = types.ThinkingConfig(thinking_level=types.ThinkingLevel(candidate.thinking.upper()))
-    if system := instructions(request):
+    if system := request.system:
         config.system_instruction = system
     if request.tools:
         config.tools = [
@@ -93,7 +93,7 @@ def _part(part: Part, role: Role, named: frozenset[str], *, signed: bool) -> typ
         case Picture():
             return types.Part(inline_data=types.Blob(mime_type=part.mime_type, data=part.data))
         case ToolCall():
-            call = types.FunctionCall(name=part.name, args=arguments_of(part.arguments_json))
+            call = types.FunctionCall(name=part.name, args=json.loads(part.arguments_json))
             call.id = part.call_id if part.call_id in named else None
             return types.Part(function_call=call, thought_signature=_signature(part, signed=signed))
         case ToolResult():
@@ -102,7 +102,7 @@ def _part(part: Part, role: Role, named: frozenset[str], *, signed: bool) -> typ
             result.id = part.call_id if part.call_id in named else None
             return types.Part(function_response=result)
         case Passage():
-            return types.Part(text=passage_text(part))
+            return types.Part(text=part.shown)
 
 
 def _is_named(call: ToolCall) -> bool:

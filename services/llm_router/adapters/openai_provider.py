@@ -19,14 +19,14 @@ from openai.types.chat.chat_completion_chunk import (
 )
 
 from chassis.clock import Clock
-from services.llm_router.adapters.failures import failure_of
+from services.llm_router.adapters.failures import broken, failure_of
 from services.llm_router.adapters.openai_request import params_of
 from services.llm_router.adapters.told_tokens import is_told, told_tokens
+from services.llm_router.calls import arguments_of
 from services.llm_router.conversation import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Unheard, Usage, UsageSeen
 from services.llm_router.tiers import Candidate
-from services.llm_router.transcript import arguments_of
 
 PROVIDER = "openai"
 CONNECT_S = 5.0
@@ -63,11 +63,12 @@ class OpenAiProvider:
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
-        reader, params = ChunkReader(), params_of(request, candidate)
+        reader, params, answered = ChunkReader(), params_of(request, candidate), False
         # Keyword arguments are built as a dict and the SDK's overloads cannot follow it.
         create: Any = self._client.chat.completions.create
         try:
             stream = await create(**params, stream=True)
+            answered = True
             try:
                 async for chunk in stream:
                     for event in reader.read(chunk):
@@ -80,14 +81,14 @@ class OpenAiProvider:
             raise failure_of(
                 PROVIDER, error.status_code, headers=error.response.headers, now_s=self._clock.time()
             ) from error
-        except openai.APITimeoutError as error:
-            raise _too_late(error) from error
         except (openai.APIConnectionError, httpx2.TransportError) as error:
-            kind = FailureKind.CUT if reader.started else FailureKind.UNAVAILABLE
-            raise ModelFailure(kind, f"the connection to the server broke ({type(error).__name__})") from error
+            raise broken("the server", error, started=reader.started) from error
         except (openai.OpenAIError, *_SHAPELESS) as error:
+            if not answered:
+                # Ours: nothing had been heard of the server.
+                raise
             raise ModelFailure(
-                FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol"
+                FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol", unheard=True
             ) from error
 
     async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:  # noqa: ARG002 - see below
@@ -101,13 +102,6 @@ class OpenAiProvider:
     async def close(self) -> None:
         """Let pooled connections go."""
         await self._client.close()
-
-
-def _too_late(error: openai.APITimeoutError) -> ModelFailure:
-    """A timeout; aiohttp tells a refused connection as one, too. Without a connection nothing was sent."""
-    if isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return ModelFailure(FailureKind.UNAVAILABLE, "the server could not be reached")
-    return ModelFailure(FailureKind.TIMEOUT, "the server did not answer in time")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.llm_router.conversation import Part, Passage, Picture, Request, Role, Text, ToolCall, ToolResult
 from services.llm_router.tiers import Candidate
-from services.llm_router.transcript import instructions, mended, passage_text
+from services.llm_router.transcript import mended
 
 OUTPUT_TOKENS_DEFAULT = 1024
 Params = dict[str, Any]
@@ -15,7 +15,7 @@ Params = dict[str, Any]
 
 def params_of(request: Request, candidate: Candidate) -> Params:
     """Arguments of `chat.completions.create`."""
-    system = instructions(request)
+    system = request.system
     messages: list[Params] = [{"role": "system", "content": system}] if system else []
     for role, parts in mended(request.turns):
         messages.extend(_assistant(parts) if role is Role.ASSISTANT else _user(parts))
@@ -73,7 +73,7 @@ def _content(part: Text | Picture | Passage) -> Params:
         case Text():
             return {"type": "text", "text": part.text}
         case Passage():
-            return {"type": "text", "text": passage_text(part)}
+            return {"type": "text", "text": part.shown}
         case Picture():
             data = base64.b64encode(part.data).decode()
             return {"type": "image_url", "image_url": {"url": f"data:{part.mime_type};base64,{data}"}}

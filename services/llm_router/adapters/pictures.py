@@ -22,7 +22,7 @@ _SAMPLE_PX = 32
 _DAMAGED = (OSError, ValueError, SyntaxError, LookupError, EOFError, struct.error)
 
 
-def checked_size(data: bytes, mime_type: str) -> tuple[int, int]:
+def size_of(data: bytes, mime_type: str) -> tuple[int, int]:
     """Width and height in pixels of `data`, whose pixels are not decoded. Raises ValueError with what is wrong."""
     try:
         with warnings.catch_warnings():
@@ -40,14 +40,6 @@ def checked_size(data: bytes, mime_type: str) -> tuple[int, int]:
     if width * height > PIXELS_MAX:
         raise ValueError(f"has {width} by {height} pixels; send at most {PIXELS_MAX}")
     return width, height
-
-
-def size_of(data: bytes, mime_type: str) -> tuple[int, int] | None:
-    """Width and height in pixels of `data`, or None when it is no whole picture of that type."""
-    try:
-        return checked_size(data, mime_type)
-    except ValueError:
-        return None
 
 
 def look(picture: Picture) -> Look:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-# A thousand times the widest window there is: beyond it a count is a fault of the server's.
-TOKENS_MAX = 10**9
+from services.llm_router.events import TOKENS_MAX
 
 
 def told_tokens(value: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.llm_router.calls import CallBook
+from services.llm_router.calls import CallBook, arguments_of
 from services.llm_router.conversation import (
     CALL_ID_CHARACTERS_MAX,
     TOOL_NAME,
@@ -79,3 +79,24 @@ def test_a_call_that_nobody_can_run_ends_the_answer(made: CallMade):
     with pytest.raises(ModelFailure) as caught:
         CallBook.of(REQUEST).made(made)
     assert caught.value.kind is FailureKind.CUT
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", {}),
+        ("null", {}),
+        ('{"x": [1.5, true]}', {"x": [1.5, True]}),
+        ('{"x": NaN, "y": -Infinity, "z": -1e999}', {"x": None, "y": None, "z": None}),
+        ('{"x": "\\ud83d\\ude00 \\ud83d"}', {"x": "\U0001f600 \ufffd"}),
+        ('{"x": "\ud83d\ude00"}', {"x": "\U0001f600"}),
+    ],
+)
+def test_arguments_hold_what_json_has(written: str, read: object):
+    assert arguments_of(written) == read
+
+
+@pytest.mark.parametrize("written", ['{"x": ', "[1]", '"x"', "7"])
+def test_arguments_that_are_no_object_are_refused(written: str):
+    with pytest.raises(ValueError, match=r".+"):
+        arguments_of(written)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.llm_router.conversation import Message, Passage, Request, Role, Text, ToolCall, ToolResult
-from services.llm_router.transcript import NOT_RUN, arguments_of, instructions, mended, passage_text
+from services.llm_router.conversation import Message, Passage, Role, Text, ToolCall, ToolResult
+from services.llm_router.transcript import NOT_RUN, mended
 
 
 def user(*parts: object) -> Message:
@@ -63,7 +63,7 @@ def test_turns_alternate_begin_and_end_with_the_person_and_keep_every_word(messa
 
 
 def test_a_passage_is_marked_as_material():
-    shown = passage_text(Passage("d", 'The "big" book', "Open at 9."))
+    shown = Passage("d", 'The "big" book', "Open at 9.").shown
     assert shown == "<passage title=\"The 'big' book\">\nOpen at 9.\n</passage>"
 
 
@@ -80,30 +80,3 @@ def test_a_blank_stays_for_the_provider_whose_state_it_carries():
     assert mended(said, keeps_state_of="gemini")[2] == (Role.USER, [Text("And?")])
     assert mended(said, keeps_state_of="anthropic")[1] == (Role.ASSISTANT, [Text("Hi.")])
     assert mended(said)[1] == (Role.ASSISTANT, [Text("Hi.")])
-
-
-@pytest.mark.parametrize(("text", "told"), [("", ""), (" \n ", ""), (" Be brief. ", " Be brief. ")])
-def test_instructions_of_blanks_alone_are_none(text: str, told: str):
-    said = Message(Role.SYSTEM, (Text(text),))
-    assert instructions(Request((said, user("Hello?")))) == told
-
-
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        ("", {}),
-        ("null", {}),
-        ('{"x": [1.5, true]}', {"x": [1.5, True]}),
-        ('{"x": NaN, "y": -Infinity, "z": -1e999}', {"x": None, "y": None, "z": None}),
-        ('{"x": "\\ud83d\\ude00 \\ud83d"}', {"x": "\U0001f600 \ufffd"}),
-        ('{"x": "\ud83d\ude00"}', {"x": "\U0001f600"}),
-    ],
-)
-def test_arguments_hold_what_json_has(written: str, read: object):
-    assert arguments_of(written) == read
-
-
-@pytest.mark.parametrize("written", ['{"x": ', "[1]", '"x"', "7"])
-def test_arguments_that_are_no_object_are_refused(written: str):
-    with pytest.raises(ValueError, match=r".+"):
-        arguments_of(written)
