@@ -37,11 +37,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What can be measured of a picture: size in pixels, mean brightness 0..1, the name of the main colour."""
+    """What can be measured of a picture: size in pixels, mean brightness 0..1, the name of the main colour.
+
+    The brightness is None, and the colour empty, of one that could not be looked at.
+    """
 
     width_px: int
     height_px: int
-    brightness: float
+    brightness: float | None
     colour: str
 
 
@@ -175,13 +178,16 @@ def _of_pictures(pictures: Sequence[Picture], look: Looker, now_s: float) -> str
     newest = pictures[-1]
     seen = look(newest)
     number = "one picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
-    lightness = "dark" if seen.brightness < 0.3 else "bright" if seen.brightness > 0.7 else "of middle brightness"
     size = f"{seen.width_px} by {seen.height_px} pixels"
     which = "It is" if len(pictures) == 1 else "The newest is"
-    return (
-        f"I have {number}, but I cannot read what is on it. "
-        f"{which} {size}{_age(newest, now_s)}, {lightness} and mostly {seen.colour}."
-    )
+    return f"I have {number}, but I cannot read what is on it. {which} {size}{_age(newest, now_s)}{_light(seen)}."
+
+
+def _light(seen: Look) -> str:
+    if seen.brightness is None:
+        return ""
+    lightness = "dark" if seen.brightness < 0.3 else "bright" if seen.brightness > 0.7 else "of middle brightness"
+    return f", {lightness} and mostly {seen.colour}"
 
 
 def _age(picture: Picture, now_s: float) -> str:

@@ -24,8 +24,12 @@ class EmbeddedProvider:
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The answer of the rules; token counts are estimates, since there is no tokenizer."""
-        # Looking at a picture takes up to a tenth of a second of a thread, and the server has one for all.
-        answer = await asyncio.to_thread(respond, request, look, self._clock.time())
+        now_s = self._clock.time()
+        if "vision" in request.needs:
+            # Looking at a picture takes up to a tenth of a second of a thread, and the server has one for all.
+            answer = await asyncio.to_thread(respond, request, look, now_s)
+        else:
+            answer = respond(request, look, now_s)
         if isinstance(answer, Call):
             arguments = json.dumps(answer.arguments, ensure_ascii=False)
             yield CallMade(ToolCall(f"call_{uuid.uuid4().hex[:24]}", answer.name, arguments))

@@ -62,7 +62,7 @@ def look(picture: Picture) -> Look:
 
 
 def _unseen(picture: Picture) -> Look:
-    return Look(picture.width_px, picture.height_px, 0.5, "unknown in colour")
+    return Look(picture.width_px, picture.height_px, None, "")
 
 
 def _colour(red: int, green: int, blue: int) -> str:

@@ -108,6 +108,15 @@ def test_a_picture_is_measured_and_said_to_be_unread():
     assert "I don't have a picture" in str(answer("What do you see on my screen?"))
 
 
+def test_a_picture_that_could_not_be_looked_at_is_not_described():
+    def blind(picture: Picture) -> Look:
+        return Look(picture.width_px, picture.height_px, None, "")
+
+    said = respond(asked("What do you see on my screen?", PICTURE), blind, NOW_S)
+    assert isinstance(said, Say)
+    assert said.text.endswith("It is 640 by 480 pixels, taken 3 seconds ago.")
+
+
 def test_it_says_what_it_is():
     assert "not a language model" in str(answer("Who are you?"))
 

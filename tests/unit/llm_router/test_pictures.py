@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from services.llm_router.adapters.pictures import DECODED_PIXELS_MAX, MIME_TYPES, look, size_of
+from services.llm_router.answering import Look
 from services.llm_router.conversation import Picture
 
 PNG, JPEG = "image/png", "image/jpeg"
@@ -82,7 +83,7 @@ def test_the_colour_of_a_picture_is_seen(mime_type: str):
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "1"])
 def test_every_kind_of_png_is_seen(mode: str):
-    assert look(Picture(picture(PNG, mode=mode), PNG, 64, 48)).colour != "unknown in colour"
+    assert look(Picture(picture(PNG, mode=mode), PNG, 64, 48)).brightness is not None
 
 
 def test_measuring_decodes_nothing(decoded: list[Any]):
@@ -97,7 +98,7 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(decoded: list[Any]):
     assert decoded
     decoded.clear()
     seen = look(Picture(picture(PNG, (width, height + 1)), PNG, width, height + 1))
-    assert (seen.width_px, seen.height_px, seen.colour) == (width, height + 1, "unknown in colour")
+    assert (seen.width_px, seen.height_px, seen.brightness) == (width, height + 1, None)
     assert decoded == []
 
 
@@ -109,4 +110,4 @@ def test_a_large_jpeg_is_seen_since_it_is_read_small(decoded: list[Any]):
 
 @pytest.mark.parametrize("data", [b"", GOOD[:33] + b"garbage" * 20, png_of(60_000, 60_000), png_of(64, 48)])
 def test_what_cannot_be_seen_is_said_to_be_unknown(data: bytes):
-    assert look(Picture(data, PNG, 64, 48)).colour == "unknown in colour"
+    assert look(Picture(data, PNG, 64, 48)) == Look(64, 48, None, "")
