@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from services.llm_router.errors import RETRIED, ModelFailure
+from services.llm_router.errors import RETRIED, FailureKind, ModelFailure
 from services.llm_router.tiers import Candidate
 
 ATTEMPTS_MAX = 6
@@ -15,7 +15,7 @@ BACKOFF_S = 0.25
 JITTER_SHARE = 0.25
 WAIT_SLACK_S = 0.05
 WAIT_MAX_S = 10.0
-# Time that an answer needs after a wait; a wait that leaves less is not begun.
+# Time that an answer needs; where less is left nobody else is asked, and a wait that leaves less is not begun.
 ANSWER_MIN_S = 0.5
 BUDGET_MAX = 10.0
 BUDGET_PER_SUCCESS = 0.1
@@ -67,15 +67,21 @@ class Pursuit:
         """Whom to ask now, or None when nobody is left. `left_s` is the caller's remaining time."""
         if self._attempts >= ATTEMPTS_MAX:
             return None
-        step: Step | None
-        if self._position < len(self.ladder):
-            step = Step(self.ladder[self._position])
-            self._position += 1
-        else:
-            step = self._again(now_s, left_s)
+        step = self._down(left_s) or self._again(now_s, left_s)
         if step is not None:
             self._attempts += 1
         return step
+
+    def _down(self, left_s: float | None) -> Step | None:
+        """The next in line; after the first, only one who can still answer: the others would be paid for nothing."""
+        hurried = bool(self._attempts) and left_s is not None and left_s < ANSWER_MIN_S
+        while self._position < len(self.ladder):
+            candidate = self.ladder[self._position]
+            self._position += 1
+            if not hurried or candidate.provider == "embedded":
+                return Step(candidate)
+            self.failures[candidate.alias] = FailureKind.HURRIED.value
+        return None
 
     @property
     def exhausted(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.llm_router.errors import FailureKind, ModelFailure
@@ -50,6 +52,19 @@ def test_no_wait_is_begun_that_the_caller_has_no_time_for():
     pursuit.failed(A, LATER, 0)
     assert pursuit.next(0, 1.2) is None
     assert pursuit.retry_after_s == 1.0
+
+
+def test_nobody_else_is_asked_who_could_not_answer_in_the_time_left():
+    own = replace(candidate("own"), provider="embedded")
+    pursuit = Pursuit((A, B, own), RetryBudget())
+    # The first is asked however little there is.
+    assert pursuit.next(0, 0.3) == Step(A)
+    pursuit.failed(A, BROKEN, 0)
+    # What answers at once still may.
+    assert pursuit.next(0, 0.2) == Step(own)
+    pursuit.failed(own, BROKEN, 0)
+    assert pursuit.next(0, 0.1) is None
+    assert pursuit.failures == {"a": "invalid", "b": "hurried", "own": "invalid"}
 
 
 def test_attempts_are_bounded():
