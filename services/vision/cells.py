@@ -18,10 +18,15 @@ CHROMA_BYTES = 512
 _WIDTH = LUMA_BYTES + CHROMA_BYTES
 # A chroma cell (16x16 of them) covers as much of the picture as 16 luma cells.
 _CELLS_PER_CHROMA_CELL = CELLS // (CHROMA_BYTES // 2)
+_SIDE = 64
 _SLOTS_AT_FIRST = 4
 _KEPT, _LATEST = 0, 1
 # Thumbnails compared in one call, so that what lies between the calls stays in the processor's cache.
 _AT_ONCE_MAX = 16
+
+# Whether neighbours moved together is measured from this mean difference on: less raises no threshold too far.
+_ALIKE_MEASURED_LEVELS = 1.5
+ALIKE = 1.0
 
 Thumbnails = NDArray[np.uint8]
 
@@ -30,7 +35,8 @@ class Measured(NamedTuple):
     """One frame against the last kept one (`changed`, `drift`) and against the one before (the rest).
 
     `changed` and `changed_now` count cells beyond the threshold; `drift` and `moved` are the largest difference of any
-    cell, `jump` the mean one of luma, in levels.
+    cell, `jump` the mean one of luma, in levels. `alike` is how much neighbours in luma moved together, 0 where each
+    moved by itself and 1 where all moved as one; `ALIKE` where the mean is too small for it to matter.
     """
 
     changed: int
@@ -38,6 +44,7 @@ class Measured(NamedTuple):
     changed_now: int
     moved: int
     jump: float
+    alike: float = ALIKE
 
 
 def stacked(lumas: list[bytes], chromas: list[bytes]) -> Thumbnails:
@@ -71,14 +78,17 @@ class ThumbnailMemory:
 
     def _measure_part(self, slots: list[int], now: Thumbnails, thresholds: NDArray[np.uint8]) -> list[Measured]:
         differences = _difference(now[:, None], self._held.take(slots, axis=0))
-        self._held[slots, _LATEST] = now
         changed = _cells_above(differences, thresholds[:, None, None])
         largest = np.maximum.reduce(differences, axis=2)
         jumps = np.add.reduce(differences[:, _LATEST, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES
+        alike = [ALIKE] * len(slots)
+        for i in np.flatnonzero(jumps >= _ALIKE_MEASURED_LEVELS).tolist():
+            alike[i] = _alike(now[i], self._held[slots[i], _LATEST])
+        self._held[slots, _LATEST] = now
         return [
-            Measured(changed_since_kept, drift, changed_now, moved, jump)
-            for (changed_since_kept, changed_now), (drift, moved), jump in zip(
-                changed.tolist(), largest.tolist(), jumps.tolist(), strict=True
+            Measured(changed_since_kept, drift, changed_now, moved, jump, together)
+            for (changed_since_kept, changed_now), (drift, moved), jump, together in zip(
+                changed.tolist(), largest.tolist(), jumps.tolist(), alike, strict=True
             )
         ]
 
@@ -104,6 +114,15 @@ def _cells_above(differences: NDArray[np.uint8], levels: NDArray[np.uint8]) -> N
         luma, np.add.reduce(u_or_v, axis=2, dtype=np.uint16) * _CELLS_PER_CHROMA_CELL
     )
     return counts
+
+
+def _alike(now: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
+    """How much the luma of neighbours moved together: their mean product over the mean square."""
+    moved = now[:LUMA_BYTES].astype(np.float32) - before[:LUMA_BYTES]
+    square = float(moved @ moved)
+    # The last cell of a row and the first of the next are no neighbours; they are 1 in 64 and change nothing.
+    beside, below = float(moved[1:] @ moved[:-1]), float(moved[_SIDE:] @ moved[:-_SIDE])
+    return (beside + below) / (2 * square)
 
 
 _GREY = bytes([128]) * CHROMA_BYTES

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from services.vision.cells import Measured
+from services.vision.noise import Noise
 from services.vision.perceptual_hash import distance_bits
 from services.vision.rules import BUSY_STRETCHED_S_MAX, CELLS, SUSTAINED_AFTER_S, UPLOAD_CREDIT_S_MAX, Rules
 from services.vision.verdict import (
@@ -33,12 +32,6 @@ _CUT_OVER_MOTION = 2.0
 _MOTION_MEMORY_S = 0.3
 # Cells that differ by no more show the same picture: an encoder that refines it moves some by more.
 _ROUNDING_LEVELS = 1
-# Noise moves every cell a little, all the time: what the quietest frame of the last seconds moved on average, times
-# this, is more than it moves any of 4096 cells in an hour (6.5 x mean = 5.2 sigma of the difference of two frames).
-_NOISE_PEAK_OVER_MEAN = 6.5
-_QUIET_MEMORY_S = 3.0
-# Noise raises the threshold to twice itself at most: a camera that never rests is not noise.
-_NOISE_THRESHOLD_TIMES = 2
 # A pause in which no cell changes for this long ends a stretch of motion.
 _REST_S = 0.2
 _BITS_PER_BYTE = 8
@@ -62,20 +55,13 @@ class CellsGate:
         self._cut_pending = False
         self._hidden_share_s = 0.0
         self._kept_blurred = False
-        self._quiet_levels: float | None = None
+        self._noise = Noise()
         self._stretch_at_s = 0.0
         self._paid_until_s = 0.0
 
-    @property
-    def threshold_levels(self) -> int:
-        """Difference beyond which a cell of the next frame has changed."""
-        threshold = self._rules.cell_threshold_levels
-        return max(threshold, min(self._noise_peak_levels, _NOISE_THRESHOLD_TIMES * threshold))
-
-    @property
-    def _noise_peak_levels(self) -> int:
-        """The most that noise moves a cell."""
-        return math.ceil(_NOISE_PEAK_OVER_MEAN * (self._quiet_levels or 0.0))
+    def threshold_levels(self, frame_px: int) -> int:
+        """Difference beyond which a cell of the next frame has changed, a frame of `frame_px` pixels."""
+        return self._noise.raised_levels(self._rules.cell_threshold_levels, frame_px)
 
     def decide(self, at_s: float, measured: Measured, *, speaking: bool) -> Decision:
         """Judge the frame captured at `at_s`."""
@@ -123,7 +109,7 @@ class CellsGate:
         since_kept_s = at_s - self._kept_at_s + _GRID_S
         if measured.moved > rules.noise_floor_levels:
             self._moved_at_s = at_s
-        self._notice_noise(measured.jump, elapsed_s)
+        self._noise.notice(measured, elapsed_s)
         self._notice_cut(measured, elapsed_s)
         different = measured.changed >= rules.changed_cells_min
         kept = self._keeps(at_s, elapsed_s, since_kept_s, measured.changed) if different else None
@@ -131,18 +117,11 @@ class CellsGate:
             return kept
         if since_kept_s >= rules.refresh_interval_s:
             return STALE
-        refined = self._kept_blurred and measured.drift > max(_ROUNDING_LEVELS, self._noise_peak_levels)
+        refined = self._kept_blurred and measured.drift > max(_ROUNDING_LEVELS, self._noise.peak_levels)
         # By the clock and not at rest: an encoder short of bits refines a page in steps, each of them a movement.
         if refined and not different and since_kept_s >= rules.sharpen_interval_s:
             return SETTLED
         return SETTLING if different or refined else UNCHANGED
-
-    def _notice_noise(self, jump_levels: float, elapsed_s: float) -> None:
-        quiet = self._quiet_levels
-        if quiet is None or jump_levels < quiet:
-            self._quiet_levels = jump_levels
-        else:
-            self._quiet_levels = quiet + (jump_levels - quiet) * min(1.0, elapsed_s / _QUIET_MEMORY_S)
 
     def _keeps(self, at_s: float, elapsed_s: float, since_kept_s: float, changed: int) -> Ruling | None:
         rules = self._rules

@@ -140,7 +140,10 @@ class Watching:
         now = stacked([item[1].luma for item in items], [item[1].chroma for item in items])
         slots = [item[2].slot for item in items]
         of_tracks = [cast("CellsGate", item[2].gate) for item in items]
-        measured = self._memory.measure(slots, now, [gate.threshold_levels for gate in of_tracks])
+        thresholds = [
+            gate.threshold_levels(item[1].width * item[1].height) for gate, item in zip(of_tracks, items, strict=True)
+        ]
+        measured = self._memory.measure(slots, now, thresholds)
         decisions = [
             gate.decide(at_s, numbers, speaking=offer.speaking)
             for gate, (_, offer, _, at_s), numbers in zip(of_tracks, items, measured, strict=True)

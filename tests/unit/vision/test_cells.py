@@ -74,3 +74,14 @@ def test_a_large_batch_is_measured_as_its_frames_are_one_by_one():
     for batch in frames:
         expected = [alone.measure([slot], batch[i : i + 1], [thresholds[i]])[0] for i, slot in enumerate(slots)]
         assert together.measure(slots, batch, thresholds) == expected
+
+
+def test_neighbours_that_move_together_are_told_from_cells_that_move_each_by_itself():
+    rng = np.random.default_rng(7)
+    alone = np.clip(rng.normal(100, 4, 4096), 0, 255).astype(np.uint8)
+    together = np.kron(rng.integers(80, 120, (16, 16)), np.ones((4, 4))).astype(np.uint8).reshape(-1)
+    brighter = bytes([108]) * 4096
+    alike = [measure(seen(), [0], [luma])[0].alike for luma in (alone.tobytes(), together.tobytes(), brighter)]
+    assert abs(alike[0]) < 0.1
+    assert 0.6 < alike[1] < 0.9
+    assert alike[2] > 0.95
