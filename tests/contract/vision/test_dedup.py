@@ -90,7 +90,7 @@ async def test_each_format_is_read_deduplicated_and_comes_back_as_jpeg(form, ser
     assert np.abs(image - PICTURE).mean() < 4
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "RGB24", "RGBA"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "RGB24", "RGBA", "I420"])
 @pytest.mark.parametrize(
     ("policy", "reference"),
     [
@@ -106,6 +106,9 @@ async def test_hash_policies_measure_the_librarys_distance_on_the_same_pixels(
         sent = encoded(picture, form)
         if form in {"JPEG", "PNG", "WEBP"}:
             return reference(Image.open(io.BytesIO(sent["data"])))
+        if form == "I420":
+            height, width = picture.shape[:2]
+            return reference(Image.frombytes("L", (width, height), sent["data"][: width * height]))
         return reference(Image.fromarray(picture))
 
     async with serving() as server, channel(server) as mesh:
