@@ -137,8 +137,12 @@ class CellsGate:
 
     def _notice_cut(self, measured: Measured, elapsed_s: float) -> None:
         before = self._motion_levels * max(0.0, 1 - elapsed_s / _MOTION_MEMORY_S)
-        if measured.changed_now > self._rules.cut_share * CELLS and measured.jump > _CUT_OVER_MOTION * before:
+        large = measured.changed_now > self._rules.cut_share * CELLS
+        if large and measured.jump > _CUT_OVER_MOTION * before:
             self._cut_pending = True
+        elif large and _CUT_OVER_MOTION * measured.jump > before:
+            # It goes on as it began: a pan whose beginning nobody saw, on a track that a new server took over.
+            self._cut_pending = False
         self._motion_levels = max(measured.jump, before)
 
     def _waited_enough(self, at_s: float, elapsed_s: float, changed: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 
 import numpy as np
@@ -16,15 +15,9 @@ from chassis.channel import MeshChannel
 from chassis.server import Assembly, MeshServer, Servicer
 from chassis.settings import ServerSettings
 from clients.vision import I420Frame, PacingRules, VisionClient
-from tests.fakes.watched import frame, until
+from tests.fakes.watched import frame, free_port, until
 
 FLAT = bytes([100]) * (64 * 64 * 3 // 2)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Deaf(vision_pb2_grpc.VisionServiceServicer):

@@ -92,6 +92,18 @@ def test_a_pan_is_no_series_of_cuts():
     assert len(kept(decisions)) <= 6
 
 
+def test_a_pan_that_was_under_way_when_its_track_began_has_no_cut():
+    """A restarted server sees the middle of it: the first frame, and then the pace."""
+    decisions = run(cells(), [(i / 30, seen(MANY, MANY, 90, jump=9.0 + i % 2)) for i in range(16)])
+    assert [causes(decisions)[i] for i in kept(decisions)] == [Cause.FIRST, Cause.BUSY]
+
+
+def test_a_cut_into_motion_is_kept_though_it_has_to_wait():
+    pan = [(0.066 + i / 30, seen(MANY, MANY, 90, jump=9.0)) for i in range(3)]
+    decisions = run(cells(), [(0.0, STILL), (0.033, seen(4000, 4000, 240, jump=60.0)), *pan])
+    assert [causes(decisions)[i] for i in kept(decisions)] == [Cause.FIRST, Cause.CUT]
+
+
 def test_a_cut_out_of_a_pan_is_a_cut():
     pan = [(i / 30, seen(MANY, MANY, 90, jump=9.0)) for i in range(16)]
     decisions = run(cells(), [*pan, (0.6, seen(4000, 4000, 240, jump=60.0))])

@@ -1,0 +1,103 @@
+"""A rolling restart under pictures that move all the time, through the real client, on the videos' own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hocket.vision.v1 import vision_pb2 as pb
+
+from chassis.auth import TokenMinter
+from chassis.channel import MeshChannel
+from clients.vision import I420Frame, Keyframe, PacingRules, VisionClient, WatchSession
+from tests.contract.vision.conftest import SECRET
+from tests.fakes.watched import free_port, until
+
+TRACKS = ("a", "b", "c")
+FPS = 30
+SHOWN_S = 2.0
+BUSY_S = 0.25
+# Frames of each track that come while no server is connected to: a tenth of a second of video.
+UNHEARD = 3
+# A verdict is never late here, however busy the machine is: what is kept was kept by a server.
+PATIENT = PacingRules(verdict_timeout_s=60)
+
+
+def mouth() -> Iterator[I420Frame]:
+    """Some cells of a picture that change with every frame."""
+    rng = np.random.default_rng(1)
+    while True:
+        luma = np.full((64, 64), 100, np.uint8)
+        luma[20:30, 20:30] = rng.integers(16, 236, (10, 10))
+        yield I420Frame(luma.tobytes() + bytes([128]) * 2048, 64, 64)
+
+
+def pan() -> Iterator[I420Frame]:
+    """A picture that moves as a whole, by two cells a frame."""
+    wall = np.random.default_rng(2).integers(16, 236, (64, 64), dtype=np.uint8)
+    while True:
+        wall = np.roll(wall, 2, axis=1)
+        yield I420Frame(wall.tobytes() + bytes([128]) * 2048, 64, 64)
+
+
+class Video:
+    """Shows a session the next frames of every track."""
+
+    def __init__(self, session: WatchSession, pictures: Iterator[I420Frame]) -> None:
+        self._session = session
+        self._pictures = pictures
+        self.frames = 0
+
+    def show_one(self) -> None:
+        picture = next(self._pictures)
+        for track in TRACKS:
+            self._session.submit("r", track, picture, captured_at_s=self.frames / FPS)
+        self.frames += 1
+
+    async def show(self, seconds: float) -> None:
+        """Each frame when the one before has its verdict."""
+        for _ in range(round(seconds * FPS)):
+            self.show_one()
+            await until(lambda: self._session.unanswered == 0)
+
+
+async def watch(serving, pictures: Iterator[I420Frame], *, restarts: int) -> list[Keyframe]:
+    """What is kept of two seconds, and of two more after each restart; the stream moves from server to server."""
+    kept: list[Keyframe] = []
+    ports = free_port(), free_port()
+    target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serving(grpc_port=ports[0]))
+        mesh = await stack.enter_async_context(MeshChannel(target, TokenMinter(SECRET).source("acme", caller="test")))
+        watching = VisionClient(mesh).watch(lambda _, keyframe: kept.append(keyframe), rules=PATIENT)
+        session = await stack.enter_async_context(watching)
+        await until(lambda: session.connected)
+        video = Video(session, pictures)
+        await video.show(SHOWN_S)
+        for restart in range(2):
+            if restart < restarts:
+                going, server = server, await stack.enter_async_context(serving(grpc_port=ports[1 - restart]))
+                await going.stop()
+            for _ in range(UNHEARD):
+                video.show_one()
+            await until(lambda: session.connected)
+            await video.show(SHOWN_S)
+        await until(lambda: session._delivering is None or session._delivering.done())
+        assert session.error is None
+    return kept
+
+
+@pytest.mark.parametrize("pictures", [mouth, pan])
+async def test_moving_pictures_cost_one_more_frame_a_restart_at_most_and_keep_their_pace(pictures, serving):
+    undisturbed = await watch(serving, pictures(), restarts=0)
+    kept = await watch(serving, pictures(), restarts=2)
+    assert not any(keyframe.by_timer for keyframe in kept)
+    for track in TRACKS:
+        of_track = [keyframe for keyframe in kept if keyframe.track == track]
+        assert sum(keyframe.cause == pb.CAUSE_FIRST for keyframe in of_track) == 3
+        assert len(of_track) <= sum(keyframe.track == track for keyframe in undisturbed) + 2
+        times = [keyframe.captured_at_s for keyframe in of_track]
+        assert max(b - a for a, b in pairwise(times)) <= BUSY_S + (UNHEARD + 2) / FPS
