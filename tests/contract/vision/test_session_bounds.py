@@ -1,0 +1,175 @@
+"""What a session does not do, however much it is shown: mix tracks, hold up its event loop, grow without end."""
+
+from __future__ import annotations
+
+import io
+import threading
+import weakref
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+from hocket.vision.v1 import vision_pb2 as pb
+from PIL import Image
+
+from clients.vision import I420Frame, Keyframe, PacingRules, RgbFrame, VisionClient
+from clients.vision import session as session_module
+from clients.vision.session import ENCODES_QUEUED_MAX, OFFERS_PER_MESSAGE_MAX
+from tests.fakes.watched import frame, until
+
+# A verdict is never late here, however busy the machine is: what is kept was kept by the server.
+PATIENT = PacingRules(verdict_timeout_s=60)
+FPS = 30
+# Frames of each track: longer than a still one goes without an offer.
+SHOWN = 50
+
+
+def blinking(level: int, i: int) -> I420Frame:
+    """A picture of one level with a corner that changes in every frame; in none where the level is a multiple of 3."""
+    luma = np.full((64, 64), level, np.uint8)
+    luma[:8, :8] = 20 + 47 * i % 211 if level % 3 else 200
+    return I420Frame(luma.tobytes() + bytes([128]) * 2048, 64, 64)
+
+
+async def test_of_many_tracks_each_gets_its_own_pictures_at_its_own_pace_in_few_messages(serving, channel):
+    levels = {f"t{n}": 40 + 2 * n for n in range(90)}
+    kept: defaultdict[str, list[tuple[Keyframe, bytes]]] = defaultdict(list)
+    async with serving() as server, channel(server) as mesh:
+        watching = VisionClient(mesh).watch(lambda jpeg, k: kept[k.track].append((k, jpeg)), rules=PATIENT)
+        async with watching as session:
+            await until(lambda: session.connected)
+            for i in range(SHOWN):
+                for track, level in levels.items():
+                    session.submit("r", track, blinking(level, i), captured_at_s=i / FPS)
+                await until(lambda: session.unanswered == 0)
+            await until(lambda: session._delivering is None or session._delivering.done())
+            total = (await VisionClient(mesh).get_stats()).total
+    stats = session.stats
+    assert (stats.seen, stats.offered) == (SHOWN * len(levels), total.offered)
+    assert (stats.rejected, stats.kept_by_timer, stats.dropped) == (0, 0, 0)
+    assert kept.keys() == levels.keys()
+    for track, pictures in kept.items():
+        expected = [0.0, 0.27, 0.53, 0.8, 1.07, 1.33, 1.6] if levels[track] % 3 else [0.0]
+        assert [round(k.captured_at_s, 2) for k, _ in pictures] == expected
+        for _, jpeg in pictures:
+            shown = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"))[32, 32]
+            assert abs(int(shown) - (levels[track] - 16) * 255 / 219) <= 2, track
+    uploads = stats.kept + stats.refreshed
+    assert stats.messages - uploads <= 3 * SHOWN * -(-len(levels) // OFFERS_PER_MESSAGE_MAX)
+
+
+class Encoder:
+    """Encodes nothing until it is let go; tells which threads called."""
+
+    def __init__(self) -> None:
+        self.may_go = threading.Event()
+        self.threads: set[int] = set()
+
+    def __call__(self, given: I420Frame, *, quality: int) -> bytes:
+        self.threads.add(threading.get_ident())
+        assert self.may_go.wait(60)
+        return bytes([given.width, quality])
+
+
+async def test_an_encoder_that_stands_still_holds_up_no_verdict_and_no_memory(serving, channel, monkeypatch):
+    encoder, tracks = Encoder(), ("a", "b", "c")
+    monkeypatch.setattr(session_module, "encode_jpeg", encoder)
+    alive: list[weakref.ref[I420Frame]] = []
+    kept: list[tuple[str, int]] = []
+
+    async with serving() as server, channel(server) as mesh:
+        watching = VisionClient(mesh).watch(lambda _, k: kept.append((k.track, k.frame_id)), rules=PATIENT)
+        async with watching as session:
+            await until(lambda: session.connected)
+            for i in range(600):
+                for track in tracks:
+                    picture = frame(40 + 2 * (i % 80))
+                    alive.append(weakref.ref(picture))
+                    session.submit("r", track, picture, captured_at_s=i / FPS)
+                    del picture
+                # The loop runs: verdicts come while nothing is encoded.
+                await until(lambda: session.unanswered == 0)
+                assert len(session._kept) <= ENCODES_QUEUED_MAX
+                assert len(session._uploads) == 0
+            assert session.stats.kept > 2 * ENCODES_QUEUED_MAX
+            assert session.stats.dropped >= session.stats.kept - ENCODES_QUEUED_MAX - 1
+            assert kept == []
+            # Those that wait, the one in the encoder's hands, and the last of each track.
+            assert sum(ref() is not None for ref in alive) <= ENCODES_QUEUED_MAX + 1 + len(tracks)
+            newest = {track: session._tracks["r", track].kept_id for track in tracks}
+            encoder.may_go.set()
+            await until(lambda: session._delivering is None or session._delivering.done())
+    assert threading.get_ident() not in encoder.threads
+    assert len(encoder.threads) == 1
+    # The newest picture of each track was among those that waited, and comes last.
+    assert dict(kept) == newest
+    assert len(kept) == session.stats.kept - session.stats.dropped
+
+
+async def test_frames_that_wait_for_a_verdict_are_few_and_the_newest(serving, channel):
+    """Without a word of the server for a whole second of video."""
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda *_: None, rules=PATIENT) as session:
+            await until(lambda: session.connected)
+            alive: list[weakref.ref[I420Frame]] = []
+            for i in range(FPS):
+                picture = frame(40 + 5 * i)
+                alive.append(weakref.ref(picture))
+                # No await: nothing is sent and nothing comes.
+                session.submit("r", "t", picture, captured_at_s=i / FPS)
+                del picture
+            assert session.unanswered <= 8
+            held = [i for i, ref in enumerate(alive) if ref() is not None]
+            assert held == list(range(FPS - len(held), FPS))
+            assert len(held) <= 8
+            await until(lambda: session.unanswered == 0)
+
+
+WALL = np.asarray(
+    Image.fromarray(np.random.default_rng(5).integers(30, 226, (9, 16, 3), dtype=np.uint8)).resize(
+        (1280, 720), Image.Resampling.BICUBIC
+    )
+)
+
+
+def wall(width: int, height: int, rotation: int = 0) -> I420Frame:
+    """The same picture in another size, as a camera sends it that is held turned by `rotation`."""
+    upright = np.asarray(Image.fromarray(WALL).resize((width, height), Image.Resampling.BOX).convert("YCbCr"))
+    halves = upright.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    planes = [upright[..., 0], halves[..., 1], halves[..., 2]]
+    data = b"".join(np.rot90(plane, k=rotation // 90).tobytes() for plane in planes)
+    width, height = (height, width) if rotation in {90, 270} else (width, height)
+    return I420Frame(data, width, height, rotation=rotation, full_range=True)
+
+
+async def test_another_size_or_rotation_of_the_same_picture_in_the_middle_of_a_track_is_no_news(serving, channel):
+    """What simulcast switches between, a phone that is turned with its picture upright, and RGB in place of planes."""
+    switches = [
+        wall(1280, 720),
+        wall(640, 360),
+        wall(320, 180),
+        wall(640, 360, rotation=90),
+        wall(640, 360, rotation=180),
+        wall(1280, 720, rotation=270),
+        RgbFrame(WALL.tobytes(), 1280, 720),
+    ]
+    kept: list[Keyframe] = []
+    async with serving() as server, channel(server) as mesh:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k), rules=PATIENT) as session:
+            await until(lambda: session.connected)
+            offered = []
+            for i in range(15 * len(switches)):
+                session.submit("r", "t", switches[i // 15], captured_at_s=i / FPS)
+                await until(lambda: session.unanswered == 0)
+                offered += [session.stats.offered]
+            assert session.error is None
+            assert session.stats.rejected == 0
+            # The first frame of a track may be blurred: another size of it is taken for its refinement, once.
+            assert [k.cause for k in kept] in ([pb.CAUSE_FIRST], [pb.CAUSE_FIRST, pb.CAUSE_SETTLED])
+            before = len(kept)
+            # A switch is offered, and the service finds that it is none.
+            assert len(set(offered[14::15])) == len(switches)
+            # On its side the same picture is news, and is given back as it stands there.
+            session.submit("r", "t", replace(wall(640, 360), rotation=90), captured_at_s=9.0)
+            await until(lambda: len(kept) == before + 1)
+    assert [(kept[i].width, kept[i].height) for i in (0, -1)] == [(1280, 720), (360, 640)]
