@@ -16,6 +16,7 @@ from services.vision.ports import ImageReader, KeyframeStore, ReadFrame, StatsSt
 from services.vision.rules import Rules, rules_for
 from services.vision.tally import Row, Summary, Tally, TrackKey, summarize
 from services.vision.tracks import TrackBudget, TrackLimits, TrackTable
+from services.vision.turns import Turns
 from services.vision.verdict import Decision, Policy, Verdict
 from services.vision.watching import Offer, Refusal, Watching
 
@@ -57,8 +58,8 @@ class VisionFlow:
     ) -> None:
         """Decide by `rules` unless a stream says otherwise; without `stats` this server's counts are all there are.
 
-        At most `pictures_max` whole frames are in memory at once; others wait. `sleep` takes seconds; a stream whose
-        offers are refused waits by it, and long batches give way by it.
+        At most `pictures_max` whole frames are in memory at once; others wait, the tenants in turn. `sleep` takes
+        seconds; a stream whose offers are refused waits by it, and long batches give way by it.
         """
         self._rules = rules
         self._limits = limits
@@ -70,7 +71,7 @@ class VisionFlow:
         self._clock = clock
         self._gauges = gauges
         self._sleep = sleep
-        self._pictures = asyncio.Semaphore(pictures_max)
+        self.pictures = Turns(pictures_max)
         # One lock a tenant, while anybody holds it: no tenant waits for another's flood or numbers.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._publishing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -135,7 +136,7 @@ class VisionFlow:
     ) -> tuple[Decision, bytes]:
         """Decide over a whole frame; the JPEG is empty unless it is kept and asked for. Raises InvalidArgument."""
         watching.require_next(whole.offer, _WHOLE_FRAME)
-        async with self._pictures:
+        async with self.pictures.slot(tenant_id):
             read = await self._images.read(whole.frame, watching.policy)
             result, frame_id = self._judge_whole(watching, whole.offer, read)
             if result.ruling.verdict is Verdict.SKIP or not return_jpeg:

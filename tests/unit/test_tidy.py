@@ -27,7 +27,7 @@ OUTER_MODULES = {
     "rag": set[str](),
     "ratelimit": {"envoy_server", "wire", "readiness"},
     "speech": {"wire"},
-    "vision": {"wire"},
+    "vision": {"turns", "wire"},
 }
 OUTSIDE = {
     *("asyncio", "asyncpg", "google", "grpc", "hocket", "httpx", "livekit", "pydantic_settings", "redis"),
