@@ -15,6 +15,7 @@ from pathlib import Path
 from hocket.vision.v1 import vision_pb2 as pb
 
 from chassis.channel import MeshChannel
+from chassis.errors import MeshError
 from clients.vision import VisionClient
 
 FORMATS = {".png": pb.PIXEL_FORMAT_PNG, ".webp": pb.PIXEL_FORMAT_WEBP}
@@ -46,4 +47,9 @@ async def main(target: str, token: str, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], os.environ.get("TOKEN", ""), sys.argv[2:]))
+    if len(sys.argv) < 3 or "TOKEN" not in os.environ:
+        sys.exit(__doc__)
+    try:
+        asyncio.run(main(sys.argv[1], os.environ["TOKEN"], sys.argv[2:]))
+    except MeshError as error:
+        sys.exit(f"{type(error).__name__}: {error}")

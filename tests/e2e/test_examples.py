@@ -53,7 +53,7 @@ async def test_the_agent_answers_in_writing_whoever_joins_and_asks(stage):
     assert "ten euros" in out
 
 
-@pytest.mark.parametrize("name", ["ask_rag.py", "ask_router.py", "join_room.py"])
+@pytest.mark.parametrize("name", ["ask_rag.py", "ask_router.py", "join_room.py", "vision_gate.py", "watch_video.py"])
 async def test_without_a_token_an_example_says_how_it_is_used(name):
     code, _, err = await run_example(name, "127.0.0.1:1", "anything")
     assert code == 1
