@@ -77,7 +77,8 @@ class CostJournal:
 
     def close(self) -> None:
         """Close the file; what is pending stays in it for the next start."""
-        os.close(self._file)
+        file, self._file = self._file, -1
+        os.close(file)
         os.close(self._lock)
 
     def _rewrite(self) -> None:

@@ -293,6 +293,9 @@ class CostRecorder:
                 return await self._book(origin, batch[middle:]) and first
             self._lose(batch, error.message)
         except _REFUSED as error:
+            if self._newest.get(origin.tenant_id) == self._token:
+                # Its key may have been withdrawn: the next that the tenant shows is tried, however soon that one ends.
+                del self._newest[origin.tenant_id]
             self._set_aside(origin, batch, error)
         except MeshError as error:
             _log.warning("costs not booked yet", events=len(batch), reason=error.reason, problem=error.message)

@@ -60,6 +60,8 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
             settings.attempt_timeout_s,
         ),
     )
+    # First of all that is let go: what is cut short is booked before its book closes.
+    resources.push_async_callback(router.drained)
     refresh = asyncio.create_task(tables.keep_fresh(settings.tiers_refresh_s))
     resources.callback(refresh.cancel)
     servicer = LlmRouterServicer(router, inventory)

@@ -30,7 +30,7 @@ from services.llm_router.events import (
     UsageSeen,
 )
 from services.llm_router.meter import Meter
-from services.llm_router.patience import ENDING_S, AttemptLimits, FirstTokenWait
+from services.llm_router.patience import AttemptLimits, FirstTokenWait, ending_s
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Provider
 from services.llm_router.reckoning import reckon
 from services.llm_router.tiers import Candidate, TierTable
@@ -83,17 +83,19 @@ class Attempt:
         left_s = deadline.remaining()
         self._late_end = FailureKind.TIMEOUT
         self._whole_until = now + limits.total_s
-        if left_s is not None and now + left_s - ENDING_S < self._whole_until:
-            self._whole_until, self._late_end = now + left_s - ENDING_S, FailureKind.HURRIED
+        if left_s is not None and left_s - ending_s(left_s) < limits.total_s:
+            self._whole_until, self._late_end = now + left_s - ending_s(left_s), FailureKind.HURRIED
         self._first_until = now + wait.seconds
         self._late = FailureKind.HURRIED if wait.hurried else FailureKind.TIMEOUT
+        # Also a call of which only pieces have come.
+        self._speaks = False
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
         self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
 
     async def _pump(self) -> None:
-        # Before the vendor is asked: a process killed while it waits for the first word leaves a trace.
-        self._scene.begun(self._reckon(AttemptOutcome.FAILED))
         try:
+            # Before the vendor is asked: a process killed while it waits for the first word leaves a trace.
+            self._scene.begun(self._reckon(AttemptOutcome.FAILED))
             async with (
                 asyncio.timeout_at(self._whole_until),
                 aclosing(self._provider.stream(self._scene.request, self.candidate)) as stream,
@@ -105,8 +107,7 @@ class Attempt:
         except ModelFailure as failure:
             self.failure = failure
         except TimeoutError:
-            late = self._late if self.first_useful_s is None else self._late_end
-            self.failure = ModelFailure(late, "no end in time")
+            self.failure = ModelFailure(self._kind_at_the_end(), "no end in time")
         except Exception as error:  # noqa: BLE001 - whatever an SDK raises: unhandled, it would end as an empty answer
             # Nothing that the next model would not do as well, and nothing that the vendor has done.
             self.failure = ModelFailure(FailureKind.INTERNAL, f"its adapter broke ({type(error).__name__})")
@@ -128,6 +129,7 @@ class Attempt:
                 self._meter.said(event.text)
                 if event.of_call:
                     # A long call takes longer than a first token may, and is no dead air.
+                    self._speaks, self._late = True, FailureKind.TIMEOUT
                     self._first_until = max(self._first_until, self._now() + self._scene.limits.between_tokens_s)
                 self._arrived.set()
                 self._write_down()
@@ -153,7 +155,7 @@ class Attempt:
             self._said()
 
     def _said(self) -> None:
-        before, self._said_at = self._said_at, self._now()
+        before, self._said_at, self._speaks = self._said_at, self._now(), True
         if self.first_useful_s is None:
             self.first_useful_s = self._said_at - self._started
             self._trace.first_chunk(self.first_useful_s)
@@ -165,7 +167,7 @@ class Attempt:
     def _write_down(self) -> None:
         """Tell what the attempt costs so far: at once and then once a second, for the process after a crash."""
         now = self._now()
-        if now >= self._begun_until:
+        if now >= self._begun_until and self._cost is None:
             self._begun_until = now + BEGUN_AGAIN_S
             self._scene.begun(self._reckon(AttemptOutcome.FAILED))
 
@@ -211,7 +213,8 @@ class Attempt:
                     await self._useful.wait()
             except TimeoutError:
                 if until == min(self._first_until, self._whole_until):
-                    raise self._fail(self._late, "no first token in time") from None
+                    kind = self._late if self._first_until <= self._whole_until else self._kind_at_the_end()
+                    raise self._fail(kind, "no first token in time") from None
         if self.failure is not None and self.first_useful_s is None:
             raise self.failure
 
@@ -236,14 +239,24 @@ class Attempt:
         if self.failure is not None:
             raise self.failure
 
+    def _kind_at_the_end(self) -> FailureKind:
+        """Whose fault it is that the time is over: a caller's who read too slowly or gave a speaking model no more."""
+        if self._backlog.full:
+            return FailureKind.HURRIED
+        return self._late_end if self._speaks else self._late
+
     def _fail(self, kind: FailureKind, problem: str) -> ModelFailure:
         self.failure = ModelFailure(kind, problem)
         return self.failure
 
+    def end(self) -> None:
+        """Have the vendor's work end; without a wait, so that nothing can come between."""
+        self._task.cancel()
+
     async def close(self) -> None:
         """End the vendor's work if it still runs; afterwards the cost is final."""
         if self.running:
-            self._task.cancel()
+            self.end()
             await asyncio.wait([self._task], timeout=CLOSE_S)
 
     @property

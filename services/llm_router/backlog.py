@@ -27,6 +27,11 @@ class Backlog:
         """Whether anything waits."""
         return bool(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether the vendor is not read further until something is taken."""
+        return self._size > WAITING_MAX
+
     def add(self, event: Said) -> None:
         """Put `event` behind the others."""
         self._waiting.append(event)
@@ -34,7 +39,7 @@ class Backlog:
 
     async def room(self) -> None:
         """Wait until the caller has taken enough of what waits."""
-        while self._size > WAITING_MAX:
+        while self.full:
             self._taken.clear()
             await self._taken.wait()
 

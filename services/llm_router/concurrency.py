@@ -17,6 +17,11 @@ class TenantAnswers:
         self._answers_max = answers_max
         self._running: Counter[str] = Counter()
 
+    @property
+    def running(self) -> int:
+        """How many run now, of all tenants."""
+        return self._running.total()
+
     @contextmanager
     def one_more(self, tenant_id: str) -> Generator[None, None, None]:
         """Around one answer. Raises TooManyAnswers."""

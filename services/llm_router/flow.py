@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -28,7 +28,7 @@ from services.llm_router.errors import (
 )
 from services.llm_router.events import EndReason
 from services.llm_router.flow_events import Finished, FlowEvent, Routed, Warmed
-from services.llm_router.inventory import Inventory
+from services.llm_router.inventory import Admission, Inventory
 from services.llm_router.latency import FirstTokens
 from services.llm_router.mix import Mix, tie_of
 from services.llm_router.patience import AttemptLimits
@@ -44,6 +44,9 @@ from services.llm_router.warming import Filling, fill
 
 # Turns of the loop from an attempt's beginning to its request on the vendor's socket: the attempt, then the transport.
 TURNS_TO_ASK = 2
+# As long as a vendor may take to be left and to count.
+DRAINED_S = 2.5
+DRAIN_PERIOD_S = 0.02
 _log = structlog.get_logger()
 
 
@@ -116,6 +119,13 @@ class Router:
                 finally:
                     self._ports.limits.used(answer.accounts.used_tokens - answer.asked_tokens)
 
+    async def drained(self) -> None:
+        """Wait for answers that were cut when the server stopped: what they cost is still being counted."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAINED_S):
+                while self._running.running:  # noqa: ASYNC110 - a number sets no event
+                    await asyncio.sleep(DRAIN_PERIOD_S)
+
     async def _admit(self, request: Request, use: str) -> _Answer:
         """Whether the tenant may ask, and the decision. Raises ResourceExhausted, NoCapableModel or AllModelsFailed."""
         clock = self._ports.clock
@@ -144,10 +154,12 @@ class Router:
         while (step := pursuit.next(clock.monotonic(), deadline.remaining())) is not None:
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
-            if not await self._inventory.admits(step.candidate):
+            admission = await self._inventory.admits(step.candidate)
+            if admission is Admission.NO:
                 pursuit.passed_by(step.candidate)
                 continue
-            async with aclosing(self._ask(answer, pursuit, step.candidate)) as events:
+            probe = admission is Admission.AS_PROBE
+            async with aclosing(self._ask(answer, pursuit, step.candidate, probe=probe)) as events:
                 async for event in events:
                     yield event
             if answer.spoken:
@@ -181,7 +193,9 @@ class Router:
         if not await self._ports.outcomes.received(identity.current().tenant_id, turn_id, outcome):
             raise TurnNotFound("no turn of this id was answered here lately", metadata={"turnId": turn_id})
 
-    async def _ask(self, answer: _Answer, pursuit: Pursuit, candidate: Candidate) -> AsyncGenerator[FlowEvent, None]:
+    async def _ask(
+        self, answer: _Answer, pursuit: Pursuit, candidate: Candidate, *, probe: bool
+    ) -> AsyncGenerator[FlowEvent, None]:
         """One race: the route, and the answer of whoever speaks first; nothing more when nobody does."""
         answer.attempts += 1
         number = answer.attempts
@@ -213,7 +227,7 @@ class Router:
                 await race.close()
             finally:
                 answer.accounts.open(race.attempts)
-                self._settle(answer, pursuit, race, winner)
+                self._settle(answer, pursuit, race, winner, probe=probe)
         if winner is not None:
             # Without the vendor's own end it was cut, whatever happened.
             reason = EndReason.CUT if winner.failure else winner.ended or EndReason.CUT
@@ -253,12 +267,13 @@ class Router:
         telemetry.FIRST_TOKEN.labels(answer.decision.tier.name.lower()).observe(answer.first_token_s)
         self._first_tokens.seen(attempt.candidate.alias, attempt.first_useful_s or 0.0)
 
-    def _settle(self, answer: _Answer, pursuit: Pursuit, race: Race, winner: Attempt | None) -> None:
-        """Tell the health of every attempt."""
+    def _settle(self, answer: _Answer, pursuit: Pursuit, race: Race, winner: Attempt | None, *, probe: bool) -> None:
+        """Tell the health of every attempt; `probe` when the first of them probed a breaker."""
         for attempt in race.attempts:
+            probed = probe and attempt is race.attempts[0]
             if attempt.failure is not None:
                 pursuit.failed(attempt.candidate, attempt.failure, self._ports.clock.monotonic())
-                self._inventory.failed(attempt.candidate, attempt.failure)
+                self._inventory.failed(attempt.candidate, attempt.failure, probe=probed)
                 if attempt.failure.kind in DECLINED:
                     answer.declined = answer.declined or attempt
                 kind, problem = attempt.failure.kind.value, str(attempt.failure)
@@ -266,7 +281,7 @@ class Router:
             elif attempt.first_useful_s is not None:
                 self._inventory.succeeded(attempt.candidate)
             else:
-                self._inventory.left(attempt.candidate)
+                self._inventory.left(attempt.candidate, probe=probed)
         if winner is not None:
             self._retries.earn()
             self._remember(answer, winner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import IntEnum
 
 from chassis.clock import Clock
 from services.llm_router.breaker import PAUSE_MIN_S, Breaker, BreakerState
@@ -12,6 +13,14 @@ from services.llm_router.errors import BLAMELESS, FOR_ALL, WELL, FailureKind, Mo
 from services.llm_router.ports import Providers, SharedState, Tables
 from services.llm_router.routing import BREAKER_OPEN
 from services.llm_router.tiers import Candidate, TierTable
+
+
+class Admission(IntEnum):
+    """Whether a request may go to a candidate. The one that probes a half-open breaker tells how it went."""
+
+    NO = 0
+    FREELY = 1
+    AS_PROBE = 2
 
 
 class Inventory:
@@ -61,39 +70,48 @@ class Inventory:
         """Whether `candidate` is asked without reserve."""
         return self.breaker(candidate).state(self.now_s) is BreakerState.CLOSED
 
-    async def admits(self, candidate: Candidate) -> bool:
+    async def admits(self, candidate: Candidate) -> Admission:
         """Whether a request may go to `candidate` now; half open, the first one of all replicas may, as the probe."""
         if self.well(candidate):
-            return True
+            return Admission.FREELY
         breaker = self.breaker(candidate)
         if not breaker.passes(self.now_s):
-            return False
+            return Admission.NO
         # Kept before the others are asked, so that no second request of this process asks them too; told to them only
         # by whose probe it is, or the loser would overwrite what the winner has learnt.
         name, probing = self._name(candidate), breaker.probed(self.now_s)
         self._state.keep_breaker(name, probing)
-        if not await self._state.claim_probe(name, breaker.open_until_s):
-            return False
+        try:
+            first = await self._state.claim_probe(name, breaker.open_until_s)
+        except BaseException:
+            # The caller left: the place is not held for nobody.
+            self._state.keep_breaker(name, breaker)
+            raise
+        if not first:
+            return Admission.NO
         self._state.share_breaker(name, replace(probing, changed_s=self.now_s))
-        return True
+        return Admission.AS_PROBE
 
     def succeeded(self, candidate: Candidate) -> None:
-        """`candidate` answered."""
-        self._set(candidate, self.breaker(candidate).succeeded(self.now_s))
+        """`candidate` answered; while it is open, to a request from before, which says nothing of now."""
+        breaker = self.breaker(candidate)
+        if breaker.state(self.now_s) is not BreakerState.OPEN:
+            self._set(candidate, breaker.succeeded(self.now_s))
 
-    def failed(self, candidate: Candidate, failure: ModelFailure) -> None:
+    def failed(self, candidate: Candidate, failure: ModelFailure, *, probe: bool = False) -> None:
         """`candidate` failed; failures that are the request's are not held against it."""
-        if failure.kind in WELL and not self.well(candidate):
-            # A probe that was answered, and a vendor that answers is well.
-            self.succeeded(candidate)
-        elif failure.kind in BLAMELESS:
-            self.left(candidate)
-        else:
+        if failure.kind not in BLAMELESS:
             self._blame(candidate, failure)
+        elif failure.kind in WELL and probe:
+            # Whatever it said of the request: a vendor that answers is well.
+            self.succeeded(candidate)
+        else:
+            self.left(candidate, probe=probe)
 
-    def left(self, candidate: Candidate) -> None:
+    def left(self, candidate: Candidate, *, probe: bool) -> None:
         """An attempt ended without a word about `candidate`; if it was the probe, the next request may be one."""
-        self._set(candidate, self.breaker(candidate).unproven(self.now_s))
+        if probe:
+            self._set(candidate, self.breaker(candidate).unproven(self.now_s))
 
     def _blame(self, candidate: Candidate, failure: ModelFailure) -> None:
         # A refused key is refused again, a model that is not there neither; a vendor that names a wait means everybody.

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Kept of the caller's time, so that an answer which has to end early still ends in its own words.
+# Kept of the caller's time, so that an answer which has to end early still ends in its own words; of little, less.
 ENDING_S = 0.1
+ENDING_SHARE = 0.25
 # A model of which little is known that says nothing for so long is late, however little time its caller had.
 LATE_S = 1.0
+
+
+def ending_s(left_s: float) -> float:
+    """How much of the caller's remaining time is kept for the end of its answer."""
+    return min(ENDING_S, max(left_s, 0.0) * ENDING_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +48,6 @@ class AttemptLimits:
         wanted = self.first_token_s if attempt == 1 else self.fallback_first_token_s
         if left_s is None:
             return FirstTokenWait(wanted)
-        given = left_s if last else left_s / 2
+        usable_s = left_s - ending_s(left_s)
+        given = usable_s if last else usable_s / 2
         return FirstTokenWait(min(wanted, given), hurried=given < min(wanted, LATE_S if usual_s is None else usual_s))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from services.llm_router.attempt import Attempt
 from services.llm_router.errors import ModelFailure
@@ -54,10 +54,17 @@ class Race:
         raise failure
 
     async def _end_others(self, winner: Attempt) -> None:
-        await asyncio.gather(*(a.close() for a in self.attempts if a is not winner))
+        await _end(a for a in self.attempts if a is not winner)
 
     async def close(self) -> None:
         """End what still runs."""
-        running = [a for a in self.attempts if a.running]
-        if running:
-            await asyncio.gather(*(a.close() for a in running))
+        await _end(self.attempts)
+
+
+async def _end(attempts: Iterable[Attempt]) -> None:
+    running = [a for a in attempts if a.running]
+    # At once: whoever is cancelled while waiting must not leave a vendor at work.
+    for attempt in running:
+        attempt.end()
+    if running:
+        await asyncio.gather(*(a.close() for a in running))

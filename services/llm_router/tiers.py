@@ -11,8 +11,9 @@ from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.terms import Terms, TermsChange
 
 # What vendors put behind the name of a model that stays the same one: a build (-001), a date (-20251001, @20251001,
-# -2026-08-06, -09-2026), a channel. "-lite" and "-5" make another model of it, with another price.
-_BUILD = re.compile(r"([-@]\d{3,8}|-\d{4}-\d\d-\d\d|-\d\d-\d{4}|[-:]latest|-preview|-exp)+")
+# -2026-08-06, -09-2026, -preview-05-06), a channel. "-lite", "-5" and "-405b" make another model of it, with another
+# price.
+_BUILD = re.compile(r"([-@](0\d\d|\d{8})|-\d{4}-\d\d-\d\d|-\d\d-\d{4}|[-:]latest|-(preview|exp)(-\d\d-\d\d(?!\d))?)+")
 END_OF_LIFE_WARNING_S = 60 * 86_400
 Path = tuple[str | int, ...]
 Cache = Literal["none", "implicit", "explicit"]

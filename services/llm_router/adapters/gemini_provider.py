@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -25,6 +25,8 @@ from services.llm_router.tiers import Candidate
 CONNECT_S = 5.0
 TOTAL_S = 600.0
 _TOO_MANY = 429
+# What a body of another shape raises: pydantic's errors and the SDK's own are ValueErrors, and some it runs into.
+_SHAPELESS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 _LENGTH = frozenset({types.FinishReason.MAX_TOKENS})
 _REFUSAL = frozenset(
     {
@@ -77,9 +79,11 @@ class GeminiProvider:
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
-        reader = ChunkReader()
+        # Outside of what is caught below: what goes wrong here is ours.
+        reader, contents = ChunkReader(), contents_of(request, candidate)
+        config = self._caches.config(request, candidate)
         try:
-            async with aclosing(self._chunks(request, candidate)) as chunks:
+            async with aclosing(self._chunks(request, candidate, contents, config)) as chunks:
                 async for chunk in chunks:
                     for event in reader.read(chunk):
                         yield event
@@ -89,17 +93,20 @@ class GeminiProvider:
             raise self._failure(error) from error
         except httpx2.TransportError as error:
             raise broken(PROVIDER, error, started=reader.started) from error
-        except ValueError as error:
-            # pydantic's errors and the SDK's UnknownApiResponseError are ValueErrors.
+        except _SHAPELESS as error:
             raise ModelFailure(FailureKind.UNAVAILABLE, "gemini sent what is not its protocol", unheard=True) from error
 
     async def _chunks(
-        self, request: Request, candidate: Candidate
+        self,
+        request: Request,
+        candidate: Candidate,
+        contents: Sequence[types.Content],
+        config: types.GenerateContentConfig,
     ) -> AsyncGenerator[types.GenerateContentResponse, None]:
         """The vendor's chunks; where it has lost the cache that they would be read from, without it."""
-        config, begun = self._caches.config(request, candidate), False
+        begun = False
         try:
-            async for chunk in await self._ask(request, candidate, config):
+            async for chunk in await self._ask(candidate, contents, config):
                 begun = True
                 yield chunk
         except errors.ClientError as error:
@@ -108,15 +115,15 @@ class GeminiProvider:
             self._caches.forget(config.cached_content)
         else:
             return
-        async for chunk in await self._ask(request, candidate, config_of(request, candidate)):
+        async for chunk in await self._ask(candidate, contents, config_of(request, candidate)):
             yield chunk
 
     async def _ask(
-        self, request: Request, candidate: Candidate, config: types.GenerateContentConfig
+        self, candidate: Candidate, contents: Sequence[types.Content], config: types.GenerateContentConfig
     ) -> AsyncIterator[types.GenerateContentResponse]:
         return await self._client.aio.models.generate_content_stream(
             model=candidate.vendor_model,
-            contents=list[types.ContentUnion](contents_of(request, candidate)),
+            contents=list[types.ContentUnion](contents),
             config=config,
         )
 

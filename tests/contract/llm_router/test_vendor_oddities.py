@@ -11,7 +11,7 @@ from contextlib import aclosing
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis import errors
+from chassis import errors, identity
 from services.llm_router import backlog, meter
 from services.llm_router.adapters import anthropic_provider
 from services.llm_router.breaker import FAILURES_TO_OPEN
@@ -19,6 +19,7 @@ from services.llm_router.conversation import ToolCall
 from services.llm_router.events import CallMade, Ended, EndReason, TextDelta, Usage, UsageSeen
 from services.llm_router.patience import AttemptLimits
 from services.llm_router.ports import AttemptOutcome
+from services.llm_router.wire_requests import read_request
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import World, asking, text_of, user, world
 
@@ -305,3 +306,50 @@ async def test_thoughts_between_words_are_all_given_back_with_them():
     *_, last = [e.provider_state for e in events if e.HasField("provider_state")]
     assert last.call_id == ""
     assert [b["thinking"] for b in json.loads(last.data)["blocks"]] == ["One.", "Two."]
+
+
+async def test_a_call_that_its_callers_time_cuts_short_is_not_held_against_the_model():
+    async with world() as w:
+        call = Scenario(text="", calls=(("weather", {"city": "x" * 400}),), call_pieces=80, between_s=0.05)
+        w.anthropic.always("*", call)
+        for _ in range(2):
+            with pytest.raises(errors.Unavailable) as caught:
+                await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]), timeout_s=1.5)
+            assert caught.value.metadata == {SONNET: "hurried"}
+        assert await breakers(w) == {}
+
+
+@pytest.mark.parametrize("body", [b'{"error":"overloaded"}', b'{"error":[]}', b'{"candidates":5}', b"5"])
+async def test_what_is_not_geminis_protocol_is_a_vendor_in_trouble(body: bytes):
+    async with world() as w:
+        w.gemini.always(FLASH, Scenario(body=b"data: " + body + b"\n\n"))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=3)
+    assert set(caught.value.metadata.values()) <= {"unavailable", "cut"}
+    assert all(c.estimated for c in w.book.costs)
+
+
+async def test_a_second_cancellation_in_the_next_moment_leaves_no_vendor_at_work():
+    async with world() as w:
+        talker = w.router._ports.providers["anthropic"] = Scripted(UsageSeen(Usage(9)), forever=TextDelta("word "))
+        request = read_request(asking("Hello?", pin_model=SONNET), w.inventory.table)
+
+        async def listen() -> None:
+            identity.bind(identity.Identity("acme", "standard", "test"))
+            async with aclosing(w.router.generate(request)) as events:
+                async for _ in events:
+                    pass
+
+        for turns in range(4):
+            talker.ended.clear()
+            listening = asyncio.create_task(listen())
+            while talker.taken < 50:  # noqa: ASYNC110 - a number sets no event
+                await asyncio.sleep(0)
+            listening.cancel()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            listening.cancel()
+            await asyncio.wait([listening])
+            await asyncio.wait_for(talker.ended.wait(), 5)
+            talker.taken = 0
+    assert len(w.book.costs) == 4

@@ -214,6 +214,20 @@ async def test_without_a_minter_what_had_to_wait_is_booked_when_its_tenant_calls
     assert sorted(book.ids) == [("acme", "late"), ("acme", "later"), ("acme", "next"), ("other", "not-for-this-one")]
 
 
+async def test_a_token_that_is_refused_gives_way_to_the_next_that_its_tenant_shows():
+    withdrawn = TokenMinter("another-secret-of-32-bytes-for-tests").mint("acme", caller="test", ttl_s=86_400)
+    book = Book()
+    async with serving(book) as target:
+        costs = recorder(target, refused_retry_s=0.05)
+        for number, token in enumerate((withdrawn, ACME, ACME)):
+            async with calling("acme", token):
+                costs.record(ledger_pb2.CostEvent(event_id=str(number)))
+            await asyncio.sleep(0.1)
+        await until(lambda: costs.booked == 3)
+        await costs.close()
+    assert (len(book.ids), costs.lost) == (3, 0)
+
+
 async def test_what_no_service_takes_is_named_as_lost_when_the_drain_ends():
     async with serving(Book()) as target:
         pass

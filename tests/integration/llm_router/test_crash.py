@@ -15,7 +15,7 @@ from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, rate
 
 from chassis import identity
 from chassis.channel import MeshChannel
-from chassis.errors import ResourceExhausted, Unavailable
+from chassis.errors import MeshError, ResourceExhausted, Unavailable
 from chassis.server import Assembly, MeshServer, Servicer
 from chassis.settings import ServerSettings
 from clients.cost_journal import CostJournal, Origin
@@ -80,7 +80,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def router(vendor: str, limits_port: int, journal: str) -> AsyncIterator[tuple[LlmRouterClient, int]]:
+async def router(
+    vendor: str, limits_port: int, journal: str, **more: str
+) -> AsyncIterator[tuple[LlmRouterClient, int]]:
     port = free_port()
     env = {
         **os.environ,
@@ -90,6 +92,7 @@ async def router(vendor: str, limits_port: int, journal: str) -> AsyncIterator[t
         "HOCKET_LLM_ROUTER_ANTHROPIC_BASE_URL": vendor,
         "HOCKET_LLM_ROUTER_RATELIMIT_TARGET": f"127.0.0.1:{limits_port}",
         "HOCKET_LLM_ROUTER_COST_JOURNAL_FILE": journal,
+        **more,
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.llm_router", env=env)
     token = MINTER.mint("acme", caller="test")
@@ -159,6 +162,27 @@ async def test_a_process_killed_before_the_first_word_leaves_what_it_had_asked(t
     (killed,) = ledger.events.values()
     assert (killed.outcome, killed.cost_micro_usd) == (ledger_pb2.COST_OUTCOME_FAILED, 0)
     assert killed.quantities["unconfirmed_tokens"] > 0
+
+
+async def test_an_answer_that_the_end_of_the_process_cuts_short_is_booked_before_its_book_closes(tmp_path):
+    ledger, vendor = Ledger(), await AnthropicEmulator().start()
+    vendor.always("*", Scenario(text="word " * 500, between_s=0.05))
+    vendor.count_s = 0.5
+    quick = {"HOCKET_LLM_ROUTER_DRAIN_GRACE_S": "0.2"}
+    try:
+        async with (
+            ratelimit(ledger, Limits()) as port,
+            router(vendor.url, port, str(tmp_path / "costs"), **quick) as (client, pid),
+        ):
+            with pytest.raises(MeshError):
+                await drained(client, lambda event: event.text_delta and os.kill(pid, signal.SIGTERM))
+            await until(lambda: ledger.events)
+            (cut,) = ledger.events.values()
+    finally:
+        await vendor.stop()
+    assert cut.outcome == ledger_pb2.COST_OUTCOME_CANCELLED
+    # Counted by the vendor meanwhile, and not guessed.
+    assert cut.quantities["output_tokens"] == vendor.bill[-1].output_tokens
 
 
 async def test_a_spent_limit_refuses_with_the_wait_and_a_silent_limiter_does_not(tmp_path):

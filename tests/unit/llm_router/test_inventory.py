@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from importlib import resources
 
+import pytest
+
 from services.llm_router.breaker import FAILURES_TO_OPEN, PAUSE_MIN_S, PROBE_MAX_S, Breaker, BreakerState
 from services.llm_router.errors import FailureKind, ModelFailure
-from services.llm_router.inventory import Inventory
+from services.llm_router.inventory import Admission, Inventory
 from services.llm_router.routing import BREAKER_OPEN
 from services.llm_router.tiers_reading import read_table
 
@@ -69,9 +72,11 @@ def test_a_vendor_without_a_key_is_told_as_such():
 
 
 def test_enough_failures_open_the_breaker_and_a_success_closes_it():
-    stock = failed(inventory("gemini"), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
+    clock = Clock()
+    stock = failed(inventory("gemini", clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     assert stock.why_not(FLASH) == BREAKER_OPEN
     assert stock.health()["gemini-3.8-flash"][1] is BreakerState.OPEN
+    clock.now_s += PAUSE_MIN_S
     stock.succeeded(FLASH)
     assert stock.why_not(FLASH) is None
 
@@ -102,7 +107,11 @@ async def test_after_the_pause_one_request_of_this_process_is_the_probe():
     clock = Clock()
     stock = failed(inventory("gemini", clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
-    assert [await stock.admits(FLASH) for _ in range(3)] == [True, False, False]
+    assert [await stock.admits(FLASH) for _ in range(3)] == [
+        Admission.AS_PROBE,
+        Admission.NO,
+        Admission.NO,
+    ]
     clock.now_s += PROBE_MAX_S
     assert await stock.admits(FLASH)
 
@@ -118,41 +127,68 @@ async def test_where_another_replica_probes_this_one_does_not():
     assert stock.breaker(FLASH).changed_s == changed_s
 
 
-async def probing(kind: FailureKind | None) -> tuple[Inventory, Clock]:
+async def probing(kind: FailureKind | None) -> Inventory:
     """After a probe that ended with `kind`, or with nothing at all."""
-    clock = Clock()
-    stock = failed(inventory("gemini", clock=clock), FailureKind.UNAVAILABLE, FAILURES_TO_OPEN)
-    clock.now_s += PAUSE_MIN_S
-    assert await stock.admits(FLASH)
+    stock, clock = half_open()
+    assert await stock.admits(FLASH) is Admission.AS_PROBE
     assert not await stock.admits(FLASH)
     clock.now_s += 0.1
     if kind is None:
-        stock.left(FLASH)
+        stock.left(FLASH, probe=True)
     else:
-        stock.failed(FLASH, ModelFailure(kind, "x"))
+        stock.failed(FLASH, ModelFailure(kind, "x"), probe=True)
+    return stock
+
+
+def half_open() -> tuple[Inventory, Clock]:
+    clock = Clock()
+    stock = failed(inventory("gemini", clock=clock), FailureKind.UNAVAILABLE, FAILURES_TO_OPEN)
+    clock.now_s += PAUSE_MIN_S
     return stock, clock
 
 
-async def test_a_probe_that_proved_nothing_leaves_its_place_to_the_next():
-    for kind in (None, FailureKind.HURRIED, FailureKind.INTERNAL):
-        stock, _ = await probing(kind)
-        assert not stock.well(FLASH)
-        assert await stock.admits(FLASH), kind
+@pytest.mark.parametrize("kind", [None, FailureKind.HURRIED, FailureKind.INTERNAL])
+async def test_a_probe_that_proved_nothing_leaves_its_place_to_the_next(kind):
+    stock = await probing(kind)
+    assert not stock.well(FLASH)
+    assert await stock.admits(FLASH) is Admission.AS_PROBE
 
 
-async def test_a_vendor_that_answers_the_probe_is_well_whatever_it_says_of_the_request():
-    for kind in (FailureKind.REFUSED, FailureKind.EMPTY, FailureKind.INVALID):
-        stock, _ = await probing(kind)
-        assert stock.well(FLASH), kind
+@pytest.mark.parametrize("kind", [FailureKind.REFUSED, FailureKind.EMPTY, FailureKind.INVALID])
+async def test_a_vendor_that_answers_the_probe_is_well_whatever_it_says_of_the_request(kind):
+    assert (await probing(kind)).well(FLASH)
 
 
-def test_an_attempt_that_is_left_says_nothing_of_a_breaker_that_is_closed_or_open():
-    stock = failed(inventory("gemini"), FailureKind.UNAVAILABLE, 2)
-    stock.left(FLASH)
-    assert stock.breaker(FLASH).failures == 2
-    stock = failed(stock, FailureKind.UNAVAILABLE, FAILURES_TO_OPEN)
-    stock.left(FLASH)
+async def test_requests_from_before_say_nothing_of_a_breaker_that_is_open_or_probed():
+    stock, clock = half_open()
+    assert await stock.admits(FLASH)
+    stock.left(FLASH, probe=False)
+    stock.failed(FLASH, ModelFailure(FailureKind.REFUSED, "x"))
+    assert not await stock.admits(FLASH)
+    # Open again, and the vendor has named a wait.
+    stock.failed(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "x", retry_after_s=30), probe=True)
+    stock.failed(FLASH, ModelFailure(FailureKind.INVALID, "x"))
+    stock.succeeded(FLASH)
+    clock.now_s += 20
     assert stock.why_not(FLASH) == BREAKER_OPEN
+
+
+async def test_a_caller_who_leaves_while_the_probe_is_claimed_holds_no_place(monkeypatch):
+    stock, _ = half_open()
+    never: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(stock._state, "claim_probe", lambda *_: never)
+    claimed = asyncio.create_task(stock.admits(FLASH))
+    await asyncio.sleep(0)
+    claimed.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await claimed
+    assert stock.breaker(FLASH).passes(stock.now_s)
+
+
+def test_an_attempt_that_is_left_says_nothing_of_a_breaker_that_is_closed():
+    stock = failed(inventory("gemini"), FailureKind.UNAVAILABLE, 2)
+    stock.left(FLASH, probe=False)
+    assert stock.breaker(FLASH).failures == 2
 
 
 def test_a_model_that_the_vendor_does_not_know_is_not_asked_again_soon():
