@@ -24,8 +24,11 @@ _KEPT, _LATEST = 0, 1
 # Thumbnails compared in one call, so that what lies between the calls stays in the processor's cache.
 _AT_ONCE_MAX = 16
 
-# Whether neighbours moved together is measured from this mean difference on: less raises no threshold too far.
+# Whether neighbours moved together is measured where it may be noise that moved them: from this mean difference on
+# (less raises no threshold too far), and while the largest one is so many times the mean. Of noise it is 4 to 6 times,
+# up to 10 where black clips half of it; of motion far more, and once where a light flickers.
 _ALIKE_MEASURED_LEVELS = 1.5
+NOISE_PEAK_OVER_MEAN_MIN, NOISE_PEAK_OVER_MEAN_MAX = 3.0, 10.0
 ALIKE = 1.0
 
 Thumbnails = NDArray[np.uint8]
@@ -36,7 +39,7 @@ class Measured(NamedTuple):
 
     `changed` and `changed_now` count cells beyond the threshold; `drift` and `moved` are the largest difference of any
     cell, `jump` the mean one of luma, in levels. `alike` is how much neighbours in luma moved together, 0 where each
-    moved by itself and 1 where all moved as one; `ALIKE` where the mean is too small for it to matter.
+    moved by itself and 1 where all moved as one; `ALIKE` where it is no noise, or too little to matter.
     """
 
     changed: int
@@ -82,7 +85,7 @@ class ThumbnailMemory:
         largest = np.maximum.reduce(differences, axis=2)
         jumps = np.add.reduce(differences[:, _LATEST, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES
         alike = [ALIKE] * len(slots)
-        for i in np.flatnonzero(jumps >= _ALIKE_MEASURED_LEVELS).tolist():
+        for i in _like_noise(jumps, largest[:, _LATEST]):
             alike[i] = _alike(now[i], self._held[slots[i], _LATEST])
         self._held[slots, _LATEST] = now
         return [
@@ -114,6 +117,12 @@ def _cells_above(differences: NDArray[np.uint8], levels: NDArray[np.uint8]) -> N
         luma, np.add.reduce(u_or_v, axis=2, dtype=np.uint16) * _CELLS_PER_CHROMA_CELL
     )
     return counts
+
+
+def _like_noise(jumps: NDArray[np.float64], largest: NDArray[np.uint8]) -> list[int]:
+    above, below = largest >= NOISE_PEAK_OVER_MEAN_MIN * jumps, largest <= NOISE_PEAK_OVER_MEAN_MAX * jumps
+    found: list[int] = np.flatnonzero((jumps >= _ALIKE_MEASURED_LEVELS) & above & below).tolist()
+    return found
 
 
 def _alike(now: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:

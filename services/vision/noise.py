@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from services.vision.cells import Measured
+from services.vision.cells import NOISE_PEAK_OVER_MEAN_MAX, NOISE_PEAK_OVER_MEAN_MIN, Measured
 from services.vision.rules import CELLS
 
 # What the quietest frame of the last seconds moved on average, times this, is more than noise moves any of 4096 cells
@@ -20,11 +20,9 @@ _QUIET_MEMORY_S = 3.0
 _THRESHOLD_TIMES = 2
 _LEVELS_MAX = 255
 # Steady are this many frames in a row whose mean difference stays within this factor of the first one's (of noise it is
-# a mean over 4096 cells and stays within 1.09) and whose largest is this many times the mean: 4 to 6 times, up to 10
-# where black clips half of the noise, and once where a light flickers.
+# a mean over 4096 cells and stays within 1.09) and whose largest is to the mean as that of noise.
 _STEADY_FRAMES = 6
 _STEADY_WITHIN = 1.12
-_PEAK_OVER_MEAN_MIN, _PEAK_OVER_MEAN_MAX = 3.0, 10.0
 # Neighbours that share the pixels under their border move together by 0.12 where a cell is 3.5 pixels; a bed of flowers
 # in the wind, of all videos looked at the one most like noise, by 0.2.
 _ALIKE_MAX = 0.15
@@ -73,7 +71,7 @@ class Noise:
         if not self._goes_on(jump):
             self._first_levels = jump
             self._largest_levels = self._steady_frames = self._unalike_frames = 0
-        if not _PEAK_OVER_MEAN_MIN * jump <= measured.moved <= _PEAK_OVER_MEAN_MAX * jump:
+        if not NOISE_PEAK_OVER_MEAN_MIN * jump <= measured.moved <= NOISE_PEAK_OVER_MEAN_MAX * jump:
             self._steady_frames = self._unalike_frames = 0
             return
         self._largest_levels = max(self._largest_levels, measured.moved)
