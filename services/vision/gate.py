@@ -53,6 +53,7 @@ class CellsGate:
         self._active_at_s = 0.0
         self._motion_levels = 0.0
         self._cut_pending = False
+        self._compared_frames = 0
         self._hidden_share_s = 0.0
         self._kept_blurred = False
         self._noise = Noise()
@@ -110,6 +111,7 @@ class CellsGate:
         if measured.moved > rules.noise_floor_levels:
             self._moved_at_s = at_s
         self._noise.notice(measured, elapsed_s)
+        self._compared_frames += 1
         self._notice_cut(measured, elapsed_s)
         different = measured.changed >= rules.changed_cells_min
         kept = self._keeps(at_s, elapsed_s, since_kept_s, measured.changed) if different else None
@@ -125,7 +127,9 @@ class CellsGate:
 
     def _keeps(self, at_s: float, elapsed_s: float, since_kept_s: float, changed: int) -> Ruling | None:
         rules = self._rules
-        if self._cut_pending and changed > rules.cut_share * CELLS and since_kept_s >= _CUT_INTERVAL_S:
+        # The first movement of a track may be the middle of a pan: the next frame tells.
+        proven = self._cut_pending and self._compared_frames > 1
+        if proven and changed > rules.cut_share * CELLS and since_kept_s >= _CUT_INTERVAL_S:
             return CUT
         if changed <= rules.minor_cells_max and since_kept_s < rules.minor_interval_s:
             return None

@@ -73,8 +73,14 @@ def test_a_picture_kept_in_motion_that_is_not_refined_is_not_kept_twice():
 def test_a_cut_is_kept_at_once_even_right_after_a_kept_frame():
     gate = cells()
     cut = seen(changed=MANY, changed_now=MANY, moved=200)
-    decisions = run(gate, [(0.0, STILL), (0.12, cut)])
-    assert causes(decisions) == [Cause.FIRST, Cause.CUT]
+    decisions = run(gate, [(0.0, STILL), (0.033, STILL), (0.12, cut)])
+    assert causes(decisions) == [Cause.FIRST, Cause.UNCHANGED, Cause.CUT]
+
+
+def test_a_cut_right_behind_the_first_frame_is_kept_with_the_next():
+    cut, after = seen(MANY, MANY, 200), seen(MANY, 0, 0)
+    decisions = run(cells(), [(0.0, STILL), (0.1, cut), (0.2, after)])
+    assert causes(decisions) == [Cause.FIRST, Cause.SETTLING, Cause.CUT]
 
 
 def test_a_cut_within_the_strobe_limit_is_kept_when_the_limit_has_passed():
@@ -92,9 +98,10 @@ def test_a_pan_is_no_series_of_cuts():
     assert len(kept(decisions)) <= 6
 
 
-def test_a_pan_that_was_under_way_when_its_track_began_has_no_cut():
+@pytest.mark.parametrize("fps", [30, 15, 10])
+def test_a_pan_that_was_under_way_when_its_track_began_has_no_cut(fps):
     """A restarted server sees the middle of it: the first frame, and then the pace."""
-    decisions = run(cells(), [(i / 30, seen(MANY, MANY, 90, jump=9.0 + i % 2)) for i in range(16)])
+    decisions = run(cells(), [(i / fps, seen(MANY, MANY, 90, jump=9.0 + i % 2)) for i in range(fps // 2)])
     assert [causes(decisions)[i] for i in kept(decisions)] == [Cause.FIRST, Cause.BUSY]
 
 
