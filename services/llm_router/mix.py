@@ -55,6 +55,8 @@ class Mix:
     shares: Mapping[Tier, float]
     served: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
     others: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
+    # Served here since the others were last heard of.
+    _since: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
     _recent: deque[float] = field(default_factory=deque[float])
     _sorted: list[float] = field(default_factory=lambda: sorted(PRIOR_SCORES))
 
@@ -64,12 +66,25 @@ class Mix:
         return sum(self.served.values()) + sum(self.others.values())
 
     def surplus(self, tier: Tier) -> float:
-        """Requests that `tier` served beyond its share."""
-        return self.served[tier] + self.others[tier] - self.shares[tier] * self.total
+        """Requests that `tier` served beyond its share, with what the others are presumed to have done meanwhile.
+
+        They saw what is seen here, and do what is done here: a surplus that all of them worked off alone would turn
+        into a lack of it before they hear of each other.
+        """
+        known = self.served[tier] + self.others[tier] - self.shares[tier] * self.total
+        own, since = sum(self.served.values()), sum(self._since.values())
+        if not since or own == self.total:
+            return known
+        return known + (self._since[tier] - self.shares[tier] * since) * (self.total - own) / own
+
+    def heard(self, tier: Tier, count: int) -> None:
+        """The others have served `count` requests in `tier`."""
+        self.others[tier] = count
+        self._since[tier] = 0
 
     def full(self, tier: Tier) -> bool:
         """Whether one more request would take `tier` past its bound."""
-        after = self.served[tier] + self.others[tier] + 1 - self.shares[tier] * (self.total + 1)
+        after = self.surplus(tier) + 1 - self.shares[tier]
         return after > surplus_bound(self.total) or self._full_here(tier)
 
     def _full_here(self, tier: Tier) -> bool:
@@ -100,6 +115,7 @@ class Mix:
     def count(self, score: float, tier: Tier) -> None:
         """A request of `score` was served by `tier`."""
         self.served[tier] += 1
+        self._since[tier] += 1
         self._recent.append(score)
         bisect.insort(self._sorted, score)
         if len(self._recent) > WINDOW_SCORES:

@@ -234,7 +234,7 @@ class RedisState:
             except ValueError:
                 UNREADABLE.labels("mix").inc()
                 continue
-            shared.mix.others[tier] = max(total - shared.heard[tier], 0)
+            shared.mix.heard(tier, max(total - shared.heard[tier], 0))
 
     async def _follow_breakers(self) -> None:
         while True:

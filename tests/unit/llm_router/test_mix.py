@@ -117,3 +117,18 @@ def test_replicas_that_hear_of_each_other_late_hold_the_shares_together(replicas
             worst = max(worst, sum(abs(served.count(t) / len(served) - shares[t]) for t in Tier))
     # One replica alone holds 0.02; each of these rounds its part to whole requests.
     assert worst <= 0.02 + 0.005 * replicas
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_replicas_that_burst_together_do_not_all_work_off_the_same_surplus(seed: int):
+    """Five of them, each with ten requests before it hears of the others again."""
+    chance, replicas, out = random.Random(seed), [Mix(SHARES) for _ in range(5)], list[Tier]()
+    distances: list[float] = []
+    for _ in range(20):
+        for number in range(50):
+            out += served([chance.random()], mix=replicas[number % 5])
+            distances.append(distance(out))
+        for mix in replicas:
+            for tier in Tier:
+                mix.heard(tier, out.count(tier) - mix.served[tier])
+    assert max(distances[300:]) <= 0.03
