@@ -112,7 +112,8 @@ class CostRecorder:
         self._retry_s = (retry_min_s, retry_max_s)
         self._minter = minter
         self._sources: dict[tuple[str, str], TokenSource] = {}
-        self._newest: dict[str, str] = {}
+        # The token of each tenant that ends last, and when it does (Unix seconds).
+        self._newest: dict[str, tuple[str, float]] = {}
         self._token = ""
         self._channel = MeshChannel(target, lambda: self._token, tls=tls) if target else None
         self._queue: deque[tuple[Origin, CostEvent]] = deque()
@@ -169,12 +170,12 @@ class CostRecorder:
 
     def _origin(self) -> Origin:
         caller = identity.current()
-        known = self._newest.get(caller.tenant_id, "")
+        known = self._newest.get(caller.tenant_id, ("", 0.0))
         # Not the one seen last: that may be of a stream that has outlived it.
-        if caller.token != known and expires_at_s(caller.token) > expires_at_s(known):
+        if caller.token != known[0] and (ends_at_s := expires_at_s(caller.token)) > known[1]:
             if len(self._newest) >= TENANTS_MAX:
                 self._newest.clear()
-            self._newest[caller.tenant_id] = caller.token
+            self._newest[caller.tenant_id] = (caller.token, ends_at_s)
         return Origin(caller.token, caller.tenant_id, caller.tenant_tier)
 
     def _start(self) -> None:
@@ -266,7 +267,7 @@ class CostRecorder:
 
     def _token_of(self, origin: Origin) -> str:
         if self._minter is None or not origin.tenant_id:
-            return self._newest.get(origin.tenant_id, origin.token)
+            return self._newest.get(origin.tenant_id, (origin.token, 0.0))[0]
         key = (origin.tenant_id, origin.tenant_tier)
         if key not in self._sources:
             if len(self._sources) >= TENANTS_MAX:
@@ -293,7 +294,7 @@ class CostRecorder:
                 return await self._book(origin, batch[middle:]) and first
             self._lose(batch, error.message)
         except _REFUSED as error:
-            if self._newest.get(origin.tenant_id) == self._token:
+            if self._newest.get(origin.tenant_id, ("", 0.0))[0] == self._token:
                 # Its key may have been withdrawn: the next that the tenant shows is tried, however soon that one ends.
                 del self._newest[origin.tenant_id]
             self._set_aside(origin, batch, error)

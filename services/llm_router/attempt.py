@@ -17,7 +17,7 @@ from services.llm_router import telemetry
 from services.llm_router.backlog import Backlog, Said
 from services.llm_router.calls import CallBook
 from services.llm_router.conversation import Request, Tier
-from services.llm_router.errors import UNHEARD, FailureKind, ModelFailure
+from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.events import (
     CallMade,
     Ended,
@@ -44,7 +44,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class AttemptScene:
-    """What attempts of one request share; `begun` is told of a cost as soon as the vendor names it."""
+    """What attempts of one request share; `begun` is told what each costs so far, from before its vendor is asked."""
 
     request: Request
     tier: Tier
@@ -89,6 +89,7 @@ class Attempt:
         self._late = FailureKind.HURRIED if wait.hurried else FailureKind.TIMEOUT
         # Also a call of which only pieces have come.
         self._speaks = False
+        self._ending = False
         # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
         self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
 
@@ -250,8 +251,13 @@ class Attempt:
         return self.failure
 
     def end(self) -> None:
-        """Have the vendor's work end; without a wait, so that nothing can come between."""
-        self._task.cancel()
+        """Have the vendor's work end; without a wait, so that nothing can come between.
+
+        Once alone: a second cancellation would break off the closing of the stream, which the first one began.
+        """
+        if not self._ending:
+            self._ending = True
+            self._task.cancel()
 
     async def close(self) -> None:
         """End the vendor's work if it still runs; afterwards the cost is final."""
@@ -262,12 +268,12 @@ class Attempt:
     @property
     def uncounted(self) -> bool:
         """Whether the vendor said something and not how many tokens it was."""
-        return bool(self._meter.untold)
+        return self._meter.uncounted
 
     async def count(self) -> None:
         """Have the vendor count what it said and did not tell the tokens of; without its answer they are estimated."""
-        if untold := self._meter.untold:
-            self._meter.counted(await self._provider.count_tokens(self.candidate, untold))
+        if self._meter.uncounted:
+            self._meter.counted(await self._provider.count_tokens(self.candidate, self._meter.untold))
 
     def cost(self) -> AttemptCost:
         """What to book: usage as the vendor told it, or an estimate of what was sent where it told nothing yet."""
@@ -305,8 +311,7 @@ class Attempt:
     @property
     def _unconfirmed(self) -> bool:
         """Whether the vendor was asked and said neither that it took the request nor that it refused it."""
-        failure = self.failure
-        refused = failure is not None and failure.kind not in UNHEARD and not failure.unheard
+        refused = self.failure is not None and not self.failure.unheard
         return not (refused or self.ended) and self._meter.silent
 
 

@@ -45,7 +45,7 @@ WELL = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY})
 FOR_ALL = frozenset({FailureKind.CREDENTIALS, FailureKind.MISSING})
 
 # The vendor may have done, and may bill, what was asked.
-UNHEARD = frozenset({FailureKind.TIMEOUT, FailureKind.HURRIED, FailureKind.CUT})
+_UNHEARD = frozenset({FailureKind.TIMEOUT, FailureKind.HURRIED, FailureKind.CUT})
 # The model worked and had nothing to say; should nobody else have, that is the answer.
 DECLINED = frozenset({FailureKind.REFUSED, FailureKind.EMPTY})
 
@@ -56,11 +56,11 @@ class ModelFailure(Exception):
     def __init__(
         self, kind: FailureKind, message: str, *, retry_after_s: float | None = None, unheard: bool = False
     ) -> None:
-        """`unheard` where the vendor was sent the request and may have done, and may bill, what was asked."""
+        """`unheard` where the vendor may have done, and may bill, what was asked; of some kinds that is so always."""
         super().__init__(message)
         self.kind = kind
         self.retry_after_s = retry_after_s
-        self.unheard = unheard
+        self.unheard = unheard or kind in _UNHEARD
 
 
 class NoCapableModel(FailedPrecondition):

@@ -30,6 +30,11 @@ class Meter:
         return "".join(self._untold)
 
     @property
+    def uncounted(self) -> bool:
+        """Whether anything is untold."""
+        return bool(self._untold)
+
+    @property
     def silent(self) -> bool:
         """Whether the vendor has neither said nor told anything."""
         return not (self._untold or self.usage.prompt_tokens)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from typing import Any, NoReturn, cast
 
 # Deeper ones meet the recursion limits of one SDK or another.
@@ -40,9 +39,9 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check(value: object) -> None:
+def _check(whole: object) -> None:
     """Depth and letters; level by level, so that depth costs no recursion."""
-    level: list[object] = [value]
+    level: list[object] = [whole]
     for _ in range(DEPTH_MAX + 1):
         if not level:
             return
@@ -51,18 +50,12 @@ def _check(value: object) -> None:
             if isinstance(one, str):
                 _check_letters(one)
             elif isinstance(one, dict):
-                entries = cast("dict[str, object]", one)
-                _check_all(entries)
-                inside.extend(entries.values())
+                for key, value in cast("dict[str, object]", one).items():
+                    inside += (key, value)
             elif isinstance(one, list):
                 inside.extend(cast("list[object]", one))
         level = inside
     raise _too_deep()
-
-
-def _check_all(texts: Iterable[str]) -> None:
-    for text in texts:
-        _check_letters(text)
 
 
 def _check_letters(text: str) -> None:

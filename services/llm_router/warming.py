@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from chassis import identity
 from services.llm_router import telemetry
 from services.llm_router.conversation import Request, Tier
-from services.llm_router.errors import UNHEARD, AllModelsFailed, ModelFailure
+from services.llm_router.errors import AllModelsFailed, ModelFailure
 from services.llm_router.events import Usage, UsageSeen
 from services.llm_router.ports import AttemptCost, AttemptOutcome, Ledger, Providers
 from services.llm_router.reckoning import reckon
@@ -57,7 +57,7 @@ async def fill(
         seen = await providers[candidate.provider].warm(filling.request, candidate)
         cost = filling.cost(event_id, seen.usage, AttemptOutcome.OK, served=seen.served_model)
     except ModelFailure as failure:
-        if failure.kind not in UNHEARD:
+        if not failure.unheard:
             cost = filling.cost(event_id, Usage(), AttemptOutcome.FAILED)
         raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
     finally:

@@ -21,7 +21,7 @@ from prometheus_client import Counter
 
 from chassis.clock import Clock
 from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state, warm_params
-from services.llm_router.adapters.failures import broken, failure_of
+from services.llm_router.adapters.failures import SHAPELESS, broken, failure_of
 from services.llm_router.adapters.told_tokens import is_told
 from services.llm_router.caching import PrefixGaps
 from services.llm_router.calls import arguments_of
@@ -99,7 +99,7 @@ class AnthropicProvider:
             ) from error
         except (anthropic.APIConnectionError, httpx2.TransportError) as error:
             raise broken(PROVIDER, error, started=reader.started) from error
-        except (anthropic.AnthropicError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (anthropic.AnthropicError, *SHAPELESS) as error:
             if not answered:
                 # Ours: nothing had been heard of the vendor.
                 raise
@@ -116,13 +116,10 @@ class AnthropicProvider:
             raise failure_of(
                 PROVIDER, error.status_code, error_type=error.type, headers=error.response.headers, now_s=self._now_s
             ) from error
-        except anthropic.APITimeoutError as error:
-            raise ModelFailure(FailureKind.TIMEOUT, "anthropic did not warm its cache in time") from error
-        except (anthropic.AnthropicError, httpx2.TransportError, ValueError) as error:
-            # Whether it was written nobody has heard, unless there was no connection at all.
-            unasked = isinstance(error.__cause__, httpx2.ConnectError)
-            kind = FailureKind.UNAVAILABLE if unasked else FailureKind.CUT
-            raise ModelFailure(kind, "anthropic did not warm its cache") from error
+        except (anthropic.APIConnectionError, httpx2.TransportError) as error:
+            raise broken(PROVIDER, error, started=False) from error
+        except (anthropic.AnthropicError, *SHAPELESS) as error:
+            raise ModelFailure(FailureKind.CUT, "anthropic sent what is not its protocol") from error
         return UsageSeen(_usage(message.usage.model_dump(), Usage()), message.model)
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:

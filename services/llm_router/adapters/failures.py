@@ -42,9 +42,11 @@ _BY_TYPE = {
     "NOT_FOUND": FailureKind.MISSING,
     "DEADLINE_EXCEEDED": FailureKind.TIMEOUT,
 }
+# What reading an answer of another shape raises, since no SDK checks all of it; pydantic's errors are ValueErrors.
+SHAPELESS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 # A connection that was there and went; aiohttp's transport tells it as one that could not be made.
 _LOST = (ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError)
-_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _TYPE = re.compile(r"[A-Za-z_]{1,64}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 # A vendor that asks for more has been misread, or is; the breaker's own pause is shorter by far.
@@ -77,7 +79,7 @@ def broken(vendor: str, error: BaseException, *, started: bool) -> ModelFailure:
     """
     reasons = list(_chain(error))
     lost = any(isinstance(reason, _LOST) for reason in reasons)
-    if not lost and any(isinstance(reason, _UNSENT) for reason in reasons):
+    if not lost and any(isinstance(reason, UNSENT) for reason in reasons):
         return ModelFailure(FailureKind.UNAVAILABLE, f"{vendor} could not be reached ({type(error).__name__})")
     if any(isinstance(reason, httpx2.TimeoutException) for reason in reasons):
         return ModelFailure(FailureKind.TIMEOUT, f"{vendor} did not answer in time")

@@ -20,6 +20,7 @@ from prometheus_client import Counter
 from chassis import identity
 from chassis.clock import Clock
 from services.llm_router.adapters.cache_booking import CacheBooking
+from services.llm_router.adapters.failures import UNSENT
 from services.llm_router.adapters.gemini_request import config_of
 from services.llm_router.caching import TTL_5M_S, PrefixGaps, explicit_cache_pays
 from services.llm_router.conversation import Request
@@ -33,7 +34,7 @@ SWEEP_S = 30.0
 CACHES = Counter("hocket_llm_router_gemini_caches", "Explicit caches, by what happened to them.", ["event"])
 _log = structlog.get_logger()
 # With these the vendor has not done what was asked.
-_UNMADE = (errors.APIError, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_UNMADE = (errors.APIError, *UNSENT)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,14 @@ from google.genai import Client, errors, types
 
 from chassis.clock import Clock
 from services.llm_router.adapters.cache_booking import CacheBooking
-from services.llm_router.adapters.failures import broken, failure_of, refuses_the_key, retry_after, retry_info
+from services.llm_router.adapters.failures import (
+    SHAPELESS,
+    broken,
+    failure_of,
+    refuses_the_key,
+    retry_after,
+    retry_info,
+)
 from services.llm_router.adapters.gemini_caches import GeminiCaches
 from services.llm_router.adapters.gemini_request import PROVIDER, config_of, contents_of
 from services.llm_router.conversation import Request, ToolCall
@@ -25,8 +32,6 @@ from services.llm_router.tiers import Candidate
 CONNECT_S = 5.0
 TOTAL_S = 600.0
 _TOO_MANY = 429
-# What a body of another shape raises: pydantic's errors and the SDK's own are ValueErrors, and some it runs into.
-_SHAPELESS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 _LENGTH = frozenset({types.FinishReason.MAX_TOKENS})
 _REFUSAL = frozenset(
     {
@@ -93,7 +98,7 @@ class GeminiProvider:
             raise self._failure(error) from error
         except httpx2.TransportError as error:
             raise broken(PROVIDER, error, started=reader.started) from error
-        except _SHAPELESS as error:
+        except SHAPELESS as error:
             raise ModelFailure(FailureKind.UNAVAILABLE, "gemini sent what is not its protocol", unheard=True) from error
 
     async def _chunks(

@@ -19,7 +19,7 @@ from openai.types.chat.chat_completion_chunk import (
 )
 
 from chassis.clock import Clock
-from services.llm_router.adapters.failures import broken, failure_of
+from services.llm_router.adapters.failures import SHAPELESS, broken, failure_of
 from services.llm_router.adapters.openai_request import params_of
 from services.llm_router.adapters.told_tokens import is_told, told_tokens
 from services.llm_router.calls import arguments_of
@@ -42,8 +42,6 @@ _CUT_SHORT = frozenset({EndReason.LENGTH, EndReason.REFUSAL})
 _BROKEN = "error"
 # The one call of the older API has no place among the others.
 _LEGACY_PLACE = -1
-# What reading it raises where a server sent another shape, since the SDK checks none.
-_SHAPELESS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 _Function = ChoiceDeltaToolCallFunction | ChoiceDeltaFunctionCall
 
 
@@ -83,7 +81,7 @@ class OpenAiProvider:
             ) from error
         except (openai.APIConnectionError, httpx2.TransportError) as error:
             raise broken("the server", error, started=reader.started) from error
-        except (openai.OpenAIError, *_SHAPELESS) as error:
+        except (openai.OpenAIError, *SHAPELESS) as error:
             if not answered:
                 # Ours: nothing had been heard of the server.
                 raise

@@ -47,6 +47,16 @@ async def test_a_refused_filling_costs_nothing_and_is_told():
     assert w.billed_micro_usd == 0
 
 
+async def test_a_filling_that_reached_nobody_costs_nothing():
+    async with world() as w:
+        # Nobody listens there any more.
+        await w.anthropic.stop()
+        with pytest.raises(errors.Unavailable):
+            await w.client.prewarm(asking(RULES, pin_model=SONNET))
+    (cost,) = w.book.costs
+    assert (cost.cost_micro_usd, cost.estimated) == (0, False)
+
+
 async def test_a_filling_that_nobody_hears_the_end_of_is_booked_as_made_and_was_in_the_journal_before():
     async with world() as w:
         w.anthropic.always("*", Scenario(connect_s=30))

@@ -353,3 +353,32 @@ async def test_a_second_cancellation_in_the_next_moment_leaves_no_vendor_at_work
             await asyncio.wait_for(talker.ended.wait(), 5)
             talker.taken = 0
     assert len(w.book.costs) == 4
+
+
+class ClosesInSteps(Scripted):
+    """Its stream takes a moment to end, as a connection that is given back does."""
+
+    def __init__(self, *events: object) -> None:
+        super().__init__(*events, forever=TextDelta("word "))
+        self.closed_whole = False
+
+    async def stream(self, request: object, candidate: object) -> AsyncGenerator[object, None]:
+        try:
+            async for event in super().stream(request, candidate):
+                yield event
+        finally:
+            await asyncio.sleep(0.05)
+            self.closed_whole = True
+
+
+async def test_a_vendor_that_is_left_closes_its_stream_to_the_end():
+    async with world() as w:
+        talker = w.router._ports.providers["anthropic"] = ClosesInSteps(UsageSeen(Usage(9)))
+        async with aclosing(w.client.generate(asking("Hello?", pin_model=SONNET), timeout_s=20)) as events:
+            async for event in events:
+                if event.HasField("text_delta"):
+                    break
+        async with asyncio.timeout(5):
+            while not w.book.costs:  # noqa: ASYNC110 - a list sets no event
+                await asyncio.sleep(0.01)
+    assert talker.closed_whole

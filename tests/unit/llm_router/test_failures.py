@@ -79,7 +79,7 @@ def test_a_connection_that_was_lost_may_have_carried_the_request_whatever_the_tr
         (httpx2.ConnectError("x"), False, FailureKind.UNAVAILABLE, False),
         (httpx2.ConnectTimeout("x"), False, FailureKind.UNAVAILABLE, False),
         (httpx2.PoolTimeout("x"), False, FailureKind.UNAVAILABLE, False),
-        (httpx2.ReadTimeout("x"), False, FailureKind.TIMEOUT, False),
+        (httpx2.ReadTimeout("x"), False, FailureKind.TIMEOUT, True),
         # Sent, and then nothing: it may have been done.
         (httpx2.ReadError("x"), False, FailureKind.UNAVAILABLE, True),
         (httpx2.RemoteProtocolError("x"), False, FailureKind.UNAVAILABLE, True),
