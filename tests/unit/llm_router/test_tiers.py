@@ -85,6 +85,15 @@ def test_of_two_aliases_of_one_model_the_one_that_was_asked_served():
     assert table.served_as(asked, "gemini-2.5-flash") is asked
 
 
+def test_a_build_that_has_prices_of_its_own_is_no_build_of_the_model_asked():
+    asked = TABLE.models["gemini-2.5-flash"]
+    build = replace(asked, alias="build", vendor_model="gemini-2.5-flash-001")
+    table = replace(TABLE, models={**TABLE.models, "build": build})
+    assert table.served_as(asked, "gemini-2.5-flash-001") is build
+    # And a build of that one is nearer to it.
+    assert table.served_as(asked, "gemini-2.5-flash-001-preview") is build
+
+
 def test_a_model_that_has_left_the_table_stays_where_it_was_asked():
     assert TABLE.tier_of("claude-haiku-5-5") is not Tier.COMPLEX
     assert TABLE.tier_of("left", Tier.COMPLEX) is Tier.COMPLEX
