@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # Expanded when a recipe runs: by then `$(TOOLS)` has put one there where PATH has none.
 UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/$(TOOLS)/bin/uv)
 SERVICES := ratelimit vision rag llm_router speech media_gateway
-CHECKED := chassis clients services local scripts bench examples tests
+CHECKED := hatch_build.py hocket services local scripts bench examples tests
 # What wire compatibility is held against: the main branch, where there is one.
 BASE ?= $(shell git rev-parse -q --verify origin/main 2>/dev/null || git rev-parse -q --verify main 2>/dev/null)
 
@@ -112,7 +112,7 @@ e2e: setup ## The whole mesh in conversation
 	$(PYTEST) $(call tier,e2e) $(T)
 
 cover: setup ## Unit, contract and integration tests with branch coverage
-	$(BIN)/coverage run --branch --source chassis,clients,services,local -m pytest tests/unit tests/contract tests/integration $(T)
+	$(BIN)/coverage run --branch --source hocket,services,local -m pytest tests/unit tests/contract tests/integration $(T)
 	$(BIN)/coverage report --skip-covered --sort cover
 
 # --- checks -----------------------------------------------------------------------------------------------------

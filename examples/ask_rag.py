@@ -12,9 +12,9 @@ import sys
 
 from hocket.rag.v1.rag_pb2 import Document
 
-from chassis.channel import MeshChannel
-from chassis.errors import MeshError
-from clients.rag import RagClient
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import MeshError
+from hocket.client.rag import RagClient
 
 TEXT = """# Warranty
 Every lamp has a warranty of two years from the day of purchase. Bulbs are not covered.

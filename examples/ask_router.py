@@ -13,9 +13,9 @@ from contextlib import aclosing
 
 from hocket.llm_router.v1.llm_router_pb2 import ROLE_USER, Finish, GenerateRequest, Message, Part, RouteDecision, Tier
 
-from chassis.channel import MeshChannel
-from chassis.errors import MeshError
-from clients.llm_router import LlmRouterClient
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import MeshError
+from hocket.client.llm_router import LlmRouterClient
 
 
 def tell_route(route: RouteDecision) -> None:

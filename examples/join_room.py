@@ -13,9 +13,9 @@ import sys
 
 from livekit import rtc
 
-from chassis.channel import MeshChannel
-from chassis.errors import MeshError
-from clients.media_gateway import RoomClient
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import MeshError
+from hocket.client.media_gateway import RoomClient
 
 ROOM, PERSON = "example", "ada"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from hocket.vision.v1 import vision_pb2 as pb
 
-from chassis.channel import MeshChannel
-from chassis.errors import MeshError
-from clients.vision import VisionClient
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import MeshError
+from hocket.client.vision import VisionClient
 
 FORMATS = {".png": pb.PIXEL_FORMAT_PNG, ".webp": pb.PIXEL_FORMAT_WEBP}
 TRACK = pb.TrackRef(room="example", track="screenshots")

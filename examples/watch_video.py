@@ -13,9 +13,9 @@ import sys
 
 from hocket.vision.v1.vision_pb2 import Cause
 
-from chassis.channel import MeshChannel
-from chassis.errors import MeshError
-from clients.vision import I420Frame, Keyframe, VisionClient
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import MeshError
+from hocket.client.vision import I420Frame, Keyframe, VisionClient
 
 
 def tell(jpeg: bytes, keyframe: Keyframe) -> None:

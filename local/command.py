@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from chassis.auth import TokenMinter
+from hocket.chassis.auth import TokenMinter
 from local import demo_script as script
 from local import stale
 from local.data_folder import DataFolder

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from livekit import rtc
 
-from chassis.errors import MeshError
+from hocket.chassis.errors import MeshError
 from local.caller.call import AgentMissing
 from local.caller.sound import NotARecording, Pcm, read_wav
 from local.demo_report import Report, lines

@@ -11,9 +11,9 @@ from pathlib import Path
 from aiohttp import web
 
 import examples.backend
-from chassis.auth import TokenVerifier
 from examples.backend.app import make_app
 from examples.backend.store import TenantStore, read_tenants
+from hocket.chassis.auth import TokenVerifier
 from local.data_folder import DataFolder
 from local.ports import HOST
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig
 
-from clients.speech import SpeechClient
+from hocket.client.speech import SpeechClient
 from local import demo_script as script
 from local.caller.call import Call
 from local.caller.conversation import Question, ask, barge_in

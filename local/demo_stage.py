@@ -9,16 +9,16 @@ from pathlib import Path
 
 from hocket.rag.v1.rag_pb2 import Document
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.errors import FailedPrecondition
-from clients import media_gateway, rag, ratelimit, vision
-from clients.media_gateway import RoomClient
-from clients.rag import RagClient
-from clients.ratelimit import LedgerClient
-from clients.speech import SpeechClient
-from clients.vision import VisionClient
 from examples.backend.store import TenantStore
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import FailedPrecondition
+from hocket.client import media_gateway, rag, ratelimit, vision
+from hocket.client.media_gateway import RoomClient
+from hocket.client.rag import RagClient
+from hocket.client.ratelimit import LedgerClient
+from hocket.client.speech import SpeechClient
+from hocket.client.vision import VisionClient
 from local import demo_script as script
 from local.demo_backend import Address, serving_backend
 from local.mesh import Mesh

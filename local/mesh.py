@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from chassis.auth import TokenMinter
+from hocket.chassis.auth import TokenMinter
 from local import stale, topology
 from local.data_folder import DataFolder
 from local.embedded.livekit import Livekit

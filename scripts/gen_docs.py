@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from chassis.settings import ServerSettings
+from hocket.chassis.settings import ServerSettings
 from local import topology
 from local.settings import Settings as LocalSettings
 
@@ -28,7 +28,7 @@ CONFIG_INTRODUCTION = (
 ERRORS_INTRODUCTION = (
     "An error carries a gRPC code and `google.rpc.ErrorInfo`: `reason` below, `domain` `hocket.<service>`, and"
     " metadata whose keys name their unit. `BadRequest` names wrong fields, `RetryInfo` says when to come"
-    " back. Python clients raise the class of `chassis.errors` with the same fields.\n"
+    " back. Python clients raise the class of `hocket.chassis.errors` with the same fields.\n"
 )
 # How the bounds of a field are written, by the attribute that holds them.
 BOUNDS = {

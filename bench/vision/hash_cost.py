@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.vision.scenes import SCENES
-from clients.vision import I420Frame, RgbFrame, thumbnail
+from hocket.client.vision import I420Frame, RgbFrame, thumbnail
 from services.vision.perceptual_hash import hash_of, hash_of_thumbnail, phash_of_32x32
 from services.vision.verdict import Policy
 

@@ -17,7 +17,7 @@ from hocket.vision.v1 import vision_pb2_grpc
 
 from bench.vision.service import ServiceProcess
 from bench.vision.throughput import thumbnails
-from chassis.channel import MeshChannel
+from hocket.chassis.channel import MeshChannel
 
 _MIB = 1024 * 1024
 

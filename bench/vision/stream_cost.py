@@ -16,8 +16,8 @@ from hocket.vision.v1 import vision_pb2 as pb
 
 from bench.vision.scenes import SCENES
 from bench.vision.service import ServiceProcess
-from chassis.channel import MeshChannel
-from clients.vision import I420Frame, VisionClient
+from hocket.chassis.channel import MeshChannel
+from hocket.client.vision import I420Frame, VisionClient
 
 FPS = 30
 _SIZE = (1280, 720)

@@ -15,7 +15,7 @@ from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
 from bench.vision.service import ServiceProcess
-from chassis.channel import MeshChannel
+from hocket.chassis.channel import MeshChannel
 from services.vision.rules import Rules
 from services.vision.tally import Tally
 from services.vision.tracks import TrackBudget, TrackLimits, TrackTable

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.vision.gates import SessionGate
 from bench.vision.scenes import SCENES
-from clients.vision import RgbFrame, thumbnail
+from hocket.client.vision import RgbFrame, thumbnail
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

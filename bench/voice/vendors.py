@@ -21,9 +21,9 @@ from hocket.speech.v1 import speech_pb2_grpc as speech_grpc
 
 from bench.voice.delays import Delays
 from bench.voice.ear import Ear, Event
-from chassis.errors import Unimplemented
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
+from hocket.chassis.errors import Unimplemented
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ANSWER = ("Sure.", " That", " is", " easy:", " it", " opens", " at", " nine", " in", " the", " morning.")

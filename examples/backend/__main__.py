@@ -11,9 +11,9 @@ from aiohttp import web
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chassis.auth import SECRET_BYTES_MIN, TokenVerifier
 from examples.backend.app import make_app
 from examples.backend.store import read_tenants
+from hocket.chassis.auth import SECRET_BYTES_MIN, TokenVerifier
 
 
 class Settings(BaseSettings):

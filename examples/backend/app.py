@@ -8,9 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from chassis.auth import TokenVerifier
-from chassis.errors import Unauthenticated
 from examples.backend.store import Full, KeyReused, TenantStore
+from hocket.chassis.auth import TokenVerifier
+from hocket.chassis.errors import Unauthenticated
 
 BODY_BYTES_MAX = 64 * 1024
 FIELD_CHARACTERS_MAX = 2000

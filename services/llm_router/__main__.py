@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 
 from hocket.llm_router.v1 import llm_router_pb2_grpc
 
-from chassis.clock import SystemClock
-from chassis.run import run
-from chassis.server import Assembly, Servicer
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.run import run
+from hocket.chassis.server import Assembly, Servicer
 from services.llm_router import fit_command, score_command
 from services.llm_router.adapters.day_budget import DayBudget
 from services.llm_router.adapters.mesh_ledger import open_ledger

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import structlog
 
-from chassis import deadline
-from chassis.clock import Clock
+from hocket.chassis import deadline
+from hocket.chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.backlog import Backlog, Said
 from services.llm_router.calls import CallBook

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from chassis.errors import FailedPrecondition, NotFound, ResourceExhausted, Unavailable
+from hocket.chassis.errors import FailedPrecondition, NotFound, ResourceExhausted, Unavailable
 
 
 class FailureKind(StrEnum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from chassis import deadline, identity
+from hocket.chassis import deadline, identity
 from services.llm_router import telemetry
 from services.llm_router.accounts import Accounts
 from services.llm_router.attempt import Attempt, AttemptScene

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import IntEnum
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.llm_router.breaker import PAUSE_MIN_S, Breaker, BreakerState
 from services.llm_router.conversation import Tier
 from services.llm_router.errors import BLAMELESS, FOR_ALL, WELL, FailureKind, ModelFailure

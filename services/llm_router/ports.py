@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.llm_router.breaker import Breaker
 from services.llm_router.budget import BudgetStanding
 from services.llm_router.conversation import MixMode, Request, Tier

@@ -9,7 +9,7 @@ from typing import Any
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 from hocket.llm_router.v1 import llm_router_pb2_grpc
 
-from chassis.guard import Context
+from hocket.chassis.guard import Context
 from services.llm_router.flow import Router
 from services.llm_router.inventory import Inventory
 from services.llm_router.wire_requests import read_outcome, read_request

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import RedisUrl, ServerSettings
+from hocket.chassis.settings import RedisUrl, ServerSettings
 from services.llm_router.adapters.outcome_log import open_scorer
 from services.llm_router.tiers_toml import parse_tiers
 

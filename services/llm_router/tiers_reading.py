@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from chassis.identity import TENANT_TIERS
+from hocket.chassis.identity import TENANT_TIERS
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.terms import TermsChange
 from services.llm_router.tiers import Cache, Candidate, PriceRow, TableError, Thinking, TierTable

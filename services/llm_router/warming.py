@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chassis import identity
+from hocket.chassis import identity
 from services.llm_router import telemetry
 from services.llm_router.conversation import Request, Tier
 from services.llm_router.errors import AllModelsFailed, ModelFailure

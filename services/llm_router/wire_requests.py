@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis.errors import InvalidArgument, invalid_field
+from hocket.chassis.errors import InvalidArgument, invalid_field
 from services.llm_router import strict_json
 from services.llm_router.adapters.pictures import MIME_TYPES, size_of
 from services.llm_router.conversation import (

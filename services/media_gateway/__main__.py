@@ -11,9 +11,9 @@ from aiohttp import web
 from hocket.media_gateway.v1 import media_gateway_pb2_grpc
 from livekit import api
 
-from chassis.clock import SystemClock
-from chassis.run import run
-from chassis.server import Assembly, Servicer
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.run import run
+from hocket.chassis.server import Assembly, Servicer
 from services.media_gateway import server
 from services.media_gateway.adapters import turn_reports
 from services.media_gateway.adapters.livekit_server import LiveKitServer, LiveKitTokens

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from chassis.auth import is_tenant_id
-from chassis.identity import TENANT_TIERS
+from hocket.chassis.auth import is_tenant_id
+from hocket.chassis.identity import TENANT_TIERS
 from services.media_gateway.rooms import JobContext, job_context, livekit_name
 
 

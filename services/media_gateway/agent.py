@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from livekit.agents import Agent, RunContext, ToolError, function_tool, llm
 
-from chassis.errors import MeshError, NotFound
+from hocket.chassis.errors import MeshError, NotFound
 from services.media_gateway import tools
 from services.media_gateway.adapters.backend import BackendClient
 from services.media_gateway.adapters.knowledge import Knowledge

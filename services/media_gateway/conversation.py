@@ -17,8 +17,8 @@ from livekit import rtc
 from livekit.agents import AgentSession, llm
 from livekit.agents.voice import ConversationItemAddedEvent, SpeechCreatedEvent, SpeechHandle
 
-from chassis.errors import MeshError
-from clients.llm_router import LlmRouterClient
+from hocket.chassis.errors import MeshError
+from hocket.client.llm_router import LlmRouterClient
 from services.media_gateway import turns
 from services.media_gateway.turns import Turn, TurnBook
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.errors import NotFound, Unavailable
+from hocket.chassis.errors import NotFound, Unavailable
 
 
 class RoomNotFound(NotFound):

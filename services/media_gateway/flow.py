@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from chassis.clock import Clock
-from chassis.errors import Unavailable
-from chassis.identity import Identity
+from hocket.chassis.clock import Clock
+from hocket.chassis.errors import Unavailable
+from hocket.chassis.identity import Identity
 from services.media_gateway import rooms, telemetry
 from services.media_gateway.errors import room_not_found
 from services.media_gateway.plan import RoomRules

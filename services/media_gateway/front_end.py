@@ -12,9 +12,9 @@ from aiohttp import web
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from chassis.auth import TokenVerifier
-from chassis.errors import DeadlineExceeded, InvalidArgument, MeshError, Unauthenticated, invalid_field
-from chassis.identity import Identity
+from hocket.chassis.auth import TokenVerifier
+from hocket.chassis.errors import DeadlineExceeded, InvalidArgument, MeshError, Unauthenticated, invalid_field
+from hocket.chassis.identity import Identity
 from services.media_gateway import telemetry
 from services.media_gateway.flow import Rooms
 from services.media_gateway.server import access_to_proto, room_to_proto

@@ -26,14 +26,14 @@ from livekit.agents import JobContext as LiveKitJob
 from livekit.agents.voice import CloseEvent, room_io
 from opentelemetry import trace
 
-from chassis import telemetry as chassis_telemetry
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.errors import MeshError
-from clients import ratelimit, vision
-from clients.llm_router import LlmRouterClient
-from clients.rag import RagClient
-from clients.speech import SpeechClient
+from hocket.chassis import telemetry as chassis_telemetry
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import MeshError
+from hocket.client import ratelimit, vision
+from hocket.client.llm_router import LlmRouterClient
+from hocket.client.rag import RagClient
+from hocket.client.speech import SpeechClient
 from services.media_gateway import admission, profiles
 from services.media_gateway.adapters.backend import BackendClient
 from services.media_gateway.adapters.frames import FrameShelf, VideoWatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chassis.channel import ClientTls
+from hocket.chassis.channel import ClientTls
 from services.media_gateway.rooms import DispatchRule
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 
 EMPTY_TIMEOUT_S_DEFAULT = 300.0
 EMPTY_TIMEOUT_S_MIN = 10.0

@@ -7,8 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.media_gateway.v1 import media_gateway_pb2 as pb
 from hocket.media_gateway.v1 import media_gateway_pb2_grpc as pb_grpc
 
-from chassis import identity
-from chassis.guard import Context
+from hocket.chassis import identity
+from hocket.chassis.guard import Context
 from services.media_gateway.flow import Access, Rooms, RoomView
 
 SERVICE = "hocket.media_gateway.v1.RoomService"

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.auth import TokenVerifier
-from chassis.identity import Identity
-from chassis.server import LOCAL_IDENTITY
-from chassis.settings import Port, ServerSettings, is_loopback
+from hocket.chassis.auth import TokenVerifier
+from hocket.chassis.identity import Identity
+from hocket.chassis.server import LOCAL_IDENTITY
+from hocket.chassis.settings import Port, ServerSettings, is_loopback
 from services.media_gateway.plan import Bounds, JobPlan, MeshKey, Peers, RoomRules, WorkerRules
 from services.media_gateway.rooms import DispatchRule
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chassis.channel import MeshChannel
-from clients import ratelimit
+from hocket.chassis.channel import MeshChannel
+from hocket.client import ratelimit
 from services.media_gateway.adapters.room_slot import RoomSlot
 from services.media_gateway.admission import Slot
 from services.media_gateway.job import token_source

@@ -10,7 +10,7 @@ from typing import Self
 
 import structlog
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 from services.media_gateway import rooms, telemetry
 from services.media_gateway.flow import AgentDispatcher
 from services.media_gateway.ports import RoomServer

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 import structlog
 from hocket.rag.v1 import rag_pb2_grpc
 
-from chassis.channel import MeshChannel, forwarded_token
-from chassis.clock import SystemClock
-from chassis.postgres import TenantDatabase, migrate
-from chassis.run import run
-from chassis.server import Assembly, Servicer
-from clients.ledger import CostRecorder
-from clients.ratelimit import RateLimitClient
+from hocket.chassis.channel import MeshChannel, forwarded_token
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.postgres import TenantDatabase, migrate
+from hocket.chassis.run import run
+from hocket.chassis.server import Assembly, Servicer
+from hocket.client.ledger import CostRecorder
+from hocket.client.ratelimit import RateLimitClient
 from services.rag.adapters.cached_embedder import CachedEmbedder, connected
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.postgres_store import MIGRATIONS, SCHEMA, PostgresStore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.errors import FailedPrecondition, NotFound, PermissionDenied
+from hocket.chassis.errors import FailedPrecondition, NotFound, PermissionDenied
 
 
 def document_not_found() -> NotFound:

@@ -9,8 +9,8 @@ from typing import TypeVar, cast
 
 import structlog
 
-from chassis.clock import Clock
-from chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable
+from hocket.chassis.clock import Clock
+from hocket.chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable
 from services.rag import errors, limits
 from services.rag.budget import Breaker, Budget
 from services.rag.chunking import chunks

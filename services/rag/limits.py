@@ -10,7 +10,7 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 from services.rag import chunking
 from services.rag.analysis import query_terms
 from services.rag.knowledge import Document, Question

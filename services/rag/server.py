@@ -12,8 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 from prometheus_client import Counter, Histogram
 
-from chassis import deadline, identity
-from chassis.guard import Context
+from hocket.chassis import deadline, identity
+from hocket.chassis.guard import Context
 from services.rag import limits
 from services.rag.flow import Knowledge
 from services.rag.knowledge import Answer, Document, DocumentInfo, Ingested, Passage

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import PostgresUrl, RedisUrl, ServerSettings
+from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings
 from services.rag.prices import price_micro_usd
 
 _DIMENSIONS = (256, 512, 1024, 2048)

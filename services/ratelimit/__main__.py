@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 
 from hocket.ratelimit.v1 import ledger_pb2_grpc, ratelimit_pb2_grpc
 
-from chassis.clock import SystemClock
-from chassis.postgres import TenantDatabase, migrate
-from chassis.run import run
-from chassis.server import Assembly, Servicer
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.postgres import TenantDatabase, migrate
+from hocket.chassis.run import run
+from hocket.chassis.server import Assembly, Servicer
 from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 from services.ratelimit.spends import check_text
 
 EVENTS_MAX = 1000

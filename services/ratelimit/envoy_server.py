@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import grpc
 from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
-from chassis import identity
-from chassis.errors import invalid_field
-from chassis.guard import Context
+from hocket.chassis import identity
+from hocket.chassis.errors import invalid_field
+from hocket.chassis.guard import Context
 from services.ratelimit import descriptors, wire
 from services.ratelimit.flow import Limiter, Standing
 from services.ratelimit.limits import US

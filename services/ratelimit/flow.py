@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import structlog
 
-from chassis.clock import Clock
-from chassis.errors import invalid_field
-from chassis.identity import Identity
+from hocket.chassis.clock import Clock
+from hocket.chassis.errors import invalid_field
+from hocket.chassis.identity import Identity
 from services.ratelimit import cost_events, spends, telemetry
 from services.ratelimit.breaker import Breaker
 from services.ratelimit.cost_events import CostEvent, CostSum, Period

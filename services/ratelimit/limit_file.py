@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from chassis.identity import TENANT_TIERS as TIERS
+from hocket.chassis.identity import TENANT_TIERS as TIERS
 from services.ratelimit.limits import US, Algorithm, LimitTable, RateLimit, SlotLimit
 from services.ratelimit.spends import COST_UNITS_MAX as UNITS_MAX
 from services.ratelimit.spends import LIMIT_NAME

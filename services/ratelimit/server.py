@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, ratelimit_pb2_grpc
 
-from chassis import identity
-from chassis.guard import Context
+from hocket.chassis import identity
+from hocket.chassis.guard import Context
 from services.ratelimit import spends, wire
 from services.ratelimit.flow import Bookkeeper, Limiter
 

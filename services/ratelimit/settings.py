@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import PostgresUrl, RedisUrl, ServerSettings
+from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings
 from services.ratelimit.limit_file import parse
 from services.ratelimit.limits import LimitTable
 

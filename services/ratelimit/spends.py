@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 
 LIMIT_NAME = re.compile(r"[a-z0-9_]{1,64}")
 COST_UNITS_MAX = 1_000_000_000

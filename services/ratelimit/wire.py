@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.ratelimit.v1 import ledger_pb2, ratelimit_pb2
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 from services.ratelimit import flow, spends
 from services.ratelimit.cost_events import CostEvent, CostSum, Period, cached_input_share
 from services.ratelimit.flow import Decision, Lease

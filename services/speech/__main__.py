@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 
 from hocket.speech.v1 import speech_pb2_grpc
 
-from chassis.channel import MeshChannel
-from chassis.run import run
-from chassis.server import Assembly, Servicer
-from clients.ratelimit import CostRecorder, RateLimitClient
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.run import run
+from hocket.chassis.server import Assembly, Servicer
+from hocket.client.ratelimit import CostRecorder, RateLimitClient
 from services.speech.adapters.ratelimit import MeshLedger, MeshLimits, tenant_token
 from services.speech.flow import Speech
 from services.speech.ports import Listener, Voice

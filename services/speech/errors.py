@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from hocket.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 
 
 def out_of_order(problem: str) -> InvalidArgument:

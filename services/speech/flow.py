@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
 
-from chassis.errors import MeshError
+from hocket.chassis.errors import MeshError
 from services.speech.events import (
     Flushed,
     Format,

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from hocket.speech.v1 import speech_pb2, speech_pb2_grpc
 
-from chassis.guard import Context
+from hocket.chassis.guard import Context
 from services.speech import wire
 from services.speech.flow import Speech
 

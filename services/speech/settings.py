@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import ServerSettings
+from hocket.chassis.settings import ServerSettings
 from services.speech.endpointing import EndpointingRules
 from services.speech.preflight import PreflightRules
 from services.speech.prices import MINUTE_MS, THOUSAND_CHARACTERS, PriceRow, price_of

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from google.protobuf.duration_pb2 import Duration
 from hocket.speech.v1 import speech_pb2
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 from services.speech import events
 from services.speech.errors import out_of_order, too_large
 from services.speech.flow import Command

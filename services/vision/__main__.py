@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 
 from hocket.vision.v1 import vision_pb2_grpc
 
-from chassis.clock import SystemClock
-from chassis.run import run
-from chassis.server import Assembly, Servicer
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.run import run
+from hocket.chassis.server import Assembly, Servicer
 from services.vision.adapters.images import PillowImages
 from services.vision.adapters.keyframes_memory import MemoryKeyframes
 from services.vision.adapters.keyframes_redis import RedisKeyframes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.errors import InvalidArgument, ResourceExhausted, Unavailable
+from hocket.chassis.errors import InvalidArgument, ResourceExhausted, Unavailable
 
 
 class WrongOrder(InvalidArgument):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from chassis.clock import Clock
-from chassis.errors import MeshError, Unavailable
+from hocket.chassis.clock import Clock
+from hocket.chassis.errors import MeshError, Unavailable
 from services.vision.backpressure import TURN_SHARE, wait_before_next_s
 from services.vision.gauges import Gauges
 from services.vision.ports import ImageReader, KeyframeStore, ReadFrame, StatsStore, StoredKeyframe, WholeFrame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from clients.vision.thumbnail import Thumbnail
+from hocket.client.vision.thumbnail import Thumbnail
 from services.vision.tally import Row, TrackKey
 from services.vision.verdict import Policy
 

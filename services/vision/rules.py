@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 from services.vision.verdict import Policy
 
 CELLS = 4096  # 64x64

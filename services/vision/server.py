@@ -13,9 +13,9 @@ import structlog
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from chassis import identity
-from chassis.errors import MeshError, Unavailable, invalid_field
-from chassis.guard import Context
+from hocket.chassis import identity
+from hocket.chassis.errors import MeshError, Unavailable, invalid_field
+from hocket.chassis.guard import Context
 from services.vision import wire
 from services.vision.errors import WrongOrder, too_large
 from services.vision.flow import VisionFlow, WholeFrameOffer

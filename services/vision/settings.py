@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from chassis.settings import ServerSettings
+from hocket.chassis.settings import ServerSettings
 from services.vision.rules import BOUNDS, Rules
 
 _DEFAULTS = Rules()

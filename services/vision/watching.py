@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from chassis.errors import MeshError, invalid_field
+from hocket.chassis.errors import MeshError, invalid_field
 from services.vision.cells import CHROMA_BYTES, LUMA_BYTES, ThumbnailMemory, stacked
 from services.vision.errors import WrongOrder
 from services.vision.gate import CellsGate, HashGate, TimerGate

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.vision.v1 import vision_pb2 as pb
 
-from chassis.errors import InvalidArgument, MeshError, invalid_field
+from hocket.chassis.errors import InvalidArgument, MeshError, invalid_field
 from services.vision.counts import Counts
 from services.vision.ports import StoredKeyframe, WholeFrame
 from services.vision.tally import Summary

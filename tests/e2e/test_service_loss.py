@@ -9,7 +9,7 @@ import time
 import pytest
 import pytest_asyncio
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 from local import demo_script as script
 from local.caller.conversation import Question, ask
 from local.demo_checks import holds

@@ -13,11 +13,11 @@ from pathlib import Path
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 from hocket.llm_router.v1 import llm_router_pb2_grpc
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.llm_router import LlmRouterClient
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.llm_router import LlmRouterClient
 from services.llm_router.adapters.day_budget import DayBudget
 from services.llm_router.adapters.local_state import LocalState
 from services.llm_router.adapters.mesh_limits import NoLimits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 from services.media_gateway.rooms import AGENT_IDENTITY, Dispatch, LiveRoom, Person
 
 

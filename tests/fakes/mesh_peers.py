@@ -17,10 +17,10 @@ from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
 from hocket.speech.v1 import speech_pb2, speech_pb2_grpc
 from hocket.vision.v1 import vision_pb2, vision_pb2_grpc
 
-from chassis import identity
-from chassis.errors import Unavailable
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
+from hocket.chassis import identity
+from hocket.chassis.errors import Unavailable
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 LOUD = 500

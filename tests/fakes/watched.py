@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from clients.vision import I420Frame
+from hocket.client.vision import I420Frame
 
 
 def frame(level: int = 100) -> I420Frame:

@@ -19,7 +19,7 @@ from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient
 from anthropic.types import Message
 from prometheus_client import Counter
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.llm_router.adapters.anthropic_request import PROVIDER, Params, params_of, thinking_state, warm_params
 from services.llm_router.adapters.failures import SHAPELESS, broken, failure_of
 from services.llm_router.adapters.told_tokens import is_told

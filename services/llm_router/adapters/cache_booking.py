@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 
-from chassis import identity
-from chassis.clock import Clock
+from hocket.chassis import identity
+from hocket.chassis.clock import Clock
 from services.llm_router import telemetry
 from services.llm_router.caching import TTL_5M_S
 from services.llm_router.events import Usage

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from prometheus_client import Counter
 
-from chassis import deadline
-from chassis.clock import Clock
-from chassis.errors import MeshError
+from hocket.chassis import deadline
+from hocket.chassis.clock import Clock
+from hocket.chassis.errors import MeshError
 from services.llm_router.budget import BudgetStanding, standing_of
 
 REFRESH_S = 10.0

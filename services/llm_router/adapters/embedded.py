@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncGenerator
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.llm_router.adapters.pictures import look
 from services.llm_router.answering import Call, deltas_of, respond
 from services.llm_router.conversation import Request, ToolCall, tokens_of

@@ -17,8 +17,8 @@ import structlog
 from google.genai import Client, errors, types
 from prometheus_client import Counter
 
-from chassis import identity
-from chassis.clock import Clock
+from hocket.chassis import identity
+from hocket.chassis.clock import Clock
 from services.llm_router.adapters.cache_booking import CacheBooking
 from services.llm_router.adapters.failures import UNSENT
 from services.llm_router.adapters.gemini_request import config_of

@@ -12,7 +12,7 @@ from typing import Any, cast
 import httpx2
 from google.genai import Client, errors, types
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.llm_router.adapters.cache_booking import CacheBooking
 from services.llm_router.adapters.failures import (
     SHAPELESS,

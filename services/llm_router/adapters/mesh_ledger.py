@@ -9,11 +9,11 @@ import structlog
 from hocket.ratelimit.v1 import ledger_pb2 as pb
 from prometheus_client import Counter
 
-from chassis import identity
-from chassis.auth import TokenMinter
-from chassis.channel import ClientTls
-from clients.cost_journal import CostJournal, Origin
-from clients.ledger import CostRecorder
+from hocket.chassis import identity
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import ClientTls
+from hocket.client.cost_journal import CostJournal, Origin
+from hocket.client.ledger import CostRecorder
 from services.llm_router.ports import AttemptCost, AttemptOutcome
 
 UNWRITTEN = Counter("hocket_llm_router_journal_failures", "Costs of running answers that the journal did not take.")

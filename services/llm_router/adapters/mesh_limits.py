@@ -8,11 +8,11 @@ from datetime import datetime
 
 from prometheus_client import Counter
 
-from chassis import deadline
-from chassis.channel import ClientTls, MeshChannel, forwarded_token
-from chassis.errors import MeshError, ResourceExhausted
-from clients.ledger import LedgerClient
-from clients.ratelimit import RateLimitClient, Spend
+from hocket.chassis import deadline
+from hocket.chassis.channel import ClientTls, MeshChannel, forwarded_token
+from hocket.chassis.errors import MeshError, ResourceExhausted
+from hocket.client.ledger import LedgerClient
+from hocket.client.ratelimit import RateLimitClient, Spend
 from services.llm_router.adapters.day_budget import SpentSince
 from services.llm_router.ports import Limits
 

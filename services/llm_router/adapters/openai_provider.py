@@ -18,7 +18,7 @@ from openai.types.chat.chat_completion_chunk import (
     ChoiceDeltaToolCallFunction,
 )
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.llm_router.adapters.failures import SHAPELESS, broken, failure_of
 from services.llm_router.adapters.openai_request import params_of
 from services.llm_router.adapters.told_tokens import is_told, told_tokens

@@ -6,7 +6,7 @@ import hashlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.llm_router.adapters.cache_booking import CacheBooking
 from services.llm_router.adapters.embedded import EmbeddedProvider
 from services.llm_router.ports import Ledger, Provider, Tables

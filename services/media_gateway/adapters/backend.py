@@ -13,8 +13,8 @@ from urllib.parse import quote
 import httpx
 import structlog
 
-from chassis.clock import Clock, SystemClock
-from chassis.errors import MeshError, NotFound, PermissionDenied, Unavailable
+from hocket.chassis.clock import Clock, SystemClock
+from hocket.chassis.errors import MeshError, NotFound, PermissionDenied, Unavailable
 from services.media_gateway.breaker import Breaker
 
 _TRIES = 3

@@ -15,7 +15,7 @@ from typing import cast
 import structlog
 from livekit import rtc
 
-from clients.vision import I420Frame, Keyframe, WatchSession
+from hocket.client.vision import I420Frame, Keyframe, WatchSession
 from services.media_gateway.visible import HeldFrame
 
 _log = structlog.get_logger()

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import structlog
 from hocket.rag.v1 import rag_pb2
 
-from chassis.errors import MeshError
-from clients.rag import RagClient
+from hocket.chassis.errors import MeshError
+from hocket.client.rag import RagClient
 from services.media_gateway import queries
 
 SEARCH_BUDGET_S = 0.25

@@ -20,8 +20,8 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from livekit.agents import llm
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 
-from chassis.errors import MeshError, ResourceExhausted
-from clients.llm_router import LlmRouterClient
+from hocket.chassis.errors import MeshError, ResourceExhausted
+from hocket.client.llm_router import LlmRouterClient
 from services.media_gateway import visible
 from services.media_gateway.adapters import wire
 from services.media_gateway.adapters.frames import FrameShelf

@@ -10,7 +10,7 @@ import aiohttp
 from livekit import api
 from livekit.protocol import models
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 from services.media_gateway.rooms import Dispatch, LiveRoom, Person
 
 _NANOSECONDS_FROM = 10**14  # dispatches carry nanoseconds since the epoch, rooms seconds

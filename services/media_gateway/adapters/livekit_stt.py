@@ -16,8 +16,8 @@ from livekit.agents import LanguageCode, stt
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 from livekit.agents.utils import AudioBuffer
 
-from chassis.errors import MeshError, Unimplemented
-from clients.speech import SpeechClient, TranscribeStream
+from hocket.chassis.errors import MeshError, Unimplemented
+from hocket.client.speech import SpeechClient, TranscribeStream
 
 SAMPLE_RATE_HZ = 16_000
 _BACKOFF_S = (0.1, 2.0)

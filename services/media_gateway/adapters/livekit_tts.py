@@ -17,8 +17,8 @@ from hocket.speech.v1 import speech_pb2 as pb
 from livekit.agents import tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions
 
-from chassis.errors import MeshError
-from clients.speech import SpeechClient, SynthesizeStream
+from hocket.chassis.errors import MeshError
+from hocket.client.speech import SpeechClient, SynthesizeStream
 
 APOLOGY = "I am sorry, my voice is failing me. Please give me a moment and ask again."
 _FRAME_MS = 20

@@ -8,7 +8,7 @@ import jwt
 from google.protobuf.json_format import ParseError
 from livekit import api
 
-from chassis.errors import Unauthenticated
+from hocket.chassis.errors import Unauthenticated
 
 
 class WebhookReader:

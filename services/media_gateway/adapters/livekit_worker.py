@@ -12,7 +12,7 @@ import structlog
 from livekit.agents import AgentServer, JobProcess, JobRequest
 from livekit.agents import JobContext as LiveKitJob
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 from services.media_gateway import admission, telemetry
 from services.media_gateway.admission import Outcome, Slot, Verdict
 from services.media_gateway.plan import WorkerRules

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from chassis.errors import MeshError
-from clients.ratelimit import RateLimitClient
+from hocket.chassis.errors import MeshError
+from hocket.client.ratelimit import RateLimitClient
 from services.media_gateway import telemetry
 from services.media_gateway.admission import Slot
 

@@ -13,7 +13,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from chassis.identity import TENANT_TIERS
+from hocket.chassis.identity import TENANT_TIERS
 from services.media_gateway import telemetry
 
 _BYTES_MAX = 2048

@@ -13,8 +13,8 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from chassis.clock import Clock
-from chassis.errors import Unavailable
+from hocket.chassis.clock import Clock
+from hocket.chassis.errors import Unavailable
 from services.rag.knowledge import Vectors
 from services.rag.ports import Embedder
 

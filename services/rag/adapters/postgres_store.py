@@ -11,8 +11,8 @@ from pathlib import Path
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
-from chassis.errors import FailedPrecondition
-from chassis.postgres import TenantDatabase
+from hocket.chassis.errors import FailedPrecondition
+from hocket.chassis.postgres import TenantDatabase
 from services.rag import spelling
 from services.rag.adapters import statements as sql
 from services.rag.analysis import QueryTerm

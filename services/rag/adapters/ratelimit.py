@@ -6,9 +6,9 @@ import structlog
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent, CostKind, CostOutcome
 from prometheus_client import Counter
 
-from chassis.errors import MeshError, ResourceExhausted
-from clients.ledger import CostRecorder
-from clients.ratelimit import RateLimitClient
+from hocket.chassis.errors import MeshError, ResourceExhausted
+from hocket.client.ledger import CostRecorder
+from hocket.client.ratelimit import RateLimitClient
 
 LIMIT = "rag_queries"
 # A search has a third of a second: a limiter that is slow must not take it.

@@ -9,8 +9,8 @@ from typing import Annotated
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from chassis.deadline import timeout_for
-from chassis.errors import MeshError, Unavailable
+from hocket.chassis.deadline import timeout_for
+from hocket.chassis.errors import MeshError, Unavailable
 from services.rag import errors
 from services.rag.knowledge import Vectors
 from services.rag.ports import CostBook

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import asyncpg
 
-from chassis.errors import Unavailable
-from chassis.postgres import TenantDatabase
+from hocket.chassis.errors import Unavailable
+from hocket.chassis.postgres import TenantDatabase
 from services.ratelimit.cost_events import CostEvent, CostSum, Period
 from services.ratelimit.errors import LedgerGone
 

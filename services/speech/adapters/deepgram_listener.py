@@ -17,7 +17,7 @@ from deepgram.listen.v2.socket_client import AsyncV2SocketClient
 from deepgram.listen.v2.types import ListenV2FatalError, ListenV2TurnInfo
 from websockets.exceptions import ConnectionClosedOK, WebSocketException
 
-from chassis.errors import MeshError, invalid_field
+from hocket.chassis.errors import MeshError, invalid_field
 from services.speech.errors import credentials_refused, engine_failed, vendor_busy
 from services.speech.events import EndOfTurn, Heard, ListeningEvent, SpeechStarted, Transcript, TranscriptKind, Word
 from services.speech.ports import ListeningConfig, ListeningSession

@@ -18,7 +18,7 @@ from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
 from elevenlabs.types import CharacterAlignmentResponseModel
 
-from chassis.errors import MeshError, invalid_field
+from hocket.chassis.errors import MeshError, invalid_field
 from services.speech.errors import credentials_refused, engine_failed, vendor_busy
 from services.speech.events import Voiced, Word
 from services.speech.ports import SpeakingConfig

@@ -16,7 +16,7 @@ from typing import ParamSpec, Self, TypeVar
 
 import numpy as np
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 from services.speech.adapters.pocketsphinx_recogniser import (
     RATE_HZ,
     PocketsphinxDecoder,

@@ -17,7 +17,7 @@ from typing import Any, cast
 import espeakng_loader
 import numpy as np
 
-from chassis.errors import invalid_field
+from hocket.chassis.errors import invalid_field
 from services.speech.errors import engine_failed
 from services.speech.events import Voiced, Word
 from services.speech.ports import SpeakingConfig

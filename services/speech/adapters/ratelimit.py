@@ -6,11 +6,11 @@ import structlog
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent, CostKind, CostOutcome
 from prometheus_client import Counter
 
-from chassis import identity
-from chassis.auth import TokenMinter
-from chassis.channel import TokenSource, forwarded_token
-from chassis.errors import MeshError, ResourceExhausted
-from clients.ratelimit import CostRecorder, RateLimitClient
+from hocket.chassis import identity
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import TokenSource, forwarded_token
+from hocket.chassis.errors import MeshError, ResourceExhausted
+from hocket.client.ratelimit import CostRecorder, RateLimitClient
 from services.speech import ports
 
 _UNANSWERED = Counter("hocket_speech_limits_unanswered", "Limit checks that no service answered, and that passed.")

@@ -12,10 +12,10 @@ from typing import cast
 
 from PIL import Image, ImageOps
 
-from chassis.errors import InvalidArgument, invalid_field
-from clients.vision.frame import Frame, I420Frame, RgbFrame
-from clients.vision.jpeg import encode_jpeg
-from clients.vision.thumbnail import thumbnail
+from hocket.chassis.errors import InvalidArgument, invalid_field
+from hocket.client.vision.frame import Frame, I420Frame, RgbFrame
+from hocket.client.vision.jpeg import encode_jpeg
+from hocket.client.vision.thumbnail import thumbnail
 from services.vision.errors import too_large
 from services.vision.perceptual_hash import hash_of
 from services.vision.ports import Encoded, ReadFrame, WholeFrame

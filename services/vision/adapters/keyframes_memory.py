@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import replace
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.vision.ports import StoredKeyframe
 from services.vision.tally import TrackKey
 

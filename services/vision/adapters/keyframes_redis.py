@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chassis.clock import Clock
-from chassis.errors import Unavailable
+from hocket.chassis.clock import Clock
+from hocket.chassis.errors import Unavailable
 from services.vision.adapters.redis_calls import RedisCalls, key_part
 from services.vision.errors import KeyframesUnavailable
 from services.vision.ports import StoredKeyframe

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable
 from typing import Any, cast
 
-from chassis.clock import Clock
+from hocket.chassis.clock import Clock
 from services.vision.adapters.redis_calls import RedisCalls
 from services.vision.counts import Counts
 from services.vision.tally import Row

@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from chassis.auth import TokenMinter, TokenVerifier
 from examples.backend.app import BODY_BYTES_MAX, make_app
 from examples.backend.store import TenantStore
+from hocket.chassis.auth import TokenMinter, TokenVerifier
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)

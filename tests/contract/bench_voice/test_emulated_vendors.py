@@ -11,12 +11,12 @@ from hocket.speech.v1 import speech_pb2 as speech
 
 from bench.voice.delays import Delays
 from bench.voice.vendors import ANSWER, assembly
-from chassis.channel import MeshChannel
-from chassis.errors import Unimplemented
-from chassis.server import MeshServer
-from chassis.settings import ServerSettings
-from clients.llm_router import LlmRouterClient
-from clients.speech import SpeechClient
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import Unimplemented
+from hocket.chassis.server import MeshServer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.llm_router import LlmRouterClient
+from hocket.client.speech import SpeechClient
 
 QUICK = Delays(first_token_s=0.001, token_s=0, first_audio_s=0.001)
 RATE_HZ = 16_000

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 
-from chassis import errors
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.duplex import DuplexStream
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
+from hocket.chassis import errors
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.duplex import DuplexStream
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 ROUNDS = 30

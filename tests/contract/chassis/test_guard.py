@@ -12,12 +12,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 from hocket.vision.v1 import vision_pb2, vision_pb2_grpc
 
-from chassis import deadline, errors, identity
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel, forwarded_token
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from chassis.status import mesh_errors
+from hocket.chassis import deadline, errors, identity
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel, forwarded_token
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.chassis.status import mesh_errors
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)

@@ -16,12 +16,12 @@ from cryptography.x509.oid import NameOID
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 
-from chassis import errors
-from chassis.auth import TokenMinter
-from chassis.channel import ClientTls, MeshChannel
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from chassis.status import mesh_errors
+from hocket.chassis import errors
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import ClientTls, MeshChannel
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.chassis.status import mesh_errors
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 TOKEN = TokenMinter(SECRET).mint("acme", caller="test")

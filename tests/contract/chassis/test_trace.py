@@ -7,10 +7,10 @@ from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel, forwarded_token
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel, forwarded_token
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 TOKEN = TokenMinter(SECRET).mint("acme", caller="test")

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from chassis import deadline, errors
-from chassis.clock import SystemClock
+from hocket.chassis import deadline, errors
+from hocket.chassis.clock import SystemClock
 from services.llm_router.adapters.day_budget import DayBudget
 from services.llm_router.adapters.mesh_limits import MeshLimits
 from tests.emulators.world import asking, world

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from chassis import errors
+from hocket.chassis import errors
 from services.llm_router.adapters.mesh_ledger import event_of
 from services.ratelimit.cost_events import check_events
 from services.ratelimit.wire import cost_events

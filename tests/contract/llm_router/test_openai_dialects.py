@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis import errors
+from hocket.chassis import errors
 from services.llm_router.ports import AttemptOutcome
 from tests.contract.llm_router.test_stream_dialects import LOCAL, WEATHER, call, calls_of, openai_body, played, row
 from tests.emulators.scenario import Scenario

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis import errors
+from hocket.chassis import errors
 from services.llm_router.adapters.mesh_ledger import MeshLedger
 from services.llm_router.breaker import FAILURES_TO_OPEN
 from services.llm_router.conversation import Tier

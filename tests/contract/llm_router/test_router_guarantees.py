@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis import errors
+from hocket.chassis import errors
 from services.llm_router import breaker, pursuit
 from services.llm_router.patience import AttemptLimits
 from services.llm_router.pursuit import BUDGET_MAX

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis import errors
+from hocket.chassis import errors
 from services.llm_router.ports import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, system, user, world

@@ -12,11 +12,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 from PIL import Image
 
-from chassis import errors
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.server import MeshServer
-from clients.llm_router import LlmRouterClient
+from hocket.chassis import errors
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import MeshServer
+from hocket.client.llm_router import LlmRouterClient
 from services.llm_router.__main__ import build
 from services.llm_router.settings import Settings
 

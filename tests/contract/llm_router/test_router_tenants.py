@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis import errors
-from clients.llm_router import LlmRouterClient
+from hocket.chassis import errors
+from hocket.client.llm_router import LlmRouterClient
 from tests.emulators.world import asking, world
 
 SHIPPED = resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8")

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from PIL import Image
 
-from chassis import errors
+from hocket.chassis import errors
 from services.llm_router import attempt
 from services.llm_router.patience import AttemptLimits
 from services.llm_router.ports import AttemptOutcome

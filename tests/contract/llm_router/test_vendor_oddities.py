@@ -11,7 +11,7 @@ from contextlib import aclosing
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from chassis import errors, identity
+from hocket.chassis import errors, identity
 from services.llm_router import backlog, meter
 from services.llm_router.adapters import anthropic_provider
 from services.llm_router.breaker import FAILURES_TO_OPEN

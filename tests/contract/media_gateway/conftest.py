@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 from hocket.media_gateway.v1 import media_gateway_pb2_grpc
 
-from chassis.auth import TokenMinter, TokenVerifier
-from chassis.channel import MeshChannel
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.media_gateway import RoomClient
+from hocket.chassis.auth import TokenMinter, TokenVerifier
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.media_gateway import RoomClient
 from services.media_gateway import server
 from services.media_gateway.adapters.livekit_server import LiveKitTokens
 from services.media_gateway.adapters.livekit_webhook import WebhookReader

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from chassis.errors import MeshError, NotFound, PermissionDenied, Unavailable
+from hocket.chassis.errors import MeshError, NotFound, PermissionDenied, Unavailable
 from services.media_gateway.adapters.backend import BackendClient
 from tests.fakes.livekit_rooms import Clock
 

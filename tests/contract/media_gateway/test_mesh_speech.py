@@ -11,10 +11,10 @@ from livekit import rtc
 from livekit.agents import stt as agents_stt
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.errors import Unimplemented
-from clients.speech import SpeechClient
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import Unimplemented
+from hocket.client.speech import SpeechClient
 from services.media_gateway.adapters import livekit_tts
 from services.media_gateway.adapters.livekit_stt import SAMPLE_RATE_HZ, MeshStt
 from services.media_gateway.adapters.livekit_tts import MeshTts

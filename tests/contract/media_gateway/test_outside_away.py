@@ -9,7 +9,7 @@ import pytest
 from livekit import api
 from livekit.agents import llm
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 from services.media_gateway.adapters.livekit_server import LiveKitServer
 from services.media_gateway.adapters.livekit_worker import Worker
 from services.media_gateway.adapters.session_store import SessionStore

@@ -8,7 +8,7 @@ import jwt
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from hocket.chassis.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
 from services.media_gateway.rooms import job_context
 
 

@@ -11,11 +11,11 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 from livekit.agents import function_tool, llm
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.errors import ResourceExhausted, Unavailable
-from clients.llm_router import LlmRouterClient
-from clients.rag import RagClient
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import ResourceExhausted, Unavailable
+from hocket.client.llm_router import LlmRouterClient
+from hocket.client.rag import RagClient
 from services.media_gateway import tools, turns
 from services.media_gateway.adapters import livekit_llm
 from services.media_gateway.adapters.frames import FrameShelf, KeptFrame

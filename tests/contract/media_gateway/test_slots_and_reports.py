@@ -6,9 +6,9 @@ import asyncio
 
 from prometheus_client import REGISTRY
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from clients.ratelimit import RateLimitClient
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.client.ratelimit import RateLimitClient
 from services.media_gateway.adapters import turn_reports
 from services.media_gateway.adapters.room_slot import RoomSlot
 from services.media_gateway.plan import MeshKey, Peers

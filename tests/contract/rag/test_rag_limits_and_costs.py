@@ -9,14 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, ratelimit_pb2_grpc
 
-from chassis import errors, identity
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel, forwarded_token
-from chassis.clock import SystemClock
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.rag import RagClient
-from clients.ratelimit import CostRecorder, RateLimitClient
+from hocket.chassis import errors, identity
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel, forwarded_token
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.rag import RagClient
+from hocket.client.ratelimit import CostRecorder, RateLimitClient
 from services.rag.__main__ import build
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.memory_store import MemoryStore

@@ -10,14 +10,14 @@ import grpc
 import pytest
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 
-from chassis import errors
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.clock import SystemClock
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from chassis.status import mesh_errors
-from clients.rag import IDEMPOTENT, RagClient
+from hocket.chassis import errors
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.chassis.status import mesh_errors
+from hocket.client.rag import IDEMPOTENT, RagClient
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.memory_store import MemoryStore
 from services.rag.adapters.ratelimit import NoQueryLimit

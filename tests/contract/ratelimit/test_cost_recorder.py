@@ -11,11 +11,11 @@ import pytest
 import structlog
 from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc
 
-from chassis import deadline, errors, identity
-from chassis.auth import TokenMinter
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.ratelimit import CostRecorder
+from hocket.chassis import deadline, errors, identity
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.ratelimit import CostRecorder
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
@@ -274,7 +274,7 @@ async def test_events_of_a_killed_process_are_booked_by_the_next_start(tmp_path)
 import asyncio, os, signal, sys
 from pathlib import Path
 from hocket.ratelimit.v1 import ledger_pb2
-from clients.ratelimit import CostRecorder
+from hocket.client.ratelimit import CostRecorder
 async def main():
     costs = CostRecorder("127.0.0.1:1", journal_file=Path(sys.argv[1]))
     for number in range(50):
@@ -315,7 +315,7 @@ async def test_a_journal_that_takes_nothing_holds_up_no_booking_and_names_no_tok
 
     book = Book()
     async with serving(book) as target, recorder(target, journal_file=tmp_path / "costs") as costs:
-        monkeypatch.setattr("clients.cost_journal.os.write", full)
+        monkeypatch.setattr("hocket.client.cost_journal.os.write", full)
         with structlog.testing.capture_logs() as logs:
             assert costs.record(ledger_pb2.CostEvent(event_id="a"), token=ACME)
             await until(lambda: costs.booked == 1)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from hocket.ratelimit.v1 import ratelimit_pb2
 
-from chassis import errors, identity
-from clients.ratelimit_lease import LeasedLimits
+from hocket.chassis import errors, identity
+from hocket.client.ratelimit_lease import LeasedLimits
 from services.ratelimit import spends, wire
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.breaker import Breaker

@@ -14,14 +14,14 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 from hocket.errors.v1.reason_pb2 import Reason
 from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, ratelimit_pb2_grpc
 
-from chassis import errors
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.clock import SystemClock
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from chassis.status import mesh_errors
-from clients.ratelimit import LedgerClient, RateLimitClient
+from hocket.chassis import errors
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.chassis.status import mesh_errors
+from hocket.client.ratelimit import LedgerClient, RateLimitClient
 from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_ledger import MemoryLedger
 from services.ratelimit.adapters.memory_store import MemoryStore

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 from hocket.speech.v1 import speech_pb2_grpc
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.errors import ResourceExhausted
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.speech import SpeechClient
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import ResourceExhausted
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.speech import SpeechClient
 from services.speech.adapters.embedded_listener import EmbeddedListener
 from services.speech.adapters.espeak_voice import EspeakLibrary, EspeakVoice
 from services.speech.endpointing import EndpointingRules

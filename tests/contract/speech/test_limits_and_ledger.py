@@ -11,12 +11,12 @@ from hocket.ratelimit.v1.ledger_pb2 import CostKind, CostOutcome, RecordCostsRes
 from hocket.ratelimit.v1.ratelimit_pb2 import CheckResponse, Standing
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig
 
-from chassis import errors, identity
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel, forwarded_token
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.ratelimit import CostRecorder, RateLimitClient
+from hocket.chassis import errors, identity
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel, forwarded_token
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.ratelimit import CostRecorder, RateLimitClient
 from services.speech.adapters.ratelimit import MeshLedger, MeshLimits, tenant_token
 from services.speech.ports import TTS_LIMIT, Cost
 from services.speech.ports import CostOutcome as Outcome

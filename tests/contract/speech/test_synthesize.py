@@ -9,9 +9,9 @@ import pytest
 from hocket.speech.v1 import speech_pb2_grpc
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig, SynthesizeRequest
 
-from chassis import errors
-from chassis.status import mesh_errors
-from clients.speech import SpeechClient
+from hocket.chassis import errors
+from hocket.chassis.status import mesh_errors
+from hocket.client.speech import SpeechClient
 from services.speech.adapters.espeak_voice import EspeakLibrary, EspeakVoice
 from services.speech.errors import engine_failed
 from services.speech.events import Voiced

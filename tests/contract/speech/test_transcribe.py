@@ -11,9 +11,9 @@ from google.protobuf.duration_pb2 import Duration
 from hocket.speech.v1 import speech_pb2_grpc
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig, TranscribeConfig, TranscribeRequest
 
-from chassis import errors
-from chassis.status import mesh_errors
-from clients.speech import SpeechClient
+from hocket.chassis import errors
+from hocket.chassis.status import mesh_errors
+from hocket.client.speech import SpeechClient
 from services.speech.errors import engine_failed
 from services.speech.events import Heard, SpeechStarted
 from services.speech.ports import STT_LIMIT, CostOutcome

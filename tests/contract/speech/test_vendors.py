@@ -12,7 +12,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig, TranscribeConfig
 
-from chassis import errors
+from hocket.chassis import errors
 from services.speech.ports import CostOutcome
 from services.speech.prices import MINUTE_MS, THOUSAND_CHARACTERS, price_of
 

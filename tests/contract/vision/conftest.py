@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.server import MeshServer
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import MeshServer
 from services.vision.__main__ import build
 from services.vision.settings import Settings
 

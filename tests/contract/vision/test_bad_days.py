@@ -11,8 +11,8 @@ from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 from prometheus_client import REGISTRY
 
-from chassis import errors
-from chassis.status import mesh_errors
+from hocket.chassis import errors
+from hocket.chassis.status import mesh_errors
 from services.vision import __main__ as wiring
 from services.vision.flow import VisionFlow
 

@@ -14,9 +14,9 @@ from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 from PIL import Image
 
-from chassis import errors
-from chassis.channel import MeshChannel
-from chassis.status import mesh_errors
+from hocket.chassis import errors
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.status import mesh_errors
 
 RNG = np.random.default_rng(8)
 PICTURE = np.asarray(

@@ -9,7 +9,7 @@ import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from chassis.status import mesh_errors
+from hocket.chassis.status import mesh_errors
 from services.vision import __main__ as wiring
 from services.vision.adapters.images import PillowImages
 from services.vision.flow import VisionFlow

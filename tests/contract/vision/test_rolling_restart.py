@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hocket.vision.v1 import vision_pb2 as pb
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from clients.vision import I420Frame, Keyframe, PacingRules, VisionClient, WatchSession
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.client.vision import I420Frame, Keyframe, PacingRules, VisionClient, WatchSession
 from tests.contract.vision.conftest import SECRET
 from tests.fakes.watched import free_port, until
 

@@ -9,12 +9,12 @@ import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from chassis import errors
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.vision import I420Frame, PacingRules, VisionClient
+from hocket.chassis import errors
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.vision import I420Frame, PacingRules, VisionClient
 from tests.fakes.watched import frame, free_port, until
 
 FLAT = bytes([100]) * (64 * 64 * 3 // 2)

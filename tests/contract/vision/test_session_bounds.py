@@ -12,9 +12,9 @@ import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 from PIL import Image
 
-from clients.vision import I420Frame, Keyframe, PacingRules, RgbFrame, VisionClient
-from clients.vision import session as session_module
-from clients.vision.session import ENCODES_QUEUED_MAX, OFFERS_PER_MESSAGE_MAX
+from hocket.client.vision import I420Frame, Keyframe, PacingRules, RgbFrame, VisionClient
+from hocket.client.vision import session as session_module
+from hocket.client.vision.session import ENCODES_QUEUED_MAX, OFFERS_PER_MESSAGE_MAX
 from tests.fakes.watched import frame, until
 
 # A verdict is never late here, however busy the machine is: what is kept was kept by the server.

@@ -7,11 +7,11 @@ import asyncio
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from chassis.channel import MeshChannel
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.vision import PacingRules, VisionClient
-from clients.vision.session import ENCODES_QUEUED_MAX, OFFERS_QUEUED_MAX
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.vision import PacingRules, VisionClient
+from hocket.client.vision.session import ENCODES_QUEUED_MAX, OFFERS_QUEUED_MAX
 from tests.fakes.watched import frame, until
 
 

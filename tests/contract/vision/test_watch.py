@@ -9,10 +9,10 @@ import pytest
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from chassis import errors
-from chassis.channel import MeshChannel
-from chassis.status import mesh_errors
-from clients.vision import I420Frame, VisionClient
+from hocket.chassis import errors
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.status import mesh_errors
+from hocket.client.vision import I420Frame, VisionClient
 
 FLAT = bytes([100]) * 4096
 

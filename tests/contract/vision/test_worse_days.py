@@ -13,10 +13,10 @@ from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 from PIL import Image
 
-from chassis import errors
-from chassis.clock import SystemClock
-from chassis.status import mesh_errors
-from clients.vision import VisionClient
+from hocket.chassis import errors
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.status import mesh_errors
+from hocket.client.vision import VisionClient
 from services.vision.adapters.images import PillowImages
 from services.vision.flow import VisionFlow
 from services.vision.tally import Tally, TrackKey

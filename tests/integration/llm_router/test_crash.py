@@ -13,13 +13,13 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import pytest
 from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, ratelimit_pb2_grpc
 
-from chassis import identity
-from chassis.channel import MeshChannel
-from chassis.errors import MeshError, ResourceExhausted, Unavailable
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
-from clients.cost_journal import CostJournal, Origin
-from clients.llm_router import LlmRouterClient
+from hocket.chassis import identity
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import MeshError, ResourceExhausted, Unavailable
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
+from hocket.client.cost_journal import CostJournal, Origin
+from hocket.client.llm_router import LlmRouterClient
 from services.llm_router.adapters.mesh_ledger import open_ledger
 from tests.emulators.anthropic_emulator import AnthropicEmulator
 from tests.emulators.scenario import Scenario

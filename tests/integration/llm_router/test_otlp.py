@@ -13,8 +13,8 @@ import grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from chassis.channel import MeshChannel
-from clients.llm_router import LlmRouterClient
+from hocket.chassis.channel import MeshChannel
+from hocket.client.llm_router import LlmRouterClient
 from tests.emulators.world import MINTER, SECRET, asking
 from tests.integration.llm_router.test_crash import free_port
 

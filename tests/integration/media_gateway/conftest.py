@@ -17,9 +17,9 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from clients.media_gateway import RoomClient
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.client.media_gateway import RoomClient
 from tests.fakes import mesh_peers
 
 ROOT = Path(__file__).parents[3]

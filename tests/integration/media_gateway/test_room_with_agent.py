@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 from services.media_gateway.adapters import livekit_llm
 from tests.fakes import mesh_peers, room_guest
 

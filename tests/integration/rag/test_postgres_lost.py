@@ -12,12 +12,12 @@ import psutil
 import pytest
 from hocket.rag.v1 import rag_pb2
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.errors import DeadlineExceeded, Unavailable
-from chassis.postgres import TenantDatabase
-from chassis.server import MeshServer
-from clients.rag import RagClient
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.errors import DeadlineExceeded, Unavailable
+from hocket.chassis.postgres import TenantDatabase
+from hocket.chassis.server import MeshServer
+from hocket.client.rag import RagClient
 from local.data_folder import DataFolder
 from local.embedded import postgres
 from local.mesh import Mesh

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from chassis.errors import FailedPrecondition, Unavailable
-from chassis.postgres import TenantDatabase, migrate
+from hocket.chassis.errors import FailedPrecondition, Unavailable
+from hocket.chassis.postgres import TenantDatabase, migrate
 from services.rag import limits
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.memory_store import MemoryStore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chassis.clock import SystemClock
+from hocket.chassis.clock import SystemClock
 from services.rag.adapters.cached_embedder import CachedEmbedder, connected
 from services.rag.knowledge import Vectors
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from chassis.postgres import TenantDatabase, migrate
+from hocket.chassis.postgres import TenantDatabase, migrate
 from services.ratelimit.adapters.memory_ledger import MemoryLedger
 from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger
 from services.ratelimit.cost_events import CostEvent, Period

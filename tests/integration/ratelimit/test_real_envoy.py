@@ -14,10 +14,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from chassis.auth import TokenMinter
-from chassis.clock import SystemClock
-from chassis.server import Assembly, MeshServer, Servicer
-from chassis.settings import ServerSettings
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.server import Assembly, MeshServer, Servicer
+from hocket.chassis.settings import ServerSettings
 from services.ratelimit import envoy_server
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.redis_store import RedisStore

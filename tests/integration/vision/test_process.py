@@ -14,8 +14,8 @@ import grpc
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
 from tests.fakes.watched import free_port
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"

@@ -19,11 +19,11 @@ import simplejpeg
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from chassis import errors
-from chassis.auth import TokenMinter
-from chassis.channel import MeshChannel
-from chassis.server import MeshServer
-from clients.vision import VisionClient
+from hocket.chassis import errors
+from hocket.chassis.auth import TokenMinter
+from hocket.chassis.channel import MeshChannel
+from hocket.chassis.server import MeshServer
+from hocket.client.vision import VisionClient
 from services.vision.__main__ import build
 from services.vision.settings import Settings
 

@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from chassis.auth import TokenMinter, TokenVerifier, is_tenant_id
-from chassis.errors import PermissionDenied, Unauthenticated, Unavailable
-from chassis.identity import Identity
-from chassis.settings import ServerSettings
+from hocket.chassis.auth import TokenMinter, TokenVerifier, is_tenant_id
+from hocket.chassis.errors import PermissionDenied, Unauthenticated, Unavailable
+from hocket.chassis.identity import Identity
+from hocket.chassis.settings import ServerSettings
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
@@ -124,7 +124,7 @@ async def test_a_token_without_a_required_claim_is_refused(missing):
 
 def test_a_token_source_mints_again_only_after_half_the_life(monkeypatch):
     now = 1000.0
-    monkeypatch.setattr("chassis.auth.time.time", lambda: now)
+    monkeypatch.setattr("hocket.chassis.auth.time.time", lambda: now)
     source = TokenMinter(SECRET).source("acme", caller="gateway", ttl_s=100)
     first = source()
     now = 1049.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from chassis import deadline
-from chassis.errors import DeadlineExceeded
+from hocket.chassis import deadline
+from hocket.chassis.errors import DeadlineExceeded
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("chassis.deadline.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("hocket.chassis.deadline.time.monotonic", lambda: now[0])
     yield now
     deadline.bind(None)
 

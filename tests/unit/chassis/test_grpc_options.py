@@ -7,8 +7,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from chassis import channel, server
-from chassis.settings import ServerSettings
+from hocket.chassis import channel, server
+from hocket.chassis.settings import ServerSettings
 
 
 @pytest.fixture(scope="module")

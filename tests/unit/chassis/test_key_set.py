@@ -8,8 +8,8 @@ import threading
 import jwt
 import pytest
 
-from chassis.errors import Unavailable
-from chassis.key_set import FETCH_INTERVAL_S_MIN, STALE_S_MAX, KeySet
+from hocket.chassis.errors import Unavailable
+from hocket.chassis.key_set import FETCH_INTERVAL_S_MIN, STALE_S_MAX, KeySet
 
 ONE = jwt.PyJWK({"kty": "oct", "k": "b25l"}, algorithm="HS256")
 TWO = jwt.PyJWK({"kty": "oct", "k": "dHdv"}, algorithm="HS256")

@@ -6,8 +6,8 @@ import pytest
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from chassis.run import read_settings
-from chassis.settings import PostgresUrl, RedisUrl, ServerSettings, is_loopback, unknown_variables
+from hocket.chassis.run import read_settings
+from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings, is_loopback, unknown_variables
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 

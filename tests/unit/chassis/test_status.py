@@ -6,7 +6,7 @@ import grpc
 import pytest
 from hocket.errors.v1 import reason_pb2
 
-from chassis import errors, status
+from hocket.chassis import errors, status
 
 KINDS = sorted(status._KINDS.values(), key=lambda kind: kind.code)
 

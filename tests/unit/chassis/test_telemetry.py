@@ -8,7 +8,7 @@ import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
 
-from chassis import telemetry
+from hocket.chassis import telemetry
 
 
 @pytest.fixture(autouse=True)

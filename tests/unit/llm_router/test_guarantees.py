@@ -7,9 +7,9 @@ from importlib import resources
 
 import pytest
 
-from chassis import identity
-from chassis.clock import SystemClock
-from clients.cost_journal import CostJournal
+from hocket.chassis import identity
+from hocket.chassis.clock import SystemClock
+from hocket.client.cost_journal import CostJournal
 from services.llm_router.adapters.local_state import LocalState
 from services.llm_router.adapters.mesh_ledger import MeshLedger
 from services.llm_router.adapters.vendors import VendorAccess

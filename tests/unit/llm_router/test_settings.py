@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chassis.run import read_settings
+from hocket.chassis.run import read_settings
 from services.llm_router.settings import Settings
 
 PREFIX = "HOCKET_LLM_ROUTER_"

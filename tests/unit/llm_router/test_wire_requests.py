@@ -11,7 +11,7 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chassis.errors import InvalidArgument
+from hocket.chassis.errors import InvalidArgument
 from services.llm_router.conversation import MixMode, Role, Tier, ToolCall
 from services.llm_router.events import CallMade, TextDelta
 from services.llm_router.tiers_reading import read_table

@@ -37,7 +37,7 @@ def test_a_reason_without_a_code_is_refused(gen_docs):
 
 
 def test_every_reason_that_the_chassis_raises_by_default_is_in_the_enum(gen_docs):
-    from chassis import errors
+    from hocket.chassis import errors
 
     known = {reason for reason, _, _ in gen_docs.reasons(gen_docs.REASONS.read_text())}
     raised = {kind.default_reason for kind in errors.MeshError.__subclasses__()}

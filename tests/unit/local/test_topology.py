@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from chassis.settings import variables
+from hocket.chassis.settings import variables
 from local import topology
 from local.topology import NOUNS, Ports, Surroundings, environment, service
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.errors import InvalidArgument
+from hocket.chassis.errors import InvalidArgument
 from services.media_gateway import rooms
 from services.media_gateway.rooms import Dispatch, DispatchRule, JobContext, Person
 

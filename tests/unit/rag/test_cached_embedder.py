@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from chassis.errors import Unavailable
+from hocket.chassis.errors import Unavailable
 from services.rag.adapters.cached_embedder import CachedEmbedder
 from services.rag.knowledge import Vectors
 

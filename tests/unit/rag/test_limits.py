@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.errors import InvalidArgument
+from hocket.chassis.errors import InvalidArgument
 from services.rag import limits
 
 

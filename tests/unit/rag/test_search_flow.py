@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis.clock import SystemClock
-from chassis.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from hocket.chassis.clock import SystemClock
+from hocket.chassis.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from services.rag import limits
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.memory_store import MemoryStore

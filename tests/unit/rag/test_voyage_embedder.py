@@ -8,7 +8,7 @@ import json
 import httpx
 import pytest
 
-from chassis.errors import FailedPrecondition, Unavailable
+from hocket.chassis.errors import FailedPrecondition, Unavailable
 from services.rag.adapters.voyage_embedder import VoyageEmbedder
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chassis.errors import InvalidArgument
+from hocket.chassis.errors import InvalidArgument
 from services.ratelimit.cost_events import CostEvent, CostSum, Period, cached_input_share, check_events, check_period
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

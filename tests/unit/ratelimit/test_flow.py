@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chassis.errors import InvalidArgument
-from chassis.identity import Identity
+from hocket.chassis.errors import InvalidArgument
+from hocket.chassis.identity import Identity
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.breaker import Breaker
 from services.ratelimit.errors import LeaseNotFound, LimitNotFound, StoreGone

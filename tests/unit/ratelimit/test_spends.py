@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chassis.errors import InvalidArgument
+from hocket.chassis.errors import InvalidArgument
 from services.ratelimit import spends
 from services.ratelimit.spends import Spend
 

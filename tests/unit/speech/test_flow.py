@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from chassis.errors import ResourceExhausted
+from hocket.chassis.errors import ResourceExhausted
 from services.speech import flow
 from services.speech.events import SpeechStarted, Voiced
 from services.speech.flow import Speech

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chassis.errors import InvalidArgument
+from hocket.chassis.errors import InvalidArgument
 from services.vision.adapters.images import ANSWER_BYTES_MAX, SCANS_MAX, PillowImages
 from services.vision.ports import WholeFrame
 from services.vision.verdict import Policy

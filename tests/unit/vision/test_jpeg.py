@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.vision import I420Frame, RgbFrame, encode_jpeg
-from clients.vision.frame import ROTATIONS
+from hocket.client.vision import I420Frame, RgbFrame, encode_jpeg
+from hocket.client.vision.frame import ROTATIONS
 
 COLOURS = [
     (255, 0, 0),

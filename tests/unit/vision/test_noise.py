@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clients.vision import I420Frame, thumbnail
+from hocket.client.vision import I420Frame, thumbnail
 from services.vision.cells import Measured, ThumbnailMemory, stacked
 from services.vision.gate import CellsGate
 from services.vision.noise import Noise

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from clients.vision.pacing import PacingRules, TrackPacer, moved_levels
-from clients.vision.thumbnail import Thumbnail
+from hocket.client.vision.pacing import PacingRules, TrackPacer, moved_levels
+from hocket.client.vision.thumbnail import Thumbnail
 
 CHROMA = bytes([128]) * 512
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hocket.vision.v1 import vision_pb2 as pb
 
-from chassis.errors import InvalidArgument
+from hocket.chassis.errors import InvalidArgument
 from services.vision.rules import BOUNDS, NEVER_S, Rules, rules_for
 from services.vision.settings import Settings
 from services.vision.verdict import Policy

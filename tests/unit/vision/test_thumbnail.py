@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chassis.errors import InvalidArgument
-from clients.vision import I420Frame, RgbFrame, thumbnail, thumbnail_from_i420
-from clients.vision.frame import ROTATIONS
+from hocket.chassis.errors import InvalidArgument
+from hocket.client.vision import I420Frame, RgbFrame, thumbnail, thumbnail_from_i420
+from hocket.client.vision.frame import ROTATIONS
 
 SIZES = [(1280, 720), (640, 480), (854, 480), (320, 180), (719, 401), (65, 64), (63, 200), (16, 16), (17, 3), (1, 1)]
 

@@ -1,0 +1,203 @@
+"""A gRPC server's life: listen, be healthy and ready, serve, and stop without breaking a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hocket.chassis.auth import TokenVerifier
+from hocket.chassis.guard import Guard, GuardRules
+from hocket.chassis.identity import Identity
+from hocket.chassis.ops import Check, Readiness, start_ops_server
+from hocket.chassis.settings import ServerSettings
+from hocket.chassis.telemetry import RpcMetrics
+
+LOCAL_IDENTITY = Identity("local", "standard", "local")
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Servicer:
+    """One gRPC service: its full name, and what adds it to a server."""
+
+    full_name: str
+    add_to: Callable[[grpc.aio.Server], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What a service's entry point has wired together.
+
+    `checks` must pass before traffic comes. `on_drain` runs when the server stops taking calls and before it closes.
+    `until_drained` is awaited then, with both ports still open: for work that is not an RPC and has to end first.
+    """
+
+    servicers: Sequence[Servicer]
+    checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
+    on_drain: Sequence[Callable[[], None]] = ()
+    until_drained: Sequence[Callable[[], Awaitable[None]]] = ()
+
+
+class MeshServer:
+    """A running service: its gRPC port, its operations port and its way to an end."""
+
+    def __init__(self, noun: str, settings: ServerSettings, assembly: Assembly) -> None:
+        """Prepare the service `noun` (for instance "vision"); nothing listens before `start`."""
+        self._noun = noun
+        self._settings = settings
+        self._assembly = assembly
+        self.readiness = Readiness(assembly.checks)
+        self._health = health.aio.HealthServicer()
+        self._server = self._build()
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.grpc_port = 0
+        self.ops_port = 0
+
+    def _build(self) -> grpc.aio.Server:
+        settings = self._settings
+        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+        rules = GuardRules(
+            domain=f"hocket.{self._noun}",
+            unary_deadline_s=settings.unary_deadline_s,
+            stream_deadline_s=settings.stream_deadline_s,
+            verifier=TokenVerifier(
+                secret=secret,
+                jwks_url=settings.jwks_url,
+                jwks_file=settings.jwks_file,
+                issuer=settings.jwt_issuer,
+            ),
+            local_identity=None if settings.has_key else LOCAL_IDENTITY,
+        )
+        server = grpc.aio.server(
+            interceptors=[Guard(rules, _metrics_of(self._noun))],
+            maximum_concurrent_rpcs=settings.concurrent_rpcs_max,
+            options=_options(settings),
+        )
+        for servicer in self._assembly.servicers:
+            servicer.add_to(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if settings.reflection:
+            names = [s.full_name for s in self._assembly.servicers]
+            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        return server
+
+    async def start(self) -> None:
+        """Listen on both ports. Raises OSError naming the address when one is taken."""
+        settings = self._settings
+        address = f"{settings.grpc_host}:{settings.grpc_port}"
+        try:
+            if settings.tls_cert_file and settings.tls_key_file:
+                credentials = _tls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+                self.grpc_port = self._server.add_secure_port(address, credentials)
+            else:
+                self.grpc_port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address} for gRPC; is the port taken?") from error
+        try:
+            self._ops, self.ops_port = await start_ops_server(settings.ops_host, settings.ops_port, self.readiness)
+        except OSError as error:
+            where = f"{settings.ops_host}:{settings.ops_port}"
+            raise OSError(f"cannot listen on {where} for operations; is the port taken?") from error
+        await self.readiness.refresh()
+        await self._report_health()
+        await self._server.start()
+        self._tasks = [asyncio.create_task(self.readiness.keep_fresh()), asyncio.create_task(self._follow_readiness())]
+        _log.info("serving", grpc_port=self.grpc_port, ops_port=self.ops_port, ready=self.readiness.ready)
+
+    async def _follow_readiness(self) -> None:
+        while True:
+            await self.readiness.changed.wait()
+            self.readiness.changed.clear()
+            await self._report_health()
+
+    async def _report_health(self) -> None:
+        serving = health_pb2.HealthCheckResponse.SERVING
+        status = serving if self.readiness.ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *(s.full_name for s in self._assembly.servicers)):
+            await self._health.set(name, status)
+
+    def request_stop(self) -> None:
+        """Ask `run` to end; safe from a signal handler."""
+        self._stop.set()
+
+    def stop_on_signals(self) -> None:
+        """Let SIGTERM and SIGINT request a stop; before `start`, lest one that comes early ends us without order."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.request_stop)
+
+    async def run(self) -> None:
+        """Serve until a stop is requested, then stop in order."""
+        await self._stop.wait()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Not ready, one endpoint cycle, no new calls, running calls end, ports close."""
+        _log.info("draining", grace_s=self._settings.drain_grace_s)
+        self.readiness.draining = True
+        await self._report_health()
+        await asyncio.sleep(self._settings.drain_wait_s)
+        for callback in self._assembly.on_drain:
+            callback()
+        await asyncio.gather(*(drained() for drained in self._assembly.until_drained))
+        await self._server.stop(self._settings.drain_grace_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._ops.cleanup()
+        _log.info("stopped")
+
+
+_metrics: dict[str, RpcMetrics] = {}
+
+
+def _metrics_of(noun: str) -> RpcMetrics:
+    # Prometheus registers a name once a process, while tests start a service many times.
+    if noun not in _metrics:
+        _metrics[noun] = RpcMetrics(noun)
+    return _metrics[noun]
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    age_ms = int(settings.connection_age_max_s * 1000)
+    return [
+        ("grpc.max_receive_message_length", settings.message_bytes_max),
+        ("grpc.max_send_message_length", settings.message_bytes_max),
+        # A second server on the same port would silently take half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_connection_age_ms", age_ms),
+        # The grace outlasts the longest stream; a shorter one would cut it with UNAVAILABLE.
+        ("grpc.max_connection_age_grace_ms", int(settings.stream_deadline_s * 1000)),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
+def _tls(cert_file: Path, key_file: Path, client_ca_file: Path | None) -> grpc.ServerCredentials:
+    """Credentials that are read again when their files change, so that certificates rotate without a restart."""
+    files = [f for f in (cert_file, key_file, client_ca_file) if f]
+    seen: list[float] = []
+
+    def configuration() -> Any:
+        ca = client_ca_file.read_bytes() if client_ca_file else None
+        return grpc.ssl_server_certificate_configuration([(key_file.read_bytes(), cert_file.read_bytes())], ca)
+
+    def changed() -> Any:
+        now = [f.stat().st_mtime for f in files]
+        if now == seen:
+            return None
+        fresh = configuration()
+        seen[:] = now
+        return fresh
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), changed, client_ca_file is not None)

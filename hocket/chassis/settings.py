@@ -1,0 +1,203 @@
+"""Settings from the environment: typed, bounded, described; secrets also from files named by *_FILE."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from hocket.chassis.auth import AUDIENCE, SECRET_BYTES_MIN, TokenMinter
+from hocket.chassis.channel import ClientTls
+
+# Kubernetes puts these into every pod for a Service of the same name; they are not ours and not mistakes.
+_SERVICE_LINK = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
+
+# A name, an address or nothing, and a port or none.
+_HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d{1,5})?")
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _checked_url(schemes: tuple[str, ...], example: str) -> AfterValidator:
+    """Finds what drivers find at the first connection, and then say with a part of the password in it."""
+
+    def check(url: SecretStr) -> SecretStr:
+        scheme, separator, rest = url.get_secret_value().partition("://")
+        hosts = re.split("[/?#]", rest)[0].rpartition("@")[2]
+        if scheme not in schemes or not separator or not all(map(_HOST.fullmatch, hosts.split(","))):
+            raise ValueError(
+                f"must be a URL like {example}; /, ?, # and @ of a password are written %2F, %3F, %23, %40"
+            )
+        return url
+
+    return AfterValidator(check)
+
+
+PostgresUrl = Annotated[
+    SecretStr, _checked_url(("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
+]
+RedisUrl = Annotated[SecretStr, _checked_url(("redis", "rediss", "unix"), "redis://:password@host:6379/0")]
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """Reads `<PREFIX><FIELD>_FILE`, as container secrets are mounted."""
+
+    def get_field_value(
+        self,
+        field: FieldInfo,  # noqa: ARG002 - the base class names it
+        field_name: str,
+    ) -> tuple[Any, str, bool]:
+        variable = f"{self.config.get('env_prefix', '')}{field_name}_FILE".upper()
+        path = os.environ.get(variable)
+        if path is None:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except OSError as error:
+            raise ValueError(f"{variable}: cannot read {path}: {error.strerror}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(f, name)[0] for name, f in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class ServerSettings(BaseSettings):
+    """What every service can be told. A service's Settings extends it and sets `env_prefix`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    grpc_host: str = Field(
+        default="127.0.0.1", description="Address the gRPC port binds to. Beyond loopback needs a key."
+    )
+    grpc_port: Port = Field(default=0, description="gRPC port; 0 lets the system choose.")
+    ops_host: str = Field(
+        default="127.0.0.1", description="Address of the operations port (/livez, /readyz, /metrics)."
+    )
+    ops_port: Port = Field(default=0, description="Operations port; 0 lets the system choose.")
+    jwt_secret: SecretStr | None = Field(default=None, description="Shared secret of HS256 tokens, 32 bytes or more.")
+    jwks_url: str | None = Field(
+        default=None, description="Where the keys of RS256, ES256 and EdDSA tokens are published."
+    )
+    jwks_file: Path | None = Field(
+        default=None, description="A JWKS file instead of a URL; read again on every change."
+    )
+    jwt_issuer: str | None = Field(default=None, description="Issuer that tokens must name; unset accepts any.")
+    tls_cert_file: Path | None = Field(default=None, description="PEM certificate of this server; turns TLS on.")
+    tls_key_file: Path | None = Field(default=None, description="PEM key of this server.")
+    tls_client_ca_file: Path | None = Field(
+        default=None, description="PEM authority of client certificates; turns mTLS on."
+    )
+    peer_ca_file: Path | None = Field(default=None, description="PEM authority of the peers called; turns TLS on.")
+    peer_cert_file: Path | None = Field(default=None, description="PEM certificate shown to peers, for mTLS.")
+    peer_key_file: Path | None = Field(default=None, description="PEM key of that certificate.")
+    reflection: bool = Field(
+        default=False, description="Whether gRPC reflection is served (to anybody who can connect)."
+    )
+    message_bytes_max: int = Field(
+        default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest message."
+    )
+    concurrent_rpcs_max: int = Field(
+        default=1000, ge=1, le=100_000, description="RPCs served at once; more are refused."
+    )
+    unary_deadline_s: float = Field(default=30, gt=0, le=600, description="Longest unary RPC, in seconds.")
+    stream_deadline_s: float = Field(default=4 * 3600, gt=0, le=86_400, description="Longest stream, in seconds.")
+    connection_age_max_s: float = Field(
+        default=600,
+        gt=0,
+        le=86_400,
+        description="Age at which a connection is asked to reconnect, so that load spreads anew.",
+    )
+    drain_wait_s: float = Field(
+        default=0,
+        ge=0,
+        le=120,
+        description="Wait between 'not ready' and closing, one endpoint cycle; 5 in Kubernetes.",
+    )
+    drain_grace_s: float = Field(default=10, ge=0, le=86_400, description="Time for running RPCs to end when stopping.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    log_content: bool = Field(default=False, description="Whether what users said may be logged.")
+    otlp_endpoint: str | None = Field(
+        default=None, description="OTLP/gRPC endpoint for traces and OpenTelemetry metrics; unset exports none."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Explicit values, then the environment, then files named by it."""
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether tokens can be verified."""
+        return bool(self.jwt_secret or self.jwks_url or self.jwks_file)
+
+    @property
+    def minter(self) -> TokenMinter | None:
+        """Signs tokens that services with these settings accept; None without a shared secret."""
+        if self.jwt_secret is None:
+            return None
+        return TokenMinter(self.jwt_secret.get_secret_value(), issuer=self.jwt_issuer or AUDIENCE)
+
+    @property
+    def peer_tls(self) -> ClientTls | None:
+        """How to call the other services, or None for plain text."""
+        if self.peer_ca_file is None:
+            return None
+        return ClientTls(self.peer_ca_file, self.peer_cert_file, self.peer_key_file)
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
+            raise ValueError(f"jwt_secret must hold {SECRET_BYTES_MIN} bytes or more")
+        if not self.has_key and not is_loopback(self.grpc_host):
+            raise ValueError(
+                f"grpc_host {self.grpc_host} is not loopback and no key is set: set jwt_secret, jwks_url or jwks_file"
+            )
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together")
+        if self.tls_client_ca_file and not self.tls_cert_file:
+            raise ValueError("tls_client_ca_file needs tls_cert_file and tls_key_file")
+        if (self.peer_cert_file is None) != (self.peer_key_file is None):
+            raise ValueError("peer_cert_file and peer_key_file go together")
+        if self.peer_cert_file and not self.peer_ca_file:
+            raise ValueError("peer_cert_file needs peer_ca_file")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def variables(settings_type: type[ServerSettings]) -> Iterator[tuple[str, FieldInfo]]:
+    """Every environment variable of a service with its field."""
+    prefix = str(settings_type.model_config.get("env_prefix", ""))
+    for name, field in settings_type.model_fields.items():
+        yield f"{prefix}{name}".upper(), field
+
+
+def unknown_variables(settings_type: type[ServerSettings]) -> list[str]:
+    """Variables with the service's prefix that no setting reads: most likely misspelled."""
+    prefix = str(settings_type.model_config.get("env_prefix", "")).upper()
+    known = {name for name, _ in variables(settings_type)}
+    known |= {f"{name}_FILE" for name in known}
+    ours = [name for name in os.environ if name.startswith(prefix)]
+    return sorted(n for n in ours if n not in known and not _SERVICE_LINK.match(n.removeprefix(prefix)))
