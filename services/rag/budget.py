@@ -20,27 +20,3 @@ class Budget:
     def for_embedding_s(self, now_s: float) -> float:
         """How long to wait for a query vector and still have time to search by it; 0 when not at all."""
         return max(self.left_s(now_s) - VECTOR_SCAN_S, 0.0)
-
-
-class Breaker:
-    """Whether to call a vendor that failed lately: after `failures_max` in a row not before `rest_s` seconds passed."""
-
-    def __init__(self, *, failures_max: int = 3, rest_s: float = 5.0) -> None:
-        """Closed at first."""
-        self._failures_max = failures_max
-        self._rest_s = rest_s
-        self._failures = 0
-        self._failed_at_s = 0.0
-
-    def allows(self, now_s: float) -> bool:
-        """Whether to call; after the rest every call is a new try."""
-        return self._failures < self._failures_max or now_s - self._failed_at_s >= self._rest_s
-
-    def succeeded(self) -> None:
-        """The vendor answered."""
-        self._failures = 0
-
-    def failed(self, now_s: float) -> None:
-        """The vendor did not answer, or not in time."""
-        self._failures += 1
-        self._failed_at_s = now_s

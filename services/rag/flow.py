@@ -9,10 +9,11 @@ from typing import TypeVar, cast
 
 import structlog
 
+from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import Clock
 from hocket.chassis.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable
 from services.rag import errors, limits
-from services.rag.budget import Breaker, Budget
+from services.rag.budget import Budget
 from services.rag.chunking import chunks
 from services.rag.knowledge import (
     Answer,
@@ -101,7 +102,7 @@ class Knowledge:
         self._embedder = embedder
         self._limit = limit
         self._clock = clock
-        self._breaker = Breaker()
+        self._breaker = CircuitBreaker(failures_max=3, open_s=5.0, single_probe=False)
         self._passage_bytes_max = passage_bytes_max
 
     async def search(self, tenant_id: str, question: Question) -> Answer:
@@ -158,13 +159,13 @@ class Knowledge:
             )
         except (Unavailable, FailedPrecondition, DeadlineExceeded) as error:
             _log.warning("query not embedded", reason=error.reason, problem=error.message)
-            self._breaker.failed(self._clock.monotonic())
+            self._breaker.record_failure(self._clock.monotonic())
             stages.skip("embed", "the vendor failed")
             return None
         if vectors is None:
-            self._breaker.failed(self._clock.monotonic())
+            self._breaker.record_failure(self._clock.monotonic())
         else:
-            self._breaker.succeeded()
+            self._breaker.record_success()
         return vectors
 
     async def ingest(self, tenant_id: str, take: Callable[[], Document], document_id: str) -> Ingested:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from hocket.ratelimit.v1 import ledger_pb2_grpc, ratelimit_pb2_grpc
 
+from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import SystemClock
 from hocket.chassis.postgres import TenantDatabase, migrate
 from hocket.chassis.run import run
@@ -16,7 +17,6 @@ from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger
 from services.ratelimit.adapters.redis_store import RedisStore
-from services.ratelimit.breaker import Breaker
 from services.ratelimit.flow import Bookkeeper, Limiter
 from services.ratelimit.readiness import until_answered
 from services.ratelimit.settings import Settings
@@ -42,7 +42,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
         table=table,
         shared=store,
         local=MemoryStore(lambda: time.monotonic_ns() // 1000),
-        breaker=Breaker(settings.breaker_failures_max, settings.breaker_open_s),
+        breaker=CircuitBreaker(failures_max=settings.breaker_failures_max, open_s=settings.breaker_open_s),
         clock=clock,
         new_lease_id=lambda: secrets.token_hex(16),
         replicas_expected=settings.replicas_expected,

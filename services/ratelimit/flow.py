@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import structlog
 
+from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import Clock
 from hocket.chassis.errors import invalid_field
 from hocket.chassis.identity import Identity
 from services.ratelimit import cost_events, spends, telemetry
-from services.ratelimit.breaker import Breaker
 from services.ratelimit.cost_events import CostEvent, CostSum, Period
 from services.ratelimit.errors import LeaseNotFound, StoreGone
 from services.ratelimit.limits import UNLIMITED, US, Algorithm, Charge, LimitTable, RateLimit, Verdict
@@ -67,7 +67,7 @@ class Limiter:
         table: LimitTable,
         shared: LimitStore,
         local: LimitStore,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         clock: Clock,
         new_lease_id: Callable[[], str],
         replicas_expected: int = 1,
@@ -193,10 +193,10 @@ class Limiter:
             try:
                 answer = await shared()
             except StoreGone as error:
-                self._breaker.failed(self._clock.monotonic())
+                self._breaker.record_failure(self._clock.monotonic())
                 _log.warning("deciding without redis", operation=operation, problem=error.message)
             else:
-                self._breaker.succeeded()
+                self._breaker.record_success()
                 return answer, False
         telemetry.DEGRADED.labels(operation).inc()
         return await local(), True

@@ -13,9 +13,9 @@ from urllib.parse import quote
 import httpx
 import structlog
 
+from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import Clock, SystemClock
 from hocket.chassis.errors import MeshError, NotFound, PermissionDenied, Unavailable
-from services.media_gateway.breaker import Breaker
 
 _TRIES = 3
 _BACKOFF_S = 0.1
@@ -44,7 +44,7 @@ class BackendClient:
         """
         self._token = token
         self._clock = clock or SystemClock()
-        self._breaker = Breaker(failures_max=_FAILURES_MAX, open_s=_OPEN_S)
+        self._breaker = CircuitBreaker(failures_max=_FAILURES_MAX, open_s=_OPEN_S)
         self._client = httpx.AsyncClient(base_url=url, timeout=timeout_s, verify=authorities or True)
 
     async def settings(self) -> dict[str, Any]:
@@ -92,9 +92,9 @@ class BackendClient:
         try:
             response = await self._try(method, path, body, headers)
         except Unavailable:
-            self._breaker.failed(self._clock.monotonic())
+            self._breaker.record_failure(self._clock.monotonic())
             raise
-        self._breaker.succeeded()
+        self._breaker.record_success()
         return _read(response)
 
     async def _try(

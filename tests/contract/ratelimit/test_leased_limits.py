@@ -8,10 +8,10 @@ import pytest
 from hocket.ratelimit.v1 import ratelimit_pb2
 
 from hocket.chassis import errors, identity
+from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.client.ratelimit_lease import LeasedLimits
 from services.ratelimit import spends, wire
 from services.ratelimit.adapters.memory_store import MemoryStore
-from services.ratelimit.breaker import Breaker
 from services.ratelimit.flow import Limiter
 from services.ratelimit.limit_file import parse
 
@@ -59,7 +59,7 @@ class Service:
             table=TABLE,
             shared=self.store,
             local=self.store,
-            breaker=Breaker(),
+            breaker=CircuitBreaker(),
             clock=self.clock,
             new_lease_id=lambda: next(ids),
         )

@@ -17,6 +17,7 @@ from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, rate
 from hocket.chassis import errors
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
+from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import SystemClock
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
@@ -25,7 +26,6 @@ from hocket.client.ratelimit import LedgerClient, RateLimitClient
 from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_ledger import MemoryLedger
 from services.ratelimit.adapters.memory_store import MemoryStore
-from services.ratelimit.breaker import Breaker
 from services.ratelimit.errors import LedgerGone, StoreGone
 from services.ratelimit.flow import Bookkeeper, Limiter
 from services.ratelimit.limit_file import parse
@@ -98,7 +98,7 @@ async def serving(shared=None, ledger=None, **settings):
         table=TABLE,
         shared=shared or MemoryStore(now_us),
         local=MemoryStore(now_us),
-        breaker=Breaker(),
+        breaker=CircuitBreaker(),
         clock=clock,
         new_lease_id=lambda: next(ids),
     )

@@ -15,13 +15,13 @@ import pytest
 from aiohttp import web
 
 from hocket.chassis.auth import TokenMinter
+from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import SystemClock
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from services.ratelimit import envoy_server
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.redis_store import RedisStore
-from services.ratelimit.breaker import Breaker
 from services.ratelimit.flow import Limiter
 from services.ratelimit.limit_file import parse
 
@@ -103,7 +103,7 @@ async def limiter(redis_url: str):
         table=TABLE,
         shared=store,
         local=MemoryStore(lambda: 0),
-        breaker=Breaker(),
+        breaker=CircuitBreaker(),
         clock=SystemClock(),
         new_lease_id=lambda: "a" * 32,
     )

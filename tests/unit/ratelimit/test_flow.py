@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.errors import InvalidArgument
 from hocket.chassis.identity import Identity
 from services.ratelimit.adapters.memory_store import MemoryStore
-from services.ratelimit.breaker import Breaker
 from services.ratelimit.errors import LeaseNotFound, LimitNotFound, StoreGone
 from services.ratelimit.flow import Limiter
 from services.ratelimit.limit_file import parse
@@ -79,7 +79,7 @@ class Bench:
             table=TABLE,
             shared=self.shared,
             local=MemoryStore(now_us),
-            breaker=Breaker(failures_max=3, open_s=1.0),
+            breaker=CircuitBreaker(failures_max=3, open_s=1.0),
             clock=self.clock,
             new_lease_id=lambda: "ab" * 16,
             replicas_expected=replicas,
