@@ -7,16 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from prometheus_client import Counter
-
 from hocket.chassis import deadline
 from hocket.chassis.clock import Clock
 from hocket.chassis.errors import MeshError
+from hocket.client.limiter_metrics import limiter_unavailable
 from services.llm_router.budget import BudgetStanding, standing_of
 
 REFRESH_S = 10.0
 TENANTS_MAX = 10_000
-FAILED_OPEN = Counter("hocket_llm_router_budget_fail_open", "Times a tenant's spending could not be read.")
 
 # Micro-USD that the tenant of the running RPC has spent since a moment.
 SpentSince = Callable[[datetime], Awaitable[int]]
@@ -71,7 +69,7 @@ class DayBudget:
         try:
             booked = await spent_since(start)
         except MeshError:
-            FAILED_OPEN.inc()
+            limiter_unavailable.labels("get_costs").inc()
             return
         # What was booked here a moment ago may not be in the ledger yet: the larger of the two is the safer.
         spending.micro_usd = max(spending.micro_usd, booked)

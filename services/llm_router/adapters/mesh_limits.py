@@ -12,6 +12,7 @@ from hocket.chassis import deadline
 from hocket.chassis.channel import ClientTls, MeshChannel, forwarded_token
 from hocket.chassis.errors import MeshError, ResourceExhausted
 from hocket.client.ledger import LedgerClient
+from hocket.client.limiter_metrics import limiter_unavailable
 from hocket.client.ratelimit import RateLimitClient, Spend
 from services.llm_router.adapters.day_budget import SpentSince
 from services.llm_router.ports import Limits
@@ -21,7 +22,6 @@ REQUESTS, TOKENS = "llm_requests", "llm_tokens"
 TIMEOUT_S = 0.15
 TELL_TIMEOUT_S = 2.0
 TELLING_MAX = 1000
-FAILED_OPEN = Counter("hocket_llm_router_limit_fail_open", "Requests let through because ratelimit did not answer.")
 UNTOLD = Counter("hocket_llm_router_tokens_untold", "Answers whose tokens could not be told to ratelimit.")
 
 
@@ -40,7 +40,7 @@ class MeshLimits:
         except ResourceExhausted:
             raise
         except MeshError:
-            FAILED_OPEN.inc()
+            limiter_unavailable.labels("check").inc()
 
     def used(self, tokens: int) -> None:
         """Spend tokens that have been used already, as far as the limit has them."""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from hocket.chassis.errors import MeshError
+from hocket.client.limiter_metrics import limiter_unavailable
 from hocket.client.ratelimit import RateLimitClient
-from services.media_gateway import telemetry
 from services.media_gateway.admission import Slot
 
 LIMIT = "rooms"
@@ -31,7 +31,7 @@ class RoomSlot:
         try:
             answer = await self._client.acquire(LIMIT, self._holder, ttl_s=self._ttl_s)
         except MeshError as error:
-            telemetry.fail_open.labels("ratelimit").inc()
+            limiter_unavailable.labels("acquire").inc()
             _log.warning("room served without a slot", error=error.message)
             return Slot(None)
         return Slot(answer.acquired)

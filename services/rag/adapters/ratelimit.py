@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import structlog
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent, CostKind, CostOutcome
-from prometheus_client import Counter
 
 from hocket.chassis.errors import MeshError, ResourceExhausted
 from hocket.client.ledger import CostRecorder
+from hocket.client.limiter_metrics import limiter_unavailable
 from hocket.client.ratelimit import RateLimitClient
 
 LIMIT = "rag_queries"
@@ -18,7 +18,6 @@ _OUTCOMES = {
     "cancelled": CostOutcome.COST_OUTCOME_CANCELLED,
     "failed": CostOutcome.COST_OUTCOME_FAILED,
 }
-_UNLIMITED = Counter("hocket_rag_unlimited_queries", "Queries that passed because the limiter did not decide.")
 _log = structlog.get_logger()
 
 
@@ -36,7 +35,7 @@ class RemoteQueryLimit:
         except MeshError as error:
             if isinstance(error, ResourceExhausted) and error.reason == "RATE_LIMITED":
                 raise
-            _UNLIMITED.inc()
+            limiter_unavailable.labels("check").inc()
             _log.warning("query not limited", reason=error.reason, problem=error.message)
 
 

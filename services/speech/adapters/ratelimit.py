@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import structlog
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent, CostKind, CostOutcome
-from prometheus_client import Counter
 
 from hocket.chassis import identity
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import TokenSource, forwarded_token
 from hocket.chassis.errors import MeshError, ResourceExhausted
+from hocket.client.limiter_metrics import limiter_unavailable
 from hocket.client.ratelimit import CostRecorder, RateLimitClient
 from services.speech import ports
 
-_UNANSWERED = Counter("hocket_speech_limits_unanswered", "Limit checks that no service answered, and that passed.")
 _OUTCOMES = {
     ports.CostOutcome.OK: CostOutcome.COST_OUTCOME_OK,
     ports.CostOutcome.CANCELLED: CostOutcome.COST_OUTCOME_CANCELLED,
@@ -57,7 +56,7 @@ class MeshLimits:
         except ResourceExhausted:
             raise
         except MeshError as error:
-            _UNANSWERED.inc()
+            limiter_unavailable.labels("check").inc()
             _log.warning("limit not checked", limit=limit, reason=error.reason)
 
 

@@ -38,10 +38,10 @@ async def test_a_slot_is_asked_for_in_the_tenants_name_and_can_be_refused():
 
 
 async def test_without_ratelimit_rooms_are_served_and_that_is_counted():
-    before = sample("hocket_media_gateway_fail_open_total", dependency="ratelimit")
+    before = sample("hocket_limiter_unavailable_total", operation="acquire")
     assert (await SlotDesk(peers_at(""), ttl_s=60)(JOB, "acme__demo")).acquired is None
     assert (await SlotDesk(peers_at("127.0.0.1:1"), ttl_s=60)(JOB, "acme__demo")).acquired is None
-    assert sample("hocket_media_gateway_fail_open_total", dependency="ratelimit") == before + 1
+    assert sample("hocket_limiter_unavailable_total", operation="acquire") == before + 1
 
 
 async def test_a_slot_is_renewed_and_given_back_unless_another_agent_has_it():

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, ratelimit_pb2_grpc
+from prometheus_client import REGISTRY
 
 from hocket.chassis import errors, identity
 from hocket.chassis.auth import TokenMinter
@@ -101,6 +102,10 @@ async def limited_rag(target: str, embedder=None) -> AsyncIterator[RagClient]:
         yield RagClient(await stack.enter_async_context(MeshChannel(own, lambda: ACME)))
 
 
+def unavailable_checks() -> float:
+    return REGISTRY.get_sample_value("hocket_limiter_unavailable_total", {"operation": "check"}) or 0.0
+
+
 async def test_a_query_is_spent_in_the_callers_name_and_a_spent_limit_says_when_to_come_back():
     limits = Limits()
     async with serving("ratelimit", limits_servicer(limits)) as target, limited_rag(target) as rag:
@@ -123,8 +128,10 @@ async def test_a_query_is_spent_in_the_callers_name_and_a_spent_limit_says_when_
 async def test_a_limiter_that_does_not_decide_lets_queries_pass(failure):
     limits = Limits()
     limits.failure = failure
+    before = unavailable_checks()
     async with serving("ratelimit", limits_servicer(limits)) as target, limited_rag(target) as rag:
         assert list((await rag.search("tea")).degraded) == []
+    assert unavailable_checks() == before + 1
 
 
 async def test_a_limiter_that_is_stuck_or_away_lets_queries_pass():
