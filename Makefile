@@ -26,7 +26,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 .PHONY: help setup demo up down status test unit contract integration e2e check format lint mypy pyright imports \
-	buf stubs docs-fresh extras fmt protos docs cover bench clean distclean
+	buf stubs docs-fresh extras wheel-check fmt protos docs cover bench clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,7 +117,7 @@ cover: setup ## Unit, contract and integration tests with branch coverage
 
 # --- checks -----------------------------------------------------------------------------------------------------
 
-check: format lint mypy pyright imports buf stubs docs-fresh extras ## Everything that is not a test: style, types, rules, contracts, generated files
+check: format lint mypy pyright imports buf stubs docs-fresh extras wheel-check ## Everything that is not a test: style, types, rules, contracts, generated files
 	@echo "check: all good"
 
 format: $(VENV)/.develops ## Formatted as ruff does
@@ -148,6 +148,9 @@ docs-fresh: $(VENV)/.develops ## docs/config.md and docs/errors.md are what the 
 
 extras: $(VENV)/.develops ## Each service starts with its own extra and nothing else
 	@UV=$(UV) $(BIN)/python scripts/check_extras.py $(or $(S),$(SERVICES))
+
+wheel-check: $(VENV)/.develops ## The published wheel installs alone, is typed, and calls a server
+	@UV="$(UV)" $(BIN)/python scripts/check_wheel.py
 
 fmt: $(VENV)/.develops ## Format and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix $(CHECKED); $(BIN)/ruff format --quiet $(CHECKED)
