@@ -15,7 +15,7 @@ from hocket.llm_router.v1.llm_router_pb2 import ROLE_USER, Finish, GenerateReque
 
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import MeshError
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 
 
 def tell_route(route: RouteDecision) -> None:
@@ -36,7 +36,7 @@ async def main(target: str, token: str, question: str) -> None:
     request = GenerateRequest(messages=[Message(role=ROLE_USER, parts=[Part(text=question)])])
     async with MeshChannel(target, lambda: token) as channel:
         # Closing the events ends the call, down to the vendor: a reader who leaves pays for nothing more.
-        async with aclosing(LlmRouterClient(channel).generate(request)) as events:
+        async with aclosing(RouterClient(channel).generate(request)) as events:
             async for event in events:
                 if event.HasField("route"):
                     tell_route(event.route)

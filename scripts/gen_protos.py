@@ -30,6 +30,7 @@ TYPINGS = ROOT / "typings"
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
 # The runtime wheel ships google/rpc/*.proto beside untyped modules: types are made from them.
 GOOGLE_RPC = Path(next(iter(google.rpc.__path__)))
+_GENERATED = {".py", ".pyi", ".typed"}
 GOOGLE_RPC_PROTOS = ("status.proto", "error_details.proto")
 
 
@@ -49,6 +50,13 @@ def generate(out: Path) -> None:
     ]
     if protoc(arguments) != 0:
         raise SystemExit("protoc failed")
+    mark_as_typed(out)
+
+
+def mark_as_typed(out: Path) -> None:
+    """Write py.typed (PEP 561) into `envoy` and each `hocket/<noun>`; the namespace `hocket` itself cannot hold one."""
+    for package in (out / "envoy", *(out / "hocket").iterdir()):
+        (package / "py.typed").touch()
 
 
 def generate_google_rpc_types(out: Path) -> None:
@@ -62,7 +70,7 @@ def generate_google_rpc_types(out: Path) -> None:
 
 def differing(left: Path, right: Path) -> list[str]:
     """Relative paths of files that are missing on one side or differ."""
-    files = {p.relative_to(d) for d in (left, right) for p in d.rglob("*.py*") if "__pycache__" not in p.parts}
+    files = {p.relative_to(d) for d in (left, right) for p in d.rglob("*.*") if p.suffix in _GENERATED}
     return sorted(
         str(f)
         for f in files

@@ -14,7 +14,7 @@ from anthropic import AsyncAnthropic
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from hocket.chassis.channel import MeshChannel
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 
 LITELLM_KEY = "sk-bench-on-loopback-0123456789abcdef0123456789"
 MODEL = "claude-sonnet-5-5"
@@ -68,7 +68,7 @@ async def by_router(port: int, pid: int) -> AsyncIterator[Way]:
     message = pb.Message(role=pb.ROLE_USER, parts=[pb.Part(text="Tell me something.")])
     request = pb.GenerateRequest(messages=[message], max_output_tokens=1000)
     async with MeshChannel(f"127.0.0.1:{port}", lambda: "") as channel:
-        client = LlmRouterClient(channel)
+        client = RouterClient(channel)
 
         async def read() -> AsyncIterator[str]:
             async with aclosing(client.generate(request)) as events:

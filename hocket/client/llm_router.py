@@ -15,7 +15,7 @@ UNARY_TIMEOUT_S = 5.0
 GENERATE_TIMEOUT_S = 60.0
 
 
-class LlmRouterClient:
+class RouterClient:
     """Asks the router in the tenant of the channel's token. Its methods raise the errors of hocket.chassis.errors."""
 
     def __init__(self, channel: MeshChannel) -> None:

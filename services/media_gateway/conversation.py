@@ -18,7 +18,7 @@ from livekit.agents import AgentSession, llm
 from livekit.agents.voice import ConversationItemAddedEvent, SpeechCreatedEvent, SpeechHandle
 
 from hocket.chassis.errors import MeshError
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from services.media_gateway import turns
 from services.media_gateway.turns import Turn, TurnBook
 
@@ -63,7 +63,7 @@ class Conversation:
         topic: str,
         frames: Callable[[], FramesWatched],
         keeper: Keeper | None,
-        router: LlmRouterClient,
+        router: RouterClient,
         report: Callable[[dict[str, Any]], None],
     ) -> None:
         """Tell clients on `topic` (empty: nobody), keep with `keeper`, and `report` each turn for metrics.

@@ -31,7 +31,7 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import MeshError
 from hocket.client import ratelimit, vision
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from hocket.client.rag import RagClient
 from hocket.client.speech import SpeechClient
 from services.media_gateway import admission, profiles
@@ -104,7 +104,7 @@ class _Parts:
     """What a session is made of."""
 
     speech: SpeechClient
-    router: LlmRouterClient
+    router: RouterClient
     knowledge: Knowledge | None
     backend: BackendClient | None
     store: SessionStore | None
@@ -191,7 +191,7 @@ class _Room:
         self._resources.callback(reporter.close)
         return _Parts(
             SpeechClient(self._channel(peers.speech)),
-            LlmRouterClient(self._channel(peers.llm_router)),
+            RouterClient(self._channel(peers.llm_router)),
             knowledge,
             backend,
             self._store(),

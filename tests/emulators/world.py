@@ -17,7 +17,7 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from services.llm_router.adapters.day_budget import DayBudget
 from services.llm_router.adapters.local_state import LocalState
 from services.llm_router.adapters.mesh_limits import NoLimits
@@ -85,7 +85,7 @@ class World:
     anthropic: AnthropicEmulator
     gemini: GeminiEmulator
     openai: OpenAiEmulator
-    client: LlmRouterClient
+    client: RouterClient
     router: Router
     inventory: Inventory
     book: Book
@@ -93,10 +93,10 @@ class World:
     clock: ClockOfTheDay
 
     @asynccontextmanager
-    async def caller(self, tenant_id: str, tenant_tier: str = "standard") -> AsyncIterator[LlmRouterClient]:
+    async def caller(self, tenant_id: str, tenant_tier: str = "standard") -> AsyncIterator[RouterClient]:
         token = MINTER.mint(tenant_id, tenant_tier=tenant_tier, caller="test")
         async with MeshChannel(self.target, lambda: token) as channel:
-            yield LlmRouterClient(channel)
+            yield RouterClient(channel)
 
     @property
     def billed_micro_usd(self) -> int:
@@ -149,7 +149,7 @@ async def world(
         target = f"127.0.0.1:{server.grpc_port}"
         token = MINTER.mint("acme", caller="test")
         channel = await stack.enter_async_context(MeshChannel(target, lambda: token))
-        yield World(anthropic, gemini, openai, LlmRouterClient(channel), router, inventory, book, target, clock)
+        yield World(anthropic, gemini, openai, RouterClient(channel), router, inventory, book, target, clock)
 
 
 def user(*parts: pb.Part | str) -> pb.Message:

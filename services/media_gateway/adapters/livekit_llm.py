@@ -21,7 +21,7 @@ from livekit.agents import llm
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, NotGivenOr
 
 from hocket.chassis.errors import MeshError, ResourceExhausted
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from services.media_gateway import visible
 from services.media_gateway.adapters import wire
 from services.media_gateway.adapters.frames import FrameShelf
@@ -52,7 +52,7 @@ class RouterLlm(llm.LLM[Any]):
 
     def __init__(
         self,
-        client: LlmRouterClient,
+        client: RouterClient,
         rules: LlmRules,
         book: TurnBook,
         knowledge: Knowledge | None,

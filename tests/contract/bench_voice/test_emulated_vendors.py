@@ -15,7 +15,7 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import Unimplemented
 from hocket.chassis.server import MeshServer
 from hocket.chassis.settings import ServerSettings
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from hocket.client.speech import SpeechClient
 
 QUICK = Delays(first_token_s=0.001, token_s=0, first_audio_s=0.001)
@@ -54,11 +54,11 @@ async def test_text_becomes_a_tone_that_is_loud_at_once(channel):
 
 async def test_the_router_tells_its_route_then_the_answer_then_its_end(channel):
     async with asyncio.timeout(10):
-        events = [e async for e in LlmRouterClient(channel).generate(llm.GenerateRequest(), timeout_s=5)]
+        events = [e async for e in RouterClient(channel).generate(llm.GenerateRequest(), timeout_s=5)]
     assert [e.WhichOneof("event") for e in events] == ["route", *["text_delta"] * len(ANSWER), "finish"]
     assert events[-1].finish.usage.output_tokens == len(ANSWER)
 
 
 async def test_what_is_not_emulated_says_so(channel):
     with pytest.raises(Unimplemented):
-        await LlmRouterClient(channel).list_models()
+        await RouterClient(channel).list_models()

@@ -16,7 +16,7 @@ from hocket.chassis import errors
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.server import MeshServer
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from services.llm_router.__main__ import build
 from services.llm_router.settings import Settings
 
@@ -36,7 +36,7 @@ CREATE_TASK = pb.Tool(
 
 
 @asynccontextmanager
-async def routing(token: str | None = None, **values: object) -> AsyncIterator[LlmRouterClient]:
+async def routing(token: str | None = None, **values: object) -> AsyncIterator[RouterClient]:
     settings = Settings(**{"jwt_secret": SECRET, "drain_grace_s": 0.2, **values})
     async with AsyncExitStack() as resources:
         server = MeshServer("llm_router", settings, await build(settings, resources))
@@ -44,7 +44,7 @@ async def routing(token: str | None = None, **values: object) -> AsyncIterator[L
         resources.push_async_callback(server.stop)
         given = MINTER.mint("acme", caller="test") if token is None else token
         channel = await resources.enter_async_context(MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: given))
-        yield LlmRouterClient(channel)
+        yield RouterClient(channel)
 
 
 def user(*parts: pb.Part | str) -> pb.Message:
@@ -55,7 +55,7 @@ def asking(*messages: pb.Message, **fields: object) -> pb.GenerateRequest:
     return pb.GenerateRequest(messages=messages, **fields)
 
 
-async def answer(client: LlmRouterClient, request: pb.GenerateRequest) -> list[pb.GenerateResponse]:
+async def answer(client: RouterClient, request: pb.GenerateRequest) -> list[pb.GenerateResponse]:
     async with aclosing(client.generate(request, timeout_s=10)) as events:
         return [event async for event in events]
 

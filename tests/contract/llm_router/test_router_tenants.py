@@ -9,7 +9,7 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from hocket.chassis import errors
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from tests.emulators.world import asking, world
 
 SHIPPED = resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8")
@@ -29,7 +29,7 @@ def tiers_file(folder: Path) -> Path:
     return path
 
 
-async def tiers_of(client: LlmRouterClient, count: int) -> set[pb.Tier]:
+async def tiers_of(client: RouterClient, count: int) -> set[pb.Tier]:
     return {(await client.route(asking("What time is it?"))).tier for _ in range(count)}
 
 

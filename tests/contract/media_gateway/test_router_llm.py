@@ -14,7 +14,7 @@ from livekit.agents import function_tool, llm
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import ResourceExhausted, Unavailable
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from hocket.client.rag import RagClient
 from services.media_gateway import tools, turns
 from services.media_gateway.adapters import livekit_llm
@@ -36,7 +36,7 @@ class Asked:
             Knowledge(RagClient(channel), passages_max=3, wait_s=0.3, debounce_s=0.05) if with_knowledge else None
         )
         rules = LlmRules("demo", "RM_1", next_event_s, 10, 20, 10, attach_newest_frame=False)
-        self.llm = RouterLlm(LlmRouterClient(channel), rules, self.book, self.knowledge, self.shelf)
+        self.llm = RouterLlm(RouterClient(channel), rules, self.book, self.knowledge, self.shelf)
         self.context = llm.ChatContext.empty()
         self.context.add_message(role="system", content="Be brief.")
 

@@ -19,7 +19,7 @@ from hocket.chassis.errors import MeshError, ResourceExhausted, Unavailable
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.cost_journal import CostJournal, Origin
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from services.llm_router.adapters.mesh_ledger import open_ledger
 from tests.emulators.anthropic_emulator import AnthropicEmulator
 from tests.emulators.scenario import Scenario
@@ -80,9 +80,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def router(
-    vendor: str, limits_port: int, journal: str, **more: str
-) -> AsyncIterator[tuple[LlmRouterClient, int]]:
+async def router(vendor: str, limits_port: int, journal: str, **more: str) -> AsyncIterator[tuple[RouterClient, int]]:
     port = free_port()
     env = {
         **os.environ,
@@ -99,14 +97,14 @@ async def router(
     try:
         async with MeshChannel(f"127.0.0.1:{port}", lambda: token) as channel:
             await asyncio.wait_for(channel.channel.channel_ready(), 60)
-            yield LlmRouterClient(channel), process.pid
+            yield RouterClient(channel), process.pid
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         await process.wait()
 
 
-async def drained(client: LlmRouterClient, on_event=lambda _: None) -> list:
+async def drained(client: RouterClient, on_event=lambda _: None) -> list:
     seen = []
     async with aclosing(client.generate(asking("Hello?", pin_model=SONNET))) as events:
         async for event in events:

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metric
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from hocket.chassis.channel import MeshChannel
-from hocket.client.llm_router import LlmRouterClient
+from hocket.client.llm_router import RouterClient
 from tests.emulators.world import MINTER, SECRET, asking
 from tests.integration.llm_router.test_crash import free_port
 
@@ -60,7 +60,7 @@ async def test_a_collector_gets_spans_and_the_metrics_of_the_conventions():
             token = MINTER.mint("acme", caller="test")
             async with MeshChannel(f"127.0.0.1:{port}", lambda: token) as channel:
                 await asyncio.wait_for(channel.channel.channel_ready(), 60)
-                answered = [event async for event in LlmRouterClient(channel).generate(asking("Hello?"))]
+                answered = [event async for event in RouterClient(channel).generate(asking("Hello?"))]
         finally:
             process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(process.wait(), 30)
