@@ -26,7 +26,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 .PHONY: help setup demo up down status test unit contract integration e2e check format lint mypy pyright imports \
-	buf stubs docs-fresh extras wheel-check fmt protos docs cover bench clean distclean
+	buf stubs docs-fresh licences licences-fresh extras wheel-check fmt protos docs cover bench clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,7 +117,7 @@ cover: setup ## Unit, contract and integration tests with branch coverage
 
 # --- checks -----------------------------------------------------------------------------------------------------
 
-check: format lint mypy pyright imports buf stubs docs-fresh extras wheel-check ## Everything that is not a test: style, types, rules, contracts, generated files
+check: format lint mypy pyright imports buf stubs docs-fresh licences-fresh extras wheel-check ## Everything that is not a test: style, types, rules, contracts, generated files
 	@echo "check: all good"
 
 format: $(VENV)/.develops ## Formatted as ruff does
@@ -146,6 +146,9 @@ stubs: $(VENV)/.develops ## gen/ is what the protos generate
 docs-fresh: $(VENV)/.develops ## docs/config.md and docs/errors.md are what the code says
 	@$(BIN)/python scripts/gen_docs.py --check
 
+licences-fresh: $(VENV)/.develops ## Every dependency's licence is known and on the allow list
+	@$(BIN)/python -m scripts.licences --check
+
 extras: $(VENV)/.develops ## Each service starts with its own extra and nothing else
 	@UV=$(UV) $(BIN)/python scripts/check_extras.py $(or $(S),$(SERVICES))
 
@@ -160,6 +163,9 @@ protos: $(VENV)/.develops ## Regenerate gen/ from protos/
 
 docs: $(VENV)/.develops ## Regenerate docs/config.md and docs/errors.md
 	@$(BIN)/python scripts/gen_docs.py
+
+licences: $(VENV)/.develops ## List the licence of every dependency in docs/licences.md
+	@$(BIN)/python -m scripts.licences
 
 # --- cleaning ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -146,7 +146,7 @@ def check_call(python: Path, work: Path) -> None:
 
 
 @contextmanager
-def server() -> Iterator[str]:
+def server() -> Generator[str]:
     """Serve `vision` of this clone on a free loopback port for the block; yield `host:port`."""
     prefix = f"HOCKET_{IMAGE_SERVICE.upper()}_"
     env = {k: v for k, v in os.environ.items() if not k.startswith("HOCKET_")} | {f"{prefix}GRPC_PORT": "0"}
