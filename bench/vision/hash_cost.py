@@ -26,8 +26,8 @@ from PIL import Image
 
 from bench.vision.scenes import SCENES
 from hocket.client.vision import I420Frame, RgbFrame, thumbnail
-from services.vision.perceptual_hash import hash_of, hash_of_thumbnail, phash_of_32x32
-from services.vision.verdict import Policy
+from services.vision.gating.perceptual_hash import image_hash, phash_32x32, thumbnail_hash
+from services.vision.gating.verdict import Policy
 
 Pixels = NDArray[np.uint8]
 _SIZE = (1280, 720)
@@ -63,16 +63,16 @@ def pdq(sample: Sample) -> int:
 
 CONTESTANTS: dict[str, tuple[Callable[[Sample], int], bool]] = {
     "imagehash.phash, RGB frame": (lambda s: int(str(imagehash.phash(s.image)), 16), True),
-    "ours, RGB frame (Dedup)": (lambda s: hash_of(Policy.PHASH, s.image.convert("L")), True),
+    "ours, RGB frame (Dedup)": (lambda s: image_hash(Policy.PHASH, s.image.convert("L")), True),
     "ours, I420 frame to offer to bits (Watch)": (
-        lambda s: hash_of_thumbnail(Policy.PHASH, thumbnail(s.planes).luma, 64),
+        lambda s: thumbnail_hash(Policy.PHASH, thumbnail(s.planes).luma, 64),
         True,
     ),
     "  of it in the client: I420 to thumbnail": (lambda s: len(thumbnail(s.planes).luma), False),
-    "  of it in the service: thumbnail to bits": (lambda s: hash_of_thumbnail(Policy.PHASH, s.luma, 64), True),
+    "  of it in the service: thumbnail to bits": (lambda s: thumbnail_hash(Policy.PHASH, s.luma, 64), True),
     "  the client's RGBA to thumbnail": (lambda s: len(thumbnail(s.pixels_rgba).luma), False),
     "  the client's RGB to thumbnail": (lambda s: len(thumbnail(s.pixels).luma), False),
-    "32x32 to bits, ours": (lambda s: phash_of_32x32(s.small), True),
+    "32x32 to bits, ours": (lambda s: phash_32x32(s.small), True),
     "32x32 to bits, imagehash": (lambda s: int(str(imagehash.phash(Image.fromarray(s.small))), 16), True),
     "OpenCV img_hash.pHash, BGR frame": (opencv_phash, True),
     "PDQ (256 bits), RGB frame": (pdq, False),

@@ -16,11 +16,13 @@ from hocket.vision.v1 import vision_pb2_grpc
 
 from bench.vision.service import ServiceProcess
 from hocket.chassis.channel import MeshChannel
-from services.vision.rules import Rules
-from services.vision.tally import Tally
-from services.vision.tracks import TrackBudget, TrackLimits, TrackTable
-from services.vision.verdict import Policy
-from services.vision.watching import Offer, Watching
+from services.vision.admission.track_quota import TrackQuota
+from services.vision.gating.policy_options import PolicyOptions
+from services.vision.gating.verdict import Policy
+from services.vision.stats.stats_table import StatsTable
+from services.vision.tracks.offers import Offer
+from services.vision.tracks.stream_gate import StreamGate
+from services.vision.tracks.track_table import TrackLimits, TrackTable
 
 _FRAMES = 64
 _IN_FLIGHT = 4
@@ -88,11 +90,11 @@ async def over_grpc(
 
 
 def decision_alone(policy: Policy, batch: int) -> None:
-    """CPU of `Watching.decide` per offer, the best of five."""
+    """CPU of `StreamGate.decide` per offer, the best of five."""
     frames = thumbnails()
-    tally = Tally(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
-    table = TrackTable("bench", policy, Rules(), TrackLimits(512, 30), TrackBudget(1000), tally)
-    watching = Watching(policy, table)
+    tally = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    table = TrackTable("bench", policy, PolicyOptions(), TrackLimits(512, 30), TrackQuota(1000), tally)
+    watching = StreamGate(policy, table)
     best, number = 1e9, 0
     rounds = max(4, 2048 // batch)
     for _ in range(5):

@@ -15,13 +15,14 @@ from services.vision.adapters.keyframes_memory import MemoryKeyframes
 from services.vision.adapters.keyframes_redis import RedisKeyframes
 from services.vision.adapters.redis_calls import RedisCalls
 from services.vision.adapters.stats_redis import RedisStats
+from services.vision.admission.track_quota import TrackQuota
 from services.vision.flow import VisionFlow
-from services.vision.gauges import Gauges
 from services.vision.ports import KeyframeStore, StatsStore
 from services.vision.server import SERVICE, VisionServicer
 from services.vision.settings import Settings
-from services.vision.tally import Tally
-from services.vision.tracks import TrackBudget, TrackLimits
+from services.vision.stats.stats_table import StatsTable
+from services.vision.telemetry import VisionMetrics
+from services.vision.tracks.track_table import TrackLimits
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
@@ -33,8 +34,8 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     flow = VisionFlow(
         rules=settings.rules(),
         limits=TrackLimits(settings.tracks_per_stream_max, settings.track_idle_s),
-        budget=TrackBudget(settings.tracks_max, settings.tracks_per_tenant_max),
-        tally=Tally(
+        budget=TrackQuota(settings.tracks_max, settings.tracks_per_tenant_max),
+        tally=StatsTable(
             rows_ended_max=settings.track_rows_ended_max,
             ended_ttl_s=settings.track_row_ttl_s,
             republish_s=settings.track_row_ttl_s / 6,
@@ -44,7 +45,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
         stats=stats,
         images=images,
         clock=clock,
-        gauges=Gauges(),
+        gauges=VisionMetrics(),
         # As many as are decoded, and one more each way, so that the threads never wait.
         pictures_max=settings.image_threads + 2,
     )

@@ -10,15 +10,17 @@ from weakref import WeakValueDictionary
 
 from hocket.chassis.clock import Clock
 from hocket.chassis.errors import MeshError, Unavailable
-from services.vision.backpressure import TURN_SHARE, wait_before_next_s
-from services.vision.gauges import Gauges
+from services.vision.admission.backpressure import TURN_SHARE, refusal_delay_s
+from services.vision.admission.round_robin_semaphore import RoundRobinSemaphore
+from services.vision.admission.track_quota import TrackQuota
+from services.vision.gating.policy_options import PolicyOptions, options_for
+from services.vision.gating.verdict import Decision, Policy, Verdict
 from services.vision.ports import ImageReader, KeyframeStore, ReadFrame, StatsStore, StoredKeyframe, WholeFrame
-from services.vision.rules import Rules, rules_for
-from services.vision.tally import Row, Summary, Tally, TrackKey, summarize
-from services.vision.tracks import TrackBudget, TrackLimits, TrackTable
-from services.vision.turns import Turns
-from services.vision.verdict import Decision, Policy, Verdict
-from services.vision.watching import Offer, Refusal, Watching
+from services.vision.stats.stats_table import StatsRow, StatsSummary, StatsTable, TrackKey, summarize
+from services.vision.telemetry import VisionMetrics
+from services.vision.tracks.offers import Offer, Refusal
+from services.vision.tracks.stream_gate import StreamGate
+from services.vision.tracks.track_table import TrackLimits, TrackTable
 
 # Keyframes on their way to the store; when it is slower than the frames come, the newest are not remembered.
 _STORING_MAX = 64
@@ -44,15 +46,15 @@ class VisionFlow:
     def __init__(
         self,
         *,
-        rules: Rules,
+        rules: PolicyOptions,
         limits: TrackLimits,
-        budget: TrackBudget,
-        tally: Tally,
+        budget: TrackQuota,
+        tally: StatsTable,
         keyframes: KeyframeStore,
         stats: StatsStore | None,
         images: ImageReader,
         clock: Clock,
-        gauges: Gauges,
+        gauges: VisionMetrics,
         pictures_max: int = 4,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -71,11 +73,11 @@ class VisionFlow:
         self._clock = clock
         self._gauges = gauges
         self._sleep = sleep
-        self.pictures = Turns(pictures_max)
+        self.pictures = RoundRobinSemaphore(pictures_max)
         # One lock a tenant, while anybody holds it: no tenant waits for another's flood or numbers.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._publishing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._open: set[Watching] = set()
+        self._open: set[StreamGate] = set()
         self._storing: set[asyncio.Task[None]] = set()
         self.draining = False
         self._reading: set[asyncio.Task[Any]] = set()
@@ -86,16 +88,16 @@ class VisionFlow:
         while self._reading:
             self._reading.pop().cancel()
 
-    def open(self, tenant_id: str, policy: Policy, changes: dict[str, float]) -> Watching:
+    def open(self, tenant_id: str, policy: Policy, changes: dict[str, float]) -> StreamGate:
         """A new stream. Raises InvalidArgument for options out of bounds."""
-        rules = rules_for(policy, self._rules, changes)
+        rules = options_for(policy, self._rules, changes)
         table = TrackTable(tenant_id, policy, rules, self._limits, self._budget, self._tally)
         self._gauges.opened(policy)
-        watching = Watching(policy, table)
+        watching = StreamGate(policy, table)
         self._open.add(watching)
         return watching
 
-    async def close(self, watching: Watching, tenant_id: str) -> None:
+    async def close(self, watching: StreamGate, tenant_id: str) -> None:
         """The stream is over: free its tracks and share its counts, so that sums are exact from here on."""
         self._open.discard(watching)
         watching.close(self._clock.monotonic())
@@ -103,7 +105,7 @@ class VisionFlow:
         self._gauges.tracks.set(self._budget.held)
         await self._publish(tenant_id)
 
-    async def decide(self, watching: Watching, offers: list[Offer]) -> list[Decision | Refusal]:
+    async def decide(self, watching: StreamGate, offers: list[Offer]) -> list[Decision | Refusal]:
         """Decide over a batch; a long one in parts, between which other streams have their turn."""
         results: list[Decision | Refusal] = []
         for start in range(0, len(offers), _DECIDED_AT_ONCE_MAX):
@@ -114,7 +116,7 @@ class VisionFlow:
         return results
 
     def _decide_at_once(
-        self, watching: Watching, offers: list[Offer], start: int, field: str
+        self, watching: StreamGate, offers: list[Offer], start: int, field: str
     ) -> list[Decision | Refusal]:
         with self._gauges.batch_seconds.time():
             results = watching.decide(offers, self._clock.monotonic(), first_index=start, field=field)
@@ -124,7 +126,7 @@ class VisionFlow:
 
     async def hold_back(self, tenant_id: str, refused: int, offered: int) -> None:
         """Read the next message of a stream later, by what was refused of its last: flow control holds a flood."""
-        wait_s = wait_before_next_s(refused, offered)
+        wait_s = refusal_delay_s(refused, offered)
         if wait_s:
             self._gauges.held_back_seconds.inc(wait_s)
             await self._sleep(wait_s)
@@ -132,7 +134,7 @@ class VisionFlow:
                 await self._sleep(0 if self.draining else TURN_SHARE * wait_s)
 
     async def dedup(
-        self, watching: Watching, whole: WholeFrameOffer, *, return_jpeg: bool, longest_px: int, tenant_id: str
+        self, watching: StreamGate, whole: WholeFrameOffer, *, return_jpeg: bool, longest_px: int, tenant_id: str
     ) -> tuple[Decision, bytes]:
         """Decide over a whole frame; the JPEG is empty unless it is kept and asked for. Raises InvalidArgument."""
         watching.require_next(whole.offer, _WHOLE_FRAME)
@@ -148,7 +150,7 @@ class VisionFlow:
         self._remember(key, frame_id, encoded.width, encoded.height, encoded.jpeg)
         return result, encoded.jpeg
 
-    def _judge_whole(self, watching: Watching, asked: Offer, read: ReadFrame) -> tuple[Decision, int]:
+    def _judge_whole(self, watching: StreamGate, asked: Offer, read: ReadFrame) -> tuple[Decision, int]:
         cells = read.thumbnail
         offer = Offer(
             asked.room,
@@ -167,7 +169,7 @@ class VisionFlow:
             raise result.error
         return result, offer.frame_id
 
-    def upload(self, watching: Watching, key: TrackKey, frame_id: int, jpeg: bytes, size_px: tuple[int, int]) -> None:
+    def upload(self, watching: StreamGate, key: TrackKey, frame_id: int, jpeg: bytes, size_px: tuple[int, int]) -> None:
         """Take a kept frame in. Raises InvalidArgument for one that was not asked for."""
         watching.await_upload(key.room, key.track, frame_id, len(jpeg))
         self._gauges.upload_bytes.inc(len(jpeg))
@@ -177,7 +179,7 @@ class VisionFlow:
         """The latest kept frames. Raises KeyframesUnavailable."""
         return await self._keyframes.latest(key, limit, include_jpeg=include_jpeg)
 
-    async def get_stats(self, tenant_id: str, room: str, track: str) -> tuple[Summary, bool]:
+    async def get_stats(self, tenant_id: str, room: str, track: str) -> tuple[StatsSummary, bool]:
         """Counts of all servers, and whether they are those of this one alone because the store is away."""
         if self._stats is None:
             return summarize(self._tally.rows(tenant_id), room, track), False
@@ -187,7 +189,7 @@ class VisionFlow:
         except Unavailable:
             return summarize(self._tally.rows(tenant_id), room, track), True
 
-    def stats_of(self, watching: Watching) -> Summary:
+    def stats_of(self, watching: StreamGate) -> StatsSummary:
         """Counts of one stream's tracks on this server."""
         return summarize(watching.rows(), "", "")
 
@@ -265,5 +267,5 @@ class VisionFlow:
                     self._put_back(tenant_id, rows, gone)
                     raise
 
-    def _put_back(self, tenant_id: str, rows: list[Row], gone: list[str]) -> None:
+    def _put_back(self, tenant_id: str, rows: list[StatsRow], gone: list[str]) -> None:
         self._tally.put_back(tenant_id, [row.uid for row in rows], gone)

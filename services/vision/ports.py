@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hocket.client.vision.thumbnail import Thumbnail
-from services.vision.tally import Row, TrackKey
-from services.vision.verdict import Policy
+from services.vision.gating.verdict import Policy
+from services.vision.stats.stats_table import StatsRow, TrackKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class KeyframeStore(Protocol):
 class StatsStore(Protocol):
     """Counts of all servers. Fails open: while it is away each server answers with its own and says so."""
 
-    async def publish(self, tenant_id: str, rows: list[Row], gone: list[str]) -> None:
+    async def publish(self, tenant_id: str, rows: list[StatsRow], gone: list[str]) -> None:
         """Set rows to their numbers, by uid, and remove the uids in `gone`, in one step. Raises Unavailable."""
         ...
 
-    async def read(self, tenant_id: str) -> list[Row]:
+    async def read(self, tenant_id: str) -> list[StatsRow]:
         """Rows of all servers. Raises Unavailable."""
         ...
 

@@ -19,8 +19,9 @@ from hocket.chassis.guard import Context
 from services.vision import wire
 from services.vision.errors import WrongOrder, too_large
 from services.vision.flow import VisionFlow, WholeFrameOffer
-from services.vision.tally import TrackKey
-from services.vision.watching import Watching, check_track
+from services.vision.stats.stats_table import TrackKey
+from services.vision.tracks.offers import check_track
+from services.vision.tracks.stream_gate import StreamGate
 
 SERVICE = "hocket.vision.v1.VisionService"
 UPLOAD_BYTES_MAX = 1024 * 1024
@@ -84,7 +85,7 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
         _log.warning("stream ended: its client does not read", timeout_s=self._unread_timeout_s)
         task.cancel()
 
-    async def _answer(self, watching: Watching, tenant_id: str, request: pb.WatchRequest) -> pb.WatchResponse | None:
+    async def _answer(self, watching: StreamGate, tenant_id: str, request: pb.WatchRequest) -> pb.WatchResponse | None:
         match request.WhichOneof("payload"):
             case "offers":
                 offers = wire.offers_from(request.offers)
@@ -95,7 +96,7 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
             case _:
                 raise _misplaced("offers or an upload")
 
-    def _take_upload(self, watching: Watching, tenant_id: str, upload: pb.FrameUpload) -> pb.WatchResponse | None:
+    def _take_upload(self, watching: StreamGate, tenant_id: str, upload: pb.FrameUpload) -> pb.WatchResponse | None:
         key = TrackKey(tenant_id, upload.track.room, upload.track.track)
         try:
             self._flow.upload(watching, key, upload.frame_id, upload.jpeg, _jpeg_size(upload.jpeg))
@@ -126,7 +127,7 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
             await self._flow.close(watching, tenant_id)
 
     async def _dedup(
-        self, watching: Watching, tenant_id: str, config: pb.DedupConfig, frame: pb.WholeFrame
+        self, watching: StreamGate, tenant_id: str, config: pb.DedupConfig, frame: pb.WholeFrame
     ) -> pb.DedupResponse:
         try:
             decision, jpeg = await self._flow.dedup(

@@ -9,9 +9,9 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from hocket.chassis.settings import ServerSettings
-from services.vision.rules import BOUNDS, Rules
+from services.vision.gating.policy_options import BOUNDS, PolicyOptions
 
-_DEFAULTS = Rules()
+_DEFAULTS = PolicyOptions()
 
 
 def _number(name: str, description: str) -> Any:
@@ -132,7 +132,7 @@ class Settings(ServerSettings):
         description="Seconds after the last change for which the active pace holds.",
     )
 
-    def rules(self) -> Rules:
+    def rules(self) -> PolicyOptions:
         """The numbers of the policies."""
-        numbers: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Rules)}
-        return Rules(**numbers)
+        numbers: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(PolicyOptions)}
+        return PolicyOptions(**numbers)

@@ -9,11 +9,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.vision.v1 import vision_pb2 as pb
 
 from hocket.chassis.errors import InvalidArgument, MeshError, invalid_field
-from services.vision.counts import Counts
+from services.vision.gating.verdict import RULINGS, Decision, Policy, Ruling
 from services.vision.ports import StoredKeyframe, WholeFrame
-from services.vision.tally import Summary
-from services.vision.verdict import RULINGS, Decision, Policy, Ruling
-from services.vision.watching import Offer, Refusal
+from services.vision.stats.frame_counts import FrameCounts
+from services.vision.stats.stats_table import StatsSummary
+from services.vision.tracks.offers import Offer, Refusal
 
 OFFERS_MAX = 256
 REJECTIONS_MAX = 16
@@ -164,8 +164,8 @@ def _keyframe_to(keyframe: StoredKeyframe) -> pb.Keyframe:
     )
 
 
-def stats_to(summary: Summary, room: str = "", track: str = "", *, degraded: bool = False) -> pb.GetStatsResponse:
-    """Counts, the busiest tracks first."""
+def stats_to(summary: StatsSummary, room: str = "", track: str = "", *, degraded: bool = False) -> pb.GetStatsResponse:
+    """FrameCounts, the busiest tracks first."""
     busiest = sorted(summary.tracks.items(), key=lambda item: -item[1].offered)[:TRACK_ROWS_MAX]
     return pb.GetStatsResponse(
         total=_counts_to(room, track, summary.total),
@@ -174,7 +174,7 @@ def stats_to(summary: Summary, room: str = "", track: str = "", *, degraded: boo
     )
 
 
-def _counts_to(room: str, track: str, counts: Counts) -> pb.FrameStats:
+def _counts_to(room: str, track: str, counts: FrameCounts) -> pb.FrameStats:
     return pb.FrameStats(
         room=room,
         track=track,

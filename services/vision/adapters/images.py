@@ -17,9 +17,9 @@ from hocket.client.vision.frame import Frame, I420Frame, RgbFrame
 from hocket.client.vision.jpeg import encode_jpeg
 from hocket.client.vision.thumbnail import thumbnail
 from services.vision.errors import too_large
-from services.vision.perceptual_hash import hash_of
+from services.vision.gating.perceptual_hash import image_hash
+from services.vision.gating.verdict import Policy
 from services.vision.ports import Encoded, ReadFrame, WholeFrame
-from services.vision.verdict import Policy
 
 SIDE_PX_MAX = 8192
 # A client's gRPC takes 4 MiB unless it was told otherwise; the rest is room for the verdict.
@@ -76,7 +76,7 @@ class PillowImages:
 
     def _read(self, frame: WholeFrame, policy: Policy) -> ReadFrame:
         picture, image = self._read_file(frame) if frame.encoding in _SIGNATURES else self._read_raw(frame)
-        frame_hash = hash_of(policy, image.convert("L")) if policy in _HASHES else None
+        frame_hash = image_hash(policy, image.convert("L")) if policy in _HASHES else None
         return ReadFrame(thumbnail(picture), frame_hash, _Picture(picture))
 
     def _read_raw(self, frame: WholeFrame) -> tuple[Frame, Image.Image]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hocket.chassis.clock import Clock
 from services.vision.ports import StoredKeyframe
-from services.vision.tally import TrackKey
+from services.vision.stats.stats_table import TrackKey
 
 
 class MemoryKeyframes:

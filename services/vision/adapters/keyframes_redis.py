@@ -7,7 +7,7 @@ from hocket.chassis.errors import Unavailable
 from services.vision.adapters.redis_calls import RedisCalls, key_part
 from services.vision.errors import KeyframesUnavailable
 from services.vision.ports import StoredKeyframe
-from services.vision.tally import TrackKey
+from services.vision.stats.stats_table import TrackKey
 
 # A list of what is known of each frame, the latest first, and a hash from that to its JPEG. In one script, so that the
 # two never part; on one hash tag, so that a cluster keeps them on one node.

@@ -1,4 +1,4 @@
-"""Counts of all servers in Redis: one hash per tenant, one field per row, absolute numbers.
+"""FrameCounts of all servers in Redis: one hash per tenant, one field per row, absolute numbers.
 
 Publishing a row twice changes nothing, and of two publishings the later version stands, whichever arrives last: a lost
 answer may be repeated, and sums stay exact. Rows of a server that died are folded into the tenant's archive once nobody
@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from hocket.chassis.clock import Clock
 from services.vision.adapters.redis_calls import RedisCalls
-from services.vision.counts import Counts
-from services.vision.tally import Row
+from services.vision.stats.frame_counts import FrameCounts
+from services.vision.stats.stats_table import StatsRow
 
 _ARCHIVE = b"archive"
 # A value is "<version>|<JSON>". ARGV: life in ms, number of rows, (uid, version, JSON) of each, uids that are gone.
@@ -53,14 +53,14 @@ class RedisStats:
         self._ttl_s = ttl_s
         self._fold_after_s = fold_after_s
 
-    async def publish(self, tenant_id: str, rows: list[Row], gone: list[str]) -> None:
+    async def publish(self, tenant_id: str, rows: list[StatsRow], gone: list[str]) -> None:
         """Set rows to their numbers, by uid, and remove the uids in `gone`, in one step. Raises Unavailable."""
         values: list[str | int] = [int(self._ttl_s * 1000), len(rows)]
         for row in rows:
             values += (row.uid, row.version, self._packed(row))
         await self._calls.run(_PUBLISH, [_key(tenant_id)], [*values, *gone])
 
-    async def read(self, tenant_id: str) -> list[Row]:
+    async def read(self, tenant_id: str) -> list[StatsRow]:
         """Rows of all servers. Raises Unavailable."""
         call = cast("Awaitable[dict[bytes, bytes]]", self._calls.redis.hgetall(_key(tenant_id)))
         fields = await self._calls.answer(call)
@@ -73,7 +73,7 @@ class RedisStats:
         if not stale:
             return
         stale = stale[:_FOLDED_AT_ONCE_MAX]
-        archive = Row("", "", uid=_ARCHIVE.decode())
+        archive = StatsRow("", "", uid=_ARCHIVE.decode())
         for uid in (_ARCHIVE, *stale):
             if uid in fields:
                 archive.counts.add(_row(uid, fields[uid]).counts)
@@ -82,7 +82,7 @@ class RedisStats:
             expected += (uid, fields.get(uid, b""))
         await self._calls.run(_FOLD, [_key(tenant_id)], ["0|" + self._packed(archive), *expected])
 
-    def _packed(self, row: Row) -> str:
+    def _packed(self, row: StatsRow) -> str:
         return json.dumps([row.room, row.track, int(self._clock.time() * 1000), *row.counts.as_row()])
 
 
@@ -95,6 +95,6 @@ def _unpacked(value: bytes) -> list[Any]:
     return content
 
 
-def _row(uid: bytes, value: bytes) -> Row:
+def _row(uid: bytes, value: bytes) -> StatsRow:
     room, track, _, *counts = _unpacked(value)
-    return Row(room, track, Counts(*counts), uid.decode())
+    return StatsRow(room, track, FrameCounts(*counts), uid.decode())

@@ -19,7 +19,7 @@ from hocket.chassis.status import mesh_errors
 from hocket.client.vision import VisionClient
 from services.vision.adapters.images import PillowImages
 from services.vision.flow import VisionFlow
-from services.vision.tally import Tally, TrackKey
+from services.vision.stats.stats_table import StatsTable, TrackKey
 
 FLAT = bytes([100]) * 4096
 TRACK = pb.TrackRef(room="r", track="t")
@@ -159,7 +159,7 @@ class SlowStats:
 
 
 async def test_who_asks_for_numbers_while_they_are_being_published_gets_them_too():
-    tally = Tally(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    tally = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
     row = tally.hold(TrackKey("acme", "r", "t"))
     row.counts.offered, row.dirty = 50, True
     stats = SlowStats()

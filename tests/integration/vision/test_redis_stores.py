@@ -7,9 +7,9 @@ import pytest
 from services.vision.adapters.keyframes_redis import RedisKeyframes
 from services.vision.adapters.redis_calls import RedisCalls
 from services.vision.adapters.stats_redis import RedisStats
-from services.vision.counts import Counts
 from services.vision.ports import StoredKeyframe
-from services.vision.tally import Row, TrackKey, summarize
+from services.vision.stats.frame_counts import FrameCounts
+from services.vision.stats.stats_table import StatsRow, TrackKey, summarize
 
 TRACK = TrackKey("acme", "room {1}", "t:1")
 
@@ -65,7 +65,7 @@ async def test_a_frame_older_than_its_life_is_gone_though_its_track_lives(calls)
 
 async def test_rows_of_several_servers_add_up_and_publishing_twice_changes_nothing(calls):
     store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
-    here, there = Row("r", "t", Counts(offered=5, kept=2)), Row("r", "t", Counts(offered=7, kept=1))
+    here, there = StatsRow("r", "t", FrameCounts(offered=5, kept=2)), StatsRow("r", "t", FrameCounts(offered=7, kept=1))
     for rows in ([here], [there], [here]):
         await store.publish("acme", rows, [])
     summary = summarize(await store.read("acme"), "", "")
@@ -75,17 +75,17 @@ async def test_rows_of_several_servers_add_up_and_publishing_twice_changes_nothi
 
 async def test_a_publishing_that_arrives_late_does_not_overwrite_a_later_one(calls):
     store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
-    early = Row("r", "t", Counts(offered=5), version=1)
-    await store.publish("acme", [Row("r", "t", Counts(offered=9), uid=early.uid, version=2)], [])
+    early = StatsRow("r", "t", FrameCounts(offered=5), version=1)
+    await store.publish("acme", [StatsRow("r", "t", FrameCounts(offered=9), uid=early.uid, version=2)], [])
     await store.publish("acme", [early], [])
     assert summarize(await store.read("acme"), "", "").total.offered == 9
 
 
 async def test_a_row_that_went_into_the_rest_is_counted_once(calls):
     store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
-    row = Row("r", "t", Counts(offered=5))
+    row = StatsRow("r", "t", FrameCounts(offered=5))
     await store.publish("acme", [row], [])
-    await store.publish("acme", [Row("", "", Counts(offered=5))], [row.uid])
+    await store.publish("acme", [StatsRow("", "", FrameCounts(offered=5))], [row.uid])
     summary = summarize(await store.read("acme"), "", "")
     assert (summary.total.offered, dict(summary.tracks)) == (5, {})
 
@@ -93,9 +93,11 @@ async def test_a_row_that_went_into_the_rest_is_counted_once(calls):
 async def test_rows_of_a_dead_server_are_folded_once_and_stay_in_the_sum(calls):
     clock = Clock()
     store = RedisStats(calls, clock, ttl_s=600, fold_after_s=3600)
-    await store.publish("acme", [Row("r", "old", Counts(offered=5)), Row("r", "older", Counts(offered=6))], [])
+    await store.publish(
+        "acme", [StatsRow("r", "old", FrameCounts(offered=5)), StatsRow("r", "older", FrameCounts(offered=6))], []
+    )
     clock.now_s += 3601
-    await store.publish("acme", [Row("r", "live", Counts(offered=10))], [])
+    await store.publish("acme", [StatsRow("r", "live", FrameCounts(offered=10))], [])
     for _ in range(3):
         total = summarize(await store.read("acme"), "", "").total
         assert total.offered == 21

@@ -1,0 +1,118 @@
+"""Whatever bytes come, a picture is read or refused by name; nothing else is raised."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hocket.chassis.errors import InvalidArgument
+from services.vision.adapters.images import ANSWER_BYTES_MAX, SCANS_MAX, PillowImages
+from services.vision.gating.verdict import Policy
+from services.vision.ports import WholeFrame
+
+RNG = np.random.default_rng(3)
+PICTURE = Image.fromarray(RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)).resize((90, 60), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def images():
+    images = PillowImages(pixels_max=4096 * 4096, threads=1)
+    yield images
+    images.close()
+
+
+def file_of(kind: str, picture: Image.Image = PICTURE, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def exif() -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = 3
+    return tags
+
+
+SEEDS = {
+    "jpeg": [file_of("JPEG"), file_of("JPEG", progressive=True), file_of("JPEG", exif=exif())],
+    "png": [file_of("PNG"), file_of("PNG", PICTURE.convert("P")), file_of("PNG", PICTURE.convert("LA"))],
+    "webp": [file_of("WEBP"), file_of("WEBP", lossless=True), file_of("WEBP", exif=exif())],
+}
+
+
+async def read_or_refuse(images: PillowImages, frame: WholeFrame) -> str:
+    """Give "read", or the field that a refusal names."""
+    try:
+        found = await images.read(frame, Policy.PHASH)
+    except InvalidArgument as error:
+        return ",".join(error.fields)
+    assert (await images.encode(found, 32)).jpeg.startswith(b"\xff\xd8\xff")
+    return "read"
+
+
+@pytest.mark.parametrize("encoding", SEEDS)
+def test_mutated_files_are_read_or_refused_and_nothing_else(images, encoding):
+    random_ = random.Random(7)
+    outcomes = set()
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata and goes on.
+        warnings.simplefilter("ignore")
+        for _ in range(400):
+            data = bytearray(random_.choice(SEEDS[encoding]))
+            for _ in range(random_.choice([1, 1, 2, 8])):
+                data[random_.randrange(len(data))] = random_.randrange(256)
+            if random_.random() < 0.3:
+                del data[random_.randrange(len(data)) :]
+            frame = WholeFrame(encoding, bytes(data), 0, 0)
+            outcomes.add(asyncio.run(read_or_refuse(images, frame)))
+    assert outcomes == {"read", "frame.data"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("L", "png"), ("P", "png"), ("LA", "png"), ("1", "png"), ("RGBA", "png"), ("L", "jpeg")]
+)
+async def test_other_modes_are_read_as_colours(images, mode, kind):
+    found = await images.read(WholeFrame(kind, file_of(kind.upper(), PICTURE.convert(mode)), 0, 0), Policy.CELLS)
+    assert (found.thumbnail.width, found.thumbnail.height, found.frame_hash) == (90, 60, None)
+    assert len(set(found.thumbnail.luma)) > 1
+
+
+async def test_a_raw_frame_is_not_copied_into_a_larger_one(images):
+    grey = bytes([100]) * (16 * 16) + bytes([128]) * 128
+    found = await images.read(WholeFrame("i420", grey, 16, 16), Policy.AHASH)
+    assert found.thumbnail.luma[0] == 98
+    assert found.frame_hash == 0
+    assert (await images.encode(found, 0)).jpeg.startswith(b"\xff\xd8\xff")
+
+
+async def test_a_phones_jpeg_with_a_second_picture_behind_it_is_read(images):
+    data = file_of("MPO", PICTURE, save_all=True, append_images=[PICTURE.resize((45, 30))])
+    found = await images.read(WholeFrame("jpeg", data, 0, 0), Policy.CELLS)
+    assert (found.thumbnail.width, found.thumbnail.height) == (90, 60)
+
+
+async def test_a_jpeg_that_asks_for_pass_after_pass_is_refused_before_the_first(images):
+    whole = file_of("JPEG", progressive=True)
+    start = whole.rindex(b"\xff\xda")
+    bomb = whole[:start] + whole[start:-2] * SCANS_MAX + whole[-2:]
+    with pytest.raises(InvalidArgument) as caught:
+        await images.read(WholeFrame("jpeg", bomb, 0, 0), Policy.CELLS)
+    assert caught.value.reason == "TOO_LARGE"
+    assert "scans" in caught.value.message
+    await images.read(WholeFrame("jpeg", whole, 0, 0), Policy.CELLS)
+
+
+async def test_a_picture_too_large_for_a_message_at_full_quality_is_sent_at_less(images):
+    noise = np.random.default_rng(5).integers(0, 256, 2500 * 2500 * 3, np.uint8).tobytes()
+    found = await images.read(WholeFrame("rgb24", noise, 2500, 2500), Policy.CELLS)
+    encoded = await images.encode(found, 0)
+    assert len(encoded.jpeg) <= ANSWER_BYTES_MAX
+    assert (encoded.width, encoded.height) == (2500, 2500)
+    small = await images.encode(found, 100)
+    assert (small.width, small.height) == (100, 100)

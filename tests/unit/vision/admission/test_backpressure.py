@@ -1,0 +1,30 @@
+"""A stream waits by what was refused of its last message and by its share, within a bound."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.vision.admission.backpressure import DELAY_S_MAX, refusal_delay_s
+
+
+def test_a_stream_in_order_never_waits():
+    assert refusal_delay_s(0, 256) == 0
+
+
+def test_a_flood_waits_longest_and_one_repeated_id_hardly():
+    assert refusal_delay_s(256, 256) == DELAY_S_MAX
+    assert refusal_delay_s(1, 1) == pytest.approx(0.004)
+
+
+def test_a_few_tracks_too_many_do_not_slow_the_others():
+    assert refusal_delay_s(4, 64) == pytest.approx(0.001)
+
+
+@given(st.integers(1, 256), st.integers(1, 256))
+def test_more_refusals_wait_longer_and_never_beyond_the_bound(refused, offered):
+    refused = min(refused, offered)
+    wait_s = refusal_delay_s(refused, offered)
+    assert 0 < wait_s <= DELAY_S_MAX
+    assert refusal_delay_s(refused - 1, offered) <= wait_s

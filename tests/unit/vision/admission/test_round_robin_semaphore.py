@@ -1,0 +1,89 @@
+"""Slots go round the tenants, whatever each has waiting, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.vision.admission.round_robin_semaphore import RoundRobinSemaphore
+
+
+class Work:
+    """Holds a slot of `turns` until it is let go; who began is in `began`, in order."""
+
+    def __init__(self, turns: RoundRobinSemaphore) -> None:
+        self._turns = turns
+        self._ends: dict[str, asyncio.Event] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.began: list[str] = []
+
+    async def begin(self, *names: str) -> None:
+        """Names are of a tenant and a number: `a1`."""
+        for name in names:
+            self._ends[name] = asyncio.Event()
+            self.tasks[name] = asyncio.create_task(self._hold(name))
+        await settled()
+
+    async def _hold(self, name: str) -> None:
+        async with self._turns.slot(name[0]):
+            self.began.append(name)
+            await self._ends[name].wait()
+
+    async def end(self, *names: str) -> None:
+        for name in names:
+            self._ends[name].set()
+            await settled()
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_tenants_wait_in_turn_and_each_for_itself():
+    turns = RoundRobinSemaphore(2)
+    work = Work(turns)
+    await work.begin("a1", "a2", "a3", "a4", "a5", "b1", "b2", "c1")
+    assert work.began == ["a1", "a2"]
+    assert [turns.waiting(tenant) for tenant in "abcd"] == [3, 2, 1, 0]
+    await work.end("a1", "a2", "a3", "b1", "c1", "a4")
+    assert work.began == ["a1", "a2", "a3", "b1", "c1", "a4", "b2", "a5"]
+
+
+async def test_a_free_slot_is_taken_at_once_and_comes_back_however_its_holder_ends():
+    turns = RoundRobinSemaphore(1)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="broken"):
+            async with turns.slot("a"):
+                raise ValueError("broken")
+    work = Work(turns)
+    await work.begin("a1")
+    assert work.began == ["a1"]
+
+
+async def test_who_gives_up_waiting_takes_no_turn_and_no_slot():
+    turns = RoundRobinSemaphore(1)
+    work = Work(turns)
+    await work.begin("a1", "b1", "b2", "c1")
+    work.tasks["b1"].cancel()
+    # In the same moment, before the one that gave up has run again.
+    await work.end("a1")
+    assert work.began == ["a1", "b2"]
+    work.tasks["c1"].cancel()
+    await settled()
+    assert turns.waiting("c") == 0
+    await work.end("b2")
+    await work.begin("d1")
+    assert work.began == ["a1", "b2", "d1"]
+
+
+async def test_a_slot_that_comes_as_its_waiter_gives_up_is_the_next_ones():
+    turns = RoundRobinSemaphore(1)
+    work = Work(turns)
+    async with turns.slot("a"):
+        await work.begin("b1", "c1")
+    # It is b1's since a moment ago, which has not run since.
+    work.tasks["b1"].cancel()
+    await settled()
+    assert work.began == ["c1"]

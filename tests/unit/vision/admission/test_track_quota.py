@@ -1,0 +1,47 @@
+"""Tracks are limited per server and per tenant."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.vision.admission.track_quota import TrackQuota
+from services.vision.errors import TooManyTracks
+from services.vision.gating.policy_options import PolicyOptions
+from services.vision.gating.verdict import Policy
+from services.vision.stats.stats_table import StatsTable
+from services.vision.tracks.track_table import TrackLimits, TrackTable
+
+
+def table(
+    *, tracks_max: int = 3, server_max: int = 100, budget: TrackQuota | None = None, tenant: str = "acme"
+) -> TrackTable:
+    tally = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    limits = TrackLimits(tracks_max, idle_s=30)
+    return TrackTable(tenant, Policy.CELLS, PolicyOptions(), limits, budget or TrackQuota(server_max), tally)
+
+
+def test_the_servers_budget_is_shared_and_given_back():
+    budget = TrackQuota(3)
+    first, second = table(budget=budget), table(budget=budget)
+    for name in ("a", "b"):
+        first.find("r", name, 0)
+    second.find("r", "a", 0)
+    with pytest.raises(TooManyTracks, match="another replica"):
+        second.find("r", "b", 0)
+    first.close(1)
+    assert budget.held == 1
+    second.find("r", "b", 2)
+
+
+def test_a_tenant_that_opens_all_it_may_leaves_room_for_others():
+    budget = TrackQuota(3, tenant_tracks_max=2)
+    greedy, also_greedy = table(budget=budget), table(budget=budget)
+    greedy.find("r", "a", 0)
+    also_greedy.find("r", "b", 0)
+    with pytest.raises(TooManyTracks, match="2 tracks of this tenant"):
+        greedy.find("r", "c", 0)
+    table(budget=budget, tenant="rival").find("r", "a", 0)
+    assert budget.held == 3
+    also_greedy.close(1)
+    greedy.find("r", "c", 2)
+    assert budget.held == 3

@@ -1,0 +1,92 @@
+"""Cells are compared with the last kept and the latest frame of their own track, in any batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.vision.gating.frame_difference import FULLY_CORRELATED, FrameDifference, ThumbnailBuffer, stack_thumbnails
+
+FLAT = bytes([100]) * 4096
+
+
+def spot(level: int, cells: int = 1) -> bytes:
+    return bytes([level]) * cells + FLAT[cells:]
+
+
+def measure(memory: ThumbnailBuffer, slots: list[int], lumas: list[bytes], chromas: list[bytes] | None = None):
+    return memory.measure(slots, stack_thumbnails(lumas, chromas or [b""] * len(lumas)), [8] * len(slots))
+
+
+def seen(slot: int = 0, luma: bytes = FLAT) -> ThumbnailBuffer:
+    memory = ThumbnailBuffer()
+    measure(memory, [slot], [luma])
+    memory.keep([slot], stack_thumbnails([luma], [b""]))
+    return memory
+
+
+def test_a_cell_changes_above_the_threshold_and_not_at_it():
+    assert measure(seen(), [0], [spot(108)]) == [FrameDifference(0, 8, 0, 8, 8 / 4096)]
+    assert measure(seen(), [0], [spot(109)]) == [FrameDifference(1, 9, 1, 9, 9 / 4096)]
+    assert measure(seen(), [0], [spot(91)]) == [FrameDifference(1, 9, 1, 9, 9 / 4096)]
+
+
+def test_the_kept_and_the_latest_frame_are_told_apart():
+    memory = seen()
+    measure(memory, [0], [spot(200, cells=5)])
+    assert measure(memory, [0], [spot(200, cells=5)]) == [FrameDifference(5, 100, 0, 0, 0.0)]
+
+
+def test_red_and_green_of_equal_luma_differ():
+    red, green = bytes([90] * 256 + [240] * 256), bytes([54] * 256 + [34] * 256)
+    memory = ThumbnailBuffer()
+    measure(memory, [0], [FLAT], [red])
+    memory.keep([0], stack_thumbnails([FLAT], [red]))
+    assert measure(memory, [0], [FLAT], [green])[0].changed == 4096
+
+
+def test_tracks_of_one_batch_do_not_mix_and_slots_grow():
+    memory = seen(0)
+    measure(memory, [9], [spot(50)])
+    memory.keep([9], stack_thumbnails([spot(50)], [b""]))
+    assert measure(memory, [9, 0], [spot(50), spot(50)]) == [
+        FrameDifference(0, 0, 0, 0, 0.0),
+        FrameDifference(1, 50, 1, 50, 50 / 4096),
+    ]
+
+
+def test_a_covered_lens_with_sensor_noise_changes_no_cell():
+    rng = np.random.default_rng(5)
+
+    def noisy() -> bytes:
+        # 720p noise of sigma 6, as a mean over the 225 pixels of a cell.
+        return np.clip(rng.normal(12, 6 / 15, 4096) + 0.5, 0, 255).astype(np.uint8).tobytes()
+
+    memory = seen(0, noisy())
+    assert all(measure(memory, [0], [noisy()])[0].changed == 0 for _ in range(60))
+
+
+def test_a_large_batch_is_measured_as_its_frames_are_one_by_one():
+    """Large ones are compared in parts: each frame with its own track and by its own threshold."""
+    rng = np.random.default_rng(6)
+    frames = rng.integers(0, 256, (2, 40, 4608), dtype=np.uint8)
+    slots, thresholds = rng.permutation(40).tolist(), rng.integers(1, 200, 40).tolist()
+    together, alone = ThumbnailBuffer(), ThumbnailBuffer()
+    for batch in frames:
+        expected = [alone.measure([slot], batch[i : i + 1], [thresholds[i]])[0] for i, slot in enumerate(slots)]
+        assert together.measure(slots, batch, thresholds) == expected
+
+
+def test_neighbours_that_move_together_are_told_from_cells_that_move_each_by_itself():
+    rng = np.random.default_rng(7)
+    alone = np.clip(rng.normal(100, 4, 4096), 0, 255).astype(np.uint8)
+    together = np.kron(rng.normal(100, 6, (16, 16)), np.ones((4, 4))).astype(np.uint8).reshape(-1)
+    alike = [measure(seen(), [0], [luma])[0].alike for luma in (alone.tobytes(), together.tobytes())]
+    assert abs(alike[0]) < 0.1
+    assert 0.6 < alike[1] < 0.9
+
+
+def test_neighbours_are_not_asked_where_no_noise_could_have_moved_them():
+    flicker = bytes([108]) * 4096
+    patch = bytes([100]) * 3996 + bytes([220]) * 100
+    hardly = bytes([101]) * 4096
+    assert [measure(seen(), [0], [luma])[0].alike for luma in (flicker, patch, hardly)] == [FULLY_CORRELATED] * 3

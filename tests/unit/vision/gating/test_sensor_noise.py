@@ -1,0 +1,132 @@
+"""NoiseEstimator keeps nothing, however strong; what is no noise is seen through it, and is never taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hocket.client.vision import I420Frame, thumbnail
+from services.vision.gating.cells_gate import CellsGate
+from services.vision.gating.frame_difference import FrameDifference, ThumbnailBuffer, stack_thumbnails
+from services.vision.gating.policy_options import PolicyOptions
+from services.vision.gating.sensor_noise import NoiseEstimator
+from services.vision.gating.verdict import Cause, Policy, Verdict
+
+Picture = NDArray[np.float64]
+SMALL = (320, 180)
+FPS = 30
+
+
+def kept(pictures: Iterator[Picture], policy: Policy = Policy.CELLS) -> tuple[list[tuple[float, Cause]], list[int]]:
+    """When a gate keeps frames of grey pictures, why, and the threshold after each of them."""
+    gate, memory, times, thresholds = (
+        CellsGate(policy, PolicyOptions()),
+        ThumbnailBuffer(),
+        list[tuple[float, Cause]](),
+        [8],
+    )
+    for i, picture in enumerate(pictures):
+        height, width = picture.shape
+        luma = np.clip(picture, 0, 255).astype(np.uint8).tobytes()
+        cells = thumbnail(I420Frame(luma + bytes([128]) * (width * height // 2), width, height))
+        now = stack_thumbnails([cells.luma], [cells.chroma])
+        (measured,) = memory.measure([0], now, [thresholds[-1]])
+        ruling = gate.decide(i / FPS, measured, speaking=False).ruling
+        thresholds.append(gate.threshold_levels(width * height))
+        if ruling.verdict is not Verdict.SKIP:
+            times.append((i / FPS, ruling.cause))
+            memory.keep([0], now)
+    return times, thresholds
+
+
+def noisy(size: tuple[int, int], level: float, sigma: float, *, frames: int = 360, seed: int = 1) -> Iterator[Picture]:
+    rng, (width, height) = np.random.default_rng(seed), size
+    for _ in range(frames):
+        yield rng.normal(level, sigma, (height, width))
+
+
+@pytest.mark.parametrize("sigma", [4, 8, 12])
+@pytest.mark.parametrize("level", [16, 24, 110])
+@pytest.mark.parametrize("size", [(640, 360), SMALL, (160, 90)])
+def test_a_covered_lens_keeps_almost_nothing_whatever_its_noise(size, level, sigma):
+    times, _ = kept(noisy(size, level, sigma))
+    # Of twelve seconds: the first, a refresh, and what noise does before it is known.
+    assert len(times) <= 5
+
+
+@pytest.mark.parametrize("policy", [Policy.CELLS, Policy.ECONOMY])
+def test_what_shows_in_strong_noise_is_kept_within_a_third_of_a_second(policy):
+    """A word, four cells wide, appears every two seconds; the noise is as strong as the strongest above."""
+
+    def words() -> Iterator[Picture]:
+        for i, picture in enumerate(noisy(SMALL, 110, 12)):
+            for word in range(i // 60):
+                picture[40 + 20 * word : 46 + 20 * word, 100:120] -= 80
+            yield picture
+
+    times, _ = kept(words(), policy)
+    changes = [at_s for at_s, cause in times if cause is not Cause.STALE][1:]
+    assert changes == pytest.approx([2.0, 4.0, 6.0, 8.0, 10.0], abs=0.34)
+
+
+def ripples() -> Iterator[Picture]:
+    """Water: waves of all directions, forever; its differences are spread as noise is."""
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[0:180, 0:320] / 320
+    waves = list(zip(rng.normal(0, 60, (24, 2)), rng.uniform(10, 40, 24), rng.uniform(0, 6.28, 24), strict=True))
+    for i in range(150):
+        yield 110 + 2 * sum(np.sin(a * x + b * y + speed * i / FPS + at) for (a, b), speed, at in waves)
+
+
+def flicker() -> Iterator[Picture]:
+    for i in range(150):
+        yield np.full((180, 320), 100.0 + 20 * (i % 2))
+
+
+def pan() -> Iterator[Picture]:
+    """A wall of detail at an even speed: the mean difference hardly changes."""
+    wall = np.kron(np.random.default_rng(3).normal(110, 30, (24, 200)), np.ones((8, 8)))
+    for i in range(150):
+        yield wall[:180, 4 * i : 4 * i + 320]
+
+
+@pytest.mark.parametrize("motion", [ripples, flicker, pan])
+def test_motion_without_rest_is_not_taken_for_noise(motion: Callable[[], Iterator[Picture]]):
+    times, thresholds = kept(motion())
+    assert max(thresholds) <= 16
+    assert len(times) >= 7
+
+
+STEADY = FrameDifference(changed=0, drift=20, changed_now=0, moved=20, jump=4.0, alike=0.03)
+
+
+def after(*measured: FrameDifference, frame_px: int = 320 * 180, threshold: int = 8) -> int:
+    noise = NoiseEstimator()
+    for each in measured:
+        noise.notice(each, 1 / FPS)
+    return noise.raised_levels(threshold, frame_px)
+
+
+def test_steady_noise_raises_the_threshold_as_far_as_the_cells_of_the_frame_are_small():
+    assert [after(*[STEADY] * 6, frame_px=w * h) for w, h in ((1280, 720), (320, 180), (160, 90))] == [16, 26, 26]
+    loud = STEADY._replace(jump=10.0, moved=50)
+    assert [after(*[loud] * 6, frame_px=w * h) for w, h in ((1280, 720), (320, 180), (160, 90))] == [16, 27, 54]
+    assert after(*[loud] * 6, frame_px=1) == 54
+
+
+@pytest.mark.parametrize("doubt", [{"alike": 0.2}, {"moved": 41}, {"moved": 11}, {"jump": 4.6}, {"jump": 3.5}], ids=str)
+def test_one_frame_that_moves_otherwise_ends_it_and_six_begin_it_anew(doubt):
+    other = STEADY._replace(**doubt)
+    assert after(*[STEADY] * 5) == 16
+    assert after(*[STEADY] * 6) == 26
+    assert after(*[STEADY] * 6, other) == 16
+    assert after(*[STEADY] * 6, other, *[STEADY] * 5) == 16
+    assert after(*[STEADY] * 6, other, *[STEADY] * 6) >= 23
+
+
+def test_a_threshold_fits_a_level_whatever_moves():
+    violent = FrameDifference(changed=4096, drift=255, changed_now=4096, moved=255, jump=200.0, alike=0.0)
+    assert after(*[violent] * 9, threshold=128) == 255

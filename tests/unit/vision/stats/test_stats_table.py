@@ -1,0 +1,113 @@
+"""Sums stay exact while rows are held, released, retired and published."""
+
+from __future__ import annotations
+
+from services.vision.stats.stats_table import StatsTable, TrackKey, summarize
+
+
+def tally(**values) -> StatsTable:
+    return StatsTable(**{"rows_ended_max": 2, "ended_ttl_s": 60, "republish_s": 600, **values})
+
+
+def count(row, offered: int) -> None:
+    row.counts.offered += offered
+    row.dirty = True
+
+
+def total(of: StatsTable, tenant: str = "acme") -> int:
+    return summarize(of.rows(tenant), "", "").total.offered
+
+
+def test_two_streams_of_one_track_count_in_one_row():
+    counts = tally()
+    key = TrackKey("acme", "r", "t")
+    count(counts.hold(key), 3)
+    count(counts.hold(key), 4)
+    assert {k: c.offered for k, c in summarize(counts.rows("acme"), "", "").tracks.items()} == {("r", "t"): 7}
+
+
+def test_ended_rows_beyond_the_limit_go_into_the_rest_and_the_sum_stays():
+    counts = tally()
+    for i in range(5):
+        key = TrackKey("acme", "r", f"t{i}")
+        count(counts.hold(key), 1)
+        counts.release(key, float(i))
+    assert total(counts) == 5
+    assert len(summarize(counts.rows("acme"), "", "").tracks) == 2
+    assert total(counts, "rival") == 0
+
+
+def test_held_rows_are_never_retired():
+    counts = tally()
+    for i in range(5):
+        count(counts.hold(TrackKey("acme", "r", f"t{i}")), 1)
+    counts.retire_idle(1e9)
+    assert len(summarize(counts.rows("acme"), "", "").tracks) == 5
+
+
+def test_what_was_published_is_not_published_again_until_it_changes_or_ages():
+    counts = tally()
+    row = counts.hold(TrackKey("acme", "r", "t"))
+    count(row, 1)
+    assert counts.tenants_to_publish(0.0) == {"acme"}
+    assert [r.counts.offered for r in counts.take_unpublished("acme", 0.0, 100)[0]] == [1]
+    assert counts.tenants_to_publish(1.0) == set()
+    assert counts.tenants_to_publish(601.0) == {"acme"}
+
+
+def test_a_failed_publish_is_put_back_whole():
+    counts = tally(rows_ended_max=1)
+    for name in ("a", "b"):
+        count(counts.hold(TrackKey("acme", "r", name)), 1)
+        counts.release(TrackKey("acme", "r", name), 0.0)
+    rows, gone = counts.take_unpublished("acme", 0.0, 100)
+    assert len(gone) == 1
+    counts.put_back("acme", [r.uid for r in rows], gone)
+    again, gone_again = counts.take_unpublished("acme", 0.0, 100)
+    assert ({r.uid for r in again}, gone_again) == ({r.uid for r in rows}, gone)
+
+
+def test_copies_to_publish_do_not_change_while_they_travel():
+    counts = tally()
+    row = counts.hold(TrackKey("acme", "r", "t"))
+    count(row, 1)
+    (copy,), _ = counts.take_unpublished("acme", 0.0, 100)
+    count(row, 10)
+    assert copy.counts.offered == 1
+
+
+def test_a_summary_narrows_to_room_and_track():
+    counts = tally(rows_ended_max=10)
+    for room, track, offered in (("a", "t", 1), ("a", "u", 2), ("b", "t", 4)):
+        count(counts.hold(TrackKey("acme", room, track)), offered)
+    sums = [summarize(counts.rows("acme"), *where).total.offered for where in (("", ""), ("a", ""), ("a", "u"))]
+    assert sums == [7, 3, 2]
+
+
+def test_what_is_published_comes_in_parts_the_rest_with_what_went_into_it_first():
+    counts = tally()
+    for i in range(7):
+        key = TrackKey("acme", "r", f"t{i}")
+        count(counts.hold(key), 1)
+        if i < 5:
+            counts.release(key, float(i))
+    first, gone = counts.take_unpublished("acme", 0.0, 3)
+    assert (first[0].track, len(gone)) == ("", 3)
+    rest: list[int] = []
+    while part := counts.take_unpublished("acme", 0.0, 3)[0]:
+        rest.append(len(part))
+    assert sum(rest) + len(first) == 5
+
+
+def test_a_tenants_rest_is_forgotten_long_after_its_last_frame():
+    counts = tally(rest_ttl_s=100)
+    for i in range(3):
+        key = TrackKey("acme", "r", f"t{i}")
+        count(counts.hold(key), 1)
+        counts.release(key, 0.0)
+    counts.retire_idle(61.0)
+    assert total(counts) == 3
+    counts.retire_idle(160.0)
+    assert total(counts) == 3
+    counts.retire_idle(162.0)
+    assert total(counts) == 0

@@ -1,0 +1,143 @@
+"""A stream's decisions do not depend on how its offers were batched, and uploads are taken once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.vision.admission.track_quota import TrackQuota
+from services.vision.errors import WrongOrder
+from services.vision.gating.policy_options import PolicyOptions
+from services.vision.gating.verdict import Cause, Decision, Policy, Verdict
+from services.vision.stats.stats_table import StatsTable
+from services.vision.tracks.offers import Offer, Refusal
+from services.vision.tracks.stream_gate import StreamGate
+from services.vision.tracks.track_table import TrackLimits, TrackTable
+
+
+def watching(policy: Policy = Policy.CELLS, *, tracks_max: int = 50) -> StreamGate:
+    tally = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    table = TrackTable("acme", policy, PolicyOptions(), TrackLimits(tracks_max, idle_s=30), TrackQuota(1000), tally)
+    return StreamGate(policy, table)
+
+
+def offer(frame_id: int, *, track: str = "t", level: int = 100, at_s: float | None = None, **values) -> Offer:
+    at_us = int((frame_id / 30 if at_s is None else at_s) * 1e6)
+    return Offer(
+        **{
+            "room": "r",
+            "track": track,
+            "frame_id": frame_id,
+            "captured_at_us": at_us,
+            "luma": bytes([level]) * 4096,
+            "chroma": b"",
+            "width": 1280,
+            "height": 720,
+            **values,
+        }
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    policy=st.sampled_from(list(Policy)),
+    levels=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 255)), min_size=1, max_size=40),
+    cuts=st.lists(st.integers(1, 8), min_size=1, max_size=6),
+)
+def test_batches_of_any_shape_give_the_decisions_of_one_by_one(policy, levels, cuts):
+    offers = [offer(i + 1, track=track, level=level) for i, (track, level) in enumerate(levels)]
+    one_by_one = watching(policy)
+    expected = [one_by_one.decide([o], 0.0)[0] for o in offers]
+    batched, found, start = watching(policy), [], 0
+    for i in range(len(offers)):
+        size = cuts[i % len(cuts)]
+        found += batched.decide(offers[start : start + size], 0.0) if start < len(offers) else []
+        start += size
+    assert found == expected
+
+
+def test_a_refused_offer_leaves_its_batch_as_it_was():
+    results = watching().decide([offer(1), offer(2, luma=b"x"), offer(2)], 0.0)
+    assert [type(r) for r in results] == [Decision, Refusal, Decision]
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"luma": bytes(4095)}, "offers[0].luma"),
+        ({"chroma": bytes(511)}, "offers[0].chroma"),
+        ({"width": 0}, "offers[0].width"),
+        ({"height": 8193}, "offers[0].width"),
+        ({"suppressed": -1}, "offers[0].suppressed"),
+        ({"room": ""}, "offers[0].track.room"),
+        ({"room": "é" * 129}, "offers[0].track.room"),
+        ({"track": "x" * 129}, "offers[0].track.track"),
+    ],
+)
+def test_each_field_of_an_offer_is_held_to_the_contract(values, field):
+    (result,) = watching().decide([offer(1, **values)], 0.0)
+    assert isinstance(result, Refusal)
+    assert list(result.error.fields) == [field]
+
+
+def test_a_kept_frame_may_be_uploaded_once_and_a_skipped_one_never():
+    stream = watching()
+    stream.decide([offer(1), offer(2)], 0.0)
+    row = stream.await_upload("r", "t", 1, 5000)
+    assert (row.counts.uploads, row.counts.bytes_uploaded) == (1, 5000)
+    for frame_id in (1, 2, 99):
+        with pytest.raises(WrongOrder, match="is not awaited"):
+            stream.await_upload("r", "t", frame_id, 5000)
+    with pytest.raises(WrongOrder):
+        stream.await_upload("r", "another", 1, 5000)
+
+
+def test_the_sizes_of_uploads_stretch_the_busy_interval_of_their_track_alone():
+    stream, kept = watching(), {"large": 0, "small": 0}
+    for i in range(1, 300):
+        for track, size_bytes in (("large", 180_000), ("small", 10_000)):
+            (decision,) = stream.decide([offer(i, track=track, level=i * 40 % 200)], 0.0)
+            if decision.ruling.cause is Cause.BUSY:
+                kept[track] += 1
+            if decision.ruling.verdict is not Verdict.SKIP:
+                stream.await_upload("r", track, i, size_bytes)
+    assert kept["large"] < 0.75 * kept["small"]
+
+
+def test_frames_that_may_be_uploaded_are_bounded():
+    stream = watching(Policy.TIMER)
+    for i in range(1, 101):
+        stream.decide([offer(i, at_s=float(i))], 0.0)
+    with pytest.raises(WrongOrder):
+        stream.await_upload("r", "t", 84, 10)
+    assert stream.await_upload("r", "t", 85, 10).counts.uploads == 1
+
+
+def test_a_track_that_took_the_slot_of_an_idle_one_begins_anew():
+    stream = watching(tracks_max=1)
+    stream.decide([offer(1, level=100)], 0.0)
+    (decision,) = stream.decide([offer(1, track="u", level=100)], 31.0)
+    assert decision.ruling.cause is Cause.FIRST
+    (decision,) = stream.decide([offer(2, track="u", level=100, at_s=0.1)], 31.1)
+    assert decision.ruling.verdict is Verdict.SKIP
+
+
+def test_sizes_of_one_picture_do_not_matter():
+    """A simulcast switch: the same thumbnail of a smaller frame is the same picture."""
+    stream = watching()
+    stream.decide([offer(1)], 0.0)
+    (decision,) = stream.decide([offer(2, width=320, height=180, at_s=0.5)], 0.0)
+    assert decision.ruling.cause is Cause.UNCHANGED
+
+
+def test_noise_of_a_covered_lens_keeps_the_first_frame_and_refreshes_alone():
+    rng = np.random.default_rng(2)
+    stream, kept = watching(), []
+    for i in range(900):
+        luma = np.clip(rng.normal(14, 1.6, 4096), 0, 255).astype(np.uint8).tobytes()
+        (decision,) = stream.decide([offer(i + 1, luma=luma)], 0.0)
+        if decision.ruling.verdict is not Verdict.SKIP:
+            kept.append(decision.ruling.cause)
+    assert kept == [Cause.FIRST, Cause.STALE, Cause.STALE]
