@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local import demo_script as script
+from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -24,7 +25,7 @@ async def run_example(name: str, *arguments: str, token: str | None = None) -> t
         stderr=asyncio.subprocess.PIPE,
         env={**{k: v for k, v in os.environ.items() if k != "TOKEN"}, **({"TOKEN": token} if token else {})},
     )
-    out, err = await asyncio.wait_for(process.communicate(), 120)
+    out, err = await asyncio.wait_for(process.communicate(), DEADLINE_S)
     return process.returncode, out.decode(), err.decode()
 
 

@@ -16,6 +16,7 @@ from local.demo_checks import holds
 from local.demo_conversation import greeted, speak_questions
 from local.demo_run import in_room
 from local.mesh import SERVICES
+from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 QUESTION = script.KNOWLEDGE
@@ -93,7 +94,7 @@ async def test_costs_of_a_time_without_ledger_are_booked_once_it_is_back(stage, 
     finally:
         await stage.mesh.restart(killed)
     booked = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         while booked < counted:
             await asyncio.sleep(0.5)
             with contextlib.suppress(Unavailable):  # the channel may not have found the ledger again yet

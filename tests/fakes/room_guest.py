@@ -11,6 +11,8 @@ from typing import Any, Self
 import numpy as np
 from livekit import rtc
 
+from tests.fakes.waiting import DEADLINE_S
+
 RATE_HZ = 16_000
 LOUD = 200
 FRAME_MS = 20
@@ -77,10 +79,10 @@ class Guest:
     async def write(self, text: str) -> None:
         await self.room.local_participant.send_text(text, topic="lk.chat")
 
-    async def turn(self, timeout_s: float = 20) -> dict[str, Any]:
+    async def turn(self, timeout_s: float = DEADLINE_S) -> dict[str, Any]:
         return await asyncio.wait_for(self.turns.get(), timeout_s)
 
-    async def hears(self, after_s: float, timeout_s: float = 20) -> float:
+    async def hears(self, after_s: float, timeout_s: float = DEADLINE_S) -> float:
         """Wall time of the first sound after `after_s`."""
         async with asyncio.timeout(timeout_s):
             while not (later := [at for at in self.loud_at_s if at > after_s]):  # noqa: ASYNC110 - sound comes as it comes

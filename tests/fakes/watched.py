@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable
 
 from hocket.client.vision import I420Frame
 
@@ -12,13 +10,6 @@ from hocket.client.vision import I420Frame
 def frame(level: int = 100) -> I420Frame:
     """A flat picture of 64x64 pixels."""
     return I420Frame(bytes([level]) * (64 * 64 * 3 // 2), 64, 64)
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 20) -> None:
-    """Wait until `condition` holds; raises TimeoutError where it does not in `timeout_s` seconds."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - the condition is not an event
-            await asyncio.sleep(0.005)
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ from hocket.chassis.server import MeshServer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.llm_router import RouterClient
 from hocket.client.speech import SpeechClient
+from tests.fakes.waiting import DEADLINE_S
 
 QUICK = Delays(first_token_s=0.001, token_s=0, first_audio_s=0.001)
 RATE_HZ = 16_000
@@ -53,7 +54,7 @@ async def test_text_becomes_a_tone_that_is_loud_at_once(channel):
 
 
 async def test_the_router_tells_its_route_then_the_answer_then_its_end(channel):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         events = [e async for e in RouterClient(channel).generate(llm.GenerateRequest(), timeout_s=5)]
     assert [e.WhichOneof("event") for e in events] == ["route", *["text_delta"] * len(ANSWER), "finish"]
     assert events[-1].finish.usage.output_tokens == len(ANSWER)

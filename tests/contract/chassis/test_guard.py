@@ -18,6 +18,7 @@ from hocket.chassis.channel import MeshChannel, forwarded_token
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.chassis.status import mesh_errors
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
@@ -171,7 +172,7 @@ async def test_a_servicers_stream_is_closed_when_the_caller_leaves():
             call = vision_pb2_grpc.VisionServiceStub(channel.channel).Watch(**channel.options(5))
             assert (await call.read()).rejection.message == "acme"
             call.cancel()
-            await asyncio.wait_for(streamer.closed.wait(), 5)
+            await asyncio.wait_for(streamer.closed.wait(), DEADLINE_S)
 
 
 async def test_a_stream_that_its_caller_does_not_read_is_closed_too_when_the_caller_leaves():
@@ -187,7 +188,7 @@ async def test_a_stream_that_its_caller_does_not_read_is_closed_too_when_the_cal
                 given = streamer.given
                 await asyncio.sleep(0.1)
             call.cancel()
-            await asyncio.wait_for(streamer.closed.wait(), 5)
+            await asyncio.wait_for(streamer.closed.wait(), DEADLINE_S)
 
 
 async def test_health_is_open_and_follows_readiness():
@@ -205,7 +206,7 @@ async def test_health_is_open_and_follows_readiness():
             serving_now = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
             answering = False
             await server.readiness.refresh()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE_S):
                 async for update in stub.Watch(health_pb2.HealthCheckRequest(), timeout=5):
                     if update.status == health_pb2.HealthCheckResponse.NOT_SERVING:
                         break

@@ -12,6 +12,7 @@ from hocket.chassis.clock import SystemClock
 from services.llm_router.adapters.day_budget import DayBudget
 from services.llm_router.adapters.mesh_limits import MeshLimits
 from tests.emulators.world import asking, world
+from tests.fakes.waiting import DEADLINE_S
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def test_tokens_of_an_answer_that_used_all_its_time_are_told(out_of_time):
         return SimpleNamespace(admitted=True, standings=[SimpleNamespace(remaining=0)])
 
     MeshLimits(SimpleNamespace(check=check)).used(70)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         assert await told.get() == (70, True)
 
 
@@ -42,7 +43,7 @@ async def test_spending_is_asked_with_time_of_its_own(out_of_time):
         return 0
 
     DayBudget(spent_since, SystemClock()).standing("acme", 100)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         assert await asked.get() is None
 
 

@@ -13,6 +13,7 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from services.llm_router.ports import AttemptCost, AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import DAY, World, asking, system, user, world
+from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
 
@@ -68,7 +69,7 @@ async def test_a_loser_of_a_hedge_that_had_begun_to_think_is_booked_as_it_is_bil
         # It has read the prompt and says so, and then nothing.
         w.anthropic.play("*", Scenario("stall", after=0, text="Never said."))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
-        await asyncio.wait_for(w.anthropic.gone.wait(), 5)
+        await asyncio.wait_for(w.anthropic.gone.wait(), DEADLINE_S)
     loser, winner = sorted(w.book.costs[-2:], key=lambda c: c.outcome is AttemptOutcome.OK)
     assert loser.outcome is AttemptOutcome.CANCELLED
     assert loser.cost_micro_usd > 0

@@ -20,6 +20,7 @@ from tests.contract.llm_router.test_stream_dialects import played, row
 from tests.emulators.openai_emulator import OpenAiEmulator
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import ClockOfTheDay
+from tests.fakes.waiting import DEADLINE_S
 
 HELLO = Request((Message(Role.USER, (Text("Hello?"),)),))
 
@@ -67,7 +68,7 @@ async def test_a_server_that_falls_silent_may_have_done_the_work(silent: Scenari
     emulator.always("*", silent)
     async with provider(emulator.url, timeout_s=0.2) as asked:
         assert await failure(asked) is FailureKind.TIMEOUT
-    await asyncio.wait_for(emulator.stop(), 5)
+    await asyncio.wait_for(emulator.stop(), DEADLINE_S)
 
 
 @pytest.mark.parametrize("chunk", [{"choices": ["x"]}, {"choices": {"0": "x"}}, row("x"), row({"tool_calls": ["x"]})])
@@ -77,4 +78,4 @@ async def test_what_is_no_chunk_is_a_fault_of_the_server_and_not_of_the_adapter(
     emulator.always("*", Scenario(body=played(row({"content": "Hel"}), chunk)))
     async with provider(emulator.url) as asked:
         assert await failure(asked) is FailureKind.UNAVAILABLE
-    await asyncio.wait_for(emulator.stop(), 5)
+    await asyncio.wait_for(emulator.stop(), DEADLINE_S)

@@ -18,6 +18,7 @@ from services.llm_router.patience import AttemptLimits
 from services.llm_router.ports import AttemptCost, AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, text_of, world
+from tests.fakes.waiting import DEADLINE_S
 
 SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
 COST = AttemptCost(
@@ -95,7 +96,7 @@ async def test_a_cost_is_booked_when_the_deadline_passes_while_the_vendor_is_lef
         w.router._ports.providers["anthropic"] = SlowToClose()
         with pytest.raises((errors.DeadlineExceeded, errors.Unavailable)):
             await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=0.5)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             while not w.book.costs:  # noqa: ASYNC110 - the book is a list
                 await asyncio.sleep(0.01)
     assert [(c.outcome, c.usage.input_tokens) for c in w.book.costs] == [(AttemptOutcome.FAILED, 1000)]

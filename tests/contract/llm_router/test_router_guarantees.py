@@ -15,6 +15,7 @@ from services.llm_router.patience import AttemptLimits
 from services.llm_router.pursuit import BUDGET_MAX
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, system, text_of, world
+from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
 
@@ -32,7 +33,7 @@ async def test_the_loser_of_a_hedge_is_ended_when_the_winner_speaks_and_not_when
             async for event in events:
                 if event.HasField("text_delta"):
                     break
-            await asyncio.wait_for(w.gemini.gone.wait(), 2)
+            await asyncio.wait_for(w.gemini.gone.wait(), DEADLINE_S)
             assert w.anthropic.open_streams == 1
             rest = [event async for event in events]
         ended = time.monotonic()

@@ -23,6 +23,7 @@ from services.llm_router.patience import AttemptLimits
 from services.llm_router.ports import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import PATIENT, QUICK, World, asking, assistant, system, text_of, user, world
+from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
 
@@ -152,7 +153,7 @@ async def test_a_prompt_that_the_vendor_never_spoke_of_is_told_beside_the_money(
         emulator_of(w, alias).always("*", Scenario(connect_s=3600))
         with pytest.raises(errors.MeshError):
             await w.answer(asking("Hello?" * 100, pin_model=alias), timeout_s=1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while not w.book.costs:  # noqa: ASYNC110 - a list sets no event
                 await asyncio.sleep(0.02)
     (cost,) = w.book.costs
@@ -205,7 +206,7 @@ async def test_the_route_is_told_while_the_vendor_is_asked():
         # A route told with the first word would come too late.
         w.anthropic.play(SONNET, Scenario(first_s=20))
         asked = asking("Hello?", pin_model=SONNET)
-        async with aclosing(w.client.generate(asked, timeout_s=40)) as events, asyncio.timeout(10):
+        async with aclosing(w.client.generate(asked, timeout_s=40)) as events, asyncio.timeout(DEADLINE_S):
             first = await anext(events)
     assert first.HasField("route")
 
@@ -297,7 +298,7 @@ async def test_when_the_caller_leaves_the_vendor_is_left_too(alias: str, after_f
             if not after_first:
                 await asyncio.sleep(0.1)
             left = time.monotonic()
-        await asyncio.wait_for(emulator.gone.wait(), 5)
+        await asyncio.wait_for(emulator.gone.wait(), DEADLINE_S)
         for _ in range(100):
             if w.book.costs:
                 break
@@ -442,7 +443,7 @@ async def test_a_slow_model_is_hedged_and_the_loser_is_ended_and_booked():
             await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
         w.gemini.always(LITE, Scenario(first_s=30))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
-        await asyncio.wait_for(w.gemini.gone.wait(), 5)
+        await asyncio.wait_for(w.gemini.gone.wait(), DEADLINE_S)
     assert [e.route.model for e in events if e.HasField("route")] == [LITE, HAIKU]
     assert text_of(events) == OK
     # Cancelled: a model that ran out of its own time would be failed.

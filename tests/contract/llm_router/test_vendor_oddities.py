@@ -23,6 +23,7 @@ from services.llm_router.ports import AttemptOutcome
 from services.llm_router.wire_requests import read_request
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import World, asking, text_of, user, world
+from tests.fakes.waiting import DEADLINE_S
 
 SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
 WEATHER = pb.Tool(name="weather", description="The weather now.", parameters_json_schema='{"type": "object"}')
@@ -182,7 +183,7 @@ async def test_a_vendor_that_floods_is_not_read_beyond_what_its_caller_takes(mon
                 if isinstance(event, TextDelta):
                     break
             # Nobody reads on, and the attempt ends when its time is over all the same.
-            await asyncio.wait_for(flood.ended.wait(), 20)
+            await asyncio.wait_for(flood.ended.wait(), DEADLINE_S)
             rest = [event async for event in events]
         identity.bind(None)
         assert await breakers(w) == {}
@@ -355,7 +356,7 @@ async def test_a_second_cancellation_in_the_next_moment_leaves_no_vendor_at_work
                 await asyncio.sleep(0)
             listening.cancel()
             await asyncio.wait([listening])
-            await asyncio.wait_for(talker.ended.wait(), 5)
+            await asyncio.wait_for(talker.ended.wait(), DEADLINE_S)
             talker.taken = 0
     assert len(w.book.costs) == 4
 
@@ -383,7 +384,7 @@ async def test_a_vendor_that_is_left_closes_its_stream_to_the_end():
             async for event in events:
                 if event.HasField("text_delta"):
                     break
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             while not w.book.costs:  # noqa: ASYNC110 - a list sets no event
                 await asyncio.sleep(0.01)
     assert talker.closed_whole

@@ -19,6 +19,7 @@ from services.media_gateway.adapters import livekit_tts
 from services.media_gateway.adapters.livekit_stt import SAMPLE_RATE_HZ, MeshStt
 from services.media_gateway.adapters.livekit_tts import MeshTts
 from tests.fakes import mesh_peers
+from tests.fakes.waiting import DEADLINE_S
 
 FRAME = SAMPLE_RATE_HZ // 50
 EVENTS = agents_stt.SpeechEventType
@@ -88,7 +89,7 @@ async def test_dead_ears_are_told_of_once_drop_what_was_said_and_come_back():
         errors = []
         heard.stt.on("error", errors.append)
         async with heard.stt.stream() as stream:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_S):
                 while not heard.troubles:
                     push(stream, loud=True, frames=5)
                     await asyncio.sleep(0.02)
@@ -195,8 +196,8 @@ async def test_speech_that_is_interrupted_is_cancelled_at_the_service():
         stream = voiced.tts.stream()
         stream.push_text("The office opens at nine.")
         stream.end_input()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             while not peers.speech.spoken:  # noqa: ASYNC110 - it comes as it comes
                 await asyncio.sleep(0.01)
         await stream.aclose()
-        await asyncio.wait_for(peers.speech.cancelled.wait(), 5)
+        await asyncio.wait_for(peers.speech.cancelled.wait(), DEADLINE_S)

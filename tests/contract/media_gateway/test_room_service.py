@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from hocket.chassis.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
 from services.media_gateway.rooms import job_context
+from tests.fakes.waiting import DEADLINE_S
 
 
 def sample(name: str, **labels: str) -> float:
@@ -79,7 +80,7 @@ async def test_an_agent_that_never_comes_is_counted_and_holds_nobody_up(served):
     async with served.client() as rooms:
         await rooms.create_room("demo")
         await rooms.join_room("demo", "ann", timeout_s=0.25)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             while sample("hocket_media_gateway_agents_missing_total") == before:  # noqa: ASYNC110 - metrics are pulled
                 await asyncio.sleep(0.05)
         # The next wait is twice as long.

@@ -22,6 +22,7 @@ from services.media_gateway.adapters.frames import FrameShelf, KeptFrame
 from services.media_gateway.adapters.knowledge import Knowledge
 from services.media_gateway.adapters.livekit_llm import LlmRules, RouterLlm
 from tests.fakes import mesh_peers
+from tests.fakes.waiting import DEADLINE_S
 
 
 class Asked:
@@ -221,11 +222,11 @@ async def test_an_answer_that_is_dropped_is_cancelled_at_the_router():
         asked.peers.router.answer = never
         asked.context.add_message(role="user", content="when do you open")
         stream = asked.llm.chat(chat_ctx=asked.context, tools=[])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             while not asked.peers.router.requests:  # noqa: ASYNC110 - the request comes as it comes
                 await asyncio.sleep(0.01)
         await stream.aclose()
-        await asyncio.wait_for(asked.peers.router.cancelled.wait(), 5)
+        await asyncio.wait_for(asked.peers.router.cancelled.wait(), DEADLINE_S)
 
 
 async def test_a_long_conversation_is_cut_to_its_end_and_keeps_its_instructions():

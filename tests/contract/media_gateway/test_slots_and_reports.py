@@ -15,6 +15,7 @@ from services.media_gateway.plan import MeshKey, Peers
 from services.media_gateway.rooms import JobContext
 from services.media_gateway.slots import SlotDesk
 from tests.fakes import mesh_peers
+from tests.fakes.waiting import DEADLINE_S
 
 JOB = JobContext("acme", "free", "demo", "ann")
 
@@ -49,7 +50,7 @@ async def test_a_slot_is_renewed_and_given_back_unless_another_agent_has_it():
     async with mesh_peers.serving() as peers, MeshChannel(peers.target, lambda: token) as channel:
         slot = RoomSlot(RateLimitClient(channel), "acme__demo", ttl_s=1.5)
         slot.keep(on_trouble=lambda: None)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             while not peers.limits.holders:  # noqa: ASYNC110 - it comes as it comes
                 await asyncio.sleep(0.02)
         await slot.release(taken_over=True)
@@ -68,7 +69,7 @@ async def test_turns_of_a_rooms_process_are_counted_here(tmp_path):
     lost.report(facts)
     lost.close()
     reporter._socket.sendto(b"not json", str(tmp_path / "turns"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         while sample("hocket_media_gateway_turns_total", tenant_tier="free", outcome="degraded") == before:  # noqa: ASYNC110 - it comes as it comes
             await asyncio.sleep(0.01)
     assert sample("hocket_media_gateway_degraded_turns_total", part="rag") >= 1

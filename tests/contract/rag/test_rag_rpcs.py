@@ -23,6 +23,7 @@ from services.rag.adapters.memory_store import MemoryStore
 from services.rag.adapters.ratelimit import NoQueryLimit
 from services.rag.flow import Knowledge
 from services.rag.server import FULL_NAME, RagServicer
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
@@ -259,9 +260,9 @@ async def test_a_search_whose_caller_leaves_stops():
     store = SlowStore()
     async with serving(store) as port, client(port) as rag:
         call = asyncio.create_task(rag.search("tea", budget_s=20))
-        await asyncio.wait_for(store.asked.wait(), 5)
+        await asyncio.wait_for(store.asked.wait(), DEADLINE_S)
         call.cancel()
-        await asyncio.wait_for(store.cancelled.wait(), 5)
+        await asyncio.wait_for(store.cancelled.wait(), DEADLINE_S)
 
 
 async def test_a_document_over_the_message_size_is_refused_by_the_server():

@@ -16,6 +16,7 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.ratelimit import CostRecorder
+from tests.fakes.waiting import until
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
@@ -66,12 +67,6 @@ async def serving(book: Book, port: int = 0):
 
 def recorder(target: str | None, **options) -> CostRecorder:
     return CostRecorder(target, **{"linger_s": 0.01, "retry_min_s": 0.01, "retry_max_s": 0.05, **options})
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a number, not an event
-            await asyncio.sleep(0.01)
 
 
 async def test_each_event_is_booked_with_the_token_of_its_own_tenant():

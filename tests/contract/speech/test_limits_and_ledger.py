@@ -21,6 +21,7 @@ from services.speech.adapters.ratelimit import MeshLedger, MeshLimits, tenant_to
 from services.speech.ports import TTS_LIMIT, Cost
 from services.speech.ports import CostOutcome as Outcome
 from services.speech.prices import PriceRow
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 PRICE = PriceRow("elevenlabs", "eleven_flash_v2_5", "2026-11-01", 50_000, 1_000)
@@ -76,7 +77,7 @@ async def test_a_call_is_one_event_in_the_book_of_its_tenant(tenant):
     ledger = Ledger()
     async with ratelimit(Limits(), ledger) as target, CostRecorder(target) as recorder:
         MeshLedger(recorder).record(Cost(TTS_LIMIT, PRICE, 20, 1_000, Outcome.CANCELLED, "lobby"))
-        await asyncio.wait_for(ledger.arrived.wait(), 5)
+        await asyncio.wait_for(ledger.arrived.wait(), DEADLINE_S)
     [(tenant_id, event)] = ledger.booked
     assert (tenant_id, event.kind, event.outcome) == (
         "acme",

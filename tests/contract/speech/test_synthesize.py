@@ -17,6 +17,7 @@ from services.speech.errors import engine_failed
 from services.speech.events import Voiced
 from services.speech.ports import TTS_LIMIT, CostOutcome, SpeakingConfig
 from services.speech.prices import PriceRow
+from tests.fakes.waiting import DEADLINE_S
 
 CONFIG = SynthesizeConfig(sample_rate_hz=16_000, voice="en-us", room="lobby")
 
@@ -161,7 +162,7 @@ async def test_a_caller_who_leaves_stops_the_engine(serve):
             async for response in stream:
                 if response.HasField("audio"):
                     break
-        await asyncio.wait_for(voice.closed.wait(), 5)
+        await asyncio.wait_for(voice.closed.wait(), DEADLINE_S)
         assert [c.outcome for c in mesh.book.costs] == [CostOutcome.CANCELLED]
 
 
@@ -170,7 +171,7 @@ async def test_the_deadline_stops_the_engine(serve):
     async with serve(voice=voice) as mesh:
         with pytest.raises(errors.DeadlineExceeded):
             await mesh.client.say("A sentence without end. ", CONFIG, timeout_s=0.3)
-        await asyncio.wait_for(voice.closed.wait(), 5)
+        await asyncio.wait_for(voice.closed.wait(), DEADLINE_S)
 
 
 async def test_an_engine_that_breaks_is_unavailable_and_booked_as_failed(serve):

@@ -18,6 +18,7 @@ from services.speech.errors import engine_failed
 from services.speech.events import Heard, SpeechStarted
 from services.speech.ports import STT_LIMIT, CostOutcome
 from services.speech.prices import PriceRow
+from tests.fakes.waiting import DEADLINE_S
 
 RATE_HZ = 16_000
 QUESTION = "when does the office open on monday"
@@ -158,7 +159,7 @@ async def test_a_caller_who_leaves_pays_for_what_was_heard(mesh):
         async for response in stream:
             if response.HasField("speech_started"):
                 break
-    cost = await asyncio.wait_for(mesh.book.cost_of(STT_LIMIT), 5)
+    cost = await asyncio.wait_for(mesh.book.cost_of(STT_LIMIT), DEADLINE_S)
     assert cost.outcome is CostOutcome.CANCELLED
     assert cost.quantity > 0
 

@@ -15,6 +15,7 @@ from hocket.speech.v1.speech_pb2 import SynthesizeConfig, TranscribeConfig
 from hocket.chassis import errors
 from services.speech.ports import CostOutcome
 from services.speech.prices import MINUTE_MS, THOUSAND_CHARACTERS, price_of
+from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -132,7 +133,7 @@ async def test_flux_turns_become_events_with_the_eager_end_as_preflight(serve):
         ]
         assert events[5][1].final.text == "where is it now"
         assert [w.text for w in events[5][1].final.words] == ["where", "is", "it", "now"]
-        await asyncio.wait_for(flux.closed.wait(), 5)
+        await asyncio.wait_for(flux.closed.wait(), DEADLINE_S)
         assert [(c.quantity, c.cost_micro_usd, c.outcome) for c in mesh.book.costs] == [(800, 800, CostOutcome.OK)]
     query = dict(flux.query)
     assert (query["model"], query["sample_rate"], query["encoding"]) == ("flux-general-en", "16000", "linear16")
@@ -165,7 +166,7 @@ async def test_a_caller_who_leaves_closes_the_vendors_socket(serve):
         async with mesh.client.transcribe(TranscribeConfig(sample_rate_hz=RATE_HZ), 10) as stream:
             await stream.send_audio(bytes(6400))
             assert (await anext(aiter(stream))).HasField("speech_started")
-        await asyncio.wait_for(flux.closed.wait(), 5)
+        await asyncio.wait_for(flux.closed.wait(), DEADLINE_S)
 
 
 class Eleven:

@@ -15,6 +15,7 @@ from hocket.chassis import errors
 from hocket.chassis.status import mesh_errors
 from services.vision import __main__ as wiring
 from services.vision.flow import VisionFlow
+from tests.fakes.waiting import DEADLINE_S, until
 
 FLAT = bytes([100]) * 4096
 
@@ -46,7 +47,7 @@ async def opened(mesh, **config):
 
 async def answer(call) -> pb.WatchResponse:
     with mesh_errors():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             return await call.read()
 
 
@@ -135,12 +136,6 @@ def open_streams() -> float:
     return REGISTRY.get_sample_value("hocket_vision_streams_open", {"policy": "cells"}) or 0.0
 
 
-async def until(condition, timeout_s: float = 60) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - the condition is not an event
-            await asyncio.sleep(0.005)
-
-
 @pytest.mark.parametrize("count", [0, 257])
 async def test_an_empty_or_oversized_batch_ends_the_stream_by_name(serving, channel, count):
     async with serving() as server, channel(server) as mesh:
@@ -212,7 +207,7 @@ async def test_a_stopping_server_ends_streams_with_their_counts(serving, channel
         stopping = asyncio.create_task(server.stop())
         last, other = await answer(call), await answer(idle)
         assert await answer(call) is grpc.aio.EOF
-        await asyncio.wait_for(stopping, 10)
+        await asyncio.wait_for(stopping, DEADLINE_S)
     total = last.final_stats.total
     assert (total.offered, total.kept, total.skipped) == (3, 2, 1)
     assert {(t.track, t.offered) for t in last.final_stats.tracks} == {("t", 2), ("u", 1)}

@@ -13,7 +13,7 @@ from hocket.chassis.status import mesh_errors
 from services.vision import __main__ as wiring
 from services.vision.adapters.images import PillowImages
 from services.vision.flow import VisionFlow
-from tests.fakes.watched import until
+from tests.fakes.waiting import DEADLINE_S, until
 
 STREAMS = 12
 PIXELS = np.zeros((48, 64, 3), np.uint8).tobytes()
@@ -36,7 +36,7 @@ async def opened(mesh):
 
 async def answer(call) -> pb.DedupResponse:
     with mesh_errors():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             return await call.read()
 
 

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.vision import __main__ as wiring
 from services.vision.errors import KeyframesUnavailable
+from tests.fakes.waiting import DEADLINE_S
 
 TOLD = (Path(__file__).parents[3] / "docs" / "vision.md").read_text(encoding="utf-8").partition("## Metrics")[2]
 DOCUMENTED = {
@@ -69,14 +70,14 @@ async def watch(mesh, *requests: pb.WatchRequest):
     for request in requests:
         await call.write(request)
         if request.HasField("offers"):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(DEADLINE_S):
                 await call.read()
     return call
 
 
 async def ended(call) -> None:
     await call.done_writing()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         assert await call.read() is grpc.aio.EOF
 
 
@@ -100,7 +101,7 @@ async def test_every_documented_metric_is_exposed_with_its_labels(serving, chann
         upload = pb.FrameUpload(frame_id=1, track=pb.TrackRef(room="r", track="t"), jpeg=jpeg)
         call = await watch(mesh, offers(1, 2), pb.WatchRequest(upload=upload), offers(2, 3))
         await ended(call)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             # Booked beside the stream: what its end publishes, and the keyframe that is lost.
             families = await scraped(server.ops_port)
             while not all(value(families, name) for name in BOOKED_LATER):

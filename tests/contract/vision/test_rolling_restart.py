@@ -14,7 +14,8 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.client.vision import I420Frame, Keyframe, PacingRules, VisionClient, WatchSession
 from tests.contract.vision.conftest import SECRET
-from tests.fakes.watched import free_port, until
+from tests.fakes.waiting import until
+from tests.fakes.watched import free_port
 
 TRACKS = ("a", "b", "c")
 FPS = 30

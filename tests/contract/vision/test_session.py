@@ -15,7 +15,8 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.vision import I420Frame, PacingRules, VisionClient
-from tests.fakes.watched import frame, free_port, until
+from tests.fakes.waiting import until
+from tests.fakes.watched import frame, free_port
 
 FLAT = bytes([100]) * (64 * 64 * 3 // 2)
 

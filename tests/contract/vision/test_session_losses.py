@@ -12,7 +12,8 @@ from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.vision import PacingRules, VisionClient
 from hocket.client.vision.session import ENCODES_QUEUED_MAX, OFFERS_QUEUED_MAX
-from tests.fakes.watched import frame, until
+from tests.fakes.waiting import until
+from tests.fakes.watched import frame
 
 
 async def test_a_track_that_is_forgotten_and_seen_again_is_offered_and_its_picture_kept(serving, channel):

@@ -13,6 +13,7 @@ from hocket.chassis import errors
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.status import mesh_errors
 from hocket.client.vision import I420Frame, VisionClient
+from tests.fakes.waiting import DEADLINE_S, until
 
 FLAT = bytes([100]) * 4096
 
@@ -110,13 +111,7 @@ async def test_a_session_gives_back_kept_frames_as_jpeg_and_uploads_them(serving
     assert stats.total.bytes_uploaded == sum(len(data) for data, _ in kept)
 
 
-async def until(condition, timeout_s: float = 10) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - the condition is not an event
-            await asyncio.sleep(0.005)
-
-
-async def until_listed(client: VisionClient, count: int, timeout_s: float = 10) -> None:
+async def until_listed(client: VisionClient, count: int, timeout_s: float = DEADLINE_S) -> None:
     async with asyncio.timeout(timeout_s):
         while len((await client.list_keyframes("r", "t", limit=5)).keyframes) < count:  # noqa: ASYNC110 - polls a server
             await asyncio.sleep(0.01)
@@ -132,7 +127,7 @@ async def test_listed_keyframes_fit_into_a_message(serving, channel):
             await stream.send(offer(frame_id, float(frame_id)))
             await stream.call.write(pb.WatchRequest(upload=pb.FrameUpload(frame_id=frame_id, track=track, jpeg=large)))
         await stream.send(offer(9, 9.0))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             listed = []
             while len(listed) < 6:
                 listed = (await client.list_keyframes("r", "t", limit=32, include_jpeg=False)).keyframes

@@ -20,6 +20,7 @@ from hocket.client.vision import VisionClient
 from services.vision.adapters.images import PillowImages
 from services.vision.flow import VisionFlow
 from services.vision.stats.stats_table import StatsTable, TrackKey
+from tests.fakes.waiting import DEADLINE_S
 
 FLAT = bytes([100]) * 4096
 TRACK = pb.TrackRef(room="r", track="t")
@@ -39,7 +40,7 @@ async def dedup(mesh, **config):
 
 async def answer(call):
     with mesh_errors():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             return await call.read()
 
 
@@ -96,7 +97,7 @@ async def test_a_keyframe_is_as_large_as_its_file(serving, channel):
         call = await dedup(mesh, resize_longest_px=100)
         await call.write(whole(1))
         jpeg = (await answer(call)).result.jpeg
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while not (listed := (await VisionClient(mesh).list_keyframes("r", "t")).keyframes):
                 pass
     assert (listed[0].width, listed[0].height) == Image.open(io.BytesIO(jpeg)).size == (100, 75)
@@ -112,7 +113,7 @@ async def test_half_of_a_file_is_no_keyframe(serving, channel):
         await call.write(pb.WatchRequest(upload=pb.FrameUpload(frame_id=1, track=TRACK, jpeg=JPEG[:-40])))
         assert (await answer(call)).rejection.field == "upload.jpeg"
         await call.write(pb.WatchRequest(upload=pb.FrameUpload(frame_id=1, track=TRACK, jpeg=JPEG)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while not (await VisionClient(mesh).list_keyframes("r", "t")).keyframes:
                 pass
 
@@ -124,7 +125,7 @@ async def test_a_client_that_says_nothing_does_not_hold_up_the_end_of_a_server(s
             vision_pb2_grpc.VisionServiceStub(mesh.channel).Dedup(**mesh.options(60)),
         ]
         await VisionClient(mesh).get_stats()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(DEADLINE_S):
             await server.stop()
         for call in calls:
             with pytest.raises(errors.Unavailable):
@@ -136,7 +137,7 @@ async def test_a_tenant_waits_for_its_own_flood_and_not_for_another_tenants():
     gauges = SimpleNamespace(held_back_seconds=SimpleNamespace(inc=lambda _: None))
     flow = VisionFlow(**dict.fromkeys(needed), gauges=gauges, sleep=lambda _: asyncio.sleep(0))
     others = flow._turns.setdefault("other", asyncio.Lock())
-    async with others, asyncio.timeout(5):
+    async with others, asyncio.timeout(DEADLINE_S):
         # The other tenant's turn is taken for as long as this lasts.
         await flow.hold_back("acme", 1, 10)
 
@@ -170,7 +171,7 @@ async def test_who_asks_for_numbers_while_they_are_being_published_gets_them_too
     second = asyncio.create_task(flow.get_stats("acme", "", ""))
     await asyncio.sleep(0)
     stats.through.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         told = [(await asked)[0].total.offered for asked in (first, second)]
     assert told == [50, 50]
 
@@ -185,7 +186,7 @@ async def test_a_tenants_idle_tracks_make_room_for_another_of_its_streams(servin
         offered = pb.Offer(frame_id=1, track=TRACK, luma=FLAT, width=64, height=64)
         await idle.write(pb.WatchRequest(offers=pb.OfferBatch(offers=[offered])))
         assert (await answer(idle)).verdicts.verdicts
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 await other.write(pb.WatchRequest(offers=pb.OfferBatch(offers=[offered])))
                 if (await answer(other)).verdicts.verdicts:

@@ -24,6 +24,7 @@ from services.llm_router.adapters.mesh_ledger import open_ledger
 from tests.emulators.anthropic_emulator import AnthropicEmulator
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import MINTER, SECRET, asking
+from tests.fakes.waiting import START_S, until
 
 SONNET = "claude-sonnet-5-5"
 
@@ -96,7 +97,7 @@ async def router(vendor: str, limits_port: int, journal: str, **more: str) -> As
     token = MINTER.mint("acme", caller="test")
     try:
         async with MeshChannel(f"127.0.0.1:{port}", lambda: token) as channel:
-            await asyncio.wait_for(channel.channel.channel_ready(), 60)
+            await asyncio.wait_for(channel.channel.channel_ready(), START_S)
             yield RouterClient(channel), process.pid
     finally:
         if process.returncode is None:
@@ -111,12 +112,6 @@ async def drained(client: RouterClient, on_event=lambda _: None) -> list:
             seen.append(event)
             on_event(event)
     return seen
-
-
-async def until(true, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110 - what is awaited happens in another process
-            await asyncio.sleep(0.02)
 
 
 async def test_no_cost_is_lost_or_doubled_when_the_process_is_killed(tmp_path):

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from hocket.chassis.channel import MeshChannel
 from hocket.client.llm_router import RouterClient
 from tests.emulators.world import MINTER, SECRET, asking
+from tests.fakes.waiting import DEADLINE_S, START_S
 from tests.integration.llm_router.test_crash import free_port
 
 
@@ -59,11 +60,11 @@ async def test_a_collector_gets_spans_and_the_metrics_of_the_conventions():
         try:
             token = MINTER.mint("acme", caller="test")
             async with MeshChannel(f"127.0.0.1:{port}", lambda: token) as channel:
-                await asyncio.wait_for(channel.channel.channel_ready(), 60)
+                await asyncio.wait_for(channel.channel.channel_ready(), START_S)
                 answered = [event async for event in RouterClient(channel).generate(asking("Hello?"))]
         finally:
             process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), 30)
+            await asyncio.wait_for(process.wait(), DEADLINE_S)
     assert answered[-1].HasField("finish")
     assert {"route", "chat embedded-extractive-1"} <= set(collector.spans)
     assert {

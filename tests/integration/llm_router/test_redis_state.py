@@ -16,6 +16,7 @@ from services.llm_router.breaker import Breaker
 from services.llm_router.conversation import MixMode, Tier
 from services.llm_router.mix import tie_of
 from services.llm_router.sessions import Session, Warm
+from tests.fakes.waiting import DEADLINE_S
 
 SHARES = {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
 SESSION = Session(Tier.COMPLEX, "claude-sonnet-5-5", 1, {"claude-sonnet-5-5": Warm(1500, 2e9)}, 1e9)
@@ -40,7 +41,7 @@ async def replicas(url: str, count: int) -> AsyncIterator[list[RedisState]]:
 
 
 async def until(true) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         while not await true():  # noqa: ASYNC110 - what is awaited lies in Redis, which sets no event
             await asyncio.sleep(0.01)
 
@@ -92,7 +93,7 @@ async def test_a_redis_that_is_frozen_does_not_hold_up_the_end_of_the_process(mo
         state = RedisState(f"redis://127.0.0.1:{frozen.sockets[0].getsockname()[1]}")
         state.start()
         state.store_session("acme", "c", SESSION)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await state.close()
         for writer in accepted:
             writer.close()

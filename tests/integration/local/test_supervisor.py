@@ -20,6 +20,7 @@ from local.errors import LocalError
 from local.keeper import Backoff
 from local.process import ProcessSpec
 from local.supervisor import Supervisor
+from tests.fakes.waiting import DEADLINE_S
 
 SLEEPER = "import time, sys; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -174,7 +175,7 @@ async def start_owner(data_dir):
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OWNER, str(data_dir), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    pids = [int(pid) for pid in (await asyncio.wait_for(owner.stdout.readline(), 30)).split()]
+    pids = [int(pid) for pid in (await asyncio.wait_for(owner.stdout.readline(), DEADLINE_S)).split()]
     if not pids:
         raise AssertionError((await owner.stderr.read()).decode())
     return owner, pids
@@ -231,7 +232,7 @@ async def test_a_crash_is_told_and_the_last_runs_log_is_kept(scene):
     supervisor = scene.supervisor(scene.spec("service"), progress=said.append)
     await supervisor.start()
     supervisor.keeper("service").kill(signal.SIGKILL, restart=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while len(said) < 2:  # noqa: ASYNC110 - the supervisor tells when it tells
             await asyncio.sleep(0.01)
     await supervisor.stop()

@@ -21,9 +21,9 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.client.media_gateway import RoomClient
 from tests.fakes import mesh_peers
+from tests.fakes.waiting import DEADLINE_S, START_S
 
 ROOT = Path(__file__).parents[3]
-READY_S = 90
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Gateway:
         ):
             return await response.text()
 
-    async def until_metric(self, line: str, timeout_s: float = 20) -> None:
+    async def until_metric(self, line: str, timeout_s: float = DEADLINE_S) -> None:
         async with asyncio.timeout(timeout_s):
             while line not in (await self.metrics()).splitlines():  # noqa: ASYNC110 - metrics are pulled
                 await asyncio.sleep(0.2)
@@ -110,14 +110,14 @@ async def gateway_running(livekit, folder: Path, peers: mesh_peers.Peers, **sett
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), 60)
+            await asyncio.wait_for(process.wait(), DEADLINE_S)
         except TimeoutError:
             process.kill()
             await process.wait()
 
 
 async def _ready(gateway: Gateway) -> None:
-    async with asyncio.timeout(READY_S), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(START_S), aiohttp.ClientSession() as http:
         while True:
             if gateway.process.returncode is not None:
                 raise RuntimeError(f"the gateway ended:\n{gateway.log.read_text()}")

@@ -15,10 +15,10 @@ from hocket.llm_router.v1 import llm_router_pb2
 from hocket.chassis.errors import Unavailable
 from services.media_gateway.adapters import livekit_llm
 from tests.fakes import mesh_peers, room_guest
+from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(180),
     # The guest's LiveKit client now and then drops a handle twice when a stream ends, and asserts in __del__.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -36,7 +36,7 @@ async def in_a_room(gateway):
         await rooms.create_room(name)
         access = await rooms.join_room(name, "ann")
         async with room_guest.Guest(access) as guest:
-            await asyncio.wait_for(guest.agent_there.wait(), 30)
+            await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
             # Until the agent listens to the microphone that was published a moment ago.
             await asyncio.sleep(1)
             yield guest, name
@@ -88,7 +88,7 @@ async def test_speaking_over_the_agent_cancels_the_answer_down_to_the_peers(gate
             await guest.hears(ended_s)
             gateway.peers.router.answer = mesh_peers.says("All right.")
             await guest.say(QUESTION)
-            await asyncio.wait_for(gateway.peers.router.cancelled.wait(), 10)
+            await asyncio.wait_for(gateway.peers.router.cancelled.wait(), DEADLINE_S)
             first, second = await guest.turn(), await guest.turn()
         finally:
             gateway.peers.speech.speaks_early = False
@@ -149,7 +149,7 @@ async def test_ears_that_fail_are_told_of_and_listen_again(gateway):
     async with gateway.rooms() as rooms:
         await rooms.create_room(name)
         async with room_guest.Guest(await rooms.join_room(name, "ann")) as guest:
-            await asyncio.wait_for(guest.agent_there.wait(), 30)
+            await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
             await guest.hears(0)
             peers.speech.dead_ears = False
             await asyncio.sleep(3)
@@ -179,7 +179,7 @@ async def test_a_killed_agent_is_replaced(gateway):
     async with in_a_room(gateway) as (guest, _):
         guest.agent_there.clear()
         os.kill(gateway.newest_room_pid(), signal.SIGKILL)
-        await asyncio.wait_for(guest.agent_there.wait(), 60)
+        await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
         await asyncio.sleep(1)
         await guest.write("when does the office open")
         assert (await guest.turn())["answered"].strip() == "The office opens at nine."

@@ -17,10 +17,10 @@ from aiohttp import web
 from hocket.llm_router.v1 import llm_router_pb2
 
 from tests.fakes import mesh_peers, room_guest
+from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(180),
     # The guest's LiveKit client now and then drops a handle twice when a stream ends, and asserts in __del__.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -82,7 +82,7 @@ async def in_a_room(gateway):
     async with gateway.rooms() as rooms:
         await rooms.create_room(name)
         async with room_guest.Guest(await rooms.join_room(name, "ann")) as guest:
-            await asyncio.wait_for(guest.agent_there.wait(), 30)
+            await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
             await asyncio.sleep(0.5)
             yield guest
         await rooms.delete_room(name)
@@ -148,7 +148,7 @@ async def test_a_question_about_the_camera_carries_the_newest_picture_and_others
     pictures = [np.full((360, 640, 4), shade, np.uint8) for shade in (40, 200)]
     async with in_a_room(gateway) as guest:
         await guest.show(pictures)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while not gateway.peers.vision.uploads:  # noqa: ASYNC110 - frames come as they come
                 await asyncio.sleep(0.1)
         await guest.write("when does the office open")
@@ -175,7 +175,7 @@ async def test_an_agent_that_follows_a_killed_one_remembers_the_conversation(gat
             guest.agent_there.clear()
             greetings = gateway.peers.speech.spoken.count("Welcome to the office.")
             os.kill(gateway.newest_room_pid(), signal.SIGKILL)
-            await asyncio.wait_for(guest.agent_there.wait(), 60)
+            await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
             await asyncio.sleep(1)
             await guest.write("what is my name")
             await guest.turn()
@@ -193,12 +193,12 @@ async def test_a_gateway_that_is_stopped_leaves_its_rooms_in_order(gateway):
         await rooms.create_room("last")
         access = await rooms.join_room("last", "ann")
     async with room_guest.Guest(access) as guest:
-        await asyncio.wait_for(guest.agent_there.wait(), 30)
+        await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
         gone = asyncio.Event()
         guest.room.on("participant_disconnected", lambda _: gone.set())
         gateway.process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(gone.wait(), 40)
-    assert await asyncio.wait_for(gateway.process.wait(), 30) == 0
+        await asyncio.wait_for(gone.wait(), DEADLINE_S)
+    assert await asyncio.wait_for(gateway.process.wait(), DEADLINE_S) == 0
     assert "acme__last" in gateway.peers.limits.released
 
 
@@ -212,10 +212,10 @@ async def test_a_gateway_that_is_stopped_lets_a_conversation_come_to_its_end(
                 await rooms.create_room("talking")
                 access = await rooms.join_room("talking", "ann")
             async with room_guest.Guest(access) as guest:
-                await asyncio.wait_for(guest.agent_there.wait(), 30)
+                await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
                 gateway.process.send_signal(signal.SIGTERM)
                 await asyncio.sleep(3)
                 await guest.write("are you still there")
                 assert (await guest.turn())["answered"].strip() == "The office opens at nine."
                 assert "livekit_active_rooms 1.0" in (await gateway.metrics()).splitlines()
-            assert await asyncio.wait_for(gateway.process.wait(), 30) == 0
+            assert await asyncio.wait_for(gateway.process.wait(), DEADLINE_S) == 0

@@ -23,6 +23,7 @@ from local.embedded import postgres
 from local.mesh import Mesh
 from services.rag.__main__ import build
 from services.rag.settings import Settings
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
@@ -63,7 +64,7 @@ async def test_postgres_killed_half_way_is_unavailable_and_what_was_answered_is_
                     mesh.kill("postgres")
 
         with pytest.raises(Unavailable):
-            await asyncio.wait_for(ingest(), 60)
+            await asyncio.wait_for(ingest(), DEADLINE_S)
         with pytest.raises(Unavailable):
             await rag.search("walrus", budget_s=10)
         await server.readiness.refresh()
@@ -104,7 +105,7 @@ async def test_a_postgres_that_hangs_costs_no_caller_more_than_its_time_and_is_b
         try:
             # More than there are connections, and again on those that the first have lost.
             for _ in range(2):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(DEADLINE_S):
                     found = await asyncio.gather(*(rag.search("walrus", budget_s=0.2, timeout_s=5) for _ in range(15)))
                 assert {(len(answer.passages), *answer.degraded) for answer in found} == {(0, "lexical: budget")}
             with pytest.raises(DeadlineExceeded):

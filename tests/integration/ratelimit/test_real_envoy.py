@@ -24,6 +24,7 @@ from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.redis_store import RedisStore
 from services.ratelimit.flow import Limiter
 from services.ratelimit.limit_file import parse
+from tests.fakes.waiting import DEADLINE_S
 
 ENVOY = os.environ.get("ENVOY_BINARY") or shutil.which("envoy")
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
@@ -169,7 +170,7 @@ async def test_envoy_lets_five_through_and_answers_429_to_the_sixth(redis_url):
 
 
 async def listening(port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

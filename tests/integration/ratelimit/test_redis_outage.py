@@ -22,6 +22,7 @@ from hocket.chassis.server import MeshServer
 from hocket.client.ratelimit import RateLimitClient
 from services.ratelimit.__main__ import build
 from services.ratelimit.settings import Settings
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 TOKEN = TokenMinter(SECRET).mint("acme", tenant_tier="premium", caller="test")
@@ -93,7 +94,7 @@ async def check(client: RateLimitClient) -> bool:
 
 
 async def until_healthy(client: RateLimitClient) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while await check(client):  # noqa: ASYNC110 - an answer is waited for, not an event
             await asyncio.sleep(0.05)
 

@@ -26,6 +26,7 @@ from hocket.chassis.server import MeshServer
 from hocket.client.vision import VisionClient
 from services.vision.__main__ import build
 from services.vision.settings import Settings
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 TOKEN = TokenMinter(SECRET).mint("acme", caller="test")
@@ -93,7 +94,7 @@ class Stream:
             for i in frame_ids
         ]
         await self.call.write(pb.WatchRequest(offers=pb.OfferBatch(offers=offers)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             return list((await self.call.read()).verdicts.verdicts)
 
     async def upload(self, frame_id: int) -> None:
@@ -106,7 +107,7 @@ class Stream:
 
 
 async def listed(client: VisionClient, count: int) -> list[pb.Keyframe]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         found = []
         while len(found) < count:
             found = (await client.list_keyframes("r", "t", limit=32)).keyframes
@@ -176,7 +177,7 @@ async def test_what_was_counted_without_redis_is_shared_when_it_is_back(own_redi
         assert (await VisionClient(mesh).get_stats()).degraded
         os.kill(own_redis.process.pid, signal.SIGCONT)
         async with serving(own_redis.url) as other, channel(other) as beside:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_S):
                 offered = 0
                 while offered < 5:
                     offered = (await VisionClient(beside).get_stats()).total.offered

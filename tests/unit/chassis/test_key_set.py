@@ -10,6 +10,7 @@ import pytest
 
 from hocket.chassis.errors import Unavailable
 from hocket.chassis.key_set import FETCH_INTERVAL_S_MIN, STALE_S_MAX, KeySet
+from tests.fakes.waiting import DEADLINE_S
 
 ONE = jwt.PyJWK({"kty": "oct", "k": "b25l"}, algorithm="HS256")
 TWO = jwt.PyJWK({"kty": "oct", "k": "dHdv"}, algorithm="HS256")
@@ -93,7 +94,7 @@ async def test_a_known_key_is_had_without_waiting_while_old_keys_are_fetched_aga
     await keys.key("one")
     world.now_s += REFRESH_S
     world.answering.clear()
-    assert await asyncio.wait_for(keys.key("one"), 1) == ONE
+    assert await asyncio.wait_for(keys.key("one"), DEADLINE_S) == ONE
     world.keys = {}
     world.answering.set()
     await settled(keys)

@@ -10,6 +10,7 @@ from services.llm_router import backlog as module
 from services.llm_router.backlog import BACKLOG_PER_MERGE, Backlog
 from services.llm_router.conversation import ToolCall
 from services.llm_router.events import CallMade, StateGiven, TextDelta
+from tests.fakes.waiting import DEADLINE_S
 
 CALL = CallMade(ToolCall("c", "t", "{}" * 30))
 
@@ -25,14 +26,14 @@ def holding(*events: TextDelta | CallMade | StateGiven) -> Backlog:
 async def test_whoever_adds_waits_for_room_until_enough_is_taken(monkeypatch, event):
     monkeypatch.setattr(module, "WAITING_MAX", 100)
     backlog = holding(event)
-    await asyncio.wait_for(backlog.room(), 1)
+    await asyncio.wait_for(backlog.room(), DEADLINE_S)
     backlog.add(event)
     waiting = asyncio.create_task(backlog.room())
     await asyncio.sleep(0)
     assert backlog.full
     assert not waiting.done()
     assert backlog.take() == event
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, DEADLINE_S)
     assert not backlog.full
 
 

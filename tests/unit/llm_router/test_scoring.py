@@ -36,6 +36,17 @@ def test_the_score_is_a_number_between_0_and_1_explained_strongest_first():
     assert scored.contributions[0].name == "words"
 
 
+def cpu_s(text: str) -> float:
+    """CPU time of scoring `text`: the least of three runs, without what other processes cost."""
+
+    def once() -> float:
+        began = time.process_time()
+        SCORER.score_text(text)
+        return time.process_time() - began
+
+    return min(once() for _ in range(3))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -50,10 +61,10 @@ def test_the_score_is_a_number_between_0_and_1_explained_strongest_first():
     ],
 )
 def test_no_text_breaks_it_or_takes_long(text: str):
-    started = time.process_time()
     assert 0 <= SCORER.score_text(text).score <= 1
-    # Its usual cost is 2 ms; a pattern that walks the text again from each place takes a hundred times as long.
-    assert time.process_time() - started < 0.1
+    # Prose of the same length costs 2 ms; a pattern that walks the text again from each place takes a hundred times as
+    # long.
+    assert cpu_s(text) < 50 * cpu_s("word " * 200_000)
     assert all(0 <= v <= 1 for v in features_of(text).values())
 
 

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from services.llm_router.adapters.tiers_file import DAYS_LEFT, RELOADS, TiersFile
 from services.llm_router.tiers_toml import TiersFileError
+from tests.fakes.waiting import DEADLINE_S
 
 TEXT = resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8")
 
@@ -88,7 +89,7 @@ async def test_the_task_that_reads_again_outlives_whatever_goes_wrong(tmp_path):
     wrong.append(RuntimeError("nobody thought of this"))
     task = asyncio.create_task(file.keep_fresh(0.001))
     write(path, TEXT.replace('version = "2026-11-22"', 'version = "lost"'), 2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         while RELOADS.labels("failed")._value.get() == failed:  # noqa: ASYNC110 - a counter sets no event
             await asyncio.sleep(0.001)
         assert file.current.version == "2026-11-22"

@@ -15,6 +15,7 @@ from services.rag.adapters.memory_store import MemoryStore
 from services.rag.adapters.ratelimit import NoQueryLimit
 from services.rag.flow import Knowledge
 from services.rag.knowledge import Vectors
+from tests.fakes.waiting import DEADLINE_S
 
 HANDBOOK = Path(__file__).parents[3] / "examples" / "knowledge"
 
@@ -127,7 +128,7 @@ async def test_a_stuck_vendor_costs_the_budget_and_no_more():
     flow = knowledge(embedder=meaning)
     await colours(flow)
     meaning.stuck = True
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         answer = await flow.search("acme", question("colour of the door", budget_s=0.15))
     assert [passage.document_id for passage in answer.passages] == ["door"]
     assert list(answer.degraded) == ["embed: budget", "vector: no query vector"]
@@ -153,7 +154,7 @@ async def test_a_step_that_does_not_let_itself_be_cancelled_is_left_behind():
             finally:
                 await cleaning.wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         answer = await knowledge(Hanging()).search("acme", question("colour", budget_s=0.02))
     assert list(answer.degraded) == ["lexical: budget"]
     cleaning.set()

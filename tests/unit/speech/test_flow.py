@@ -13,6 +13,7 @@ from services.speech.events import SpeechStarted, Voiced
 from services.speech.flow import Speech
 from services.speech.ports import ListeningConfig, SpeakingConfig
 from services.speech.prices import free
+from tests.fakes.waiting import DEADLINE_S
 
 PRICE = free("fake", "fake", per=1)
 
@@ -89,7 +90,7 @@ async def written(*texts: str):
 
 async def test_a_caller_who_leaves_while_the_engine_is_behind_is_let_go():
     speech = Speech(QueueListener(), CountingVoice(0), Book(), Book())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         async with aclosing(speech.listen(ListeningConfig(16_000, "en"), forever(bytes(320)))) as events:
             assert await anext(events) == SpeechStarted(0.0)
             assert await anext(events) == SpeechStarted(1.0)
