@@ -27,8 +27,9 @@ CONFIG_INTRODUCTION = (
 )
 ERRORS_INTRODUCTION = (
     "An error carries a gRPC code and `google.rpc.ErrorInfo`: `reason` below, `domain` `hocket.<service>`, and"
-    " metadata whose keys name their unit. `BadRequest` names wrong fields, `RetryInfo` says when to come"
-    " back. Python clients raise the class of `hocket.chassis.errors` with the same fields.\n"
+    " metadata, where a key names its unit. `BadRequest` names wrong fields, `RetryInfo` holds the earliest time"
+    " of a retry. Python clients raise the class of `hocket.chassis.errors` that has the code, with the same fields."
+    " An error that a proxy raised carries no `ErrorInfo`; the class then names the usual reason of its code.\n"
 )
 # How the bounds of a field are written, by the attribute that holds them.
 BOUNDS = {
@@ -40,21 +41,7 @@ BOUNDS = {
     "max_length": "at most {} long",
 }
 _REASON = re.compile(r"\s*REASON_(\w+) = \d+;")
-_CODES = re.compile(r"\b([A-Z]+(?:_[A-Z]+)*)\b")
-# What a caller does about a code; AIP-193 and the gRPC status code guide.
-REMEDIES = {
-    "INVALID_ARGUMENT": "Fix the request; the same one fails again.",
-    "UNAUTHENTICATED": "Send a valid token.",
-    "PERMISSION_DENIED": "Ask for the right, or call for another tenant.",
-    "NOT_FOUND": "Check the name; it may have been deleted.",
-    "FAILED_PRECONDITION": "Change the state or the configuration first.",
-    "RESOURCE_EXHAUSTED": "Wait as long as RetryInfo says.",
-    "ABORTED": "Start the whole operation again.",
-    "DEADLINE_EXCEEDED": "Allow more time, or ask for less.",
-    "UNAVAILABLE": "Try again, with backoff.",
-    "UNIMPLEMENTED": "Use a version that serves it.",
-    "INTERNAL": "Report it; the service's log has the detail.",
-}
+_ENTRY = re.compile(r"(?P<meaning>.+)\. Remedy: (?P<remedy>.+)\. Code: (?P<code>[A-Z_]+)\.")
 
 
 def config_page() -> str:
@@ -131,34 +118,30 @@ def cell(text: str) -> str:
 
 
 def errors_page() -> str:
-    """Every reason of the mesh with its codes and what to do, as Markdown."""
-    rows = ["| reason | code | what happened | what to do |", "|---|---|---|---|"]
+    """Every reason of the mesh with its code and its remedy, as Markdown."""
+    rows = ["| reason | code | meaning | remedy |", "|---|---|---|---|"]
     rows += [
-        f"| `{reason}` | {', '.join(f'`{c}`' for c in codes)} | {cell(text)} | {' '.join(REMEDIES[c] for c in codes)} |"
-        for reason, codes, text in reasons(REASONS.read_text(encoding="utf-8"))
+        f"| `{reason}` | `{code}` | {cell(meaning)} | {cell(remedy)} |"
+        for reason, code, meaning, remedy in reasons(REASONS.read_text(encoding="utf-8"))
     ]
-    return "\n".join(
-        (
-            "# Errors\n",
-            GENERATED,
-            ERRORS_INTRODUCTION,
-            *rows,
-            "",
-        )
-    )
+    return "\n".join(("# Errors\n", GENERATED, ERRORS_INTRODUCTION, *rows, ""))
 
 
-def reasons(proto: str) -> Iterator[tuple[str, list[str], str]]:
-    """(reason, codes, sentence) of each value of the enum that is ever sent."""
+def reasons(proto: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (reason, gRPC code, meaning, remedy) of each value of the enum that is ever sent.
+
+    Raises:
+        SystemExit: A value's comment is not of the form "Meaning. Remedy: what to do. Code: GRPC_CODE."
+    """
     comment: list[str] = []
     for line in proto.splitlines():
         found = _REASON.match(line)
         if found and found[1] != "UNSPECIFIED":
-            sentence, _, tail = " ".join(comment).rstrip(".").rpartition(". ")
-            codes = [code for code in _CODES.findall(tail) if code in REMEDIES]
-            if not codes:
-                sys.exit(f"{REASONS}: the comment of REASON_{found[1]} does not end with its gRPC code")
-            yield found[1], codes, f"{sentence}."
+            entry = _ENTRY.fullmatch(" ".join(comment))
+            if entry is None:
+                sys.exit(f"{REASONS}: REASON_{found[1]} needs the comment 'Meaning. Remedy: … . Code: … .'")
+            remedy = entry["remedy"]
+            yield found[1], entry["code"], f"{entry['meaning']}.", f"{remedy[0].upper()}{remedy[1:]}."
         comment = [*comment, line.strip().removeprefix("//").strip()] if line.strip().startswith("//") else []
 
 

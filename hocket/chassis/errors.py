@@ -7,7 +7,6 @@ MeshError
 ├── NotFound                    no such thing in this tenant
 ├── FailedPrecondition          right request, wrong state; do not retry as it is
 ├── ResourceExhausted(retry)    a limit is spent; RetryInfo says when to come back
-├── Aborted                     broke half way
 ├── DeadlineExceeded            no time left
 ├── Unavailable(retry)          try again, here or at another replica
 ├── Unimplemented               a part of the contract that is not served
@@ -102,13 +101,6 @@ class ResourceExhausted(MeshError):
 
     code = "RESOURCE_EXHAUSTED"
     default_reason = "RATE_LIMITED"
-
-
-class Aborted(MeshError):
-    """Broke half way."""
-
-    code = "ABORTED"
-    default_reason = "STREAM_CUT"
 
 
 class DeadlineExceeded(MeshError):

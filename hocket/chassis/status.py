@@ -27,7 +27,6 @@ _KINDS: dict[str, type[errors.MeshError]] = {
         errors.NotFound,
         errors.FailedPrecondition,
         errors.ResourceExhausted,
-        errors.Aborted,
         errors.DeadlineExceeded,
         errors.Unavailable,
         errors.Unimplemented,

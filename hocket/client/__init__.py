@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hocket.chassis.auth import TokenMinter
     from hocket.chassis.channel import ClientTls, MeshChannel
     from hocket.chassis.errors import (
-        Aborted,
         DeadlineExceeded,
         FailedPrecondition,
         Internal,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from hocket.client.vision import VisionClient
 
 __all__ = [
-    "Aborted",
     "ClientTls",
     "CostRecorder",
     "DeadlineExceeded",

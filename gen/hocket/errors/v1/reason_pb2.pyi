@@ -25,119 +25,271 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_UNSPECIFIED: _Reason.ValueType  # 0
     """Never sent."""
     REASON_INVALID_FIELD: _Reason.ValueType  # 1
-    """A field of the request is missing, out of range or malformed; BadRequest names it. INVALID_ARGUMENT."""
+    """A field of the request is missing, out of range or malformed.
+    Remedy: correct the fields that BadRequest names; the same request fails again.
+    Code: INVALID_ARGUMENT.
+    """
     REASON_STREAM_ORDER: _Reason.ValueType  # 2
-    """The messages of a stream came in an order the contract forbids, for instance data before config. INVALID_ARGUMENT."""
+    """The messages of a stream arrived in an order that the contract forbids, for instance data before config.
+    Remedy: send config first and once, then data as the RPC's comment says.
+    Code: INVALID_ARGUMENT.
+    """
     REASON_TOKEN_MISSING: _Reason.ValueType  # 3
-    """No bearer token came with the call. UNAUTHENTICATED."""
+    """The call carries no bearer token.
+    Remedy: send the metadata `authorization: Bearer <token>`.
+    Code: UNAUTHENTICATED.
+    """
     REASON_TOKEN_INVALID: _Reason.ValueType  # 4
-    """The bearer token is malformed, signed by an unknown key, or lacks a required claim. UNAUTHENTICATED."""
+    """The bearer token is malformed, signed by an unknown key, or lacks a required claim.
+    Remedy: mint a token with a key the service knows and the claims sub, aud, exp and tenant_id.
+    Code: UNAUTHENTICATED.
+    """
     REASON_TOKEN_EXPIRED: _Reason.ValueType  # 5
-    """The bearer token was valid once. UNAUTHENTICATED."""
+    """The bearer token has expired.
+    Remedy: mint a new token; check the clock of the signing machine if new tokens fail too.
+    Code: UNAUTHENTICATED.
+    """
     REASON_TENANT_MISMATCH: _Reason.ValueType  # 6
-    """The token's tenant may not touch what the request names. PERMISSION_DENIED."""
+    """The request names a tenant other than the token's.
+    Remedy: call with a token of the tenant that the request names.
+    Code: PERMISSION_DENIED.
+    """
     REASON_SCOPE_MISSING: _Reason.ValueType  # 7
-    """The token lacks the scope that the RPC asks for. PERMISSION_DENIED."""
+    """The token lacks the scope that the RPC requires.
+    Remedy: mint the token with the scope that the message names.
+    Code: PERMISSION_DENIED.
+    """
     REASON_DEADLINE_EXCEEDED: _Reason.ValueType  # 8
-    """The deadline passed, or too little of it was left to start. DEADLINE_EXCEEDED."""
+    """The deadline passed, or too little of it was left to start.
+    Remedy: set a longer deadline, or request less work per call.
+    Code: DEADLINE_EXCEEDED.
+    """
     REASON_DEPENDENCY_UNAVAILABLE: _Reason.ValueType  # 9
-    """A dependency (Redis, Postgres, LiveKit, a vendor) did not answer. UNAVAILABLE."""
+    """A dependency of the service (Redis, Postgres, LiveKit, a vendor) did not answer.
+    Remedy: retry with backoff, at the earliest after RetryInfo where it is set.
+    Code: UNAVAILABLE.
+    """
     REASON_DRAINING: _Reason.ValueType  # 10
-    """The server is draining; call another replica. UNAVAILABLE."""
+    """The server is draining before it stops.
+    Remedy: retry at once on another replica.
+    Code: UNAVAILABLE.
+    """
     REASON_NOT_BUILT: _Reason.ValueType  # 11
-    """A part of the contract that this version does not serve. UNIMPLEMENTED."""
+    """The server does not implement the RPC: it is older than the caller's stubs.
+    Remedy: deploy a server version that serves the RPC, or do without it.
+    Code: UNIMPLEMENTED.
+    """
     REASON_INTERNAL: _Reason.ValueType  # 12
-    """A defect of the service; its log holds the detail. INTERNAL."""
+    """The service has a defect.
+    Remedy: report it with the trace id; the service's log holds the exception.
+    Code: INTERNAL.
+    """
     REASON_TOO_LARGE: _Reason.ValueType  # 13
-    """A message, document, image or queue is larger than its limit. RESOURCE_EXHAUSTED or INVALID_ARGUMENT."""
+    """A message, document, image or list is larger than its limit.
+    Remedy: split it or send less; the message names the limit.
+    Code: INVALID_ARGUMENT.
+    """
     REASON_OVERLOADED: _Reason.ValueType  # 14
-    """The server holds as many calls, streams or tracks as it may. RESOURCE_EXHAUSTED."""
+    """The server holds as many calls, streams or tracks as it admits.
+    Remedy: retry on another replica, at the earliest after RetryInfo where it is set.
+    Code: RESOURCE_EXHAUSTED.
+    """
     REASON_RATE_LIMITED: _Reason.ValueType  # 15
-    """The tenant has spent its limit; RetryInfo says when to come back. RESOURCE_EXHAUSTED."""
+    """The tenant has spent a rate limit or quota, or the vendor's own limit for the configured key is spent.
+    Remedy: wait as long as RetryInfo says; without RetryInfo the cost exceeds the whole limit: split the request.
+    Code: RESOURCE_EXHAUSTED.
+    """
     REASON_BUDGET_EXHAUSTED: _Reason.ValueType  # 16
-    """The tenant's money budget for the period is spent. RESOURCE_EXHAUSTED."""
+    """The tenant has spent its money budget of the period.
+    Remedy: raise the tenant's budget, or wait for the next period.
+    Code: RESOURCE_EXHAUSTED.
+    """
     REASON_ROOM_NOT_FOUND: _Reason.ValueType  # 17
-    """No such room in this tenant. NOT_FOUND."""
+    """The tenant has no room of this name.
+    Remedy: create the room first; an empty room is deleted after its timeout.
+    Code: NOT_FOUND.
+    """
     REASON_DOCUMENT_NOT_FOUND: _Reason.ValueType  # 18
-    """No such document in this tenant. NOT_FOUND."""
+    """The tenant has no document of this id.
+    Remedy: list the documents with ListDocuments, or ingest this one.
+    Code: NOT_FOUND.
+    """
     REASON_NO_CAPABLE_MODEL: _Reason.ValueType  # 19
-    """No model serves what the request needs (vision, tools, context length). FAILED_PRECONDITION."""
+    """No model serves what the request needs (vision, tools, JSON schema, context length).
+    Remedy: drop the requirement that the message names, or configure a model that meets it.
+    Code: FAILED_PRECONDITION.
+    """
     REASON_ALL_MODELS_FAILED: _Reason.ValueType  # 20
-    """Every candidate model failed. UNAVAILABLE."""
-    REASON_STREAM_CUT: _Reason.ValueType  # 21
-    """The model's stream broke after text had been sent; what was sent stands. ABORTED."""
+    """Every candidate model failed; the error's metadata names each with its failure.
+    Remedy: retry with backoff, at the earliest after RetryInfo where it is set.
+    Code: UNAVAILABLE.
+    """
     REASON_VENDOR_CREDENTIALS: _Reason.ValueType  # 22
-    """The vendor refused the credentials configured for it. FAILED_PRECONDITION."""
+    """The vendor refused the credentials that are configured for it.
+    Remedy: configure a valid key of the vendor; an operator has to act.
+    Code: FAILED_PRECONDITION.
+    """
     REASON_LIMIT_NOT_FOUND: _Reason.ValueType  # 23
-    """No such limit is configured. NOT_FOUND."""
+    """No limit of this name is configured for the tenant's tier.
+    Remedy: use a name of the limit file, or add the limit to it.
+    Code: NOT_FOUND.
+    """
     REASON_LEASE_NOT_FOUND: _Reason.ValueType  # 24
-    """No such lease or slot is held. NOT_FOUND."""
+    """The lease has expired or was returned before.
+    Remedy: nothing; the units are free already. Take a new lease to spend more.
+    Code: NOT_FOUND.
+    """
     REASON_AGENT_NOT_DISPATCHED: _Reason.ValueType  # 25
-    """No agent joined the room in time. UNAVAILABLE."""
+    """No agent joined the room in time.
+    Remedy: retry JoinRoom; check that a media_gateway worker is registered and below its room limit.
+    Code: UNAVAILABLE.
+    """
     REASON_TRACK_NOT_FOUND: _Reason.ValueType  # 26
-    """No such track or keyframe in this tenant. NOT_FOUND."""
+    """The track was not offered on this stream, or has been idle for longer than the server remembers it.
+    Remedy: offer a frame of the track first; check room and track name.
+    Code: NOT_FOUND.
+    """
     REASON_TURN_NOT_FOUND: _Reason.ValueType  # 27
-    """No such turn was answered lately in this tenant. NOT_FOUND."""
+    """No turn of this id was answered for the tenant lately.
+    Remedy: record the outcome soon after the answer, with the turn_id that was sent to Generate.
+    Code: NOT_FOUND.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
-    """The value of google.rpc.ErrorInfo.reason, without the REASON_ prefix. The gRPC code says what a caller may do
-    (retry, fix the request, ask an operator); the reason says what happened. docs/errors.md lists code and remedy of each.
+    """Value of google.rpc.ErrorInfo.reason, without the REASON_ prefix. Each comment states the meaning, the remedy for the
+    caller, and the gRPC codes that carry the reason. docs/errors.md is generated from these comments.
     """
 
 REASON_UNSPECIFIED: Reason.ValueType  # 0
 """Never sent."""
 REASON_INVALID_FIELD: Reason.ValueType  # 1
-"""A field of the request is missing, out of range or malformed; BadRequest names it. INVALID_ARGUMENT."""
+"""A field of the request is missing, out of range or malformed.
+Remedy: correct the fields that BadRequest names; the same request fails again.
+Code: INVALID_ARGUMENT.
+"""
 REASON_STREAM_ORDER: Reason.ValueType  # 2
-"""The messages of a stream came in an order the contract forbids, for instance data before config. INVALID_ARGUMENT."""
+"""The messages of a stream arrived in an order that the contract forbids, for instance data before config.
+Remedy: send config first and once, then data as the RPC's comment says.
+Code: INVALID_ARGUMENT.
+"""
 REASON_TOKEN_MISSING: Reason.ValueType  # 3
-"""No bearer token came with the call. UNAUTHENTICATED."""
+"""The call carries no bearer token.
+Remedy: send the metadata `authorization: Bearer <token>`.
+Code: UNAUTHENTICATED.
+"""
 REASON_TOKEN_INVALID: Reason.ValueType  # 4
-"""The bearer token is malformed, signed by an unknown key, or lacks a required claim. UNAUTHENTICATED."""
+"""The bearer token is malformed, signed by an unknown key, or lacks a required claim.
+Remedy: mint a token with a key the service knows and the claims sub, aud, exp and tenant_id.
+Code: UNAUTHENTICATED.
+"""
 REASON_TOKEN_EXPIRED: Reason.ValueType  # 5
-"""The bearer token was valid once. UNAUTHENTICATED."""
+"""The bearer token has expired.
+Remedy: mint a new token; check the clock of the signing machine if new tokens fail too.
+Code: UNAUTHENTICATED.
+"""
 REASON_TENANT_MISMATCH: Reason.ValueType  # 6
-"""The token's tenant may not touch what the request names. PERMISSION_DENIED."""
+"""The request names a tenant other than the token's.
+Remedy: call with a token of the tenant that the request names.
+Code: PERMISSION_DENIED.
+"""
 REASON_SCOPE_MISSING: Reason.ValueType  # 7
-"""The token lacks the scope that the RPC asks for. PERMISSION_DENIED."""
+"""The token lacks the scope that the RPC requires.
+Remedy: mint the token with the scope that the message names.
+Code: PERMISSION_DENIED.
+"""
 REASON_DEADLINE_EXCEEDED: Reason.ValueType  # 8
-"""The deadline passed, or too little of it was left to start. DEADLINE_EXCEEDED."""
+"""The deadline passed, or too little of it was left to start.
+Remedy: set a longer deadline, or request less work per call.
+Code: DEADLINE_EXCEEDED.
+"""
 REASON_DEPENDENCY_UNAVAILABLE: Reason.ValueType  # 9
-"""A dependency (Redis, Postgres, LiveKit, a vendor) did not answer. UNAVAILABLE."""
+"""A dependency of the service (Redis, Postgres, LiveKit, a vendor) did not answer.
+Remedy: retry with backoff, at the earliest after RetryInfo where it is set.
+Code: UNAVAILABLE.
+"""
 REASON_DRAINING: Reason.ValueType  # 10
-"""The server is draining; call another replica. UNAVAILABLE."""
+"""The server is draining before it stops.
+Remedy: retry at once on another replica.
+Code: UNAVAILABLE.
+"""
 REASON_NOT_BUILT: Reason.ValueType  # 11
-"""A part of the contract that this version does not serve. UNIMPLEMENTED."""
+"""The server does not implement the RPC: it is older than the caller's stubs.
+Remedy: deploy a server version that serves the RPC, or do without it.
+Code: UNIMPLEMENTED.
+"""
 REASON_INTERNAL: Reason.ValueType  # 12
-"""A defect of the service; its log holds the detail. INTERNAL."""
+"""The service has a defect.
+Remedy: report it with the trace id; the service's log holds the exception.
+Code: INTERNAL.
+"""
 REASON_TOO_LARGE: Reason.ValueType  # 13
-"""A message, document, image or queue is larger than its limit. RESOURCE_EXHAUSTED or INVALID_ARGUMENT."""
+"""A message, document, image or list is larger than its limit.
+Remedy: split it or send less; the message names the limit.
+Code: INVALID_ARGUMENT.
+"""
 REASON_OVERLOADED: Reason.ValueType  # 14
-"""The server holds as many calls, streams or tracks as it may. RESOURCE_EXHAUSTED."""
+"""The server holds as many calls, streams or tracks as it admits.
+Remedy: retry on another replica, at the earliest after RetryInfo where it is set.
+Code: RESOURCE_EXHAUSTED.
+"""
 REASON_RATE_LIMITED: Reason.ValueType  # 15
-"""The tenant has spent its limit; RetryInfo says when to come back. RESOURCE_EXHAUSTED."""
+"""The tenant has spent a rate limit or quota, or the vendor's own limit for the configured key is spent.
+Remedy: wait as long as RetryInfo says; without RetryInfo the cost exceeds the whole limit: split the request.
+Code: RESOURCE_EXHAUSTED.
+"""
 REASON_BUDGET_EXHAUSTED: Reason.ValueType  # 16
-"""The tenant's money budget for the period is spent. RESOURCE_EXHAUSTED."""
+"""The tenant has spent its money budget of the period.
+Remedy: raise the tenant's budget, or wait for the next period.
+Code: RESOURCE_EXHAUSTED.
+"""
 REASON_ROOM_NOT_FOUND: Reason.ValueType  # 17
-"""No such room in this tenant. NOT_FOUND."""
+"""The tenant has no room of this name.
+Remedy: create the room first; an empty room is deleted after its timeout.
+Code: NOT_FOUND.
+"""
 REASON_DOCUMENT_NOT_FOUND: Reason.ValueType  # 18
-"""No such document in this tenant. NOT_FOUND."""
+"""The tenant has no document of this id.
+Remedy: list the documents with ListDocuments, or ingest this one.
+Code: NOT_FOUND.
+"""
 REASON_NO_CAPABLE_MODEL: Reason.ValueType  # 19
-"""No model serves what the request needs (vision, tools, context length). FAILED_PRECONDITION."""
+"""No model serves what the request needs (vision, tools, JSON schema, context length).
+Remedy: drop the requirement that the message names, or configure a model that meets it.
+Code: FAILED_PRECONDITION.
+"""
 REASON_ALL_MODELS_FAILED: Reason.ValueType  # 20
-"""Every candidate model failed. UNAVAILABLE."""
-REASON_STREAM_CUT: Reason.ValueType  # 21
-"""The model's stream broke after text had been sent; what was sent stands. ABORTED."""
+"""Every candidate model failed; the error's metadata names each with its failure.
+Remedy: retry with backoff, at the earliest after RetryInfo where it is set.
+Code: UNAVAILABLE.
+"""
 REASON_VENDOR_CREDENTIALS: Reason.ValueType  # 22
-"""The vendor refused the credentials configured for it. FAILED_PRECONDITION."""
+"""The vendor refused the credentials that are configured for it.
+Remedy: configure a valid key of the vendor; an operator has to act.
+Code: FAILED_PRECONDITION.
+"""
 REASON_LIMIT_NOT_FOUND: Reason.ValueType  # 23
-"""No such limit is configured. NOT_FOUND."""
+"""No limit of this name is configured for the tenant's tier.
+Remedy: use a name of the limit file, or add the limit to it.
+Code: NOT_FOUND.
+"""
 REASON_LEASE_NOT_FOUND: Reason.ValueType  # 24
-"""No such lease or slot is held. NOT_FOUND."""
+"""The lease has expired or was returned before.
+Remedy: nothing; the units are free already. Take a new lease to spend more.
+Code: NOT_FOUND.
+"""
 REASON_AGENT_NOT_DISPATCHED: Reason.ValueType  # 25
-"""No agent joined the room in time. UNAVAILABLE."""
+"""No agent joined the room in time.
+Remedy: retry JoinRoom; check that a media_gateway worker is registered and below its room limit.
+Code: UNAVAILABLE.
+"""
 REASON_TRACK_NOT_FOUND: Reason.ValueType  # 26
-"""No such track or keyframe in this tenant. NOT_FOUND."""
+"""The track was not offered on this stream, or has been idle for longer than the server remembers it.
+Remedy: offer a frame of the track first; check room and track name.
+Code: NOT_FOUND.
+"""
 REASON_TURN_NOT_FOUND: Reason.ValueType  # 27
-"""No such turn was answered lately in this tenant. NOT_FOUND."""
+"""No turn of this id was answered for the tenant lately.
+Remedy: record the outcome soon after the answer, with the turn_id that was sent to Generate.
+Code: NOT_FOUND.
+"""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
