@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from services.llm_router.adapters.outcome_log import read_weights, scorer_with
-from services.llm_router.fitting import auroc
-from services.llm_router.learning import Row, Weights
-from services.llm_router.scoring import SurfaceScorer
+from services.llm_router.adapters.files.outcome_log import read_weights, scorer_with
+from services.llm_router.routing.complexity import SurfaceScorer
+from services.llm_router.routing.fitting import auroc
+from services.llm_router.routing.training_data import Row, Weights
 
 BOOTSTRAPS = 200
 _NUMBER = re.compile(r"\d+")

@@ -15,19 +15,19 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 
 from bench.llm_router.traffic import Prompt, prompts
-from services.llm_router.conversation import Message, MixMode, Request, Role, Text, Tier, tokens_of
-from services.llm_router.events import Usage
-from services.llm_router.mix import Mix, tie_of
-from services.llm_router.pricing import cost_micro_usd
-from services.llm_router.routing import Situation, decide
-from services.llm_router.scoring import SurfaceScorer
-from services.llm_router.sessions import CACHE_TTL_S, Session, after_turn
-from services.llm_router.tiers import Candidate, TierTable
-from services.llm_router.tiers_toml import parse_tiers
+from services.llm_router.adapters.files.tiers_file import shipped_table
+from services.llm_router.billing.pricing import cost_micro_usd
+from services.llm_router.catalog.tiers import Candidate, TierTable
+from services.llm_router.catalog.toml_file import parse_tiers
+from services.llm_router.chat.events import Usage
+from services.llm_router.chat.request import Message, MixMode, Request, Role, Text, Tier, tokens_of
+from services.llm_router.routing.complexity import SurfaceScorer
+from services.llm_router.routing.decision import Situation, decide
+from services.llm_router.routing.sessions import CACHE_TTL_S, Session, after_turn
+from services.llm_router.routing.tier_mix import Mix, tie_of
 
 TURNS = 20
 GAP_S = 20.0
@@ -36,7 +36,7 @@ HARD_CONVERSATIONS = 0.2
 HARD_PROMPT_CHARACTERS = 600
 GEMINI_HIT = 0.7
 AT_S = datetime(2026, 12, 15, tzinfo=UTC).timestamp()
-TABLE = parse_tiers(resources.files("services.llm_router").joinpath("tiers.toml").read_text("utf-8"), "tiers.toml")
+TABLE = parse_tiers(shipped_table(), "tiers.toml")
 VENDORS = frozenset({"anthropic", "gemini"})
 
 # Given the turn's prompt, the session and the time: the model and the tier.

@@ -10,8 +10,8 @@ import random
 from pathlib import Path
 
 from bench.llm_router.traffic import prompts
-from services.llm_router.conversation import MixMode, Tier
-from services.llm_router.mix import Mix, tie_of
+from services.llm_router.chat.request import MixMode, Tier
+from services.llm_router.routing.tier_mix import Mix, tie_of
 
 SHARES = {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
 SETTLED = 300

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.llm_router.scoring import SurfaceScorer
+from services.llm_router.routing.complexity import SurfaceScorer
 
 EASY = "turn on off the light kitchen play music what time is it louder stop set alarm for seven call home"
 HARD = "prove explain compute the integral of function given constraints compare 12 7 x = y whether each"

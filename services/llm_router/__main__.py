@@ -12,18 +12,19 @@ from hocket.llm_router.v1 import llm_router_pb2_grpc
 from hocket.chassis.clock import SystemClock
 from hocket.chassis.run import run
 from hocket.chassis.server import Assembly, Servicer
-from services.llm_router import fit_command, score_command
-from services.llm_router.adapters.day_budget import DayBudget
-from services.llm_router.adapters.mesh_ledger import open_ledger
-from services.llm_router.adapters.mesh_limits import open_limits
-from services.llm_router.adapters.outcome_log import OutcomeLog, open_scorer
-from services.llm_router.adapters.redis_state import open_state
-from services.llm_router.adapters.tiers_file import TiersFile
-from services.llm_router.adapters.vendors import VendorAccess, open_providers
-from services.llm_router.conversation import MixMode
+from services.llm_router.adapters.files.outcome_log import OutcomeLog, open_scorer
+from services.llm_router.adapters.files.tiers_file import TiersFile
+from services.llm_router.adapters.mesh.day_budget import DayBudget
+from services.llm_router.adapters.mesh.ledger import open_ledger
+from services.llm_router.adapters.mesh.rate_limits import open_limits
+from services.llm_router.adapters.state.redis_state import open_state
+from services.llm_router.adapters.vendors.access import VendorAccess, open_providers
+from services.llm_router.attempts.model_health import Inventory
+from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.chat.request import MixMode
+from services.llm_router.commands import fit as fit_command
+from services.llm_router.commands import score as score_command
 from services.llm_router.flow import Router
-from services.llm_router.inventory import Inventory
-from services.llm_router.patience import AttemptLimits
 from services.llm_router.ports import RouterPorts
 from services.llm_router.server import FULL_NAME, LlmRouterServicer
 from services.llm_router.settings import Settings, shown, vendor_access

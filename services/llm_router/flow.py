@@ -11,12 +11,21 @@ import structlog
 
 from hocket.chassis import deadline, identity
 from services.llm_router import telemetry
-from services.llm_router.accounts import Accounts
-from services.llm_router.attempt import Attempt, AttemptScene
-from services.llm_router.budget import BudgetStanding, until_midnight_s
-from services.llm_router.caching import can_be_warmed
-from services.llm_router.concurrency import TenantAnswers
-from services.llm_router.conversation import MixMode, Request
+from services.llm_router.admission.concurrency import TenantAnswers
+from services.llm_router.attempts.answer_events import Finished, FlowEvent, Routed, Warmed
+from services.llm_router.attempts.attempt import Attempt, AttemptScene
+from services.llm_router.attempts.fallback import Pursuit, RetryBudget
+from services.llm_router.attempts.hedge_delay import FirstTokens
+from services.llm_router.attempts.hedging import Race
+from services.llm_router.attempts.model_health import Admission, Inventory
+from services.llm_router.attempts.settlement import Accounts
+from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.billing.attempt_cost import AttemptCost
+from services.llm_router.billing.budget import BudgetStanding, until_midnight_s
+from services.llm_router.catalog.tenant_policy import Terms
+from services.llm_router.catalog.tiers import Candidate
+from services.llm_router.chat.events import EndReason
+from services.llm_router.chat.request import MixMode, Request
 from services.llm_router.errors import (
     DECLINED,
     AllModelsFailed,
@@ -26,21 +35,13 @@ from services.llm_router.errors import (
     NoCapableModel,
     TurnNotFound,
 )
-from services.llm_router.events import EndReason
-from services.llm_router.flow_events import Finished, FlowEvent, Routed, Warmed
-from services.llm_router.inventory import Admission, Inventory
-from services.llm_router.latency import FirstTokens
-from services.llm_router.mix import Mix, tie_of
-from services.llm_router.patience import AttemptLimits
-from services.llm_router.ports import AttemptCost, RouterPorts
-from services.llm_router.pursuit import Pursuit, RetryBudget
-from services.llm_router.race import Race
-from services.llm_router.routing import Decision, Situation, decide
-from services.llm_router.scoring import Scorer
-from services.llm_router.sessions import Session, after_turn, warmed
-from services.llm_router.terms import Terms
-from services.llm_router.tiers import Candidate
-from services.llm_router.warming import Filling, fill
+from services.llm_router.ports import RouterPorts
+from services.llm_router.prompt_cache.breakpoints import can_be_warmed
+from services.llm_router.prompt_cache.prewarm import Filling, fill
+from services.llm_router.routing.complexity import Scorer
+from services.llm_router.routing.decision import Decision, Situation, decide
+from services.llm_router.routing.sessions import Session, after_turn, warmed
+from services.llm_router.routing.tier_mix import Mix, tie_of
 
 # Turns of the loop from an attempt's beginning to its request on the vendor's socket: the attempt, then the transport.
 TURNS_TO_ASK = 2

@@ -4,49 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from hocket.chassis.clock import Clock
-from services.llm_router.breaker import Breaker
-from services.llm_router.budget import BudgetStanding
-from services.llm_router.conversation import MixMode, Request, Tier
-from services.llm_router.events import ModelEvent, Usage, UsageSeen
-from services.llm_router.mix import Mix
-from services.llm_router.sessions import Session
-from services.llm_router.tiers import Candidate, TierTable
-
-
-class AttemptOutcome(StrEnum):
-    """How an attempt at a vendor ended, for the book."""
-
-    OK = "ok"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptCost:
-    """One vendor call, to be booked exactly once under `event_id`.
-
-    `unconfirmed_tokens` are those of a prompt that the vendor was sent and never spoke of: nobody knows whether it was
-    read. They are booked at nothing; a bill above the book is explained by them.
-    """
-
-    event_id: str
-    ended_at_s: float
-    provider: str
-    model: str
-    tier: Tier
-    usage: Usage
-    cost_micro_usd: int
-    price_row: str
-    outcome: AttemptOutcome
-    speculative: bool
-    room: str
-    turn_id: str
-    estimated: bool = False
-    unconfirmed_tokens: int = 0
+from services.llm_router.billing.attempt_cost import AttemptCost
+from services.llm_router.billing.budget import BudgetStanding
+from services.llm_router.catalog.tiers import Candidate, TierTable
+from services.llm_router.chat.events import ModelEvent, UsageSeen
+from services.llm_router.chat.request import MixMode, Request, Tier
+from services.llm_router.routing.circuit_breaker import Breaker
+from services.llm_router.routing.sessions import Session
+from services.llm_router.routing.tier_mix import Mix
 
 
 class Provider(Protocol):

@@ -10,10 +10,10 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from hocket.llm_router.v1 import llm_router_pb2_grpc
 
 from hocket.chassis.guard import Context
+from services.llm_router.attempts.model_health import Inventory
 from services.llm_router.flow import Router
-from services.llm_router.inventory import Inventory
-from services.llm_router.wire_requests import read_outcome, read_request
-from services.llm_router.wire_responses import tell_decision, tell_event, tell_health, tell_models
+from services.llm_router.wire.requests import read_outcome, read_request
+from services.llm_router.wire.responses import tell_decision, tell_event, tell_health, tell_models
 
 FULL_NAME = "hocket.llm_router.v1.LlmRouterService"
 

@@ -10,8 +10,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from hocket.chassis.settings import RedisUrl, ServerSettings
-from services.llm_router.adapters.outcome_log import open_scorer
-from services.llm_router.tiers_toml import parse_tiers
+from services.llm_router.adapters.files.outcome_log import open_scorer
+from services.llm_router.catalog.toml_file import parse_tiers
 
 
 class Settings(ServerSettings):

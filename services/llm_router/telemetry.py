@@ -12,9 +12,9 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import Counter, Histogram
 
-from services.llm_router.ports import AttemptCost
-from services.llm_router.routing import Decision
-from services.llm_router.tiers import Candidate
+from services.llm_router.billing.attempt_cost import AttemptCost
+from services.llm_router.catalog.tiers import Candidate
+from services.llm_router.routing.decision import Decision
 
 _FIRST_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10)
 ROUTED = Counter("hocket_llm_router_routes", "Requests by tier and what decided it.", ["tier", "cause", "tenant_tier"])

@@ -18,18 +18,19 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.llm_router import RouterClient
-from services.llm_router.adapters.day_budget import DayBudget
-from services.llm_router.adapters.local_state import LocalState
-from services.llm_router.adapters.mesh_limits import NoLimits
-from services.llm_router.adapters.outcome_log import OutcomeLog
-from services.llm_router.adapters.tiers_file import TiersFile
-from services.llm_router.adapters.vendors import VendorAccess, open_providers
-from services.llm_router.conversation import MixMode
+from services.llm_router.adapters.files.outcome_log import OutcomeLog
+from services.llm_router.adapters.files.tiers_file import TiersFile
+from services.llm_router.adapters.mesh.day_budget import DayBudget
+from services.llm_router.adapters.mesh.rate_limits import NoLimits
+from services.llm_router.adapters.state.memory_state import LocalState
+from services.llm_router.adapters.vendors.access import VendorAccess, open_providers
+from services.llm_router.attempts.model_health import Inventory
+from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.billing.attempt_cost import AttemptCost
+from services.llm_router.chat.request import MixMode
 from services.llm_router.flow import Router
-from services.llm_router.inventory import Inventory
-from services.llm_router.patience import AttemptLimits
-from services.llm_router.ports import AttemptCost, RouterPorts
-from services.llm_router.scoring import SurfaceScorer
+from services.llm_router.ports import RouterPorts
+from services.llm_router.routing.complexity import SurfaceScorer
 from services.llm_router.server import FULL_NAME, LlmRouterServicer
 from tests.emulators.anthropic_emulator import AnthropicEmulator
 from tests.emulators.gemini_emulator import GeminiEmulator

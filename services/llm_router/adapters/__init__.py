@@ -1,1 +1,1 @@
-"""What the router reaches outside of itself: vendors, the tiers file, limits, the ledger, shared state."""
+"""Adapters of the ports: vendor SDKs, the mesh services, shared state, files."""

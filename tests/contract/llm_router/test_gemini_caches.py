@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from services.llm_router.adapters import gemini_caches
-from services.llm_router.conversation import Tier
-from services.llm_router.ports import AttemptCost, AttemptOutcome
+from services.llm_router.adapters.vendors import gemini_caches
+from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
+from services.llm_router.chat.request import Tier
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import World, asking, system, world
 

@@ -9,7 +9,7 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from hocket.chassis import errors
-from services.llm_router.ports import AttemptOutcome
+from services.llm_router.billing.attempt_cost import AttemptOutcome
 from tests.contract.llm_router.test_stream_dialects import LOCAL, WEATHER, call, calls_of, openai_body, played, row
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import World, asking, text_of, world

@@ -12,9 +12,9 @@ import httpx2
 import openai
 import pytest
 
-from services.llm_router.adapters.openai_provider import OpenAiProvider
-from services.llm_router.adapters.tiers_file import TiersFile
-from services.llm_router.conversation import Message, Request, Role, Text
+from services.llm_router.adapters.files.tiers_file import TiersFile
+from services.llm_router.adapters.vendors.openai_provider import OpenAiProvider
+from services.llm_router.chat.request import Message, Request, Role, Text
 from services.llm_router.errors import FailureKind, ModelFailure
 from tests.contract.llm_router.test_stream_dialects import played, row
 from tests.emulators.openai_emulator import OpenAiEmulator

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from services.llm_router.ports import AttemptOutcome
+from services.llm_router.billing.attempt_cost import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, assistant, text_of, user, world
 

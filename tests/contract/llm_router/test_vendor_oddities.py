@@ -12,15 +12,16 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from hocket.chassis import errors, identity
-from services.llm_router import backlog, meter
-from services.llm_router.adapters import anthropic_provider
-from services.llm_router.breaker import FAILURES_TO_OPEN
-from services.llm_router.conversation import ToolCall
-from services.llm_router.events import CallMade, Ended, EndReason, TextDelta, Usage, UsageSeen
-from services.llm_router.flow_events import Finished
-from services.llm_router.patience import AttemptLimits
-from services.llm_router.ports import AttemptOutcome
-from services.llm_router.wire_requests import read_request
+from services.llm_router.adapters.vendors import anthropic_provider
+from services.llm_router.attempts import output_buffer as backlog
+from services.llm_router.attempts.answer_events import Finished
+from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.billing import usage_meter as meter
+from services.llm_router.billing.attempt_cost import AttemptOutcome
+from services.llm_router.chat.events import CallMade, Ended, EndReason, TextDelta, Usage, UsageSeen
+from services.llm_router.chat.request import ToolCall
+from services.llm_router.routing.circuit_breaker import FAILURES_TO_OPEN
+from services.llm_router.wire.requests import read_request
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import World, asking, text_of, user, world
 from tests.fakes.waiting import DEADLINE_S

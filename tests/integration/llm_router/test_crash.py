@@ -20,7 +20,7 @@ from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.cost_journal import CostJournal, Origin
 from hocket.client.llm_router import RouterClient
-from services.llm_router.adapters.mesh_ledger import open_ledger
+from services.llm_router.adapters.mesh.ledger import open_ledger
 from tests.emulators.anthropic_emulator import AnthropicEmulator
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import MINTER, SECRET, asking

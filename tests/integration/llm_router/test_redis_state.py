@@ -10,12 +10,13 @@ from dataclasses import replace
 import pytest
 import redis.asyncio
 
-from services.llm_router.adapters import local_state, redis_state
-from services.llm_router.adapters.redis_state import BREAKERS_KEY, UNREADABLE, RedisState
-from services.llm_router.breaker import Breaker
-from services.llm_router.conversation import MixMode, Tier
-from services.llm_router.mix import tie_of
-from services.llm_router.sessions import Session, Warm
+from services.llm_router.adapters.state import memory_state as local_state
+from services.llm_router.adapters.state import redis_state
+from services.llm_router.adapters.state.redis_state import BREAKERS_KEY, UNREADABLE, RedisState
+from services.llm_router.chat.request import MixMode, Tier
+from services.llm_router.routing.circuit_breaker import Breaker
+from services.llm_router.routing.sessions import Session, Warm
+from services.llm_router.routing.tier_mix import tie_of
 from tests.fakes.waiting import DEADLINE_S
 
 SHARES = {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}

@@ -1,0 +1,77 @@
+"""Books explicit caches, each as a vendor call of its own: one reading of its tokens and their storage."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+from hocket.chassis import identity
+from hocket.chassis.clock import Clock
+from services.llm_router import telemetry
+from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
+from services.llm_router.billing.pricing import cache_cost_micro_usd
+from services.llm_router.catalog.tiers import Candidate
+from services.llm_router.chat.events import Usage
+from services.llm_router.ports import Ledger, Tables
+from services.llm_router.prompt_cache.breakpoints import TTL_5M_S
+
+
+class CacheBooking:
+    """From the request to make a cache until what it costs is booked, for the tenant of the running context.
+
+    The vendor bills storage for the time that was asked for, also of a cache that is deleted before.
+    """
+
+    def __init__(self, ledger: Ledger, tables: Tables, clock: Clock) -> None:
+        """Book in `ledger`, under the cheapest tier of `tables` that lists the model: many requests share a cache."""
+        self._ledger = ledger
+        self._tables = tables
+        self._clock = clock
+
+    def begin(self, candidate: Candidate, tokens: int) -> AttemptCost:
+        """A cache of about `tokens` is asked for: should the process die now, this much is booked by the next."""
+        now = self._clock.time()
+        price = candidate.price(now, tokens)
+        cost = AttemptCost(
+            event_id=str(uuid.uuid4()),
+            ended_at_s=now,
+            provider=candidate.provider,
+            model=candidate.vendor_model,
+            tier=self._tables.current.tier_of(candidate.alias),
+            usage=Usage(cache_write_5m_tokens=tokens),
+            cost_micro_usd=cache_cost_micro_usd(tokens, int(TTL_5M_S), price),
+            price_row=price.name,
+            outcome=AttemptOutcome.FAILED,
+            speculative=False,
+            room="",
+            turn_id="",
+            estimated=True,
+        )
+        self._ledger.begin(cost)
+        return cost
+
+    def made(self, begun: AttemptCost, candidate: Candidate, tokens: int) -> None:
+        """The vendor made it and counted `tokens`."""
+        price = candidate.price(begun.ended_at_s, tokens)
+        self._book(
+            replace(
+                begun,
+                usage=Usage(cache_write_5m_tokens=tokens),
+                cost_micro_usd=cache_cost_micro_usd(tokens, int(TTL_5M_S), price),
+                price_row=price.name,
+                outcome=AttemptOutcome.OK,
+                estimated=False,
+            )
+        )
+
+    def refused(self, begun: AttemptCost) -> None:
+        """The vendor made none."""
+        self._book(replace(begun, usage=Usage(), cost_micro_usd=0, estimated=False))
+
+    def unknown(self, begun: AttemptCost) -> None:
+        """Nobody heard whether it was made: it is taken for made, as estimated."""
+        self._book(begun)
+
+    def _book(self, cost: AttemptCost) -> None:
+        self._ledger.book(cost)
+        telemetry.count_cost(cost, identity.current().tenant_tier)

@@ -1,0 +1,1 @@
+"""Model vendors: one provider per vendor SDK, request translation and failure classification."""

@@ -1,0 +1,172 @@
+"""Gemini's explicit caches: made behind a request's back where they pay, used while they live, deleted when they idle.
+
+Gemini also caches by itself, without a promise; an explicit cache is paid for once and then by the hour. Whether that
+pays is `caching.explicit_cache_pays`. Instructions and tools in a cache may not be sent beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx2
+import structlog
+from google.genai import Client, errors, types
+from prometheus_client import Counter
+
+from hocket.chassis import identity
+from hocket.chassis.clock import Clock
+from services.llm_router.adapters.mesh.cache_costs import CacheBooking
+from services.llm_router.adapters.vendors.failures import UNSENT
+from services.llm_router.adapters.vendors.gemini_request import config_of
+from services.llm_router.catalog.tiers import Candidate
+from services.llm_router.chat.request import Request
+from services.llm_router.prompt_cache.breakpoints import TTL_5M_S, PrefixGaps, explicit_cache_pays
+
+CACHES_MAX = 1000
+CREATE_TIMEOUT_S = 10.0
+# A cache is not used in its last moments: the request would arrive after its end.
+MARGIN_S = 20.0
+SWEEP_S = 30.0
+CACHES = Counter("hocket_llm_router_gemini_caches", "Explicit caches, by what happened to them.", ["event"])
+_log = structlog.get_logger()
+# With these the vendor has not done what was asked.
+_UNMADE = (errors.APIError, *UNSENT)
+
+
+@dataclass(slots=True)
+class _Cache:
+    name: str
+    until_s: float
+    used_s: float
+
+
+class GeminiCaches:
+    """The explicit caches of one process."""
+
+    def __init__(self, client: Client, clock: Clock, booking: CacheBooking) -> None:
+        """Make none yet; `booking` books what each costs."""
+        self._client = client
+        self._clock = clock
+        self._booking = booking
+        self._gaps = PrefixGaps()
+        self._caches: dict[str, _Cache] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
+        # Until when a prefix of which no cache could be made is not asked for again.
+        self._resting: dict[str, float] = {}
+        self._swept_s = 0.0
+        self._deleting: set[asyncio.Task[None]] = set()
+
+    def config(self, request: Request, candidate: Candidate) -> types.GenerateContentConfig:
+        """The request's configuration, with a living cache in place of its instructions and tools."""
+        config = config_of(request, candidate)
+        if candidate.cache == "none":
+            return config
+        now = self._clock.time()
+        owner = f"{identity.current().tenant_id}/{candidate.vendor_model}"
+        gap_s = self._gaps.seen(request, owner, now)
+        key = _key(request, candidate)
+        self._sweep(now)
+        cache = self._caches.get(key)
+        if cache is not None and cache.until_s - MARGIN_S > now:
+            cache.used_s = now
+            config.cached_content = cache.name
+            config.system_instruction = config.tools = config.tool_config = None
+            CACHES.labels("used").inc()
+        elif gap_s is not None and explicit_cache_pays(request, candidate, gap_s, now):
+            self._begin(key, request, candidate, config)
+        return config
+
+    def forget(self, name: str) -> None:
+        """The vendor knows no cache of this name any more."""
+        for key in [key for key, cache in self._caches.items() if cache.name == name]:
+            del self._caches[key]
+        CACHES.labels("vanished").inc()
+
+    def _begin(self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig) -> None:
+        room = len(self._caches) + len(self._resting) < CACHES_MAX
+        if room and key not in self._making and key not in self._resting:
+            task = asyncio.create_task(self._make(key, request, candidate, config.model_copy()))
+            self._making[key] = task
+            task.add_done_callback(lambda _: self._making.pop(key, None))
+
+    async def _make(
+        self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig
+    ) -> None:
+        booking, now = self._booking, self._clock.time()
+        begun = booking.begin(candidate, request.prefix_tokens)
+        try:
+            made = await self._create(candidate, config)
+        except _UNMADE as error:
+            booking.refused(begun)
+            self._rest(key, candidate, error)
+        except (httpx2.TransportError, TimeoutError, ValueError) as error:
+            booking.unknown(begun)
+            self._rest(key, candidate, error)
+        except asyncio.CancelledError:
+            booking.unknown(begun)
+            raise
+        else:
+            tokens = made.usage_metadata.total_token_count if made.usage_metadata else None
+            booking.made(begun, candidate, tokens or request.prefix_tokens)
+            self._caches[key] = _Cache(made.name or "", now + TTL_5M_S, now)
+            CACHES.labels("made").inc()
+
+    async def _create(self, candidate: Candidate, config: types.GenerateContentConfig) -> types.CachedContent:
+        wanted = types.CreateCachedContentConfig(
+            ttl=f"{TTL_5M_S:.0f}s",
+            system_instruction=config.system_instruction,
+            # What config_of put there; the field itself also takes plain functions.
+            tools=cast("list[types.Tool] | None", cast("Any", config).tools),
+            tool_config=config.tool_config,
+        )
+        async with asyncio.timeout(CREATE_TIMEOUT_S):
+            return await self._client.aio.caches.create(model=candidate.vendor_model, config=wanted)
+
+    def _rest(self, key: str, candidate: Candidate, error: Exception) -> None:
+        self._resting[key] = self._clock.time() + TTL_5M_S
+        CACHES.labels("refused").inc()
+        _log.warning("gemini cache not made", model=candidate.alias, problem=type(error).__name__)
+
+    def _sweep(self, now: float) -> None:
+        """Forget what has expired; delete what nobody asked for lately, so that its storage is not paid to the end."""
+        if now - self._swept_s < SWEEP_S:
+            return
+        self._swept_s = now
+        self._resting = {key: until_s for key, until_s in self._resting.items() if until_s > now}
+        for key, cache in list(self._caches.items()):
+            if cache.until_s <= now:
+                del self._caches[key]
+            elif now - cache.used_s > TTL_5M_S / 2:
+                del self._caches[key]
+                task = asyncio.create_task(self._delete(cache))
+                self._deleting.add(task)
+                task.add_done_callback(self._deleting.discard)
+
+    async def _delete(self, cache: _Cache) -> None:
+        try:
+            async with asyncio.timeout(CREATE_TIMEOUT_S):
+                await self._client.aio.caches.delete(name=cache.name)
+            CACHES.labels("deleted").inc()
+        except (errors.APIError, httpx2.TransportError, TimeoutError) as error:
+            # It ends by itself within its five minutes.
+            _log.warning("gemini cache not deleted", problem=type(error).__name__)
+
+    async def close(self) -> None:
+        """Delete every cache; what is being made is booked first."""
+        ending = (*self._making.values(), *self._deleting)
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        await asyncio.gather(*(self._delete(cache) for cache in self._caches.values()))
+        self._caches.clear()
+
+
+def _key(request: Request, candidate: Candidate) -> str:
+    """Names a prefix of one tenant at one model: tenants never share a cache, whatever they send."""
+    tools = [[t.name, t.description, t.parameters] for t in request.tools]
+    held = [identity.current().tenant_id, candidate.vendor_model, request.system, tools, request.tool_choice.value]
+    return hashlib.sha256(json.dumps(held, sort_keys=True, default=dict).encode()).hexdigest()

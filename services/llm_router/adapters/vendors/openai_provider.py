@@ -1,0 +1,250 @@
+"""Servers with the OpenAI chat API through OpenAI's own SDK, one pooled client, our own retries."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx2
+import openai
+from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import (
+    ChoiceDelta,
+    ChoiceDeltaFunctionCall,
+    ChoiceDeltaToolCallFunction,
+)
+
+from hocket.chassis.clock import Clock
+from services.llm_router.adapters.vendors.failures import SHAPELESS, broken, failure_of
+from services.llm_router.adapters.vendors.openai_request import params_of
+from services.llm_router.adapters.vendors.token_counts import is_told, told_tokens
+from services.llm_router.catalog.tiers import Candidate
+from services.llm_router.chat.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Unheard, Usage, UsageSeen
+from services.llm_router.chat.request import Request, ToolCall
+from services.llm_router.chat.tool_calls import arguments_of
+from services.llm_router.errors import FailureKind, ModelFailure
+
+PROVIDER = "openai"
+CONNECT_S = 5.0
+_ENDS = {
+    "stop": EndReason.STOP,
+    "tool_calls": EndReason.TOOL_CALLS,
+    "function_call": EndReason.TOOL_CALLS,
+    "length": EndReason.LENGTH,
+    "content_filter": EndReason.REFUSAL,
+}
+_CUT_SHORT = frozenset({EndReason.LENGTH, EndReason.REFUSAL})
+# Not among OpenAI's own: proxies say so where what stands behind them failed.
+_BROKEN = "error"
+# The one call of the older API has no place among the others.
+_LEGACY_PLACE = -1
+_Function = ChoiceDeltaToolCallFunction | ChoiceDeltaFunctionCall
+
+
+class OpenAiProvider:
+    """Streams answers of whatever stands behind the address."""
+
+    def __init__(self, base_url: str, api_key: str | None, clock: Clock) -> None:
+        self._client = AsyncOpenAI(
+            # Servers without keys refuse an empty header less gladly than an unused word.
+            api_key=api_key or "none",
+            base_url=base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(600, connect=CONNECT_S),
+            http_client=DefaultAioHttpClient(),
+        )
+        self._clock = clock
+
+    async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
+        """The events of one answer. Raises ModelFailure."""
+        reader, params, answered = ChunkReader(), params_of(request, candidate), False
+        # Keyword arguments are built as a dict and the SDK's overloads cannot follow it.
+        create: Any = self._client.chat.completions.create
+        try:
+            stream = await create(**params, stream=True)
+            answered = True
+            try:
+                async for chunk in stream:
+                    for event in reader.read(chunk):
+                        yield event
+                for event in reader.end():
+                    yield event
+            finally:
+                await stream.close()
+        except openai.APIStatusError as error:
+            raise failure_of(
+                PROVIDER, error.status_code, headers=error.response.headers, now_s=self._clock.time()
+            ) from error
+        except (openai.APIConnectionError, httpx2.TransportError) as error:
+            raise broken("the server", error, started=reader.started) from error
+        except (openai.OpenAIError, *SHAPELESS) as error:
+            if not answered:
+                # Ours: nothing had been heard of the server.
+                raise
+            raise ModelFailure(
+                FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol", unheard=True
+            ) from error
+
+    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:  # noqa: ARG002 - see below
+        """Such servers cache by themselves, or not at all."""
+        raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
+
+    async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
+        """Such servers have no call for it in common."""
+        return None
+
+    async def close(self) -> None:
+        """Let pooled connections go."""
+        await self._client.close()
+
+
+@dataclass(slots=True)
+class _Call:
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def whole(self) -> ToolCall:
+        """The call. Raises ValueError while its arguments are no JSON object."""
+        arguments = arguments_of(self.arguments)
+        # Not by its place: the next turn's first call would have the same id.
+        call_id = self.call_id or f"call_{uuid.uuid4().hex[:24]}"
+        return ToolCall(call_id, self.name, json.dumps(arguments, ensure_ascii=False))
+
+
+@dataclass(slots=True)
+class ChunkReader:
+    """Turns the chunks of one stream into ours; calls are held back until they are whole.
+
+    The SDK's types say what OpenAI sends; what other servers send may be missing, null, or of another type.
+    """
+
+    started: bool = False
+    _wrote: bool = False
+    _refused: bool = False
+    _calls: list[_Call] = field(default_factory=list[_Call])
+    _at: dict[int, _Call] = field(default_factory=dict[int, _Call])
+    _reason: str | None = None
+
+    def read(self, chunk: ChatCompletionChunk) -> list[ModelEvent]:
+        """The events that follow from one chunk."""
+        self.started = True
+        events: list[ModelEvent] = []
+        if chunk.choices:
+            choice = chunk.choices[0]
+            events.extend(self._delta(cast("ChoiceDelta | None", choice.delta)))
+            self._reason = choice.finish_reason or self._reason
+        self._wrote = self._wrote or bool(events)
+        usage = _usage(chunk.usage)
+        # Nothing written for what was read above is a count not kept, and would hide what was said.
+        if usage is not None and (usage.output_tokens or not self._wrote):
+            events.append(UsageSeen(usage, chunk.model or ""))
+        return events
+
+    def end(self) -> list[ModelEvent]:
+        """What follows when the stream is over; nothing where no finish reason came: then it was cut.
+
+        Raises ModelFailure where the server says that it broke, ValueError for a call that makes no sense.
+        """
+        if self._reason is None:
+            return []
+        if self._reason == _BROKEN:
+            raise ModelFailure(FailureKind.CUT, "the server broke off")
+        reason = EndReason.REFUSAL if self._refused else _ENDS.get(self._reason, EndReason.STOP)
+        calls: list[ModelEvent] = [CallMade(call) for call in self._whole_calls(reason)]
+        # Some servers say "stop" after a call.
+        return [*calls, Ended(EndReason.TOOL_CALLS if calls and reason is EndReason.STOP else reason)]
+
+    def _whole_calls(self, reason: EndReason) -> list[ToolCall]:
+        calls: list[ToolCall] = []
+        for call in self._calls:
+            try:
+                # Cut before its arguments began, a call looks like one that has none.
+                if call.arguments or reason not in _CUT_SHORT:
+                    calls.append(call.whole())
+            except (ValueError, RecursionError):
+                # What the length allowed of a call is of no use, and nobody's fault.
+                if reason not in _CUT_SHORT:
+                    raise
+        return calls
+
+    def _delta(self, delta: ChoiceDelta | None) -> list[ModelEvent]:
+        if delta is None:
+            return []
+        events: list[ModelEvent] = []
+        if text := _text(delta.content):
+            events.append(TextDelta(text))
+        if thought := _thought(delta):
+            events.append(Unheard(thought))
+        if delta.refusal:
+            # Its words are not the model's answer: another model may give one.
+            self._refused = True
+            events.append(Unheard(_text(delta.refusal)))
+        events.extend(self._collect(p.index, p.id, p.function) for p in delta.tool_calls or ())
+        if delta.function_call:
+            events.append(self._collect(_LEGACY_PLACE, None, delta.function_call))
+        return events
+
+    def _collect(self, place: int, call_id: str | None, said: _Function | None) -> Unheard:
+        name, arguments = (said.name or "", _arguments(said.arguments)) if said else ("", "")
+        call, call_id = self._at.get(place), str(call_id or "")
+        if call is None or (place != _LEGACY_PLACE and _begins_another(call, call_id, name)):
+            call = self._at[place] = _Call()
+            self._calls.append(call)
+        call.call_id = call_id or call.call_id
+        # Once or in pieces; some servers repeat it whole with every piece of the arguments.
+        call.name += name if name != call.name else ""
+        call.arguments += arguments
+        return Unheard(arguments, of_call=True)
+
+
+def _begins_another(call: _Call, call_id: str, name: str) -> bool:
+    """Whether a piece at the place of `call` is of another one: some servers send every call whole and at place 0."""
+    if call_id and call.call_id:
+        return call_id != call.call_id
+    return bool(name and call.arguments)
+
+
+def _text(content: object) -> str:
+    """The text of a piece, which some servers send as a list of parts."""
+    if isinstance(content, list):
+        parts = cast("list[dict[str, Any]]", content)
+        return "".join(part["text"] for part in parts if part.get("type") == "text")
+    return content if isinstance(content, str) else ""
+
+
+def _arguments(piece: object) -> str:
+    """A piece of a call's arguments; some servers send them whole, and not as text."""
+    if isinstance(piece, dict):
+        return json.dumps(piece)
+    return piece if isinstance(piece, str) else ""
+
+
+def _thought(delta: ChoiceDelta) -> str:
+    """What a thinking model says to itself; servers differ in what they call it."""
+    extra = delta.model_extra or {}
+    thought = extra.get("reasoning_content") or extra.get("reasoning")
+    return thought if isinstance(thought, str) else ""
+
+
+def _usage(row: object) -> Usage | None:
+    """The usage; None where it lacks what was read or what was written: half of it would pass for the whole."""
+    prompt, output = told_tokens(_of(row, "prompt_tokens")), _of(row, "completion_tokens")
+    if not prompt or not is_told(output):
+        return None
+    cached = min(told_tokens(_of(_of(row, "prompt_tokens_details"), "cached_tokens")), prompt)
+    thinking = min(told_tokens(_of(_of(row, "completion_tokens_details"), "reasoning_tokens")), output)
+    return Usage(
+        input_tokens=prompt - cached,
+        cached_input_tokens=cached,
+        output_tokens=output,
+        thinking_tokens=thinking,
+    )
+
+
+def _of(row: object, name: str) -> object:
+    return getattr(row, name, None)

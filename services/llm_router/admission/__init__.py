@@ -1,0 +1,1 @@
+"""Decides whether a request may start: concurrency slots per tenant."""

@@ -1,0 +1,1 @@
+"""The vendor-neutral conversation: requests, answer events, tool calls, images."""

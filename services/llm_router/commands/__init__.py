@@ -1,0 +1,1 @@
+"""Sub-commands of `hocket-llm-router`: `score` and `fit`."""

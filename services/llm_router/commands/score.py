@@ -1,0 +1,101 @@
+"""`hocket-llm-router score`: scores prompts from standard input, for calibrating on one's own traffic."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from services.llm_router.adapters.files.outcome_log import read_weights, scorer_with
+from services.llm_router.adapters.files.tiers_file import shipped_table
+from services.llm_router.catalog.toml_file import parse_tiers
+from services.llm_router.chat.request import MixMode, Tier
+from services.llm_router.routing.complexity import SurfaceScorer
+from services.llm_router.routing.tier_mix import Mix, tie_of
+
+PROMPT_CHARACTERS_MAX = 10_000_000
+BYTE_ORDER_MARK = "\ufeff"
+
+
+def score_lines(
+    lines: IO[str], mode: MixMode, shares: dict[Tier, float], scorer: SurfaceScorer
+) -> Iterator[dict[str, Any]]:
+    """One row for each line. Raises ValueError naming the line that is wrong."""
+    mix = Mix(shares)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        row = _row(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, number)
+        complexity = scorer.score_text(row["prompt"])
+        placed = mix.place(complexity.score, mode, tie_of(mix.total))
+        mix.count(complexity.score, placed.tier)
+        reasons = [{"name": c.name, "weight": round(c.weight, 4), "detail": c.detail} for c in complexity.contributions]
+        if placed.moved:
+            reasons.append({"name": "mix", "weight": 0.0, "detail": f"{placed.wished.name.lower()} by its score alone"})
+        yield {
+            "id": row.get("id"),
+            "score": round(complexity.score, 6),
+            "tier": placed.tier.name.lower(),
+            "reasons": reasons,
+        }
+
+
+def _row(line: str, number: int) -> dict[str, Any]:
+    try:
+        # A byte that is no UTF-8 was read as a lone surrogate; one that JSON escapes is the prompt's own.
+        line.encode()
+        parsed = json.loads(line)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"line {number}: is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"line {number}: is not JSON: {error}") from error
+    row = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    prompt = row.get("prompt")
+    if not isinstance(prompt, str):
+        # A TypeError would be the caller's mistake; this is the file's.
+        raise ValueError(f'line {number}: must be an object with a string "prompt"')  # noqa: TRY004 - as said
+    if len(prompt) > PROMPT_CHARACTERS_MAX:
+        raise ValueError(f"line {number}: prompt: must be at most {PROMPT_CHARACTERS_MAX} characters long")
+    return row
+
+
+def main(arguments: list[str]) -> None:
+    """Be the command `hocket-llm-router score`."""
+    parser = argparse.ArgumentParser(
+        prog="hocket-llm-router score",
+        description='Score prompts: JSONL {"id", "prompt"} on standard input, {"id", "score", "tier", "reasons"} out.',
+    )
+    parser.add_argument(
+        "--mode",
+        choices=[m.value for m in MixMode],
+        default=MixMode.SHARE.value,
+        help="how a score becomes a tier: share holds the shares over the stream, cap holds them as ceilings,"
+        " quality cuts at fixed scores (default: share)",
+    )
+    parser.add_argument("--tiers-file", help="TOML file with the shares (default: the one shipped)")
+    parser.add_argument(
+        "--weights", type=Path, help="weights that `hocket-llm-router fit` wrote (default: those shipped)"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        scorer = SurfaceScorer() if given.weights is None else scorer_with(read_weights(given.weights))
+        for row in score_lines(_input(), MixMode(given.mode), _shares(given.tiers_file), scorer):
+            # Escaped: no terminal's encoding, and no lone surrogate of an id, can then be in the way.
+            sys.stdout.write(json.dumps(row) + "\n")
+    except (ValueError, OSError) as error:
+        sys.exit(f"hocket-llm-router score: {error}")
+
+
+def _input() -> IO[str]:
+    reconfigure = getattr(sys.stdin, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", errors="surrogateescape")
+    return sys.stdin
+
+
+def _shares(path: str | None) -> dict[Tier, float]:
+    text = shipped_table() if path is None else Path(path).read_text("utf-8")
+    return dict(parse_tiers(text, path or "tiers.toml").shares)

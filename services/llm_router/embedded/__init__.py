@@ -1,0 +1,1 @@
+"""The embedded answerer: extractive answers without a model."""

@@ -1,0 +1,261 @@
+"""What the embedded answerer says: rules over the conversation, honest about what they cannot do.
+
+It answers from passages, makes tasks and notes through the tools it is offered, tells what can be measured of a
+picture, greets, and says plainly when it does not know. Answers are meant to be spoken: short, their point first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from services.llm_router.chat.request import Message, Passage, Picture, Request, Role, ToolChoice, ToolResult
+from services.llm_router.embedded.extraction import extract
+from services.llm_router.embedded.task_words import task_in, wants_task
+
+UNKNOWN = "I don't know that. I could not find it in the documents I have."
+UNKNOWN_ALONE = "I don't know that. I can only answer from your documents."
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Words to speak."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool to call."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What can be measured of a picture: size in pixels, mean brightness 0..1, the name of the main colour.
+
+    The brightness is None, and the colour empty, of one that could not be looked at.
+    """
+
+    width_px: int
+    height_px: int
+    brightness: float | None
+    colour: str
+
+
+Looker = Callable[[Picture], Look]
+
+_HELLO = r"(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings|hallo|howdy)"
+_GREETING = re.compile(rf"^(?:{_HELLO}\b[\s,.!]*(?:there|everyone|again|hocket)?[\s,.!?]*)+$", re.IGNORECASE)
+_LEADING_GREETING = re.compile(rf"^(?:{_HELLO}(?: there)?[\s,.!]+)+", re.IGNORECASE)
+_SMALL_TALK = (
+    (
+        re.compile(
+            r"^(?:ok(?:ay)?|great|perfect|cool|no|yes)?[\s,.!]*(?:thanks|thank you|cheers)\b.{0,30}$", re.IGNORECASE
+        ),
+        "You're welcome.",
+    ),
+    (
+        re.compile(
+            r"^(?:ok(?:ay)?[\s,.!]*)?(?:bye|goodbye|good night|see you|that(?:'s| is) all)\b.{0,30}$", re.IGNORECASE
+        ),
+        "Goodbye.",
+    ),
+    (
+        re.compile(r"\bhow (?:are you|is it going|do you do)\b", re.IGNORECASE),
+        "I'm fine, thank you. How can I help you?",
+    ),
+    (
+        re.compile(
+            r"\b(?:who are you|what are you|what(?:'s| is) your name|what can you do|can you help)\b", re.IGNORECASE
+        ),
+        "I'm the built-in assistant, not a language model. I answer from your documents and can note down tasks.",
+    ),
+)
+_AGAIN = re.compile(r"\b(?:say (?:that|it) again|repeat (?:that|it)|come again|pardon)\b", re.IGNORECASE)
+_PICTURE = re.compile(
+    r"\b(?:on|in|at|of) (?:my|the|this|that) "
+    r"(?:screen|picture|image|photo|camera|video|frame|screenshot|display|slide|page)\b"
+    r"|\b(?:can|do) you see\b|\bwhat (?:do|can) you see\b|\bwhat am i (?:showing|holding|looking at|sharing)\b"
+    r"|\blook at (?:this|that|my|the)\b|\b(?:my|this|the) (?:screen|picture|image|photo|screenshot)\b"
+    r"|\bsee (?:this|that|my)\b",
+    re.IGNORECASE,
+)
+_PROFILE = re.compile(
+    r"\b(?:what(?:'s| is) my name|who am i|my (?:user )?profile|what do you know about me|do you know me)\b",
+    re.IGNORECASE,
+)
+_NOTE = re.compile(
+    r"^(?:please |can you |could you )*(?:note(?: down)?|make a note|take a note|log|write down|record|remember)"
+    r"(?: this| the| an| a)?(?: insight)?(?: that| of|:|,)?\s+(?P<text>.+)$",
+    re.IGNORECASE | re.DOTALL,
+)
+_QUESTION = re.compile(
+    r"\?\s*$|^(?:so |and |but |ok(?:ay)? |well |please |hey )*"
+    r"(?:what|which|who|whom|whose|when|where|why|how|is|are|was|were|do|does|did|can|could|will|would|should|may"
+    r"|has|have|tell me|explain|find|search|look up|show me|give me)\b",
+    re.IGNORECASE,
+)
+
+
+def respond(request: Request, look: Looker, now_s: float) -> Say | Call:
+    """What to say or call next. `look` measures a picture, `now_s` is the time in Unix seconds."""
+    turns = request.turns
+    last = turns[-1] if turns else None
+    if last is None or last.role is Role.ASSISTANT:
+        return Say("Hello. How can I help you?")
+    if last.role is Role.TOOL:
+        return Say(_after_tools(request, last))
+    return _to_user(request, last, look, now_s)
+
+
+def _to_user(request: Request, last: Message, look: Looker, now_s: float) -> Say | Call:
+    words = _LEADING_GREETING.sub("", last.words.strip()) or last.words.strip()
+    tools = set[str]() if request.tool_choice is ToolChoice.NONE else {t.name for t in request.tools}
+    called = _tool(words, tools, required=request.tool_choice is ToolChoice.REQUIRED)
+    if called is not None:
+        return called
+    pictures = [p for p in last.parts if isinstance(p, Picture)]
+    said = _task_talk(words, tools) or _small_talk(request, words)
+    if not said and (_PICTURE.search(words) or (pictures and not words)):
+        said = _of_pictures(pictures, look, now_s)
+    return Say(said) if said else _from_passages(words, [p for p in last.parts if isinstance(p, Passage)], tools)
+
+
+def _from_passages(words: str, passages: Sequence[Passage], tools: set[str]) -> Say | Call:
+    found = extract(words, passages)
+    if found is not None:
+        return Say(" ".join(found.sentences))
+    if passages:
+        return Say(UNKNOWN)
+    if not _QUESTION.search(words):
+        return Say("I'm not sure what you mean. Ask me something about your documents.")
+    return Call("search_knowledge", {"query": words}) if "search_knowledge" in tools else Say(UNKNOWN_ALONE)
+
+
+def _task_talk(words: str, tools: set[str]) -> str:
+    if not wants_task(words):
+        return ""
+    return "What should the task say?" if "create_task" in tools else "I'm sorry, I cannot create tasks here."
+
+
+def _tool(words: str, tools: set[str], *, required: bool) -> Call | None:
+    """The tool that the words ask for; some tool in any case when one must be called."""
+    if "create_task" in tools:
+        wish = task_in(words)
+        if wish is not None:
+            return Call("create_task", {"title": wish.title, **({"due": wish.due} if wish.due else {})})
+    if "get_user_profile" in tools and _PROFILE.search(words):
+        return Call("get_user_profile", {})
+    note = _NOTE.match(words)
+    if "log_insight" in tools and note is not None:
+        return Call("log_insight", {"text": note["text"].strip()})
+    if required and "search_knowledge" in tools:
+        return Call("search_knowledge", {"query": words})
+    return None
+
+
+def _small_talk(request: Request, words: str) -> str:
+    if _GREETING.match(words):
+        return "Hello. How can I help you?"
+    for pattern, reply in _SMALL_TALK:
+        if pattern.search(words):
+            return reply
+    if _AGAIN.search(words):
+        said = [m.words for m in request.turns if m.role is Role.ASSISTANT and m.words]
+        return said[-1] if said else "I have not said anything yet."
+    return ""
+
+
+def _of_pictures(pictures: Sequence[Picture], look: Looker, now_s: float) -> str:
+    if not pictures:
+        return "I don't have a picture of that. Share your screen or camera and ask again."
+    newest = pictures[-1]
+    seen = look(newest)
+    number = "one picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
+    size = f"{seen.width_px} by {seen.height_px} pixels"
+    which = "It is" if len(pictures) == 1 else "The newest is"
+    return f"I have {number}, but I cannot read what is on it. {which} {size}{_age(newest, now_s)}{_light(seen)}."
+
+
+def _light(seen: Look) -> str:
+    if seen.brightness is None:
+        return ""
+    lightness = "dark" if seen.brightness < 0.3 else "bright" if seen.brightness > 0.7 else "of middle brightness"
+    return f", {lightness} and mostly {seen.colour}"
+
+
+def _age(picture: Picture, now_s: float) -> str:
+    if picture.captured_at_s is None:
+        return ""
+    age_s = max(now_s - picture.captured_at_s, 0)
+    if age_s < 1.5:
+        return ", taken just now"
+    if age_s < 90:
+        return f", taken {age_s:.0f} seconds ago"
+    return f", taken {age_s / 60:.0f} minutes ago"
+
+
+def _after_tools(request: Request, last: Message) -> str:
+    results = [p for p in last.parts if isinstance(p, ToolResult)]
+    asked = next((m.words for m in reversed(request.turns) if m.role is Role.USER), "")
+    return " ".join(_after_tool(result, asked) for result in results) or UNKNOWN_ALONE
+
+
+_UNDONE = {"create_task": "create the task", "log_insight": "write that down", "search_knowledge": "search"}
+
+
+def _after_tool(result: ToolResult, asked: str) -> str:
+    if result.is_error:
+        return f"I'm sorry, I could not {_UNDONE.get(result.name, 'do that')}. Please try again later."
+    data = _json(result.content)
+    row = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    match result.name:
+        case "create_task":
+            return _task_made(row, asked)
+        case "log_insight":
+            return "Noted."
+        case "get_user_profile":
+            return _profile(row)
+        case "search_knowledge":
+            found = extract(asked, _passages(row.get("passages", row.get("results", data)), result.content))
+            return " ".join(found.sentences) if found else UNKNOWN
+        case _:
+            return " ".join(result.content.split())[:300] or "Done."
+
+
+def _task_made(row: Mapping[str, Any], asked: str) -> str:
+    wish = task_in(asked)
+    title = row.get("title") or (wish.title if wish else "")
+    due = f", due {wish.due}" if wish and wish.due else ""
+    return f"Done. I created the task {title}{due}." if title else "Done. I created the task."
+
+
+def _profile(row: Mapping[str, Any]) -> str:
+    name, notes = row.get("display_name"), row.get("notes")
+    told = f"You are {name}." if name else "I don't know your name."
+    return f"{told} {notes}" if isinstance(notes, str) and notes else told
+
+
+def _passages(rows: Any, content: str) -> list[Passage]:
+    if not isinstance(rows, list):
+        return [Passage("", "", content)]
+    texts = [r.get("text", "") if isinstance(r, Mapping) else r for r in cast("list[str | Mapping[str, Any]]", rows)]
+    return [Passage("", "", str(text)) for text in texts if text]
+
+
+def _json(content: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def deltas_of(text: str) -> list[str]:
+    """`text` in pieces of one word with the space before it, so that a voice can begin with the first."""
+    return re.findall(r"\s*\S+", text)

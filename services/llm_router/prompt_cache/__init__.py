@@ -1,0 +1,1 @@
+"""Prompt caching at vendors: cache breakpoints, explicit caches and prewarming."""

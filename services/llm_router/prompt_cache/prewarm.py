@@ -1,0 +1,66 @@
+"""One call that fills a model's prompt cache ahead of a conversation, booked however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hocket.chassis import identity
+from services.llm_router import telemetry
+from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome, reckon
+from services.llm_router.catalog.tiers import Candidate, TierTable
+from services.llm_router.chat.events import Usage, UsageSeen
+from services.llm_router.chat.request import Request, Tier
+from services.llm_router.errors import AllModelsFailed, ModelFailure
+from services.llm_router.ports import Ledger, Providers
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """Whose cache is filled with what, and at which prices."""
+
+    request: Request
+    candidate: Candidate
+    table: TierTable
+    tier: Tier
+    now_s: float
+
+    def cost(
+        self, event_id: str, usage: Usage, outcome: AttemptOutcome, *, served: str = "", estimated: bool = False
+    ) -> AttemptCost:
+        """What the call is booked as."""
+        return reckon(
+            self.table,
+            self.request,
+            self.candidate,
+            UsageSeen(usage, served),
+            event_id=event_id,
+            tier=self.tier,
+            now_s=self.now_s,
+            outcome=outcome,
+            estimated=estimated,
+        )
+
+
+async def fill(
+    filling: Filling, providers: Providers, ledger: Ledger, event_id: str, book: Callable[[AttemptCost], None]
+) -> AttemptCost:
+    """Fill the cache: what it cost. What nobody heard the end of is taken for done, and marked as an estimate.
+
+    Raises AllModelsFailed.
+    """
+    candidate = filling.candidate
+    guessed = Usage(cache_write_5m_tokens=filling.request.prefix_tokens)
+    cost = filling.cost(event_id, guessed, AttemptOutcome.FAILED, estimated=True)
+    ledger.begin(cost)
+    try:
+        seen = await providers[candidate.provider].warm(filling.request, candidate)
+        cost = filling.cost(event_id, seen.usage, AttemptOutcome.OK, served=seen.served_model)
+    except ModelFailure as failure:
+        if not failure.unheard:
+            cost = filling.cost(event_id, Usage(), AttemptOutcome.FAILED)
+        raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
+    finally:
+        book(cost)
+        telemetry.count_cost(cost, identity.current().tenant_tier)
+    return cost

@@ -1,0 +1,1 @@
+"""Decides the tier and the order of candidate models for a request."""

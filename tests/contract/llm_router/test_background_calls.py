@@ -1,0 +1,57 @@
+"""What is told and asked behind a request's back outlives the request, and a budget holds for those who only ask."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from hocket.chassis import deadline, errors
+from hocket.chassis.clock import SystemClock
+from services.llm_router.adapters.mesh.day_budget import DayBudget
+from services.llm_router.adapters.mesh.rate_limits import MeshLimits
+from tests.emulators.world import asking, world
+from tests.fakes.waiting import DEADLINE_S
+
+
+@pytest.fixture
+def out_of_time():
+    """The running RPC has no time left."""
+    deadline.bind(0.0)
+    yield
+    deadline.bind(None)
+
+
+async def test_tokens_of_an_answer_that_used_all_its_time_are_told(out_of_time):
+    told = asyncio.Queue()
+
+    async def check(spends, *, timeout_s):
+        told.put_nowait((spends[0].cost, deadline.timeout_for(timeout_s) == timeout_s))
+        return SimpleNamespace(admitted=True, standings=[SimpleNamespace(remaining=0)])
+
+    MeshLimits(SimpleNamespace(check=check)).used(70)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await told.get() == (70, True)
+
+
+async def test_spending_is_asked_with_time_of_its_own(out_of_time):
+    asked = asyncio.Queue()
+
+    async def spent_since(_):
+        asked.put_nowait(deadline.remaining())
+        return 0
+
+    DayBudget(spent_since, SystemClock()).standing("acme", 100)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await asked.get() is None
+
+
+async def test_a_route_is_not_told_to_a_tenant_whose_budget_is_spent():
+    async with world(budget_micro_usd=1) as w:
+        await w.client.route(asking("Hello?"))
+        await w.answer(asking("Hello?"))
+        for asked in (w.client.route(asking("Hello?")), w.answer(asking("Hello?"))):
+            with pytest.raises(errors.ResourceExhausted) as caught:
+                await asked
+            assert caught.value.reason == "BUDGET_EXHAUSTED"

@@ -1,0 +1,99 @@
+"""What the router promises beyond an answer: bounds on time, attempts and money that no single answer shows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+
+from hocket.chassis import errors
+from services.llm_router.attempts import fallback as pursuit
+from services.llm_router.attempts.fallback import BUDGET_MAX
+from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.routing import circuit_breaker as breaker
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import asking, system, text_of, world
+from tests.fakes.waiting import DEADLINE_S
+
+pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
+
+SONNET, FLASH, LITE = "claude-sonnet-5-5", "gemini-3.8-flash", "gemini-2.5-flash-lite"
+OK = "Hello there, this is an answer."
+
+
+async def test_the_loser_of_a_hedge_is_ended_when_the_winner_speaks_and_not_when_it_is_done():
+    async with world() as w:
+        for _ in range(25):
+            await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
+        w.gemini.always(LITE, Scenario(first_s=30))
+        w.anthropic.always("*", Scenario(text="word " * 60, between_s=0.05))
+        async with aclosing(w.client.generate(asking("Hello?", pin_tier=pb.TIER_SIMPLE), timeout_s=20)) as events:
+            async for event in events:
+                if event.HasField("text_delta"):
+                    break
+            await asyncio.wait_for(w.gemini.gone.wait(), DEADLINE_S)
+            assert w.anthropic.open_streams == 1
+            rest = [event async for event in events]
+        ended = time.monotonic()
+    assert rest[-1].finish.reason == pb.FINISH_REASON_STOP
+    assert w.gemini.gone_at < ended - 0.5
+
+
+async def test_retries_are_bounded_over_all_requests_when_a_vendor_fails_for_all(monkeypatch):
+    # Breakers would hide whether the budget holds.
+    monkeypatch.setattr(breaker, "FAILURES_TO_OPEN", 10**9)
+    monkeypatch.setattr(pursuit, "BACKOFF_S", 0.001)
+    requests = 12
+    async with world() as w:
+        w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=0.001))
+        for _ in range(requests):
+            with pytest.raises(errors.Unavailable):
+                await w.answer(asking("Hello?", pin_model=FLASH))
+        sent = len(w.gemini.requests)
+    assert sent == requests + BUDGET_MAX
+
+
+async def test_two_tenants_with_one_prefix_have_a_cache_each():
+    rules = system("Follow the house rules. " * 2000)
+    async with world() as w, w.caller("globex") as other:
+        for _ in range(4):
+            for client in (w.client, other):
+                asked = asking(rules, "Hello?", pin_model=FLASH)
+                async with aclosing(client.generate(asked)) as events:
+                    assert [event async for event in events][-1].HasField("finish")
+                await asyncio.sleep(0.05)
+        made = set(w.gemini.cached_contents)
+        used = [request["body"].get("cachedContent") for request in w.gemini.requests[-2:]]
+    assert len(made) == 2
+    assert set(used) == made
+
+
+async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_whole():
+    limits = AttemptLimits(first_token_s=20, fallback_first_token_s=20, between_tokens_s=20, total_s=1)
+    async with world(limits) as w:
+        w.anthropic.always("*", Scenario(text="word " * 4000, between_s=0.05))
+        events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=60)
+    assert events[-1].finish.reason == pb.FINISH_REASON_CUT
+    assert 0 < text_of(events).count("word") < 4000
+
+
+async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_has_not():
+    limits = AttemptLimits(first_token_s=0.3, fallback_first_token_s=20, between_tokens_s=20, total_s=60)
+    async with world(limits) as w:
+        # The second is slower than a first attempt may be.
+        w.anthropic.play("*", Scenario("keep_alive"), Scenario(first_s=1.2))
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=60)
+    assert [e.route.model for e in events if e.HasField("route")] == ["claude-sonnet-4-5", SONNET]
+    assert text_of(events) == OK
+
+
+async def test_a_cold_model_that_is_silent_is_given_up_after_its_own_time():
+    limits = AttemptLimits(first_token_s=20, fallback_first_token_s=2, between_tokens_s=20, total_s=60)
+    async with world(limits) as w:
+        w.anthropic.play("*", Scenario("status", status=529), Scenario("keep_alive"))
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=60)
+    assert [e.route.model for e in events if e.HasField("route")][-1] == FLASH
+    assert text_of(events) == OK

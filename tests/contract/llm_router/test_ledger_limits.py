@@ -1,0 +1,31 @@
+"""Whatever the router answers, its ledger takes: names are held to the book's limits before a vendor is asked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from hocket.chassis import errors
+from services.llm_router.adapters.mesh.ledger import event_of
+from services.ratelimit.cost_events import check_events
+from services.ratelimit.wire import cost_events
+from tests.emulators.world import DAY, asking, world
+
+
+@pytest.mark.parametrize("name", ["turn_id", "room", "conversation_id"])
+@pytest.mark.parametrize("value", ["x" * 257, "é" * 129, "a\nb", "a\x7f"])
+async def test_a_name_that_no_book_takes_is_refused_by_its_field_before_it_costs(name: str, value: str):
+    async with world() as w:
+        with pytest.raises(errors.InvalidArgument) as caught:
+            await w.answer(asking("Hello?", **{name: value}))
+    assert list(caught.value.fields) == [name]
+    assert w.billed_micro_usd == 0
+
+
+async def test_the_longest_names_that_are_taken_can_be_booked():
+    async with world() as w:
+        await w.answer(asking("Hello?", turn_id="é" * 64, room="ü" * 128, conversation_id="c" * 256))
+    events = cost_events([event_of(cost) for cost in w.book.costs])
+    check_events(events, DAY + timedelta(hours=1))
+    assert events[0].turn_id == "é" * 64

@@ -1,0 +1,87 @@
+"""A cache filled ahead of a conversation is read by its first answer, booked, and kept in mind."""
+
+from __future__ import annotations
+
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+
+from hocket.chassis import errors
+from services.llm_router.billing.attempt_cost import AttemptOutcome
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import asking, system, user, world
+
+SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
+RULES = system("Follow the house rules, whatever you are asked. " * 200)
+
+
+async def test_the_first_answer_reads_what_was_written_ahead():
+    async with world() as w:
+        warmed = await w.client.prewarm(asking(RULES, pin_model=SONNET, conversation_id="c"))
+        finish = (await w.answer(asking(RULES, user("Hello?"), pin_model=SONNET, conversation_id="c")))[-1].finish
+    assert warmed.model == SONNET
+    assert finish.usage.cached_input_tokens == warmed.cached_tokens > 1024
+    assert w.book.total_micro_usd == w.billed_micro_usd == warmed.cost_micro_usd + finish.cost_micro_usd
+
+
+async def test_a_warm_model_is_estimated_as_one():
+    async with world() as w:
+        asked = asking(RULES, user("Hello?"), conversation_id="c")
+        cold = {a.model: a.estimated_cost_micro_usd for a in (await w.client.route(asked)).alternatives}
+        await w.client.prewarm(asking(RULES, pin_model=SONNET, conversation_id="c"))
+        warm = {a.model: a.estimated_cost_micro_usd for a in (await w.client.route(asked)).alternatives}
+        asked.pin_model = SONNET
+        chosen = await w.client.route(asked)
+    assert warm[SONNET] < cold[SONNET]
+    assert warm[FLASH] == cold[FLASH]
+    assert chosen.estimated_cost_micro_usd == warm[SONNET]
+    assert chosen.cached_tokens > 1024
+
+
+async def test_a_refused_filling_costs_nothing_and_is_told():
+    async with world() as w:
+        w.anthropic.always("*", Scenario("status", status=503))
+        with pytest.raises(errors.Unavailable):
+            await w.client.prewarm(asking(RULES, pin_model=SONNET))
+    (cost,) = w.book.costs
+    assert (cost.outcome, cost.cost_micro_usd, cost.estimated) == (AttemptOutcome.FAILED, 0, False)
+    assert w.billed_micro_usd == 0
+
+
+async def test_a_filling_that_reached_nobody_costs_nothing():
+    async with world() as w:
+        # Nobody listens there any more.
+        await w.anthropic.stop()
+        with pytest.raises(errors.Unavailable):
+            await w.client.prewarm(asking(RULES, pin_model=SONNET))
+    (cost,) = w.book.costs
+    assert (cost.cost_micro_usd, cost.estimated) == (0, False)
+
+
+async def test_a_filling_that_nobody_hears_the_end_of_is_booked_as_made_and_was_in_the_journal_before():
+    async with world() as w:
+        w.anthropic.always("*", Scenario(connect_s=30))
+        # The caller leaves.
+        with pytest.raises(errors.DeadlineExceeded):
+            await w.client.prewarm(asking(RULES, pin_model=SONNET), timeout_s=0.5)
+        # The stop of the world waits for the call to end.
+    (cost,) = w.book.costs
+    (begun,) = w.book.begun
+    assert begun.event_id == cost.event_id
+    assert cost.estimated
+    assert cost.cost_micro_usd > 0
+
+
+@pytest.mark.parametrize("request_", [asking(RULES, pin_model=FLASH), asking("Hello?", pin_model=SONNET)])
+async def test_where_there_is_nothing_to_fill_nothing_is_asked_or_booked(request_: pb.GenerateRequest):
+    async with world() as w:
+        warmed = await w.client.prewarm(request_)
+    assert (warmed.cached_tokens, warmed.cost_micro_usd) == (0, 0)
+    assert w.anthropic.requests == w.gemini.requests == w.book.costs == []
+
+
+async def test_a_vendor_that_is_down_is_told():
+    async with world() as w:
+        w.anthropic.always("*", Scenario("status", status=529))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.client.prewarm(asking(RULES, pin_model=SONNET))
+    assert caught.value.reason == "ALL_MODELS_FAILED"

@@ -1,0 +1,140 @@
+"""What goes wrong outside of a model is not held against it, and costs are booked whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, suppress
+
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+
+from hocket.chassis import errors
+from services.llm_router.adapters.mesh.ledger import MeshLedger
+from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
+from services.llm_router.chat.events import TextDelta, Usage, UsageSeen
+from services.llm_router.chat.request import Tier
+from services.llm_router.routing.circuit_breaker import FAILURES_TO_OPEN
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import asking, text_of, world
+from tests.fakes.waiting import DEADLINE_S
+
+SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
+COST = AttemptCost(
+    "e", 1.0, "p", "m", Tier.SIMPLE, Usage(), 1, "row", AttemptOutcome.OK, speculative=False, room="", turn_id=""
+)
+
+
+async def open_breakers(w) -> set[str]:
+    return {h.alias for h in await w.client.get_health() if h.breaker != pb.BREAKER_STATE_CLOSED}
+
+
+async def test_callers_in_a_hurry_open_no_breaker():
+    async with world() as w:
+        for emulator in (w.anthropic, w.gemini, w.openai):
+            emulator.always("*", Scenario(first_s=5))
+        for _ in range(FAILURES_TO_OPEN + 1):
+            with pytest.raises((errors.Unavailable, errors.DeadlineExceeded)):
+                await w.answer(asking("Hello?"), timeout_s=0.4)
+        assert await open_breakers(w) == set()
+
+
+async def test_a_model_that_is_slower_than_it_may_be_does_open_one():
+    limits = AttemptLimits(first_token_s=0.05, fallback_first_token_s=0.05, between_tokens_s=5, total_s=20)
+    async with world(limits) as w:
+        w.anthropic.always("*", Scenario(first_s=5))
+        for _ in range(FAILURES_TO_OPEN):
+            with pytest.raises(errors.Unavailable):
+                await w.answer(asking("Hello?", pin_model=SONNET))
+        assert await open_breakers(w) == {SONNET}
+
+
+async def test_a_vendor_that_names_a_long_wait_is_left_alone_by_everybody():
+    async with world() as w:
+        w.gemini.play(FLASH, Scenario("status", status=429, retry_info_s=30))
+        first = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX, turn_id="t"))
+        with pytest.raises(errors.Unavailable):
+            await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=3)
+        assert text_of(first)
+        assert await open_breakers(w) == {FLASH}
+        assert len(w.gemini.requests) == 1
+
+
+@pytest.mark.parametrize("megabytes", [10, 17])
+async def test_far_too_much_text_is_the_callers_mistake_by_the_client_too(megabytes: int):
+    async with world() as w:
+        with pytest.raises(errors.InvalidArgument) as caught:
+            await w.answer(asking("word " * (megabytes * 200_000)))
+    assert caught.value.reason == "TOO_LARGE"
+    assert caught.value.fields
+
+
+class SlowToClose:
+    """A vendor whose stream takes its time to end, however often it is told to."""
+
+    async def stream(self, request, candidate):
+        try:
+            yield UsageSeen(Usage(input_tokens=1000))
+            yield TextDelta("Well")
+            await asyncio.sleep(30)
+        finally:
+            until = time.monotonic() + 0.3
+            while time.monotonic() < until:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.01)
+
+    async def count_tokens(self, candidate, text):
+        return 1
+
+    async def close(self):
+        return
+
+
+async def test_a_cost_is_booked_when_the_deadline_passes_while_the_vendor_is_left():
+    async with world() as w:
+        w.router._ports.providers["anthropic"] = SlowToClose()
+        with pytest.raises((errors.DeadlineExceeded, errors.Unavailable)):
+            await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=0.5)
+        async with asyncio.timeout(DEADLINE_S):
+            while not w.book.costs:  # noqa: ASYNC110 - the book is a list
+                await asyncio.sleep(0.01)
+    assert [(c.outcome, c.usage.input_tokens) for c in w.book.costs] == [(AttemptOutcome.FAILED, 1000)]
+
+
+async def test_an_outcome_belongs_to_whoever_answered(tmp_path):
+    path = tmp_path / "outcomes.jsonl"
+    async with world(outcomes_file=path) as w:
+        w.gemini.always("*", Scenario("status", status=503))
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE, turn_id="t"))
+        await w.client.record_outcome("t", pb.OUTCOME_THUMBS_UP)
+    assert events[-1].finish.served_model == "claude-haiku-5-5"
+    assert '"model":"claude-haiku-5-5"' in path.read_text()
+
+
+class FullDisk:
+    def add(self, origin, event):
+        raise OSError("no space left on device")
+
+    def settle(self, event_ids):
+        raise OSError("no space left on device")
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def record(self, event) -> None:
+        self.events.append(event.event_id)
+
+
+async def test_a_full_disk_loses_no_answer_and_no_booking(monkeypatch):
+    recorder = Recorder()
+    book = MeshLedger(recorder, FullDisk())
+    async with AsyncExitStack() as stack:
+        w = await stack.enter_async_context(world())
+        monkeypatch.setattr(w.book, "begin", book.begin)
+        monkeypatch.setattr(w.book, "book", book.book)
+        events = await w.answer(asking("Hello?", pin_model=SONNET))
+    assert events[-1].finish.reason == pb.FINISH_REASON_STOP
+    assert recorder.events == list(events[-1].finish.cost_event_ids)

@@ -1,0 +1,520 @@
+"""The router before emulated vendors, through the vendors' own SDKs over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import time
+from contextlib import aclosing
+
+import pytest
+from hocket.llm_router.v1 import llm_router_pb2 as pb
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from PIL import Image
+
+from hocket.chassis import errors
+from services.llm_router.attempts import attempt
+from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.billing.attempt_cost import AttemptOutcome
+from tests.emulators.scenario import Scenario
+from tests.emulators.world import PATIENT, QUICK, World, asking, assistant, system, text_of, user, world
+from tests.fakes.waiting import DEADLINE_S
+
+pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
+
+SONNET, FLASH, HAIKU, LITE = "claude-sonnet-5-5", "gemini-3.8-flash", "claude-haiku-5-5", "gemini-2.5-flash-lite"
+LOCAL = "openai-compatible"
+_png = io.BytesIO()
+Image.new("RGB", (8, 8), "red").save(_png, "PNG")
+PNG = _png.getvalue()
+OK = "Hello there, this is an answer."
+WEATHER = pb.Tool(
+    name="weather",
+    description="Tells the weather.",
+    parameters_json_schema='{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}',
+)
+
+
+def finish(events: list[pb.GenerateResponse]) -> pb.Finish:
+    assert events[-1].WhichOneof("event") == "finish"
+    return events[-1].finish
+
+
+def emulator_of(w: World, alias: str):
+    return w.gemini if alias.startswith("gemini") else w.openai if alias == LOCAL else w.anthropic
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_each_vendor_streams_text_and_the_book_equals_its_bill(alias: str):
+    async with world() as w:
+        events = await w.answer(asking(system("Be brief."), "Hello?", pin_model=alias))
+        emulator = emulator_of(w, alias)
+    assert text_of(events) == OK
+    assert (events[0].route.model, finish(events).reason) == (alias, pb.FINISH_REASON_STOP)
+    assert finish(events).usage.output_tokens > 0
+    assert w.book.total_micro_usd == emulator.total_micro_usd == finish(events).cost_micro_usd
+    assert [c.event_id for c in w.book.costs] == list(finish(events).cost_event_ids)
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_tool_calls_come_whole_and_their_results_go_back(alias: str):
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        model = "local-model" if alias == LOCAL else alias
+        emulator.play(model, Scenario(text="", calls=(("weather", {"city": "Zürich"}),)))
+        asked = user("How is the weather in Zürich?")
+        events = await w.answer(asking(asked, tools=[WEATHER], pin_model=alias))
+        call = next(e.tool_call for e in events if e.HasField("tool_call"))
+        result = pb.ToolResult(call_id=call.call_id, name="weather", content='{"sky": "clear"}')
+        done = pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=result)])
+        again = await w.answer(
+            asking(asked, assistant(pb.Part(tool_call=call)), done, tools=[WEATHER], pin_model=alias)
+        )
+        sent = json.dumps(emulator.requests[-1]["body"], ensure_ascii=False)
+    assert (call.name, json.loads(call.arguments_json)) == ("weather", {"city": "Zürich"})
+    assert finish(events).reason == pb.FINISH_REASON_TOOL_CALLS
+    assert text_of(again) == OK
+    assert "clear" in sent
+    assert "Zürich" in sent
+
+
+FAULTS = {
+    "429": Scenario("status", status=429),
+    "529": Scenario("status", status=529),
+    "503": Scenario("status", status=503),
+    "400": Scenario("status", status=400),
+    "refusal": Scenario("refusal"),
+    "max_tokens_empty": Scenario("max_tokens_empty"),
+    "keep_alive": Scenario("keep_alive"),
+    "slow_first": Scenario(first_s=30),
+    "slow_connect": Scenario(connect_s=30),
+    "cut_before_text": Scenario("cut", after=0),
+    "reset_before_text": Scenario("reset", after=0),
+    "error_before_text": Scenario("error_event", after=0),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("first", ["anthropic", "gemini"])
+async def test_before_anything_was_said_the_next_candidate_takes_over(first: str, fault: str):
+    tier = pb.TIER_COMPLEX if first == "anthropic" else pb.TIER_SIMPLE
+    async with world(QUICK if "slow" in fault or fault == "keep_alive" else PATIENT) as w:
+        faulty = w.anthropic if first == "anthropic" else w.gemini
+        faulty.play("*", FAULTS[fault])
+        events = await w.answer(asking("Hello?", pin_tier=tier))
+    routes = [e.route for e in events if e.HasField("route")]
+    assert text_of(events) == OK
+    assert len(routes) > 1
+    assert [r.attempt for r in routes] == list(range(1, len(routes) + 1))
+    assert finish(events).reason == pb.FINISH_REASON_STOP
+    assert len(w.book.costs) == len(routes)
+    assert w.book.costs[0].outcome is AttemptOutcome.FAILED
+    assert w.book.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
+
+
+async def test_an_adapter_that_breaks_in_an_unforeseen_way_is_a_failure_and_no_empty_answer(monkeypatch):
+    async with world() as w:
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("words of a user")
+
+        monkeypatch.setattr(w.router._ports.providers["anthropic"], "stream", broken)
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=SONNET))
+    assert text_of(events) == OK
+    assert finish(events).served_model.startswith("gemini")
+    assert "words of a user" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["cut", "reset", "error_event", "stall"])
+@pytest.mark.parametrize("alias", [SONNET, FLASH])
+async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_said_twice(alias: str, kind: str):
+    async with world(QUICK if kind == "stall" else PATIENT) as w:
+        tier = pb.TIER_COMPLEX if alias == SONNET else pb.TIER_MODERATE
+        emulator_of(w, alias).always("*", Scenario(kind, after=40, text="really " * 60))
+        events = await w.answer(asking("Hello?", pin_tier=tier))
+    assert text_of(events).split() == ["really"] * 40
+    assert finish(events).reason == pb.FINISH_REASON_CUT
+    assert len([e for e in events if e.HasField("route")]) == 1
+    # Gemini tells usage with each chunk. Anthropic tells the output at the end alone: it is asked to count what came.
+    assert w.book.costs[0].estimated == (alias == SONNET)
+    assert w.book.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_a_prompt_that_the_vendor_never_spoke_of_is_told_beside_the_money(alias: str):
+    async with world() as w:
+        emulator_of(w, alias).always("*", Scenario(connect_s=3600))
+        with pytest.raises(errors.MeshError):
+            await w.answer(asking("Hello?" * 100, pin_model=alias), timeout_s=1)
+        async with asyncio.timeout(DEADLINE_S):
+            while not w.book.costs:  # noqa: ASYNC110 - a list sets no event
+                await asyncio.sleep(0.02)
+    (cost,) = w.book.costs
+    assert (cost.cost_micro_usd, cost.estimated) == (0, True)
+    assert cost.unconfirmed_tokens >= 100
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_a_prompt_that_the_vendor_refused_cost_nothing_for_certain(alias: str):
+    async with world() as w:
+        emulator_of(w, alias).always("*", Scenario("status", status=400))
+        with pytest.raises(errors.MeshError):
+            await w.answer(asking("Hello?", pin_model=alias))
+    assert {(c.cost_micro_usd, c.estimated, c.unconfirmed_tokens) for c in w.book.costs} == {(0, False, 0)}
+
+
+async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estimated():
+    async with world() as w:
+        w.anthropic.counts = False
+        w.anthropic.always("*", Scenario("cut", after=40, text="really " * 60))
+        await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
+    assert w.book.costs[0].estimated
+    assert w.book.total_micro_usd == pytest.approx(w.billed_micro_usd, rel=0.25)
+
+
+async def test_what_gemini_told_of_an_answer_that_was_cut_is_not_overruled_by_an_estimate():
+    async with world() as w:
+        # Four bytes a token are more than an estimate gives it: the estimate would be the dearer one.
+        w.gemini.always("*", Scenario("cut", after=3, text="extraordinarily " * 5))
+        await w.answer(asking("Hello?", pin_model=FLASH))
+    assert [c.estimated for c in w.book.costs] == [False]
+    assert w.book.total_micro_usd == w.billed_micro_usd
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used(alias: str):
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        await w.answer(asking("Hello?", pin_model=alias))
+        await emulator.stop()
+        await emulator.start(emulator.port)
+        events = await w.answer(asking("And now?", pin_model=alias))
+    assert text_of(events) == OK
+    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.OK, AttemptOutcome.OK]
+
+
+async def test_the_route_is_told_while_the_vendor_is_asked():
+    limits = AttemptLimits(first_token_s=30, fallback_first_token_s=30, between_tokens_s=30, total_s=60)
+    async with world(limits) as w:
+        # A route told with the first word would come too late.
+        w.anthropic.play(SONNET, Scenario(first_s=20))
+        asked = asking("Hello?", pin_model=SONNET)
+        async with aclosing(w.client.generate(asked, timeout_s=40)) as events, asyncio.timeout(DEADLINE_S):
+            first = await anext(events)
+    assert first.HasField("route")
+
+
+async def test_a_duplicate_start_changes_nothing():
+    async with world() as w:
+        w.anthropic.play("*", Scenario("duplicate_start"))
+        events = await w.answer(asking("Hello?", pin_model=SONNET))
+    assert text_of(events) == OK
+    assert w.book.total_micro_usd == w.anthropic.total_micro_usd
+
+
+async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
+    async with world() as w:
+        for emulator in (w.anthropic, w.gemini, w.openai):
+            emulator.always("*", Scenario("status", status=503))
+        # Later it would be DeadlineExceeded.
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?"), timeout_s=3)
+    assert caught.value.reason == "ALL_MODELS_FAILED"
+    assert w.book.total_micro_usd == 0
+
+
+async def test_a_silent_model_leaves_the_next_one_half_of_the_callers_time():
+    async with world() as w:
+        w.anthropic.always("*", Scenario("keep_alive"))
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=4)
+    assert text_of(events) == OK
+    assert len(w.anthropic.requests) >= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("refusal", pb.FINISH_REASON_REFUSAL), ("max_tokens_empty", pb.FINISH_REASON_LENGTH)]
+)
+@pytest.mark.parametrize("alias", [SONNET, FLASH])
+async def test_when_nobody_else_answers_a_refusal_is_the_answer(alias: str, kind: str, reason: int):
+    async with world() as w:
+        emulator_of(w, alias).play(alias, Scenario(kind))
+        events = await w.answer(asking("Hello?", pin_model=alias))
+    assert [e.WhichOneof("event") for e in events] == ["route", "finish"]
+    assert finish(events).reason == reason
+    assert w.book.total_micro_usd == emulator_of(w, alias).total_micro_usd > 0
+
+
+@pytest.mark.parametrize("hint", [{"retry_after_s": 0.2}, {"retry_info_s": 0.2}])
+async def test_a_lone_model_that_says_later_is_asked_later(hint: dict[str, float]):
+    async with world() as w:
+        w.gemini.play(FLASH, Scenario("status", status=429, **hint))
+        started = time.monotonic()
+        events = await w.answer(asking("Hello?", pin_model=FLASH))
+        took_s = time.monotonic() - started
+    assert text_of(events) == OK
+    assert took_s >= 0.2
+
+
+async def test_a_wait_longer_than_the_caller_has_is_not_begun():
+    async with world() as w:
+        w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=8))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=2)
+    assert caught.value.retry_after_s == 8
+    assert len(w.gemini.requests) == 1
+
+
+async def test_a_model_that_keeps_failing_is_left_alone_and_seen_as_open():
+    async with world() as w:
+        w.gemini.always(FLASH, Scenario("status", status=503))
+        for _ in range(8):
+            await w.answer(asking("Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
+            with pytest.raises(errors.Unavailable):
+                await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=2)
+        sent = sum(r["model"] == FLASH for r in w.gemini.requests)
+        health = {h.alias: h for h in await w.client.get_health()}
+    assert health[FLASH].breaker == pb.BREAKER_STATE_OPEN
+    assert sent <= 6
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
+@pytest.mark.parametrize("after_first", [True, False])
+async def test_when_the_caller_leaves_the_vendor_is_left_too(alias: str, after_first: bool):
+    slow = Scenario(between_s=0.05, text="word " * 100) if after_first else Scenario(first_s=30)
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        emulator.always("*", slow)
+        async with aclosing(w.client.generate(asking("Hello?", pin_model=alias))) as events:
+            async for event in events:
+                if event.HasField("text_delta") or not after_first:
+                    break
+            if not after_first:
+                await asyncio.sleep(0.1)
+            left = time.monotonic()
+        await asyncio.wait_for(emulator.gone.wait(), DEADLINE_S)
+        for _ in range(100):
+            if w.book.costs:
+                break
+            await asyncio.sleep(0.01)
+    assert emulator.gone_at > left
+    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.CANCELLED]
+
+
+@pytest.mark.parametrize("alias", [SONNET, FLASH])
+async def test_signatures_are_given_and_go_back_with_the_part_they_belong_to(alias: str):
+    async with world() as w:
+        emulator = emulator_of(w, alias)
+        emulator.play(alias, Scenario(text="", thinking="hmm", calls=(("weather", {"city": "Bern"}),)))
+        asked = user("Weather in Bern?")
+        events = await w.answer(asking(asked, tools=[WEATHER], pin_model=alias))
+        call = next(e.tool_call for e in events if e.HasField("tool_call"))
+        state = next(e.provider_state for e in events if e.HasField("provider_state"))
+        part = pb.Part(tool_call=call, provider_state={state.provider: state.data})
+        result = pb.ToolResult(call_id=call.call_id, name="weather", content="rain")
+        done = pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=result)])
+        await w.answer(asking(asked, assistant(part), done, tools=[WEATHER], pin_model=alias))
+        sent = json.dumps(emulator.requests[-1]["body"])
+    assert state.call_id == call.call_id
+    assert ("signed:hmm" if alias == SONNET else "aG1t") in sent
+
+
+async def test_a_conversation_moves_between_vendors_with_its_tools_and_barge_ins():
+    call = pb.Part(tool_call=pb.ToolCall(call_id="weird id/1", name="weather", arguments_json='{"city":"Bern"}'))
+    turns = [
+        system("Be brief."),
+        assistant("Hello, I am here."),
+        user("Weather in Bern?"),
+        assistant("Let me see.", call),
+        user("Never mind, in Basel?"),
+        user("Please."),
+    ]
+    async with world() as w:
+        for alias in (SONNET, FLASH, LOCAL):
+            events = await w.answer(asking(*turns, tools=[WEATHER], pin_model=alias))
+            assert text_of(events) == OK
+        bodies = [json.dumps(e.requests[-1]["body"]) for e in (w.anthropic, w.gemini, w.openai)]
+    for body in bodies:
+        assert "Basel" in body
+        assert "not run" in body
+
+
+async def test_a_long_prefix_is_written_once_and_read_after_and_the_book_agrees_to_the_micro_dollar():
+    rules = system("Follow the house rules. " * 300)
+    async with world() as w:
+        first = await w.answer(asking(rules, "Hello?", pin_model=SONNET, conversation_id="c"))
+        turns = [rules, user("Hello?"), assistant(text_of(first)), user("And now?")]
+        second = await w.answer(asking(*turns, pin_model=SONNET, conversation_id="c"))
+        turns += [assistant(text_of(second)), user("And then?")]
+        third = await w.answer(asking(*turns, pin_model=SONNET, conversation_id="c"))
+    usages = [finish(e).usage for e in (first, second, third)]
+    assert usages[0].cache_write_tokens > 1024
+    assert usages[1].cached_input_tokens >= usages[0].cache_write_tokens
+    assert usages[2].cached_input_tokens > usages[1].cached_input_tokens
+    assert w.book.total_micro_usd == w.anthropic.total_micro_usd
+    assert finish(third).cost_micro_usd < finish(first).cost_micro_usd
+
+
+async def test_a_model_served_in_place_of_another_is_booked_as_served():
+    async with world() as w:
+        w.gemini.play(FLASH, Scenario(served_model="gemini-3.5-flash-lite"))
+        events = await w.answer(asking("Hello?", pin_model=FLASH))
+    assert finish(events).served_model == "gemini-3.5-flash-lite"
+    assert finish(events).price_row.startswith("gemini-3.5-flash-lite@")
+    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+
+
+async def test_how_much_a_model_may_think_is_told_to_it():
+    async with world() as w:
+        await w.answer(asking("Hello?", pin_model=FLASH))
+        thinking = w.gemini.requests[-1]["body"]["generationConfig"]["thinkingConfig"]
+    assert (thinking.get("thinkingLevel") or thinking.get("thinking_level")) == "LOW"
+
+
+async def test_a_json_schema_goes_to_the_vendor_that_serves_it():
+    schema = '{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
+    async with world() as w:
+        for alias in (SONNET, FLASH, LOCAL):
+            await w.answer(asking("Hello?", pin_model=alias, response_json_schema=schema))
+            body = emulator_of(w, alias).requests[-1]["body"]
+            assert '"additionalProperties"' in json.dumps(body)
+
+
+async def test_a_speculation_is_booked_as_one():
+    async with world() as w:
+        await w.answer(asking("Hello?", pin_model=SONNET, speculative=True, room="r", turn_id="t"))
+    assert [(c.speculative, c.room, c.turn_id) for c in w.book.costs] == [(True, "r", "t")]
+
+
+async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_is_refused():
+    async with world(budget_micro_usd=1000) as w:
+        w.router._ports.budgets.standing("acme", 1000)
+        w.router._ports.budgets.spent("acme", 850)
+        events = await w.answer(asking("Explain why the sky is blue, step by step. " * 50))
+        w.router._ports.budgets.spent("acme", 200)
+        with pytest.raises(errors.ResourceExhausted) as caught:
+            await w.answer(asking("Hello?"))
+    assert events[0].route.tier == pb.TIER_SIMPLE
+    assert events[0].route.reasons[0].name == "budget"
+    assert caught.value.reason == "BUDGET_EXHAUSTED"
+
+
+async def test_a_running_attempt_is_written_down_under_the_id_that_it_is_booked_under():
+    async with world() as w:
+        await w.answer(asking("Hello?", pin_model=SONNET))
+    assert {c.event_id for c in w.book.begun} == {c.event_id for c in w.book.costs}
+    asked, accepted, *_ = w.book.begun
+    # Before the vendor has said a word, and when it has told what it read.
+    assert (asked.cost_micro_usd, asked.estimated, asked.unconfirmed_tokens > 0) == (0, True, True)
+    assert (accepted.usage.input_tokens, accepted.unconfirmed_tokens) == (w.book.costs[0].usage.input_tokens, 0)
+
+
+async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(monkeypatch):
+    monkeypatch.setattr(attempt, "BEGUN_AGAIN_S", 0.0)
+    async with world() as w:
+        await w.answer(asking("Hello?", pin_model=SONNET))
+    # The last one is the vendor's own word at the end.
+    _, *outputs, told = [c.usage.output_tokens for c in w.book.begun]
+    assert outputs == sorted(outputs)
+    assert outputs[0] < outputs[-1]
+    assert told == w.book.costs[0].usage.output_tokens
+
+
+async def test_pictures_and_passages_reach_every_vendor_as_they_are():
+    picture = pb.Part(image=pb.Image(data=PNG, mime_type="image/png"))
+    passage = pb.Part(passage=pb.Passage(title="Hours", text="We open at 9."))
+    async with world() as w:
+        for alias in (SONNET, FLASH, LOCAL):
+            await w.answer(asking(user("What is it?", picture, passage), pin_model=alias))
+            body = json.dumps(emulator_of(w, alias).requests[-1]["body"])
+            assert base64.b64encode(PNG).decode() in body.replace("-", "+").replace("_", "/")
+            assert "We open at 9." in body
+
+
+async def test_a_slow_model_is_hedged_and_the_loser_is_ended_and_booked():
+    async with world() as w:
+        for _ in range(25):
+            await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
+        w.gemini.always(LITE, Scenario(first_s=30))
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
+        await asyncio.wait_for(w.gemini.gone.wait(), DEADLINE_S)
+    assert [e.route.model for e in events if e.HasField("route")] == [LITE, HAIKU]
+    assert text_of(events) == OK
+    # Cancelled: a model that ran out of its own time would be failed.
+    outcomes = {c.model: c.outcome for c in w.book.costs[-2:]}
+    assert outcomes == {LITE: AttemptOutcome.CANCELLED, HAIKU: AttemptOutcome.OK}
+
+
+async def test_spans_follow_the_conventions_and_count_cached_tokens_inside_the_input():
+    exporter = InMemorySpanExporter()
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    rules = system("Follow the house rules. " * 300)
+    async with world() as w:
+        await w.answer(asking(rules, "Hello?", pin_model=SONNET))
+        await w.answer(asking(rules, "Hello?", pin_model=SONNET, conversation_id="c"))
+    chats = [dict(s.attributes) for s in exporter.get_finished_spans() if s.name == f"chat {SONNET}"]
+    routes = [dict(s.attributes) for s in exporter.get_finished_spans() if s.name == "route"]
+    read = chats[-1]["gen_ai.usage.cache_read.input_tokens"]
+    assert read > 1024
+    assert chats[-1]["gen_ai.usage.input_tokens"] == w.book.costs[-1].usage.prompt_tokens >= read
+    assert chats[-1]["gen_ai.provider.name"] == "anthropic"
+    assert chats[-1]["gen_ai.conversation.id"] == "c"
+    assert chats[-1]["gen_ai.response.finish_reasons"] == ("stop",)
+    assert routes[-1]["hocket.llm_router.cause"] == "pinned_model"
+    assert "Hello" not in str(chats + routes)
+
+
+async def test_an_outcome_is_kept_with_the_features_of_its_turn_and_no_word_of_it(tmp_path):
+    path = tmp_path / "outcomes.jsonl"
+    async with world(outcomes_file=path) as w:
+        await w.answer(asking("Tell me the secret word.", turn_id="t1"))
+        await w.client.record_outcome("t1", pb.OUTCOME_RE_ASKED)
+        with pytest.raises(errors.NotFound) as unknown:
+            await w.client.record_outcome("t2", pb.OUTCOME_RE_ASKED)
+        with pytest.raises(errors.InvalidArgument) as unset:
+            await w.client.record_outcome("t1", pb.OUTCOME_UNSPECIFIED)
+    row = json.loads(path.read_text())
+    assert (row["turn"], row["outcome"], row["features"]["words"] > 0) == ("acme/t1", "re_asked", True)
+    assert "secret" not in path.read_text()
+    assert unknown.value.reason == "TURN_NOT_FOUND"
+    assert list(unset.value.fields) == ["outcome"]
+
+
+async def test_an_open_tool_call_stays_with_the_model_that_made_it():
+    async with world() as w:
+        w.anthropic.always(SONNET, Scenario(text="", calls=(("weather", {"city": "Bern"}),)))
+        asked = user("Weather in Bern?")
+        first = await w.answer(asking(asked, tools=[WEATHER], pin_model=SONNET, conversation_id="c"))
+        call = next(e.tool_call for e in first if e.HasField("tool_call"))
+        result = pb.ToolResult(call_id=call.call_id, name="weather", content="rain")
+        done = pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=result)])
+        second = await w.answer(
+            asking(asked, assistant(pb.Part(tool_call=call)), done, tools=[WEATHER], conversation_id="c")
+        )
+    assert second[0].route.model == SONNET
+    assert second[0].route.reasons[0].name == "open_tool_call"
+
+
+@pytest.mark.parametrize("alias", [SONNET, LOCAL])
+async def test_a_call_that_is_written_slowly_is_no_dead_air_and_silence_in_it_is(alias: str):
+    limits = AttemptLimits(first_token_s=1.5, fallback_first_token_s=1.5, between_tokens_s=1.5, total_s=20)
+    arguments = {"city": "Bern " * 40}
+    async with world(limits) as w:
+        emulator = emulator_of(w, alias)
+        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=0.1))
+        events = await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))
+        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=5))
+        with pytest.raises(errors.Unavailable) as caught:
+            await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))
+    assert json.loads(next(e for e in events if e.HasField("tool_call")).tool_call.arguments_json) == arguments
+    assert "timeout" in str(caught.value)

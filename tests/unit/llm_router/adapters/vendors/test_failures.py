@@ -1,0 +1,94 @@
+"""What a vendor's refusal means, whatever is written in it."""
+
+from __future__ import annotations
+
+import aiohttp
+import httpx2
+import pytest
+
+from services.llm_router.adapters.vendors.failures import (
+    RETRY_AFTER_MAX_S,
+    broken,
+    failure_of,
+    refuses_the_key,
+    retry_after,
+    retry_info,
+)
+from services.llm_router.errors import FailureKind
+
+NOW_S = 1_795_305_600.0  # 2026-11-22 00:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after": "Sun, 22 Nov 2026 00:00:30 GMT"}, 30),
+        ({"retry-after": "Sun, 22 Nov 2020 00:00:30 GMT"}, 0),
+        ({"retry-after": "1000000000"}, None),
+        ({"retry-after": "999999999"}, RETRY_AFTER_MAX_S),
+        ({"retry-after": "Sun, 22 Nov 9999 00:00:30 GMT"}, RETRY_AFTER_MAX_S),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "\N{SUPERSCRIPT TWO}"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_wait_is_a_number_of_seconds_or_a_date_and_an_hour_at_most(headers, seconds):
+    assert retry_after(headers, NOW_S) == seconds
+
+
+def details(**row: str) -> dict[str, object]:
+    return {"error": {"code": 429, "details": ["odd", {}, row]}}
+
+
+def test_googles_wait_is_read_from_the_body():
+    assert retry_info(details(retryDelay="2.5s")) == 2.5
+    assert retry_info([details(retryDelay="9999s")]) == RETRY_AFTER_MAX_S
+    assert retry_info(details(retryDelay="9" * 400 + "s")) is None
+    assert retry_info("text") is None
+
+
+def test_a_key_that_google_refuses_with_the_status_of_a_wrong_request_is_told_from_one():
+    assert refuses_the_key(details(reason="API_KEY_INVALID"))
+    assert not refuses_the_key(details(reason="BAD_FIELD"))
+
+
+def test_what_stands_where_a_type_should_is_not_repeated():
+    failure = failure_of("anthropic", 401, error_type="bad key sk-ant-SECRET-0123456789")
+    assert (failure.kind, str(failure)) == (FailureKind.CREDENTIALS, "anthropic answered 401")
+    assert failure_of("gemini", 503, error_type={"odd": 1}).kind is FailureKind.UNAVAILABLE
+    assert (
+        str(failure_of("anthropic", 529, error_type="overloaded_error")) == "anthropic answered 529, overloaded_error"
+    )
+
+
+def test_a_connection_that_was_lost_may_have_carried_the_request_whatever_the_transport_calls_it():
+    for lost in (ConnectionResetError(104, "reset by peer"), aiohttp.ServerDisconnectedError()):
+        error = httpx2.ConnectError("x")
+        error.__cause__ = lost
+        assert broken("anthropic", error, started=False).unheard
+
+
+@pytest.mark.parametrize(
+    ("error", "started", "kind", "unheard"),
+    [
+        (httpx2.ConnectError("x"), False, FailureKind.UNAVAILABLE, False),
+        (httpx2.ConnectTimeout("x"), False, FailureKind.UNAVAILABLE, False),
+        (httpx2.PoolTimeout("x"), False, FailureKind.UNAVAILABLE, False),
+        (httpx2.ReadTimeout("x"), False, FailureKind.TIMEOUT, True),
+        # Sent, and then nothing: it may have been done.
+        (httpx2.ReadError("x"), False, FailureKind.UNAVAILABLE, True),
+        (httpx2.RemoteProtocolError("x"), False, FailureKind.UNAVAILABLE, True),
+        (httpx2.RemoteProtocolError("x"), True, FailureKind.CUT, True),
+    ],
+)
+def test_a_connection_that_broke_is_told_by_how_far_it_came(error, started, kind, unheard):
+    wrapped = RuntimeError("of the SDK")
+    wrapped.__cause__ = error
+    for seen in (error, wrapped):
+        failure = broken("anthropic", seen, started=started)
+        assert (failure.kind, failure.unheard) == (kind, unheard)

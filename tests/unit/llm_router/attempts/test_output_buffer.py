@@ -1,0 +1,49 @@
+"""What is said and not taken is bounded, and goes together where much of it waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.llm_router.attempts import output_buffer as module
+from services.llm_router.attempts.output_buffer import BACKLOG_PER_MERGE, Backlog
+from services.llm_router.chat.events import CallMade, StateGiven, TextDelta
+from services.llm_router.chat.request import ToolCall
+from tests.fakes.waiting import DEADLINE_S
+
+CALL = CallMade(ToolCall("c", "t", "{}" * 30))
+
+
+def holding(*events: TextDelta | CallMade | StateGiven) -> Backlog:
+    backlog = Backlog()
+    for event in events:
+        backlog.add(event)
+    return backlog
+
+
+@pytest.mark.parametrize("event", [TextDelta("x" * 60), CALL, StateGiven("gemini", "c", b"x" * 60)])
+async def test_whoever_adds_waits_for_room_until_enough_is_taken(monkeypatch, event):
+    monkeypatch.setattr(module, "WAITING_MAX", 100)
+    backlog = holding(event)
+    await asyncio.wait_for(backlog.room(), DEADLINE_S)
+    backlog.add(event)
+    waiting = asyncio.create_task(backlog.room())
+    await asyncio.sleep(0)
+    assert backlog.full
+    assert not waiting.done()
+    assert backlog.take() == event
+    await asyncio.wait_for(waiting, DEADLINE_S)
+    assert not backlog.full
+
+
+def test_the_longer_the_backlog_the_more_goes_together_and_nothing_is_lost_or_turned_round():
+    pieces = [f"{i} " for i in range(10 * BACKLOG_PER_MERGE)]
+    backlog = holding(*map(TextDelta, pieces), CALL, TextDelta("end"))
+    taken = []
+    while backlog:
+        taken.append(backlog.take())
+    said = [event.text for event in taken if isinstance(event, TextDelta)]
+    assert "".join(said) == "".join(pieces) + "end"
+    assert len(said[0].split()) > len(said[-2].split()) == 1
+    assert taken[-2:] == [CALL, TextDelta("end")]

@@ -1,0 +1,38 @@
+"""Who is late, and who was only not given the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.llm_router.attempts.timeouts import AttemptLimits
+
+LIMITS = AttemptLimits(first_token_s=3, fallback_first_token_s=5)
+
+
+@pytest.mark.parametrize(
+    ("left_s", "last", "usual_s", "seconds", "hurried"),
+    [
+        (None, True, None, 3, False),
+        (30.0, False, None, 3, False),
+        # Half of the caller's time while somebody else could be asked, but for what its end takes.
+        (4.1, False, None, 2, False),
+        (4.1, True, None, 3, False),
+        # A second of silence is silence, unless this model is known to take its time...
+        (2.5, False, None, 1.2, False),
+        (2.5, False, 1.5, 1.2, True),
+        # ...and less than a second is not, unless it is known to be quick.
+        (1.3, False, None, 0.6, True),
+        (1.3, False, 0.4, 0.6, False),
+        # What is kept for the end was never the model's.
+        (0.34, True, 0.26, 0.255, True),
+        (0.12, True, 0.002, 0.09, False),
+        (0.0, True, 0.002, 0.0, True),
+    ],
+)
+def test_a_wait_that_is_shorter_than_a_model_needs_says_nothing_of_it(left_s, last, usual_s, seconds, hurried):
+    wait = LIMITS.first_token_of(1, left_s=left_s, last=last, usual_s=usual_s)
+    assert (wait.seconds, wait.hurried) == (pytest.approx(seconds), hurried)
+
+
+def test_later_attempts_are_given_more():
+    assert LIMITS.first_token_of(2, left_s=None, last=False).seconds == 5

@@ -1,0 +1,20 @@
+"""What is not said for a tenant stays as it was."""
+
+from __future__ import annotations
+
+from services.llm_router.catalog.tenant_policy import Terms, TermsChange
+from services.llm_router.chat.request import MixMode, Tier
+
+SHARES = {Tier.SIMPLE: 0.6, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
+TERMS = Terms(MixMode.SHARE, SHARES, 1000)
+
+
+def test_an_empty_change_changes_nothing():
+    assert TermsChange().over(TERMS) == TERMS
+
+
+def test_each_part_is_changed_alone():
+    assert TermsChange(mode=MixMode.CAP).over(TERMS) == Terms(MixMode.CAP, SHARES, 1000)
+    assert TermsChange(budget_micro_usd=0).over(TERMS) == Terms(MixMode.SHARE, SHARES, 0)
+    half = {Tier.SIMPLE: 0.5, Tier.MODERATE: 0.5, Tier.COMPLEX: 0.0}
+    assert TermsChange(shares=half).over(TERMS) == Terms(MixMode.SHARE, half, 1000)

@@ -1,0 +1,48 @@
+"""What a request needs, and about how long it is."""
+
+from __future__ import annotations
+
+from services.llm_router.chat.request import (
+    IMAGE_TOKENS,
+    Message,
+    Passage,
+    Picture,
+    Request,
+    Role,
+    Text,
+    Tool,
+    ToolChoice,
+    tokens_of,
+)
+
+TOOL = Tool("t", "does", {"type": "object"})
+PICTURE = Picture(b"x", "image/png", 10, 10)
+
+
+def request(*parts: object, **values: object) -> Request:
+    return Request((Message(Role.SYSTEM, (Text("Be brief."),)), Message(Role.USER, parts)), **values)
+
+
+def test_needs_follow_from_pictures_tools_and_a_schema():
+    assert request(Text("x")).needs == {"text"}
+    assert request(PICTURE, tools=(TOOL,), response_schema={}).needs == {"text", "vision", "tools", "json_schema"}
+    assert "tools" not in request(Text("x"), tools=(TOOL,), tool_choice=ToolChoice.NONE).needs
+
+
+def test_instructions_are_apart_from_turns():
+    asked = request(Text("x"))
+    assert (asked.system, len(asked.turns)) == ("Be brief.", 1)
+
+
+def test_a_passage_among_the_instructions_is_one_of_them_and_blank_ones_are_none():
+    told = Request((Message(Role.SYSTEM, (Text("Be brief."), Passage("d", "Wifi", "The code is 7."))),))
+    assert told.system == 'Be brief.\n<passage title="Wifi">\nThe code is 7.\n</passage>'
+    assert told.prefix_tokens > request().prefix_tokens
+    assert Request((Message(Role.SYSTEM, (Text(" \n"),)), Message(Role.SYSTEM, (Text(""),)))).system == ""
+
+
+def test_length_counts_every_part_and_no_script_short():
+    assert request(Text("x"), PICTURE).prompt_tokens >= IMAGE_TOKENS + request(Text("x")).prefix_tokens
+    assert tokens_of("привет мир") > tokens_of("hello moon")
+    assert request(Passage("d", "t", "w " * 1000)).prompt_tokens > 500
+    assert tokens_of("") == 0

@@ -1,0 +1,102 @@
+"""A call that is handed out is accepted when it comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.llm_router.chat.events import CallMade, StateGiven
+from services.llm_router.chat.request import (
+    CALL_ID_CHARACTERS_MAX,
+    TOOL_NAME,
+    Message,
+    Request,
+    Role,
+    Text,
+    Tool,
+    ToolCall,
+)
+from services.llm_router.chat.tool_calls import CallBook, arguments_of
+from services.llm_router.errors import FailureKind, ModelFailure
+
+REQUEST = Request(
+    (
+        Message(Role.USER, (Text("Hello?"),)),
+        Message(Role.ASSISTANT, (ToolCall("call_0", "weather", "{}"),)),
+    ),
+    tools=(Tool("weather", "The weather now.", {"type": "object"}),),
+)
+
+
+def call(call_id: str = "a", name: str = "weather", arguments: str = "{}") -> CallMade:
+    return CallMade(ToolCall(call_id, name, arguments))
+
+
+def test_a_call_that_can_come_back_is_left_as_it_is():
+    made = call()
+    assert CallBook.of(REQUEST).made(made) is made
+
+
+@pytest.mark.parametrize("call_id", ["", "x" * 300, "call_0"])
+def test_an_id_that_could_not_come_back_is_replaced_and_its_state_follows(call_id: str):
+    book = CallBook.of(REQUEST)
+    ours = book.made(call(call_id)).call.call_id
+    assert 0 < len(ours) <= CALL_ID_CHARACTERS_MAX
+    assert ours not in {"call_0", call_id}
+    assert book.given(StateGiven("gemini", call_id, b"s")).call_id == ours
+
+
+def test_two_calls_of_one_answer_never_share_an_id():
+    book = CallBook.of(REQUEST)
+    first, second = book.made(call("same")), book.made(call("same"))
+    assert first.call.call_id == "same" != second.call.call_id
+    assert book.given(StateGiven("gemini", "same", b"")).call_id == second.call.call_id
+    assert book.given(StateGiven("gemini", "", b"")).call_id == ""
+
+
+@pytest.mark.parametrize("name", ["default_api.weather", "default_api:weather", "functions.v1.weather"])
+def test_a_namespace_before_a_tool_is_taken_off(name: str):
+    assert CallBook.of(REQUEST).made(call(name=name)).call.name == "weather"
+
+
+def test_a_tool_that_nobody_offered_is_the_callers_to_refuse():
+    made = call(name="no_such_tool")
+    assert TOOL_NAME.fullmatch(made.call.name)
+    assert CallBook.of(REQUEST).made(made) is made
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        call(name="default_api.other"),
+        call(name="my weather"),
+        call(name=""),
+        call(arguments="[1]"),
+        call(arguments="{"),
+        call(arguments='{"x": NaN}'),
+    ],
+)
+def test_a_call_that_nobody_can_run_ends_the_answer(made: CallMade):
+    with pytest.raises(ModelFailure) as caught:
+        CallBook.of(REQUEST).made(made)
+    assert caught.value.kind is FailureKind.CUT
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", {}),
+        ("null", {}),
+        ('{"x": [1.5, true]}', {"x": [1.5, True]}),
+        ('{"x": NaN, "y": -Infinity, "z": -1e999}', {"x": None, "y": None, "z": None}),
+        ('{"x": "\\ud83d\\ude00 \\ud83d"}', {"x": "\U0001f600 \ufffd"}),
+        ('{"x": "\ud83d\ude00"}', {"x": "\U0001f600"}),
+    ],
+)
+def test_arguments_hold_what_json_has(written: str, read: object):
+    assert arguments_of(written) == read
+
+
+@pytest.mark.parametrize("written", ['{"x": ', "[1]", '"x"', "7"])
+def test_arguments_that_are_no_object_are_refused(written: str):
+    with pytest.raises(ValueError, match=r".+"):
+        arguments_of(written)

@@ -1,0 +1,134 @@
+"""The embedded answerer is short, honest, and says no more than it was given."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.llm_router.chat.request import (
+    Message,
+    Passage,
+    Picture,
+    Request,
+    Role,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from services.llm_router.embedded.answers import UNKNOWN, UNKNOWN_ALONE, Call, Look, Say, deltas_of, respond
+
+NOW_S = 1000.0
+HOURS = Passage("1", "Opening hours", "We open at 9 on weekdays. Parking is free.")
+PICTURE = Picture(b"x", "image/png", 640, 480, captured_at_s=NOW_S - 3)
+SEARCH, TASK, NOTE, PROFILE = (
+    Tool(n, "", {"type": "object"}) for n in ("search_knowledge", "create_task", "log_insight", "get_user_profile")
+)
+
+
+def look(picture: Picture) -> Look:
+    return Look(picture.width_px, picture.height_px, 0.9, "blue")
+
+
+def asked(*parts: object, tools: tuple[Tool, ...] = (), choice: ToolChoice = ToolChoice.AUTO) -> Request:
+    said = tuple(Text(p) if isinstance(p, str) else p for p in parts)
+    return Request((Message(Role.USER, said),), tools, choice)
+
+
+def answer(*parts: object, **values: object) -> Say | Call:
+    return respond(asked(*parts, **values), look, NOW_S)
+
+
+def after(tool: str, content: str, question: str, *, failed: bool = False) -> Say | Call:
+    call = Message(Role.ASSISTANT, (ToolCall("c", tool, "{}"),))
+    result = Message(Role.TOOL, (ToolResult("c", tool, content, failed),))
+    return respond(Request((Message(Role.USER, (Text(question),)), call, result)), look, NOW_S)
+
+
+def test_a_passage_that_answers_is_quoted():
+    assert answer(HOURS, "When do you open?") == Say("We open at 9 on weekdays.")
+
+
+def test_a_greeting_before_a_question_does_not_hide_it():
+    assert answer(HOURS, "Hello there, when do you open?") == Say("We open at 9 on weekdays.")
+
+
+@pytest.mark.parametrize("said", ["Hello", "hi there!", "Good morning.", "Hey, hello"])
+def test_a_greeting_is_returned(said: str):
+    assert answer(said, HOURS) == Say("Hello. How can I help you?")
+
+
+def test_what_is_unknown_is_said_to_be():
+    assert answer(HOURS, "Who is the king of Norway?") == Say(UNKNOWN)
+    assert answer("Who is the king of Norway?") == Say(UNKNOWN_ALONE)
+
+
+def test_without_passages_a_question_is_searched_for_where_that_can_be_done():
+    assert answer("When do you open?", tools=(SEARCH,)) == Call("search_knowledge", {"query": "When do you open?"})
+    assert answer("When do you open?", tools=(SEARCH,), choice=ToolChoice.NONE) == Say(UNKNOWN_ALONE)
+
+
+def test_a_wish_for_a_task_calls_the_tool_and_without_it_says_so():
+    said = "Remind me to call Anna tomorrow"
+    assert answer(said, tools=(TASK,)) == Call("create_task", {"title": "Call Anna", "due": "tomorrow"})
+    assert answer(said) == Say("I'm sorry, I cannot create tasks here.")
+    assert answer("Create a task.", tools=(TASK,)) == Say("What should the task say?")
+
+
+def test_notes_and_profiles_have_their_tools():
+    assert answer("Note that the door is broken", tools=(NOTE,)) == Call("log_insight", {"text": "the door is broken"})
+    assert answer("What's my name?", tools=(PROFILE,)) == Call("get_user_profile", {})
+
+
+def test_results_are_confirmed():
+    assert after("create_task", '{"title": "Call Anna"}', "Remind me to call Anna tomorrow") == Say(
+        "Done. I created the task Call Anna, due tomorrow."
+    )
+    assert after("create_task", "down", "Remind me to call Anna", failed=True) == Say(
+        "I'm sorry, I could not create the task. Please try again later."
+    )
+    assert after("get_user_profile", '{"display_name": "Ana", "notes": "Likes tea."}', "Who am I?") == Say(
+        "You are Ana. Likes tea."
+    )
+    assert after("log_insight", "{}", "Note that x") == Say("Noted.")
+
+
+def test_found_passages_answer_the_question_that_was_asked():
+    content = '{"passages": [{"text": "We open at 9 on weekdays."}]}'
+    assert after("search_knowledge", content, "When do you open?") == Say("We open at 9 on weekdays.")
+    assert after("search_knowledge", "[]", "When do you open?") == Say(UNKNOWN)
+
+
+def test_a_picture_is_measured_and_said_to_be_unread():
+    said = answer("What do you see on my screen?", PICTURE)
+    assert said == Say(
+        "I have one picture, but I cannot read what is on it. "
+        "It is 640 by 480 pixels, taken 3 seconds ago, bright and mostly blue."
+    )
+    assert "I don't have a picture" in str(answer("What do you see on my screen?"))
+
+
+def test_a_picture_that_could_not_be_looked_at_is_not_described():
+    def blind(picture: Picture) -> Look:
+        return Look(picture.width_px, picture.height_px, None, "")
+
+    said = respond(asked("What do you see on my screen?", PICTURE), blind, NOW_S)
+    assert isinstance(said, Say)
+    assert said.text.endswith("It is 640 by 480 pixels, taken 3 seconds ago.")
+
+
+def test_it_says_what_it_is():
+    assert "not a language model" in str(answer("Who are you?"))
+
+
+def test_it_can_say_it_again():
+    turns = (
+        Message(Role.USER, (Text("x"),)),
+        Message(Role.ASSISTANT, (Text("Nine."),)),
+        Message(Role.USER, (Text("Say that again."),)),
+    )
+    assert respond(Request(turns), look, NOW_S) == Say("Nine.")
+
+
+def test_deltas_are_the_words_with_their_spaces():
+    assert deltas_of("We open at 9.") == ["We", " open", " at", " 9."]

@@ -1,0 +1,66 @@
+"""A model that fails is left alone for growing pauses, and tried with one probe."""
+
+from __future__ import annotations
+
+from services.llm_router.routing.circuit_breaker import (
+    FAILURES_TO_OPEN,
+    PAUSE_MAX_S,
+    PAUSE_MIN_S,
+    PROBE_MAX_S,
+    Breaker,
+    BreakerState,
+)
+
+
+def opened(now_s: float = 100.0) -> Breaker:
+    breaker = Breaker()
+    for _ in range(FAILURES_TO_OPEN):
+        breaker = breaker.failed(now_s)
+    return breaker
+
+
+def test_it_opens_at_the_fifth_failure_in_a_row_and_not_before():
+    breaker = Breaker()
+    states = []
+    for _ in range(FAILURES_TO_OPEN):
+        breaker = breaker.failed(100.0)
+        states.append(breaker.state(100.0))
+    assert states == [BreakerState.CLOSED] * 4 + [BreakerState.OPEN]
+
+
+def test_an_answer_in_between_begins_the_count_anew():
+    breaker = Breaker().failed(1).failed(1).succeeded(2)
+    assert breaker.failures == 0
+
+
+def test_open_nothing_passes_and_after_the_pause_one_probe_does():
+    breaker = opened()
+    assert not breaker.passes(100.0 + PAUSE_MIN_S - 0.1)
+    later = 100.0 + PAUSE_MIN_S
+    assert breaker.state(later) is BreakerState.HALF_OPEN
+    assert breaker.passes(later)
+    probing = breaker.probed(later)
+    assert not probing.passes(later)
+    assert probing.passes(later + PROBE_MAX_S)
+
+
+def test_a_failed_probe_doubles_the_pause_up_to_its_end_and_a_good_one_closes():
+    breaker, now = opened(), 100.0
+    pauses = []
+    for _ in range(8):
+        now = breaker.open_until_s
+        breaker = breaker.probed(now).failed(now)
+        pauses.append(breaker.pause_s)
+    assert pauses[:3] == [4.0, 8.0, 16.0]
+    assert pauses[-1] == PAUSE_MAX_S
+    assert breaker.succeeded(now).state(now) is BreakerState.CLOSED
+
+
+def test_a_vendor_that_asks_for_longer_gets_it_and_a_refused_key_opens_at_once():
+    assert opened().probed(102.0).failed(102.0, 30.0).open_until_s == 132.0
+    assert Breaker().failed(100.0, at_once=True).state(100.0) is BreakerState.OPEN
+
+
+def test_failures_while_open_do_not_prolong_the_pause():
+    breaker = opened()
+    assert breaker.failed(100.5).open_until_s == breaker.open_until_s
