@@ -145,6 +145,8 @@ stubs: $(VENV)/.develops ## gen/ is what the protos generate
 
 docs-fresh: $(VENV)/.develops ## docs/config.md and docs/errors.md are what the code says
 	@$(BIN)/python scripts/gen_docs.py --check
+	@$(BIN)/python -m scripts.gen_metrics --check
+	@$(BIN)/python -m scripts.gen_api_reference --check
 
 licences-fresh: $(VENV)/.develops ## Every dependency's licence is known and on the allow list
 	@$(BIN)/python -m scripts.licences --check

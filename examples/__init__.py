@@ -1,1 +1,1 @@
-"""Small programs that use the mesh: read them, copy them."""
+"""Example programs that call the mesh."""

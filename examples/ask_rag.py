@@ -1,7 +1,8 @@
-"""Store a text in a tenant's knowledge and ask about it.
+"""Store a document in the tenant's knowledge base and search it.
 
-make up                                     # prints a token and the target of each service
-TOKEN=... python examples/ask_rag.py 127.0.0.1:20003 "how long is the warranty"
+make up                                      # starts the mesh
+eval "$(.venv/bin/hocket-local env)"         # sets TOKEN and the address of each service
+.venv/bin/python examples/ask_rag.py "$RAG" "how long is the warranty"
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ import sys
 
 from hocket.rag.v1.rag_pb2 import Document
 
-from hocket.chassis.channel import MeshChannel
-from hocket.chassis.errors import MeshError
-from hocket.client.rag import RagClient
+from hocket.client import MeshChannel, MeshError, RagClient
 
 TEXT = """# Warranty
 Every lamp has a warranty of two years from the day of purchase. Bulbs are not covered.
@@ -25,7 +24,7 @@ A lamp may be sent back within thirty days. We pay for the way back.
 
 
 async def main(target: str, token: str, question: str) -> None:
-    """Ingest TEXT and print the passages that answer `question`."""
+    """Ingest TEXT, then print the passages that match `question` and the duration of each stage."""
     async with MeshChannel(target, lambda: token) as channel:
         rag = RagClient(channel)
         async for stored in rag.ingest([Document(document_id="example", title="Terms of sale", text=TEXT)]):
@@ -34,7 +33,7 @@ async def main(target: str, token: str, question: str) -> None:
         for passage in answer.passages:
             print(f"{passage.score:6.2f}  {passage.title}: {passage.text}")
         took = ", ".join(f"{t.stage} {t.elapsed.ToMicroseconds() / 1000:.1f} ms" for t in answer.timings)
-        print(f"({took}; left out: {', '.join(answer.degraded) or 'nothing'})")
+        print(f"({took}; skipped: {', '.join(answer.degraded) or 'nothing'})")
 
 
 if __name__ == "__main__":

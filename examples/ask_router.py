@@ -1,7 +1,8 @@
-"""Ask a question of whichever model the router finds right, and see why and at what price.
+"""Ask the router a question; print the model it chose, the reason, the answer and the cost.
 
-make up                                     # prints a token and the target of each service
-TOKEN=... python examples/ask_router.py 127.0.0.1:20004 "compare a lease with a loan for a small bakery"
+make up                                      # starts the mesh
+eval "$(.venv/bin/hocket-local env)"         # sets TOKEN and the address of each service
+.venv/bin/python examples/ask_router.py "$LLM_ROUTER" "compare a lease with a loan for a small bakery"
 """
 
 from __future__ import annotations
@@ -13,35 +14,33 @@ from contextlib import aclosing
 
 from hocket.llm_router.v1.llm_router_pb2 import ROLE_USER, Finish, GenerateRequest, Message, Part, RouteDecision, Tier
 
-from hocket.chassis.channel import MeshChannel
-from hocket.chassis.errors import MeshError
-from hocket.client.llm_router import RouterClient
+from hocket.client import MeshChannel, MeshError, RouterClient
 
 
-def tell_route(route: RouteDecision) -> None:
-    """Who answers, and why."""
+def print_route(route: RouteDecision) -> None:
+    """Print model, tier, score and the first reason of a routing decision."""
     tier = Tier.Name(route.tier).removeprefix("TIER_").lower()
     print(f"{route.model} ({tier}, score {route.score:.2f}): {route.reasons[0].detail}")
 
 
-def tell_finish(finish: Finish) -> None:
-    """How long the first word took, what was read and written, and what it cost."""
+def print_finish(finish: Finish) -> None:
+    """Print the time to the first token, the token counts and the cost."""
     usage, waited_ms = finish.usage, finish.time_to_first_token.ToMicroseconds() / 1000
     tokens = f"{usage.input_tokens} tokens in ({usage.cached_input_tokens} cached), {usage.output_tokens} out"
-    print(f"\n(first word after {waited_ms:.0f} ms; {tokens}; {finish.cost_micro_usd / 1e6:.6f} USD)")
+    print(f"\n(first token after {waited_ms:.0f} ms; {tokens}; {finish.cost_micro_usd / 1e6:.6f} USD)")
 
 
 async def main(target: str, token: str, question: str) -> None:
-    """Print the route, the answer as it comes, and the bill."""
+    """Print the route, the answer as it is generated, and the cost."""
     request = GenerateRequest(messages=[Message(role=ROLE_USER, parts=[Part(text=question)])])
     async with MeshChannel(target, lambda: token) as channel:
-        # Closing the events ends the call, down to the vendor: a reader who leaves pays for nothing more.
+        # Closing the events cancels the call, including the vendor's: output that is not read is not paid for.
         async with aclosing(RouterClient(channel).generate(request)) as events:
             async for event in events:
                 if event.HasField("route"):
-                    tell_route(event.route)
+                    print_route(event.route)
                 elif event.HasField("finish"):
-                    tell_finish(event.finish)
+                    print_finish(event.finish)
                 else:
                     print(event.text_delta, end="", flush=True)
 

@@ -1,7 +1,8 @@
-"""Go into a room, write to the agent, and print its answer, which is also spoken.
+"""Join a room, send the agent a chat message, and print its answer, which it also speaks.
 
-make up                                     # prints a token and the target of each service
-TOKEN=... python examples/join_room.py 127.0.0.1:20013 "how long is the warranty"
+make up                                      # starts the mesh
+eval "$(.venv/bin/hocket-local env)"         # sets TOKEN and the address of each service
+.venv/bin/python examples/join_room.py "$MEDIA_GATEWAY" "where do visitors park"
 """
 
 from __future__ import annotations
@@ -13,20 +14,18 @@ import sys
 
 from livekit import rtc
 
-from hocket.chassis.channel import MeshChannel
-from hocket.chassis.errors import MeshError
-from hocket.client.media_gateway import RoomClient
+from hocket.client import MeshChannel, MeshError, RoomClient
 
-ROOM, PERSON = "example", "ada"
+ROOM, IDENTITY = "example", "ada"
 
 
 async def main(target: str, token: str, question: str) -> None:
-    """Send `question` as chat once the agent is there, and print how the turn went."""
+    """Send `question` as chat once the agent has joined, and print the report of the turn."""
     async with MeshChannel(target, lambda: token) as channel:
         rooms = RoomClient(channel)
         await rooms.create_room(ROOM)
-        access = await rooms.join_room(ROOM, PERSON, display_name="Ada")
-        room, agent_there, answered = rtc.Room(), asyncio.Event(), asyncio.Event()
+        access = await rooms.join_room(ROOM, IDENTITY, display_name="Ada")
+        room, agent_joined, answered = rtc.Room(), asyncio.Event(), asyncio.Event()
 
         async def show(reader: rtc.TextStreamReader) -> None:
             turn = json.loads(await reader.read_all())
@@ -35,10 +34,10 @@ async def main(target: str, token: str, question: str) -> None:
 
         reading: list[asyncio.Task[None]] = []
         room.register_text_stream_handler("hocket.turn", lambda r, _: reading.append(asyncio.create_task(show(r))))
-        room.on("track_subscribed", lambda *_: agent_there.set())  # pyright: ignore[reportUnknownMemberType,reportUnknownLambdaType]
+        room.on("track_subscribed", lambda *_: agent_joined.set())  # pyright: ignore[reportUnknownMemberType,reportUnknownLambdaType]
         await room.connect(access.url, access.token)
         try:
-            await asyncio.wait_for(agent_there.wait(), 30)
+            await asyncio.wait_for(agent_joined.wait(), 30)
             await room.local_participant.send_text(question, topic="lk.chat")
             await asyncio.wait_for(answered.wait(), 30)
         finally:

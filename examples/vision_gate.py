@@ -1,7 +1,8 @@
-"""Keep the pictures that show something new: a folder of screenshots, or whatever another service has at hand.
+"""Filter pictures, for instance screenshots: print the verdict on each and the vision tokens saved.
 
-make up                                     # prints a token and the target of each service
-TOKEN=... python examples/vision_gate.py 127.0.0.1:20002 shots/*.png
+make up                                      # starts the mesh
+eval "$(.venv/bin/hocket-local env)"         # sets TOKEN and the address of each service
+.venv/bin/python examples/vision_gate.py "$VISION" shots/*.png
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ from pathlib import Path
 
 from hocket.vision.v1 import vision_pb2 as pb
 
-from hocket.chassis.channel import MeshChannel
-from hocket.chassis.errors import MeshError
-from hocket.client.vision import VisionClient
+from hocket.client import MeshChannel, MeshError, VisionClient
 
 FORMATS = {".png": pb.PIXEL_FORMAT_PNG, ".webp": pb.PIXEL_FORMAT_WEBP}
 TRACK = pb.TrackRef(room="example", track="screenshots")
 
 
-async def pictures(paths: list[str]) -> AsyncIterator[pb.WholeFrame]:
-    """Each file as a frame, a second apart."""
+async def frames(paths: list[str]) -> AsyncIterator[pb.WholeFrame]:
+    """Yield each file as a frame, with capture times one second apart."""
     for number, path in enumerate(map(Path, paths), 1):
         form = FORMATS.get(path.suffix.lower(), pb.PIXEL_FORMAT_JPEG)
         yield pb.WholeFrame(
@@ -32,16 +31,16 @@ async def pictures(paths: list[str]) -> AsyncIterator[pb.WholeFrame]:
 
 
 async def main(target: str, token: str, paths: list[str]) -> None:
-    """Print what the gate says of each picture, and how many tokens that saves."""
+    """Print the verdict on each picture, the share of skipped pictures and the vision tokens saved."""
     async with MeshChannel(target, lambda: token) as channel:
         vision = VisionClient(channel)
-        async for answer in vision.dedup(pictures(paths), config=pb.DedupConfig(return_jpeg=True)):
+        async for answer in vision.dedup(frames(paths), config=pb.DedupConfig(return_jpeg=True)):
             if answer.HasField("rejection"):
                 print(f"{paths[answer.rejection.frame_id - 1]}: refused, {answer.rejection.message}")
             else:
                 verdict = answer.result.verdict
-                said = f"{pb.Verdict.Name(verdict.verdict)} ({pb.Cause.Name(verdict.cause)})"
-                print(f"{paths[verdict.frame_id - 1]}: {said}, {len(answer.result.jpeg)} bytes of JPEG")
+                label = f"{pb.Verdict.Name(verdict.verdict)} ({pb.Cause.Name(verdict.cause)})"
+                print(f"{paths[verdict.frame_id - 1]}: {label}, {len(answer.result.jpeg)} bytes of JPEG")
         total = (await vision.get_stats(room=TRACK.room)).total
         print(f"{100 * total.dedup_rate:.0f} % skipped, about {total.tokens_saved} vision tokens saved")
 

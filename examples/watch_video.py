@@ -1,8 +1,9 @@
-"""Keep the frames of a live video that show something new: a camera, a file, whatever ffmpeg reads.
+"""Keep the frames of a live video that show something new; ffmpeg reads a camera, a file or a stream.
 
-make up                                     # prints a token and the target of each service
+make up                                      # starts the mesh
+eval "$(.venv/bin/hocket-local env)"         # sets TOKEN and the address of each service
 ffmpeg -loglevel error -re -i clip.mp4 -vf scale=640:360 -pix_fmt yuv420p -f rawvideo - |
-    TOKEN=... python examples/watch_video.py 127.0.0.1:20002 640 360
+    .venv/bin/python examples/watch_video.py "$VISION" 640 360
 """
 
 from __future__ import annotations
@@ -13,26 +14,32 @@ import sys
 
 from hocket.vision.v1.vision_pb2 import Cause
 
-from hocket.chassis.channel import MeshChannel
-from hocket.chassis.errors import MeshError
-from hocket.client.vision import I420Frame, Keyframe, VisionClient
+from hocket.client import MeshChannel, MeshError, VisionClient
+from hocket.client.vision import I420Frame, Keyframe
 
 
-def tell(jpeg: bytes, keyframe: Keyframe) -> None:
-    """Here a service would show the picture to its model."""
+def on_keyframe(jpeg: bytes, keyframe: Keyframe) -> None:
+    """Print the cause of a kept frame; a real service would pass the JPEG to its model."""
     print(f"frame {keyframe.frame_id}: {Cause.Name(keyframe.cause)}, {len(jpeg)} bytes of JPEG", flush=True)
 
 
 async def main(target: str, token: str, width: int, height: int) -> None:
-    """Submit each frame from the standard input as it comes, and tell what is kept."""
+    """Submit each I420 frame that arrives on standard input, and print each kept frame.
+
+    Args:
+        target: Address of `vision`, "host:port".
+        token: Bearer token of the tenant.
+        width: Width of a frame, in pixels.
+        height: Height of a frame, in pixels.
+    """
     frame_bytes = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
     async with MeshChannel(target, lambda: token) as channel:
-        async with VisionClient(channel).watch(tell) as session:
+        async with VisionClient(channel).watch(on_keyframe) as session:
             while len(planes := await asyncio.to_thread(sys.stdin.buffer.read, frame_bytes)) == frame_bytes:
                 session.submit("example", "video", I420Frame(planes, width, height))
     stats = session.stats
     kept = stats.kept + stats.refreshed + stats.kept_by_timer
-    print(f"{kept} of {stats.seen} frames kept, {stats.kept_by_timer} of them by the timer for want of a verdict")
+    print(f"{kept} of {stats.seen} frames kept, {stats.kept_by_timer} of them by the timer for lack of a verdict")
     if session.error:
         raise session.error
 

@@ -46,6 +46,8 @@ def _dispatch(chosen: argparse.Namespace, rest: Sequence[str]) -> None:
             command.down(settings)
         case "status":
             command.status(settings)
+        case "env":
+            command.env(settings)
         case "kill-service":
             command.kill_service(settings, chosen.name)
         case _:
@@ -77,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--logs", action="store_true", help="print the logs of all processes")
     commands.add_parser("down", help="end the mesh that `up` started")
     commands.add_parser("status", help="print what runs and how to reach it")
+    commands.add_parser("env", help="print shell commands that set TOKEN and the address of each service")
     kill = commands.add_parser("kill-service", help="kill one process, to see the others carry on")
     kill.add_argument("name", metavar="NAME", help="a service or server, for instance rag or redis")
     commands.add_parser("demo", help="hold a conversation with the mesh (see `demo --help`)", add_help=False)

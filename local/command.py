@@ -22,7 +22,7 @@ from local.data_folder import DataFolder
 from local.demo_backend import Address, serving_backend
 from local.demo_stage import BACKEND_VARIABLE, Clients, ingest, our_documents
 from local.embedded import livekit_binary, postgres, redis
-from local.endpoints import describe
+from local.endpoints import describe, exports
 from local.errors import LocalError
 from local.logs import LogFollower
 from local.mesh import SERVICES, Mesh
@@ -151,10 +151,22 @@ def status(settings: Settings) -> None:
     _print_endpoints(settings)
 
 
-def _print_endpoints(settings: Settings) -> None:
+def env(settings: Settings) -> None:
+    """Print shell commands that set a token and the address of each service. Raises LocalError when nothing runs."""
     folder = DataFolder(settings.data_dir)
-    token = TokenMinter(folder.secrets()["jwt"]).mint(settings.tenant_id, caller="terminal")
-    console.print("\n" + describe(folder.state(), token), highlight=False, markup=False)
+    if not folder.path.exists() or not folder.is_held():
+        raise LocalError(f"no mesh runs in {folder.path}; `make up` starts one")
+    console.print(exports(folder.state(), _token(settings)), highlight=False, markup=False)
+
+
+def _print_endpoints(settings: Settings) -> None:
+    state = DataFolder(settings.data_dir).state()
+    console.print("\n" + describe(state, _token(settings)), highlight=False, markup=False)
+
+
+def _token(settings: Settings) -> str:
+    secret = DataFolder(settings.data_dir).secrets()["jwt"]
+    return TokenMinter(secret).mint(settings.tenant_id, caller="terminal")
 
 
 def _owner(state: dict[str, Any]) -> psutil.Process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,14 @@ def describe(state: Mapping[str, Any], token: str) -> str:
     for label, key in (("LiveKit", "livekit_url"), ("rooms over HTTP", "http_url")):
         if state.get(key):
             lines.append(f"{label}: {state[key]}")
-    lines += ["", "A token to try (one hour):", "", f"export TOKEN={token}", ""]
+    lines += [
+        "",
+        "A token to try (one hour), with the addresses in variables:",
+        "",
+        'eval "$(.venv/bin/hocket-local env)"',
+        "",
+    ]
+    lines += [f"export TOKEN={token}", ""]
     if targets:
         any_target = next(iter(targets.values()))
         lines.append(f"grpcurl -plaintext {any_target} list")
@@ -37,3 +45,17 @@ def describe(state: Mapping[str, Any], token: str) -> str:
     if state.get("http_url"):
         lines.append(f'curl -H "Authorization: Bearer $TOKEN" {state["http_url"]}/v1/rooms')
     return "\n".join(lines)
+
+
+def exports(state: Mapping[str, Any], token: str) -> str:
+    """Return shell commands that set TOKEN, and the address of each service in a variable of its name.
+
+    Args:
+        state: What the running mesh wrote into its data folder.
+        token: A token of the tenant to try.
+    """
+    targets: Mapping[str, str] = state.get("targets", {})
+    values = {**{noun.upper(): target for noun, target in sorted(targets.items())}, "TOKEN": token}
+    if state.get("http_url"):
+        values["MEDIA_GATEWAY_HTTP"] = str(state["http_url"])
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())

@@ -29,8 +29,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from hocket.chassis.channel import MeshChannel
-from hocket.client.vision import VisionClient
+from hocket.client import MeshChannel, VisionClient
 
 
 async def main(target: str, token: str) -> None:

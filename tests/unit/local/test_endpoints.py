@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.endpoints import describe
+from local.endpoints import describe, exports
 
 STATE = {
     "processes": [{"name": "redis", "pid": 7}, {"name": "rag", "pid": 8}],
@@ -23,3 +23,12 @@ def test_what_does_not_run_is_not_offered():
     page = describe(STATE, "the-token")
     assert "RoomService" not in page
     assert "/v1/rooms" not in page
+
+
+def test_a_shell_gets_the_token_and_the_address_of_each_service():
+    printed = exports({"targets": {"rag": "127.0.0.1:20007"}, "http_url": "http://127.0.0.1:20010"}, "the token")
+    assert printed.splitlines() == [
+        "export RAG=127.0.0.1:20007",
+        "export TOKEN='the token'",
+        "export MEDIA_GATEWAY_HTTP=http://127.0.0.1:20010",
+    ]
