@@ -14,9 +14,9 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import FailedPrecondition
 from hocket.client import media_gateway, rag, ratelimit, vision
+from hocket.client.ledger import LedgerClient
 from hocket.client.media_gateway import RoomClient
 from hocket.client.rag import RagClient
-from hocket.client.ratelimit import LedgerClient
 from hocket.client.speech import SpeechClient
 from hocket.client.vision import VisionClient
 from local import demo_script as script

@@ -25,8 +25,7 @@ from hocket.ratelimit.v1.ratelimit_pb2 import Spend
 
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
-from hocket.client.ratelimit import RateLimitClient
-from hocket.client.ratelimit_lease import LeasedLimits
+from hocket.client.ratelimit import LeasedLimits, RateLimitClient
 
 RUN_S = 3.0
 ROWS = 500

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from hocket.client.llm_router import RouterClient
     from hocket.client.media_gateway import RoomClient
     from hocket.client.rag import RagClient
-    from hocket.client.ratelimit import RateLimitClient
-    from hocket.client.ratelimit_lease import LeasedLimits
+    from hocket.client.ratelimit import LeasedLimits, RateLimitClient
     from hocket.client.speech import SpeechClient
     from hocket.client.vision import VisionClient
 
@@ -69,7 +68,7 @@ __all__ = [
 _MODULES = {
     "ClientTls": "hocket.chassis.channel",
     "CostRecorder": "hocket.client.ledger",
-    "LeasedLimits": "hocket.client.ratelimit_lease",
+    "LeasedLimits": "hocket.client.ratelimit",
     "LedgerClient": "hocket.client.ledger",
     "MeshChannel": "hocket.chassis.channel",
     "RagClient": "hocket.client.rag",

@@ -9,7 +9,8 @@ from hocket.speech.v1 import speech_pb2_grpc
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.run import run
 from hocket.chassis.server import Assembly, Servicer
-from hocket.client.ratelimit import CostRecorder, RateLimitClient
+from hocket.client.ledger import CostRecorder
+from hocket.client.ratelimit import RateLimitClient
 from services.speech.adapters.ratelimit import MeshLedger, MeshLimits, tenant_token
 from services.speech.flow import Speech
 from services.speech.ports import Listener, Voice

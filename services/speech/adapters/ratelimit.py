@@ -9,8 +9,9 @@ from hocket.chassis import identity
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import TokenSource, forwarded_token
 from hocket.chassis.errors import MeshError, ResourceExhausted
+from hocket.client.ledger import CostRecorder
 from hocket.client.limiter_metrics import limiter_unavailable
-from hocket.client.ratelimit import CostRecorder, RateLimitClient
+from hocket.client.ratelimit import RateLimitClient
 from services.speech import ports
 
 _OUTCOMES = {

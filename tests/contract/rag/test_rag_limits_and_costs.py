@@ -16,8 +16,9 @@ from hocket.chassis.channel import MeshChannel, forwarded_token
 from hocket.chassis.clock import SystemClock
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
+from hocket.client.ledger import CostRecorder
 from hocket.client.rag import RagClient
-from hocket.client.ratelimit import CostRecorder, RateLimitClient
+from hocket.client.ratelimit import RateLimitClient
 from services.rag.__main__ import build
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.memory_store import MemoryStore

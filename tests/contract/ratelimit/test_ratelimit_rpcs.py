@@ -22,7 +22,8 @@ from hocket.chassis.clock import SystemClock
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.chassis.status import mesh_errors
-from hocket.client.ratelimit import LedgerClient, RateLimitClient
+from hocket.client.ledger import LedgerClient
+from hocket.client.ratelimit import RateLimitClient
 from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_ledger import MemoryLedger
 from services.ratelimit.adapters.memory_store import MemoryStore

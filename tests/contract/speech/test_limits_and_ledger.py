@@ -16,7 +16,8 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel, forwarded_token
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
-from hocket.client.ratelimit import CostRecorder, RateLimitClient
+from hocket.client.ledger import CostRecorder
+from hocket.client.ratelimit import RateLimitClient
 from services.speech.adapters.ratelimit import MeshLedger, MeshLimits, tenant_token
 from services.speech.ports import TTS_LIMIT, Cost
 from services.speech.ports import CostOutcome as Outcome

@@ -18,7 +18,7 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import MeshError, ResourceExhausted, Unavailable
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
-from hocket.client.cost_journal import CostJournal, Origin
+from hocket.client.ledger import CostJournal, EventOrigin
 from hocket.client.llm_router import RouterClient
 from services.llm_router.adapters.mesh.ledger import open_ledger
 from tests.emulators.anthropic_emulator import AnthropicEmulator
@@ -217,7 +217,7 @@ async def test_the_end_of_an_attempt_is_not_replaced_by_the_row_of_its_middle(tm
     end = ledger_pb2.CostEvent(event_id="one", model="m", cost_micro_usd=11_000)
     for name, event in (("costs.begun", middle), ("costs", end)):
         journal = CostJournal(tmp_path / name)
-        journal.add(Origin("token", "acme"), event)
+        journal.add(EventOrigin("token", "acme"), event)
         journal.close()
     async with AsyncExitStack() as resources:
         open_ledger("127.0.0.1:1", tmp_path / "costs", None, resources)

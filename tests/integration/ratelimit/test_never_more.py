@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from hocket.client.ratelimit_lease import LeasedLimits
+from hocket.client.ratelimit import LeasedLimits
 from services.ratelimit import wire
 from services.ratelimit.adapters.redis_store import RedisStore
 from services.ratelimit.flow import Decision, Lease, Standing

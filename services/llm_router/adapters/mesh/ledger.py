@@ -12,8 +12,7 @@ from prometheus_client import Counter
 from hocket.chassis import identity
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import ClientTls
-from hocket.client.cost_journal import CostJournal, Origin
-from hocket.client.ledger import CostRecorder
+from hocket.client.ledger import CostJournal, CostRecorder, EventOrigin
 from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
 
 UNWRITTEN = Counter("hocket_llm_router_journal_failures", "Costs of running answers that the journal did not take.")
@@ -38,7 +37,7 @@ class MeshLedger:
         if self._begun is not None:
             caller = identity.current()
             try:
-                self._begun.add(Origin(caller.token, caller.tenant_id, caller.tenant_tier), event_of(cost))
+                self._begun.add(EventOrigin(caller.token, caller.tenant_id, caller.tenant_tier), event_of(cost))
             except OSError as error:
                 self._unwritten(error)
 
@@ -48,7 +47,7 @@ class MeshLedger:
         # After the recorder has it: between the two a crash books it twice, under one id, which is once.
         if self._begun is not None:
             try:
-                self._begun.settle([cost.event_id])
+                self._begun.drop([cost.event_id])
             except OSError as error:
                 self._unwritten(error)
 
@@ -81,7 +80,7 @@ def open_ledger(
                 if event.event_id not in ended:
                     journal.add(origin, event)
             journal.close()
-            begun.settle([event.event_id for _, event in left])
+            begun.drop([event.event_id for _, event in left])
     recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=journal_file)
     resources.push_async_callback(recorder.close)
     return MeshLedger(recorder, begun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hocket.chassis import identity
-from hocket.client.cost_journal import CostJournal
+from hocket.client.ledger import CostJournal
 from services.llm_router.adapters.mesh.ledger import MeshLedger
 from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
 from services.llm_router.chat.events import Usage

@@ -1,4 +1,4 @@
-"""Costs recorded behind the caller's back reach the book exactly once, or are named as lost."""
+"""CostRecorder records each event exactly once in the ledger of its tenant, or reports it as lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hocket.chassis import deadline, errors, identity
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
-from hocket.client.ratelimit import CostRecorder
+from hocket.client.ledger import CostRecorder
 from tests.fakes.waiting import until
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
@@ -24,8 +24,8 @@ ACME = MINTER.mint("acme", caller="test")
 OTHER = MINTER.mint("other", caller="test")
 
 
-class Book(ledger_pb2_grpc.LedgerServiceServicer):
-    """Keeps event ids by tenant; fails first as often as told, after booking where `loses_answers`."""
+class FakeLedger(ledger_pb2_grpc.LedgerServiceServicer):
+    """Stores event ids by tenant. The first `failures` calls fail: before storing, or after it with `loses_answers`."""
 
     def __init__(self) -> None:
         self.ids: list[tuple[str, str]] = []
@@ -46,7 +46,7 @@ class Book(ledger_pb2_grpc.LedgerServiceServicer):
         self.ids += [one for one in new if one not in known]
         if self.failures:
             self.failures -= 1
-            raise errors.Unavailable("the answer is lost")
+            raise errors.Unavailable("the response is lost")
         return ledger_pb2.RecordCostsResponse(recorded=len(new))
 
     async def GetCosts(self, request, context):
@@ -54,8 +54,8 @@ class Book(ledger_pb2_grpc.LedgerServiceServicer):
 
 
 @asynccontextmanager
-async def serving(book: Book, port: int = 0):
-    servicer = Servicer("ledger", lambda s: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(book, s))
+async def serving(ledger: FakeLedger, port: int = 0):
+    servicer = Servicer("ledger", lambda s: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, s))
     settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, grpc_port=port)
     server = MeshServer("ledger_test", settings, Assembly([servicer]))
     await server.start()
@@ -69,115 +69,115 @@ def recorder(target: str | None, **options) -> CostRecorder:
     return CostRecorder(target, **{"linger_s": 0.01, "retry_min_s": 0.01, "retry_max_s": 0.05, **options})
 
 
-async def test_each_event_is_booked_with_the_token_of_its_own_tenant():
-    book = Book()
-    async with serving(book) as target, recorder(target) as costs:
+async def test_each_event_is_recorded_with_its_own_tenants_token():
+    ledger = FakeLedger()
+    async with serving(ledger) as target, recorder(target) as costs:
         for _ in range(3):
             assert costs.record(ledger_pb2.CostEvent(), token=ACME)
             assert costs.record(ledger_pb2.CostEvent(), token=OTHER)
-        await until(lambda: costs.booked == 6)
-    assert sorted(tenant for tenant, _ in book.ids) == ["acme"] * 3 + ["other"] * 3
-    assert len({event_id for _, event_id in book.ids}) == 6
-    assert sorted(book.calls) == [("acme", 3), ("other", 3)]
+        await until(lambda: costs.recorded == 6)
+    assert sorted(tenant for tenant, _ in ledger.ids) == ["acme"] * 3 + ["other"] * 3
+    assert len({event_id for _, event_id in ledger.ids}) == 6
+    assert sorted(ledger.calls) == [("acme", 3), ("other", 3)]
 
 
-async def test_the_token_of_the_rpc_being_served_is_taken_and_its_deadline_is_not():
-    book = Book()
-    async with serving(book) as target:
+async def test_recording_uses_the_token_of_the_rpc_and_not_its_deadline():
+    ledger = FakeLedger()
+    async with serving(ledger) as target:
         costs = recorder(target)
         identity.bind(identity.Identity("acme", "standard", "test", token=ACME))
         deadline.bind(0.0)
         costs.record(ledger_pb2.CostEvent())
-        await until(lambda: costs.booked == 1)
+        await until(lambda: costs.recorded == 1)
         await costs.close()
     identity.bind(None)
     deadline.bind(None)
-    assert book.ids[0][0] == "acme"
+    assert ledger.ids[0][0] == "acme"
 
 
 @pytest.mark.parametrize("loses_answers", [False, True])
-async def test_failures_are_retried_with_the_same_ids_until_booked(loses_answers):
-    book = Book()
-    book.failures, book.loses_answers = 4, loses_answers
-    async with serving(book) as target, recorder(target) as costs:
+async def test_failed_batches_are_retried_with_the_same_event_ids(loses_answers):
+    ledger = FakeLedger()
+    ledger.failures, ledger.loses_answers = 4, loses_answers
+    async with serving(ledger) as target, recorder(target) as costs:
         costs.record(ledger_pb2.CostEvent(event_id="fixed"), token=ACME)
-        await until(lambda: costs.booked == 1)
-    assert book.ids == [("acme", "fixed")]
-    assert (costs.pending, costs.lost, len(book.calls)) == (0, 0, 5)
+        await until(lambda: costs.recorded == 1)
+    assert ledger.ids == [("acme", "fixed")]
+    assert (costs.pending, costs.lost, len(ledger.calls)) == (0, 0, 5)
 
 
-async def test_closing_books_what_is_queued():
-    book = Book()
-    async with serving(book) as target:
+async def test_close_records_queued_events():
+    ledger = FakeLedger()
+    async with serving(ledger) as target:
         async with recorder(target, linger_s=30) as costs:
             for _ in range(1200):
                 costs.record(ledger_pb2.CostEvent(), token=ACME)
-        assert (costs.booked, len(book.ids), costs.pending) == (1200, 1200, 0)
-    assert [size for _, size in book.calls] == [500, 500, 200]
+        assert (costs.recorded, len(ledger.ids), costs.pending) == (1200, 1200, 0)
+    assert [size for _, size in ledger.calls] == [500, 500, 200]
 
 
-async def test_one_refused_event_does_not_take_the_others_with_it():
-    book = Book()
-    async with serving(book) as target:
+async def test_one_malformed_event_does_not_block_its_batch():
+    ledger = FakeLedger()
+    async with serving(ledger) as target:
         with structlog.testing.capture_logs() as logs:
             async with recorder(target) as costs:
                 for number in range(20):
                     costs.record(ledger_pb2.CostEvent(model="bad" if number == 13 else "good"), token=ACME)
-        assert (costs.booked, costs.lost) == (19, 1)
+        assert (costs.recorded, costs.lost) == (19, 1)
     lost = [entry for entry in logs if entry["event"] == "cost event lost"]
     assert [ledger_pb2.CostEvent.FromString(bytes.fromhex(entry["event_hex"])).model for entry in lost] == ["bad"]
 
 
-async def test_events_whose_token_is_refused_hold_nobody_up_and_are_named_as_lost_at_the_end():
-    book = Book()
-    async with serving(book) as target, recorder(target) as costs:
+async def test_refused_token_does_not_delay_other_tenants():
+    ledger = FakeLedger()
+    async with serving(ledger) as target, recorder(target) as costs:
         costs.record(ledger_pb2.CostEvent(), token=MINTER.mint("acme", caller="test", ttl_s=-60))
         costs.record(ledger_pb2.CostEvent(), token=OTHER)
-        await until(lambda: costs.booked == 1)
+        await until(lambda: costs.recorded == 1)
         assert (costs.pending, costs.lost) == (1, 0)
-    assert (costs.booked, costs.lost) == (1, 1)
+    assert (costs.recorded, costs.lost) == (1, 1)
 
 
-async def test_events_whose_token_is_refused_wait_in_the_journal_for_a_process_that_can_book_them(tmp_path):
-    book = Book()
+async def test_events_with_a_refused_token_stay_in_the_journal(tmp_path):
+    ledger = FakeLedger()
     expired = MINTER.mint("acme", caller="test", ttl_s=-60)
-    async with serving(book) as target:
+    async with serving(ledger) as target:
         async with recorder(target, journal_file=tmp_path / "costs") as costs:
             identity.bind(identity.Identity("acme", "free", "test", token=expired))
             costs.record(ledger_pb2.CostEvent(event_id="kept"))
             identity.bind(None)
-            await until(lambda: bool(costs._aside))
+            await until(lambda: bool(costs._parked))
         assert costs.lost == 0
         async with recorder(target, journal_file=tmp_path / "costs", minter=MINTER) as costs:
-            await until(lambda: costs.booked == 1)
-    assert book.ids == [("acme", "kept")]
+            await until(lambda: costs.recorded == 1)
+    assert ledger.ids == [("acme", "kept")]
 
 
-async def test_events_that_were_refused_are_tried_again(monkeypatch):
-    book = Book()
-    async with serving(book) as target, recorder(target, refused_retry_s=0.05) as costs:
+async def test_parked_events_are_retried(monkeypatch):
+    ledger = FakeLedger()
+    async with serving(ledger) as target, recorder(target, refused_retry_s=0.05) as costs:
         key = "another key of 32 bytes for tests!!!"
         stale = TokenMinter(key).mint("acme", caller="test")
         costs.record(ledger_pb2.CostEvent(event_id="late"), token=stale)
-        await until(lambda: bool(costs._aside))
-        # The service learns the key.
-        monkeypatch.setattr(costs, "_token_of", lambda _: ACME)
-        await until(lambda: costs.booked == 1)
-    assert book.ids == [("acme", "late")]
+        await until(lambda: bool(costs._parked))
+        # As if the key had become known to the service.
+        monkeypatch.setattr(costs._tokens, "token_for", lambda _: ACME)
+        await until(lambda: costs.recorded == 1)
+    assert ledger.ids == [("acme", "late")]
     assert costs.lost == 0
 
 
-async def test_with_a_minter_a_stream_may_outlive_its_token(tmp_path):
-    book = Book()
+async def test_minter_records_events_of_expired_tokens(tmp_path):
+    ledger = FakeLedger()
     expired = MINTER.mint("acme", caller="test", ttl_s=-60)
-    async with serving(book) as target:
+    async with serving(ledger) as target:
         async with recorder(target, minter=MINTER, journal_file=tmp_path / "costs") as costs:
             for tenant in ("acme", "other", "acme"):
                 identity.bind(identity.Identity(tenant, "free", "test", token=expired))
                 costs.record(ledger_pb2.CostEvent())
             identity.bind(None)
-            await until(lambda: costs.booked == 3)
-    assert sorted(book.calls) == [("acme", 2), ("other", 1)]
+            await until(lambda: costs.recorded == 3)
+    assert sorted(ledger.calls) == [("acme", 2), ("other", 1)]
 
 
 @asynccontextmanager
@@ -189,87 +189,87 @@ async def calling(tenant_id: str, token: str):
         identity.bind(None)
 
 
-async def test_without_a_minter_what_had_to_wait_is_booked_when_its_tenant_calls_again(tmp_path):
-    book, expired = Book(), MINTER.mint("acme", caller="test", ttl_s=-60)
-    async with serving(book) as target:
+async def test_without_a_minter_parked_events_use_the_tenants_next_token(tmp_path):
+    ledger, expired = FakeLedger(), MINTER.mint("acme", caller="test", ttl_s=-60)
+    async with serving(ledger) as target:
         costs = recorder(target, journal_file=tmp_path / "journal", refused_retry_s=0.05)
         async with calling("acme", expired):
             costs.record(ledger_pb2.CostEvent(event_id="late"))
-        await until(lambda: bool(costs._aside))
+        await until(lambda: bool(costs._parked))
         async with calling("other", OTHER):
-            costs.record(ledger_pb2.CostEvent(event_id="not-for-this-one"))
-        await until(lambda: costs.booked == 1)
+            costs.record(ledger_pb2.CostEvent(event_id="unrelated"))
+        await until(lambda: costs.recorded == 1)
         async with calling("acme", ACME):
             costs.record(ledger_pb2.CostEvent(event_id="next"))
-        # A stream that has outlived its token takes the newer one with it and does not replace it.
+        # A stream with an expired token uses the newer token and does not replace it.
         async with calling("acme", expired):
             costs.record(ledger_pb2.CostEvent(event_id="later"))
-        await until(lambda: costs.booked == 4)
+        await until(lambda: costs.recorded == 4)
         await costs.close()
-    assert sorted(book.ids) == [("acme", "late"), ("acme", "later"), ("acme", "next"), ("other", "not-for-this-one")]
+    assert sorted(ledger.ids) == [("acme", "late"), ("acme", "later"), ("acme", "next"), ("other", "unrelated")]
 
 
-async def test_a_token_that_is_refused_gives_way_to_the_next_that_its_tenant_shows():
+async def test_refused_token_is_replaced_by_the_tenants_next_one():
     withdrawn = TokenMinter("another-secret-of-32-bytes-for-tests").mint("acme", caller="test", ttl_s=86_400)
-    book = Book()
-    async with serving(book) as target:
+    ledger = FakeLedger()
+    async with serving(ledger) as target:
         costs = recorder(target, refused_retry_s=0.05)
         for number, token in enumerate((withdrawn, ACME, ACME)):
             async with calling("acme", token):
                 costs.record(ledger_pb2.CostEvent(event_id=str(number)))
             await asyncio.sleep(0.1)
-        await until(lambda: costs.booked == 3)
+        await until(lambda: costs.recorded == 3)
         await costs.close()
-    assert (len(book.ids), costs.lost) == (3, 0)
+    assert (len(ledger.ids), costs.lost) == (3, 0)
 
 
-async def test_what_no_service_takes_is_named_as_lost_when_the_drain_ends():
-    async with serving(Book()) as target:
+async def test_events_left_when_the_drain_ends_are_lost():
+    async with serving(FakeLedger()) as target:
         pass
     costs = recorder(target, drain_s=0.2)
     costs.record(ledger_pb2.CostEvent(), token=ACME)
     costs.record(ledger_pb2.CostEvent(), token=ACME)
     await costs.close()
-    assert (costs.booked, costs.lost, costs.pending) == (0, 2, 0)
+    assert (costs.recorded, costs.lost, costs.pending) == (0, 2, 0)
     assert not costs.record(ledger_pb2.CostEvent(), token=ACME)
 
 
-async def test_the_queue_is_bounded():
-    async with serving(Book()) as target:
+async def test_queue_is_bounded():
+    async with serving(FakeLedger()) as target:
         costs = recorder(target, events_max=2, linger_s=5)
         assert [costs.record(ledger_pb2.CostEvent(), token=ACME) for _ in range(3)] == [True, True, False]
         await costs.close()
-    assert (costs.booked, costs.lost) == (2, 1)
+    assert (costs.recorded, costs.lost) == (2, 1)
 
 
-async def test_without_a_target_nothing_is_booked_and_it_is_said_once():
+async def test_without_a_target_nothing_is_recorded_and_one_warning_is_logged():
     with structlog.testing.capture_logs() as logs:
         async with recorder(None) as costs:
             assert not costs.record(ledger_pb2.CostEvent())
             assert not costs.record(ledger_pb2.CostEvent())
-    assert [entry["event"] for entry in logs] == ["costs are not booked: no ratelimit target is set"]
+    assert [entry["event"] for entry in logs] == ["costs are not recorded: no ratelimit target is set"]
 
 
-async def test_a_service_that_comes_back_is_found_again():
-    book = Book()
-    async with serving(book) as target:
+async def test_recorder_reconnects_after_an_outage():
+    ledger = FakeLedger()
+    async with serving(ledger) as target:
         pass
     async with recorder(target) as costs:
         costs.record(ledger_pb2.CostEvent(), token=ACME)
         await asyncio.sleep(0.1)
-        async with serving(book, port=int(target.rpartition(":")[2])):
-            await until(lambda: costs.booked == 1)
-    assert len(book.ids) == 1
+        async with serving(ledger, port=int(target.rpartition(":")[2])):
+            await until(lambda: costs.recorded == 1)
+    assert len(ledger.ids) == 1
 
 
-async def test_events_of_a_killed_process_are_booked_by_the_next_start(tmp_path):
-    """Killed for real, with SIGKILL, right after recording."""
+async def test_events_of_a_killed_process_are_recorded_by_the_next(tmp_path):
+    """The process kills itself with SIGKILL right after record()."""
     journal = tmp_path / "costs"
     program = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from hocket.ratelimit.v1 import ledger_pb2
-from hocket.client.ratelimit import CostRecorder
+from hocket.client.ledger import CostRecorder
 async def main():
     costs = CostRecorder("127.0.0.1:1", journal_file=Path(sys.argv[1]))
     for number in range(50):
@@ -281,41 +281,41 @@ asyncio.run(main())
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(journal), ACME)
     assert await process.wait() == -9
     assert journal.stat().st_mode & 0o077 == 0
-    book = Book()
-    async with serving(book) as target:
+    ledger = FakeLedger()
+    async with serving(ledger) as target:
         async with recorder(target, journal_file=journal) as costs:
-            await until(lambda: costs.booked == 50)
+            await until(lambda: costs.recorded == 50)
         async with recorder(target, journal_file=journal) as again:
             assert again.pending == 0
-    assert book.ids == [("acme", str(number)) for number in range(50)]
+    assert ledger.ids == [("acme", str(number)) for number in range(50)]
 
 
-async def test_what_is_left_when_the_drain_ends_waits_in_the_journal(tmp_path):
-    book = Book()
-    async with serving(book) as target:
+async def test_events_left_when_the_drain_ends_stay_in_the_journal(tmp_path):
+    ledger = FakeLedger()
+    async with serving(ledger) as target:
         pass
     costs = recorder(target, drain_s=0.1, journal_file=tmp_path / "costs")
     costs.record(ledger_pb2.CostEvent(event_id="kept"), token=ACME)
     await costs.close()
     assert costs.lost == 0
-    async with serving(book, port=int(target.rpartition(":")[2])):
+    async with serving(ledger, port=int(target.rpartition(":")[2])):
         async with recorder(target, journal_file=tmp_path / "costs") as costs:
-            await until(lambda: costs.booked == 1)
-    assert book.ids == [("acme", "kept")]
+            await until(lambda: costs.recorded == 1)
+    assert ledger.ids == [("acme", "kept")]
 
 
-async def test_a_journal_that_takes_nothing_holds_up_no_booking_and_names_no_token(tmp_path, monkeypatch):
+async def test_failing_journal_does_not_block_recording_and_logs_no_token(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    book = Book()
-    async with serving(book) as target, recorder(target, journal_file=tmp_path / "costs") as costs:
-        monkeypatch.setattr("hocket.client.cost_journal.os.write", full)
+    ledger = FakeLedger()
+    async with serving(ledger) as target, recorder(target, journal_file=tmp_path / "costs") as costs:
+        monkeypatch.setattr("hocket.client.ledger.journal.os.write", full)
         with structlog.testing.capture_logs() as logs:
             assert costs.record(ledger_pb2.CostEvent(event_id="a"), token=ACME)
-            await until(lambda: costs.booked == 1)
-            # Once it was not journalled, once its settling was not.
+            await until(lambda: costs.recorded == 1)
+            # One warning for add, one for drop.
             await until(lambda: len(logs) == 2)
         monkeypatch.undo()
-    assert book.ids == [("acme", "a")]
+    assert ledger.ids == [("acme", "a")]
     assert not any("exc_info" in entry or ACME in str(entry) for entry in logs)

@@ -1,4 +1,4 @@
-"""Decisions made in the caller's process keep the service's promise and cost few calls."""
+"""LeasedLimits never admits more than the limit, and makes few calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hocket.ratelimit.v1 import ratelimit_pb2
 
 from hocket.chassis import errors, identity
 from hocket.chassis.circuit_breaker import CircuitBreaker
-from hocket.client.ratelimit_lease import LeasedLimits
+from hocket.client.ratelimit import LeasedLimits
 from services.ratelimit import spends, wire
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.flow import Limiter
@@ -47,12 +47,12 @@ class ManualClock:
 
 
 class Service:
-    """What RateLimitClient calls, in process, for the tenant bound here; counts the calls."""
+    """Replaces RateLimitClient: calls the real Limiter in this process, for the bound tenant, and counts the calls."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.calls = 0
-        self.gone = False
+        self.unavailable = False
         ids = iter(f"{n:032x}" for n in range(10**6))
         self.store = MemoryStore(lambda: int(self.clock.now * 1e6))
         self.limiter = Limiter(
@@ -66,8 +66,8 @@ class Service:
 
     def _called(self) -> identity.Identity:
         self.calls += 1
-        if self.gone:
-            raise errors.Unavailable("gone")
+        if self.unavailable:
+            raise errors.Unavailable("unavailable")
         return identity.current_or_none() or ACME
 
     async def check(self, asked) -> ratelimit_pb2.CheckResponse:
@@ -77,7 +77,7 @@ class Service:
     async def lease(self, limit: str, units: int, *, subject: str = "") -> ratelimit_pb2.LeaseResponse:
         return wire.lease_response(await self.limiter.lease(self._called(), spends.spend("", limit, units, subject)))
 
-    async def give_back(self, lease_id: str, units: int) -> None:
+    async def return_lease(self, lease_id: str, units: int) -> None:
         await self.limiter.give_back(self._called(), lease_id, units)
 
     async def remaining(self, limit: str) -> int:
@@ -93,7 +93,7 @@ def leased(service: Service) -> LeasedLimits:
     return LeasedLimits(service, clock=service.clock)
 
 
-async def test_a_quiet_limit_is_asked_for_directly(service):
+async def test_limit_with_few_decisions_is_checked_directly(service):
     limits = leased(service)
     for _ in range(10):
         assert (await limits.spend("busy")).admitted
@@ -101,7 +101,7 @@ async def test_a_quiet_limit_is_asked_for_directly(service):
     assert (service.calls, await service.remaining("busy")) == (10, 990)
 
 
-async def test_a_busy_limit_costs_few_calls(service):
+async def test_limit_with_many_decisions_needs_few_calls(service):
     limits = leased(service)
     for _ in range(10_000):
         assert (await limits.spend("huge")).admitted
@@ -109,11 +109,11 @@ async def test_a_busy_limit_costs_few_calls(service):
         await asyncio.sleep(0)
     assert service.calls < 100
     await limits.close()
-    # Closing gave back what was not spent; what had run out on the way was given back then.
+    # close() returned the unspent units; expired leases were returned when they expired.
     assert 1_000_000 - await service.remaining("huge") == 10_000
 
 
-async def test_clients_together_spend_no_more_than_the_capacity_in_any_window(service):
+async def test_four_clients_together_never_exceed_the_capacity(service):
     clients = [leased(service) for _ in range(4)]
     admitted: list[float] = []
     for step in range(40_000):
@@ -126,12 +126,12 @@ async def test_clients_together_spend_no_more_than_the_capacity_in_any_window(se
         while admitted[start] <= at - 60.0:
             start += 1
         worst = max(worst, end - start + 1)
-    # All but what leases hold is used: nobody is left with a fraction.
+    # Nearly all of it is used: leases strand less than a tenth.
     assert 900 <= worst <= 1000
     assert service.calls < 20_000
 
 
-async def test_a_denial_is_remembered_with_its_wait_and_for_no_smaller_cost(service):
+async def test_denial_is_reused_for_the_same_or_a_larger_cost(service):
     limits = leased(service)
     assert (await limits.spend("busy", 995)).admitted
     service.clock.now += 3.0
@@ -148,7 +148,7 @@ async def test_a_denial_is_remembered_with_its_wait_and_for_no_smaller_cost(serv
     assert (await limits.spend("busy", 1001)).wait_s is None
 
 
-async def test_units_held_here_are_not_missing_for_a_large_cost(service):
+async def test_leased_units_are_returned_for_a_large_cost(service):
     limits = leased(service)
     for _ in range(20):
         await limits.spend("busy")
@@ -157,7 +157,7 @@ async def test_units_held_here_are_not_missing_for_a_large_cost(service):
     assert await service.remaining("busy") == 0
 
 
-async def test_tenants_never_spend_each_others_leases(service):
+async def test_tenants_have_separate_leases(service):
     limits = leased(service)
     for tenant in ("acme", "other"):
         identity.bind(identity.Identity(tenant, "standard", "test"))
@@ -171,7 +171,7 @@ async def test_tenants_never_spend_each_others_leases(service):
 
 
 @pytest.mark.parametrize(("limit", "tier"), [("even", "standard"), ("busy", "premium")])
-async def test_what_cannot_be_leased_is_asked_for_directly(service, limit, tier):
+async def test_limit_that_cannot_be_leased_is_checked_directly(service, limit, tier):
     limits = leased(service)
     identity.bind(identity.Identity("acme", tier, "test"))
     for _ in range(100):
@@ -180,22 +180,22 @@ async def test_what_cannot_be_leased_is_asked_for_directly(service, limit, tier)
     assert service.calls == 101
 
 
-async def test_a_service_in_trouble_is_told_to_the_caller(service):
+async def test_unavailable_service_raises(service):
     limits = leased(service)
-    service.gone = True
+    service.unavailable = True
     for _ in range(20):
         with pytest.raises(errors.Unavailable):
             await limits.spend("busy")
 
 
-async def test_many_who_wait_share_one_lease(service):
+async def test_concurrent_callers_share_one_lease(service):
     limits = leased(service)
     answers = await asyncio.gather(*(limits.spend("huge") for _ in range(200)))
     assert all(answer.admitted for answer in answers)
     assert service.calls < 200
 
 
-async def test_units_are_not_spent_after_their_time(service):
+async def test_expired_units_are_not_spent(service):
     limits = leased(service)
     for _ in range(50):
         await limits.spend("huge")

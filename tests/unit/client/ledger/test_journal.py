@@ -1,4 +1,4 @@
-"""The journal gives back what was added and not settled, whatever a crash left of its last line."""
+"""CostJournal returns the events that were added and not dropped, also after a crash in the middle of a write."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from hocket.ratelimit.v1.ledger_pb2 import CostEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hocket.client.cost_journal import CostJournal, Origin
+from hocket.client.ledger import CostJournal, EventOrigin
 
 
 def ids(journal: CostJournal) -> list[str]:
     return [event.event_id for _, event in journal.pending()]
 
 
-def test_token_and_event_come_back_in_order(tmp_path):
+def test_events_and_origins_are_read_back_in_order(tmp_path):
     journal = CostJournal(tmp_path / "j")
     first, second = CostEvent(event_id="a", cost_micro_usd=5, model="é\n"), CostEvent(event_id="b")
-    journal.add(Origin("token-a", "acme", "free"), first)
-    journal.add(Origin("token-b"), second)
+    journal.add(EventOrigin("token-a", "acme", "free"), first)
+    journal.add(EventOrigin("token-b"), second)
     journal.close()
     again = CostJournal(tmp_path / "j")
-    assert again.pending() == [(Origin("token-a", "acme", "free"), first), (Origin("token-b"), second)]
-    again.settle(["a"])
+    assert again.pending() == [(EventOrigin("token-a", "acme", "free"), first), (EventOrigin("token-b"), second)]
+    again.drop(["a"])
     again.close()
     third = CostJournal(tmp_path / "j")
     assert ids(third) == ["b"]
     third.close()
 
 
-def test_a_second_process_on_the_same_file_is_refused(tmp_path):
+def test_second_journal_on_the_same_file_is_refused(tmp_path):
     journal = CostJournal(tmp_path / "j")
     with pytest.raises(OSError, match="another process"):
         CostJournal(tmp_path / "j")
@@ -41,42 +41,42 @@ def test_a_second_process_on_the_same_file_is_refused(tmp_path):
     CostJournal(tmp_path / "j").close()
 
 
-def test_the_file_stays_small_and_private(tmp_path):
+def test_file_is_compacted_and_readable_by_its_owner_alone(tmp_path):
     journal = CostJournal(tmp_path / "j", bytes_max=2000)
-    journal.add(Origin("t"), CostEvent(event_id="kept"))
+    journal.add(EventOrigin("t"), CostEvent(event_id="kept"))
     for number in range(200):
-        journal.add(Origin("t"), CostEvent(event_id=str(number)))
-        journal.settle([str(number)])
+        journal.add(EventOrigin("t"), CostEvent(event_id=str(number)))
+        journal.drop([str(number)])
     assert (tmp_path / "j").stat().st_size < 2500
     assert (tmp_path / "j").stat().st_mode & 0o077 == 0
     assert ids(journal) == ["kept"]
     journal.close()
 
 
-def test_a_long_queue_is_not_written_anew_with_each_batch(tmp_path, monkeypatch):
+def test_long_backlog_is_not_rewritten_for_each_batch(tmp_path, monkeypatch):
     journal = CostJournal(tmp_path / "j", bytes_max=2000)
     for number in range(100):
-        journal.add(Origin("t"), CostEvent(event_id=str(number)))
-    rewritten: list[int] = []
-    rewrite = journal._rewrite
-    monkeypatch.setattr(journal, "_rewrite", lambda: (rewritten.append(len(ids(journal))), rewrite()))
+        journal.add(EventOrigin("t"), CostEvent(event_id=str(number)))
+    compactions: list[int] = []
+    compact = journal._compact
+    monkeypatch.setattr(journal, "_compact", lambda: (compactions.append(len(ids(journal))), compact()))
     for number in range(100):
-        journal.settle([str(number)])
-    # Each time half of it, and what it holds is right.
-    assert len(rewritten) <= 7
-    assert rewritten[0] >= 25
+        journal.drop([str(number)])
+    # Each compaction waits until half of the file is dropped events: log2(100) of them at most.
+    assert len(compactions) <= 7
+    assert compactions[0] >= 25
     assert ids(journal) == []
     assert (tmp_path / "j").stat().st_size <= 2100
     journal.close()
 
 
 class FullDisk:
-    """os.write with so many bytes left, and short writes before it says so."""
+    """Replaces os.write: takes `bytes_left` more bytes, the last write a short one, then raises ENOSPC."""
 
     def __init__(self, monkeypatch) -> None:
         self.bytes_left = 1_000_000
         self._write = os.write
-        monkeypatch.setattr("hocket.client.cost_journal.os.write", self.write)
+        monkeypatch.setattr("hocket.client.ledger.journal.os.write", self.write)
 
     def write(self, file: int, data) -> int:
         if self.bytes_left == 0:
@@ -86,15 +86,15 @@ class FullDisk:
         return written
 
 
-def test_a_disk_that_was_full_for_a_while_costs_only_the_events_of_that_while(tmp_path, monkeypatch):
+def test_full_disk_loses_only_the_event_being_written(tmp_path, monkeypatch):
     disk = FullDisk(monkeypatch)
     journal = CostJournal(tmp_path / "j")
-    journal.add(Origin("t"), CostEvent(event_id="before"))
+    journal.add(EventOrigin("t"), CostEvent(event_id="before"))
     disk.bytes_left = 10
     with pytest.raises(OSError, match="No space"):
-        journal.add(Origin("t"), CostEvent(event_id="meanwhile"))
+        journal.add(EventOrigin("t"), CostEvent(event_id="meanwhile"))
     disk.bytes_left = 1_000_000
-    journal.add(Origin("t"), CostEvent(event_id="after"))
+    journal.add(EventOrigin("t"), CostEvent(event_id="after"))
     assert ids(journal) == ["before", "after"]
     journal.close()
     again = CostJournal(tmp_path / "j")
@@ -102,33 +102,33 @@ def test_a_disk_that_was_full_for_a_while_costs_only_the_events_of_that_while(tm
     again.close()
 
 
-def test_a_disk_too_full_to_shrink_the_file_leaves_it_in_use(tmp_path, monkeypatch):
+def test_failed_compaction_keeps_the_old_file(tmp_path, monkeypatch):
     disk = FullDisk(monkeypatch)
     journal = CostJournal(tmp_path / "j", bytes_max=100)
-    journal.add(Origin("t" * 200), CostEvent(event_id="kept"))
-    journal.add(Origin("t" * 200), CostEvent(event_id="settled"))
+    journal.add(EventOrigin("t" * 200), CostEvent(event_id="kept"))
+    journal.add(EventOrigin("t" * 200), CostEvent(event_id="dropped"))
     disk.bytes_left = 10
     with pytest.raises(OSError, match="No space"):
-        journal.settle(["settled"])
+        journal.drop(["dropped"])
     disk.bytes_left = 1_000_000
-    journal.add(Origin("t"), CostEvent(event_id="after"))
+    journal.add(EventOrigin("t"), CostEvent(event_id="after"))
     journal.close()
     again = CostJournal(tmp_path / "j")
-    # What was booked is sent once more, which the book knows.
-    assert ids(again) == ["kept", "settled", "after"]
+    # The dropped event is sent once more; the ledger ignores an id that it has.
+    assert ids(again) == ["kept", "dropped", "after"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["j", "j.lock"]
     again.close()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=30), st.integers(0, 200))
-def test_a_file_torn_anywhere_holds_what_its_whole_lines_say(tmp_path_factory, steps, torn):
+def test_file_cut_at_any_byte_yields_its_complete_lines(tmp_path_factory, steps, torn):
     path = tmp_path_factory.mktemp("journal") / "j"
     journal = CostJournal(path, bytes_max=300)
-    for number, (settle, which) in enumerate(steps):
-        if settle:
-            journal.settle([str(which)])
+    for number, (drop, which) in enumerate(steps):
+        if drop:
+            journal.drop([str(which)])
         else:
-            journal.add(Origin("t"), CostEvent(event_id=str(which), cost_micro_usd=number))
+            journal.add(EventOrigin("t"), CostEvent(event_id=str(which), cost_micro_usd=number))
     journal.close()
     whole = path.read_bytes()
     path.write_bytes(whole[: max(0, len(whole) - torn)])
