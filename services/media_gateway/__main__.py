@@ -19,12 +19,13 @@ from services.media_gateway.adapters import turn_reports
 from services.media_gateway.adapters.livekit_server import LiveKitServer, LiveKitTokens
 from services.media_gateway.adapters.livekit_webhook import WebhookReader
 from services.media_gateway.adapters.livekit_worker import Worker
-from services.media_gateway.flow import AgentDispatcher, Rooms
-from services.media_gateway.front_end import FrontEnd
-from services.media_gateway.job import prewarm, serve_room
+from services.media_gateway.adapters.room_slots import JobSlots
+from services.media_gateway.dispatch.dispatcher import AgentDispatcher
+from services.media_gateway.dispatch.watcher import RoomWatcher
+from services.media_gateway.flow import Rooms
+from services.media_gateway.http.room_api import FrontEnd
+from services.media_gateway.session.job import prewarm, serve_room
 from services.media_gateway.settings import Settings
-from services.media_gateway.slots import SlotDesk
-from services.media_gateway.watcher import RoomWatcher
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
@@ -33,10 +34,10 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     client = api.LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret)
     resources.push_async_callback(client.aclose)  # pyright: ignore[reportUnknownMemberType] - livekit-api leaves it untyped
     livekit = LiveKitServer(client, agent_name=settings.agent_name)
-    clock, rules = SystemClock(), settings.room_rules()
-    dispatcher = AgentDispatcher(livekit, clock, rules)
+    clock, config = SystemClock(), settings.room_config()
+    dispatcher = AgentDispatcher(livekit, clock, config)
     resources.push_async_callback(dispatcher.close)
-    rooms = Rooms(livekit, LiveKitTokens(settings.livekit_api_key, secret), dispatcher, clock, rules)
+    rooms = Rooms(livekit, LiveKitTokens(settings.livekit_api_key, secret), dispatcher, clock, config)
     watcher = RoomWatcher(livekit, dispatcher, sweep_interval_s=settings.sweep_interval_s)
     await resources.enter_async_context(watcher)
 
@@ -45,10 +46,10 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     resources.callback(reports.close)
 
     worker = Worker(
-        settings.worker_rules(),
-        partial(serve_room, settings.job_plan(str(folder / "turns"))),
+        settings.worker_config(),
+        partial(serve_room, settings.job_config(str(folder / "turns"))),
         prewarm,
-        SlotDesk(settings.peers(), ttl_s=settings.slot_ttl_s),
+        JobSlots(settings.peers(), ttl_s=settings.slot_ttl_s).acquire,
     )
     worker.start()
     resources.push_async_callback(worker.close)

@@ -1,54 +1,78 @@
-"""All that the gateway needs from outside, on one page."""
+"""Ports of the room operations: the LiveKit server and its access tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from services.media_gateway.rooms import Dispatch, LiveRoom, Person
+from services.media_gateway.rooms.records import Dispatch, LiveRoom, Participant
 
 
 class RoomServer(Protocol):
-    """The LiveKit server. Fail-closed: without it there are no rooms; every method raises Unavailable then."""
+    """The LiveKit server. Fail-closed: no room operation works without it.
+
+    Every method raises `Unavailable` when the server does not answer or refuses the call.
+    """
 
     async def create_room(
         self, livekit_room: str, *, metadata: str, empty_timeout_s: float, participants_max: int
     ) -> LiveRoom:
-        """Make the room, or get the one of that name."""
+        """Create a room, or return the existing room of that name.
+
+        Args:
+            livekit_room: Name on the LiveKit server.
+            metadata: Room metadata, readable by every participant.
+            empty_timeout_s: Seconds after which LiveKit ends an empty room.
+            participants_max: People allowed at once, agents not counted.
+        """
         ...
 
     async def find_room(self, livekit_room: str) -> LiveRoom | None:
-        """The room, or None when there is none."""
+        """Return the room, or None if it does not exist."""
         ...
 
     async def list_rooms(self) -> Sequence[LiveRoom]:
-        """Every room of the server, whoever made it."""
+        """Return every room of the server, including those of other applications."""
         ...
 
     async def delete_room(self, livekit_room: str) -> None:
-        """End the room; no error when there is none."""
+        """End a room; a missing room is not an error."""
         ...
 
-    async def list_people(self, livekit_room: str) -> Sequence[Person]:
-        """Who is in the room; nobody when there is none."""
+    async def list_participants(self, livekit_room: str) -> Sequence[Participant]:
+        """Return the connected participants, agents included; empty for a missing room."""
         ...
 
     async def list_dispatches(self, livekit_room: str) -> Sequence[Dispatch]:
-        """Dispatches of our agent to the room."""
+        """Return the dispatches of this gateway's agent; empty for a missing room."""
         ...
 
     async def create_dispatch(self, livekit_room: str, metadata: str) -> Dispatch:
-        """Ask for our agent. Success does not mean that one is free: none may ever come."""
+        """Request this gateway's agent for a room.
+
+        LiveKit accepts the request even if no worker is free; the caller must watch for the agent's arrival.
+
+        Args:
+            livekit_room: Name on the LiveKit server.
+            metadata: Job context as JSON, readable by the agent only.
+        """
         ...
 
     async def delete_dispatch(self, livekit_room: str, dispatch_id: str) -> None:
-        """Withdraw a dispatch; no error when there is none."""
+        """Withdraw a dispatch; a missing dispatch is not an error."""
         ...
 
 
 class AccessTokens(Protocol):
-    """Mints what a LiveKit client connects with; needs nothing but the key."""
+    """Mints LiveKit access tokens; needs the API key only and no server."""
 
     def mint(self, livekit_room: str, identity: str, display_name: str, *, ttl_s: float) -> str:
-        """A token for one room and one identity."""
+        """Return a token that joins one room under one identity.
+
+        Args:
+            livekit_room: Name on the LiveKit server.
+            identity: Identity of the participant.
+            display_name: Name shown to other participants.
+            ttl_s: Lifetime of the token in seconds.
+        """
         ...

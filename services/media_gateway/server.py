@@ -9,7 +9,7 @@ from hocket.media_gateway.v1 import media_gateway_pb2_grpc as pb_grpc
 
 from hocket.chassis import identity
 from hocket.chassis.guard import Context
-from services.media_gateway.flow import Access, Rooms, RoomView
+from services.media_gateway.flow import RoomAccess, Rooms, RoomView
 
 SERVICE = "hocket.media_gateway.v1.RoomService"
 
@@ -62,7 +62,7 @@ def room_to_proto(room: RoomView) -> pb.Room:
     )
 
 
-def access_to_proto(access: Access) -> pb.RoomAccess:
+def access_to_proto(access: RoomAccess) -> pb.RoomAccess:
     """The message of an access."""
     return pb.RoomAccess(
         url=access.url,

@@ -13,8 +13,8 @@ from hocket.chassis.auth import TokenVerifier
 from hocket.chassis.identity import Identity
 from hocket.chassis.server import LOCAL_IDENTITY
 from hocket.chassis.settings import Port, ServerSettings, is_loopback
-from services.media_gateway.plan import Bounds, JobPlan, MeshKey, Peers, RoomRules, WorkerRules
-from services.media_gateway.rooms import DispatchRule
+from services.media_gateway.config import JobConfig, MeshKey, Peers, RoomConfig, SessionLimits, WorkerConfig
+from services.media_gateway.rooms.dispatch_rule import DispatchRule
 
 # What `livekit-server --dev` uses; refused for any server that is not on loopback.
 _DEV_KEY, _DEV_SECRET = "devkey", "secret"
@@ -124,22 +124,22 @@ class Settings(ServerSettings):
             tls=self.peer_tls,
         )
 
-    def bounds(self) -> Bounds:
+    def limits(self) -> SessionLimits:
         """How long a turn may wait for each part."""
-        return Bounds(**{name: getattr(self, name) for name in Bounds.__dataclass_fields__})
+        return SessionLimits(**{name: getattr(self, name) for name in SessionLimits.__dataclass_fields__})
 
-    def room_rules(self) -> RoomRules:
+    def room_config(self) -> RoomConfig:
         """What rooms are run by."""
-        return RoomRules(
+        return RoomConfig(
             livekit_url=self.livekit_public_url or self.livekit_url,
             token_ttl_s=self.token_ttl_s,
             agent_join_timeout_s=self.agent_join_timeout_s,
             dispatch=DispatchRule(self.dispatch_grace_s, self.dispatch_grace_s_max),
         )
 
-    def worker_rules(self) -> WorkerRules:
+    def worker_config(self) -> WorkerConfig:
         """How the worker runs."""
-        return WorkerRules(
+        return WorkerConfig(
             livekit_url=self.livekit_url,
             api_key=self.livekit_api_key,
             api_secret=self.livekit_api_secret.get_secret_value(),
@@ -151,11 +151,11 @@ class Settings(ServerSettings):
             log_level=self.log_level,
         )
 
-    def job_plan(self, report_path: str) -> JobPlan:
+    def job_config(self, report_path: str) -> JobConfig:
         """What a room's process is told; turns are reported to the socket at `report_path`."""
-        return JobPlan(
+        return JobConfig(
             peers=self.peers(),
-            bounds=self.bounds(),
+            limits=self.limits(),
             log_level=self.log_level,
             log_content=self.log_content,
             otlp_endpoint=self.otlp_endpoint,

@@ -6,7 +6,8 @@ import itertools
 from dataclasses import dataclass, field
 
 from hocket.chassis.errors import Unavailable
-from services.media_gateway.rooms import AGENT_IDENTITY, Dispatch, LiveRoom, Person
+from services.media_gateway.rooms.names import AGENT_IDENTITY
+from services.media_gateway.rooms.records import Dispatch, LiveRoom, Participant
 
 
 class Clock:
@@ -26,7 +27,7 @@ class MemoryRooms:
 
     clock: Clock = field(default_factory=Clock)
     rooms: dict[str, LiveRoom] = field(default_factory=dict)
-    people: dict[str, list[Person]] = field(default_factory=dict)
+    people: dict[str, list[Participant]] = field(default_factory=dict)
     dispatches: dict[str, list[Dispatch]] = field(default_factory=dict)
     sizes: dict[str, tuple[float, int]] = field(default_factory=dict)
     away: bool = False
@@ -41,7 +42,7 @@ class MemoryRooms:
             raise Unavailable("LiveKit does not answer", retry_after_s=1)
 
     def join(self, livekit_room: str, identity: str, *, is_agent: bool = False) -> None:
-        self.people.setdefault(livekit_room, []).append(Person(identity, is_agent))
+        self.people.setdefault(livekit_room, []).append(Participant(identity, is_agent))
 
     def leave(self, livekit_room: str, identity: str) -> None:
         self.people[livekit_room] = [p for p in self.people.get(livekit_room, []) if p.identity != identity]
@@ -64,7 +65,7 @@ class MemoryRooms:
         for held in (self.rooms, self.people, self.dispatches):
             held.pop(livekit_room, None)
 
-    async def list_people(self, livekit_room):
+    async def list_participants(self, livekit_room):
         self._there()
         return list(self.people.get(livekit_room, []))
 

@@ -11,7 +11,7 @@ from livekit import api
 from livekit.protocol import models
 
 from hocket.chassis.errors import Unavailable
-from services.media_gateway.rooms import Dispatch, LiveRoom, Person
+from services.media_gateway.rooms.records import Dispatch, LiveRoom, Participant
 
 _NANOSECONDS_FROM = 10**14  # dispatches carry nanoseconds since the epoch, rooms seconds
 
@@ -60,15 +60,15 @@ class LiveKitServer:
         with _driver_errors(), _missing_is_fine():
             await self._client.room.delete_room(api.DeleteRoomRequest(room=livekit_room))
 
-    async def list_people(self, livekit_room: str) -> Sequence[Person]:
+    async def list_participants(self, livekit_room: str) -> Sequence[Participant]:
         """Who is in the room; nobody when there is none."""
-        people: list[Person] = []
+        people: list[Participant] = []
         with _driver_errors(), _missing_is_fine():
             request = api.ListParticipantsRequest(room=livekit_room)
             listed = await self._client.room.list_participants(request)
             agent = models.ParticipantInfo.Kind.AGENT
             gone = models.ParticipantInfo.State.DISCONNECTED
-            people += [Person(p.identity, p.kind == agent) for p in listed.participants if p.state != gone]
+            people += [Participant(p.identity, p.kind == agent) for p in listed.participants if p.state != gone]
         return people
 
     async def list_dispatches(self, livekit_room: str) -> Sequence[Dispatch]:

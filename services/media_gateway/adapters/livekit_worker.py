@@ -13,10 +13,12 @@ from livekit.agents import AgentServer, JobProcess, JobRequest
 from livekit.agents import JobContext as LiveKitJob
 
 from hocket.chassis.errors import Unavailable
-from services.media_gateway import admission, telemetry
-from services.media_gateway.admission import Outcome, Slot, Verdict
-from services.media_gateway.plan import WorkerRules
-from services.media_gateway.rooms import AGENT_IDENTITY, JobContext
+from services.media_gateway import telemetry
+from services.media_gateway.config import WorkerConfig
+from services.media_gateway.rooms import admission
+from services.media_gateway.rooms.admission import JobDecision, JobOutcome, SlotAnswer
+from services.media_gateway.rooms.job_context import JobContext
+from services.media_gateway.rooms.names import AGENT_IDENTITY
 
 # 244 MB for a turn detector that is not used (measured); read by livekit-agents when it is imported by its forkserver.
 _PRELOAD = "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE"
@@ -25,7 +27,7 @@ _GAUGE_INTERVAL_S = 1.0
 _CONNECTS_MAX = 1_000_000
 _log = structlog.get_logger()
 
-AskSlot = Callable[[JobContext, str], Awaitable[Slot]]
+AcquireSlot = Callable[[JobContext, str], Awaitable[SlotAnswer]]
 
 
 class Worker:
@@ -33,38 +35,38 @@ class Worker:
 
     def __init__(
         self,
-        rules: WorkerRules,
+        config: WorkerConfig,
         serve_room: Callable[[LiveKitJob], Awaitable[None]],
         prewarm: Callable[[JobProcess], None],
-        ask_slot: AskSlot,
+        acquire_slot: AcquireSlot,
     ) -> None:
         """`serve_room` and `prewarm` run in the rooms' processes and must be picklable."""
         os.environ[_PRELOAD] = "0"
-        self._rules = rules
-        self._ask_slot = ask_slot
+        self._config = config
+        self._acquire_slot = acquire_slot
         self._server = AgentServer(
-            ws_url=rules.livekit_url,
-            api_key=rules.api_key,
-            api_secret=rules.api_secret,
+            ws_url=config.livekit_url,
+            api_key=config.api_key,
+            api_secret=config.api_secret,
             load_fnc=self._load,
             load_threshold=1.0,
-            num_idle_processes=rules.idle_processes,
-            initialize_process_timeout=rules.process_start_timeout_s,
-            drain_timeout=int(rules.drain_s),
+            num_idle_processes=config.idle_processes,
+            initialize_process_timeout=config.process_start_timeout_s,
+            drain_timeout=int(config.drain_s),
             max_retry=_CONNECTS_MAX,
             setup_fnc=prewarm,
-            preload_modules=["grpc", "services.media_gateway.job"],
+            preload_modules=["grpc", "services.media_gateway.session.job"],
             # Its own health page says 200 while draining and before registration; the operations port tells better.
             host="127.0.0.1",
             port=0,
-            log_level=rules.log_level,
+            log_level=config.log_level,
         )
-        self._server.rtc_session(serve_room, agent_name=rules.agent_name, on_request=self._on_request)
+        self._server.rtc_session(serve_room, agent_name=config.agent_name, on_request=self._on_request)
         self._server.on("worker_registered", self._on_registered)  # pyright: ignore[reportUnknownMemberType] - as livekit types it
         self._begun = self._registered = False
         self._tasks: list[asyncio.Task[None]] = []
         self._draining: asyncio.Task[None] | None = None
-        telemetry.rooms_max.set(rules.rooms_max)
+        telemetry.rooms_max.set(config.rooms_max)
 
     def start(self) -> None:
         """Begin to connect to LiveKit."""
@@ -93,7 +95,7 @@ class Worker:
             self._draining = asyncio.create_task(self._drain(), name="livekit-drain")
 
     async def drained(self) -> None:
-        """Wait for the rooms to end, as long as the rules allow."""
+        """Wait for the rooms to end, as long as the config allow."""
         self.drain()
         if self._draining:
             await self._draining
@@ -115,9 +117,9 @@ class Worker:
             self._registered = False
 
     async def _drain(self) -> None:
-        _log.info("worker draining", active_rooms=self.active_rooms(), drain_s=self._rules.drain_s)
+        _log.info("worker draining", active_rooms=self.active_rooms(), drain_s=self._config.drain_s)
         with contextlib.suppress(TimeoutError):
-            await self._server.drain(timeout=int(self._rules.drain_s))
+            await self._server.drain(timeout=int(self._config.drain_s))
 
     async def _keep_gauge(self) -> None:
         while True:
@@ -126,10 +128,10 @@ class Worker:
 
     def _on_registered(self, worker_id: str, _: Any) -> None:
         self._registered = True
-        _log.info("worker registered", worker_id=worker_id, agent_name=self._rules.agent_name)
+        _log.info("worker registered", worker_id=worker_id, agent_name=self._config.agent_name)
 
     def _load(self, server: AgentServer) -> float:
-        return admission.load(len(server.active_jobs), self._rules.rooms_max)
+        return admission.load(len(server.active_jobs), self._config.rooms_max)
 
     async def _on_request(self, request: JobRequest) -> None:
         context = admission.read_job(request.job.metadata, request.room.name)
@@ -142,12 +144,12 @@ class Worker:
         else:
             await request.reject(terminate=verdict.terminate)
 
-    async def _decide(self, context: JobContext | None, livekit_room: str) -> Verdict:
-        refusal = admission.before_slot(
-            context, draining=self.draining, active_rooms=self.active_rooms(), rooms_max=self._rules.rooms_max
+    async def _decide(self, context: JobContext | None, livekit_room: str) -> JobDecision:
+        refusal = admission.refuse_before_slot(
+            context, draining=self.draining, active_rooms=self.active_rooms(), rooms_max=self._config.rooms_max
         )
         if refusal:
             return refusal
         if context is None:
-            return Verdict(Outcome.MALFORMED, terminate=True)
-        return admission.after_slot(await self._ask_slot(context, livekit_room))
+            return JobDecision(JobOutcome.MALFORMED, terminate=True)
+        return admission.decide_by_slot(await self._acquire_slot(context, livekit_room))

@@ -19,11 +19,12 @@ from hocket.client.media_gateway import RoomClient
 from services.media_gateway import server
 from services.media_gateway.adapters.livekit_server import LiveKitTokens
 from services.media_gateway.adapters.livekit_webhook import WebhookReader
-from services.media_gateway.flow import AgentDispatcher, Rooms
-from services.media_gateway.front_end import FrontEnd
-from services.media_gateway.plan import RoomRules
-from services.media_gateway.rooms import DispatchRule
-from services.media_gateway.watcher import RoomWatcher
+from services.media_gateway.config import RoomConfig
+from services.media_gateway.dispatch.dispatcher import AgentDispatcher
+from services.media_gateway.dispatch.watcher import RoomWatcher
+from services.media_gateway.flow import Rooms
+from services.media_gateway.http.room_api import FrontEnd
+from services.media_gateway.rooms.dispatch_rule import DispatchRule
 from tests.fakes.livekit_rooms import MemoryRooms
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
@@ -52,7 +53,7 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     livekit = MemoryRooms()
-    rules = RoomRules("ws://livekit.test", 600, agent_join_timeout_s=0.3, dispatch=DispatchRule(10, 60))
+    rules = RoomConfig("ws://livekit.test", 600, agent_join_timeout_s=0.3, dispatch=DispatchRule(10, 60))
     dispatcher = AgentDispatcher(livekit, livekit.clock, rules)
     rooms = Rooms(livekit, LiveKitTokens(LIVEKIT_KEY, LIVEKIT_SECRET), dispatcher, livekit.clock, rules)
     watcher = RoomWatcher(livekit, dispatcher, sweep_interval_s=3600)

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from hocket.chassis.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
-from services.media_gateway.rooms import job_context
+from services.media_gateway.rooms.job_context import parse_job_context
 from tests.fakes.waiting import DEADLINE_S
 
 
@@ -45,7 +45,7 @@ async def test_joining_gives_a_token_for_one_room_and_brings_one_agent(served):
     assert not claims["video"].get("roomCreate")
     assert claims["exp"] - claims["nbf"] == 600
     assert served.livekit.dispatched == 1
-    context = job_context(served.livekit.dispatches["acme__demo"][0].metadata)
+    context = parse_job_context(served.livekit.dispatches["acme__demo"][0].metadata)
     assert (context.tenant_id, context.tenant_tier, context.room, context.user_id) == (
         "acme",
         "standard",

@@ -13,7 +13,7 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2
 
 from hocket.chassis.errors import Unavailable
-from services.media_gateway.adapters import livekit_llm
+from services.media_gateway.session import llm as livekit_llm
 from tests.fakes import mesh_peers, room_guest
 from tests.fakes.waiting import DEADLINE_S
 

@@ -7,16 +7,16 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
-from services.media_gateway.plan import JobPlan
+from services.media_gateway.config import JobConfig
 from services.media_gateway.settings import Settings
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
 
 def test_the_defaults_hold_and_a_rooms_process_can_be_told_of_them():
-    plan = Settings().job_plan("/tmp/turns")  # noqa: S108 - a path that is not opened
+    plan = Settings().job_config("/tmp/turns")  # noqa: S108 - a path that is not opened
     assert pickle.loads(pickle.dumps(plan)) == plan  # noqa: S301 - pickled here
-    assert isinstance(plan, JobPlan)
+    assert isinstance(plan, JobConfig)
     assert plan.peers.key is None
 
 

@@ -1,0 +1,1 @@
+"""Dispatch of agents to rooms, on joins, webhooks and a periodic sweep."""

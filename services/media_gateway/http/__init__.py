@@ -1,0 +1,1 @@
+"""RoomService as JSON over HTTP, and the receiver of LiveKit webhooks."""
