@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 
 import pytest
 from hocket.ratelimit.v1 import ledger_pb2, ledger_pb2_grpc, ratelimit_pb2, ratelimit_pb2_grpc
@@ -18,13 +19,18 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import MeshError, ResourceExhausted, Unavailable
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
-from hocket.client.ledger import CostJournal, EventOrigin
+from hocket.client.ledger import CostJournal, CostRecorder, EventOrigin
 from hocket.client.llm_router import RouterClient
+from services.llm_router import flow
+from services.llm_router.__main__ import build
+from services.llm_router.adapters.mesh import ledger as mesh_ledger
 from services.llm_router.adapters.mesh.ledger import open_ledger
+from services.llm_router.adapters.vendors import anthropic_provider
+from services.llm_router.settings import Settings
 from tests.emulators.anthropic_emulator import AnthropicEmulator
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import MINTER, SECRET, asking
-from tests.fakes.waiting import START_S, until
+from tests.fakes.waiting import DEADLINE_S, START_S, until
 
 SONNET = "claude-sonnet-5-5"
 
@@ -107,7 +113,7 @@ async def router(vendor: str, limits_port: int, journal: str, **more: str) -> As
 
 async def drained(client: RouterClient, on_event=lambda _: None) -> list:
     seen = []
-    async with aclosing(client.generate(asking("Hello?", pin_model=SONNET))) as events:
+    async with aclosing(client.generate(asking("Hello?", pin_model=SONNET), timeout_s=DEADLINE_S)) as events:
         async for event in events:
             seen.append(event)
             on_event(event)
@@ -122,10 +128,14 @@ async def test_no_cost_is_lost_or_doubled_when_the_process_is_killed(tmp_path):
             async with router(vendor.url, port, journal) as (client, pid):
                 finish = (await drained(client))[-1].finish
                 vendor.always("*", Scenario(text="word " * 500, between_s=0.05))
+                spoke = asyncio.Event()
+                asked = asyncio.create_task(drained(client, lambda event: event.text_delta and spoke.set()))
+                await asyncio.wait_for(spoke.wait(), DEADLINE_S)
+                os.kill(pid, signal.SIGKILL)
                 with pytest.raises(Unavailable):
-                    await drained(client, lambda event: event.text_delta and os.kill(pid, signal.SIGKILL))
+                    await asked
             async with router(vendor.url, port, journal):
-                await until(lambda: len(ledger.events) == 2)
+                await until(lambda: len(ledger.events) == len(vendor.bill) == 2)
     finally:
         await vendor.stop()
     assert finish.cost_event_ids[0] in ledger.events
@@ -157,25 +167,58 @@ async def test_a_process_killed_before_the_first_word_leaves_what_it_had_asked(t
     assert killed.quantities["unconfirmed_tokens"] > 0
 
 
-async def test_an_answer_that_the_end_of_the_process_cuts_short_is_booked_before_its_book_closes(tmp_path):
+async def test_an_answer_that_the_end_of_the_process_cuts_short_is_booked_before_its_book_closes(tmp_path, monkeypatch):
+    # A busy machine needs longer for a count, a drain and a booking than a service gives them.
+    monkeypatch.setattr(anthropic_provider, "COUNT_S", DEADLINE_S)
+    monkeypatch.setattr(flow, "DRAINED_S", DEADLINE_S)
+    monkeypatch.setattr(mesh_ledger, "CostRecorder", partial(CostRecorder, drain_s=DEADLINE_S))
     ledger, vendor = Ledger(), await AnthropicEmulator().start()
-    vendor.always("*", Scenario(text="word " * 500, between_s=0.05))
+    # Then silent: what a vendor still sends while it is left is billed and may never arrive.
+    spoken = "word word word word word"
+    vendor.always("*", Scenario("stall", text=f"{spoken} word", after=5))
     vendor.count_s = 0.5
-    quick = {"HOCKET_LLM_ROUTER_DRAIN_GRACE_S": "0.2"}
     try:
-        async with (
-            ratelimit(ledger, Limits()) as port,
-            router(vendor.url, port, str(tmp_path / "costs"), **quick) as (client, pid),
-        ):
-            with pytest.raises(MeshError):
-                await drained(client, lambda event: event.text_delta and os.kill(pid, signal.SIGTERM))
-            await until(lambda: ledger.events)
-            (cut,) = ledger.events.values()
+        async with ratelimit(ledger, Limits()) as port:
+            settings = Settings(
+                jwt_secret=SECRET,
+                drain_grace_s=0.2,
+                anthropic_api_key="k",
+                anthropic_base_url=vendor.url,
+                ratelimit_target=f"127.0.0.1:{port}",
+                cost_journal_file=tmp_path / "costs",
+                first_token_timeout_s=120,
+                between_tokens_timeout_s=120,
+            )
+            # In the order in which a process ends: the server first, then what it was built of.
+            async with AsyncExitStack() as resources:
+                server = MeshServer("llm_router", settings, await build(settings, resources))
+                await server.start()
+                token = MINTER.mint("acme", caller="test")
+                async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
+                    heard = asyncio.Event()
+                    asked = asyncio.create_task(drained(RouterClient(channel), hears(spoken, heard)))
+                    await asyncio.wait_for(heard.wait(), DEADLINE_S)
+                    await server.stop()
+                    with pytest.raises(MeshError):
+                        await asked
     finally:
         await vendor.stop()
+    (cut,) = ledger.events.values()
     assert cut.outcome == ledger_pb2.COST_OUTCOME_CANCELLED
-    # Counted by the vendor meanwhile, and not guessed.
-    assert cut.quantities["output_tokens"] == vendor.bill[-1].output_tokens
+    # Counted by the vendor meanwhile: the estimate of these words is one token more.
+    assert cut.quantities["output_tokens"] == vendor.bill[-1].output_tokens == 7
+
+
+def hears(text: str, heard: asyncio.Event):
+    """A listener that sets `heard` once `text` has come in whole."""
+    parts = []
+
+    def on_event(event) -> None:
+        parts.append(event.text_delta)
+        if "".join(parts) == text:
+            heard.set()
+
+    return on_event
 
 
 async def test_a_spent_limit_refuses_with_the_wait_and_a_silent_limiter_does_not(tmp_path):

@@ -133,13 +133,19 @@ class AnthropicProvider:
         model = candidate.vendor_model
         try:
             async with asyncio.timeout(COUNT_S):
-                if model not in self._framing:
-                    # What a message costs beside its words; one letter is one token.
-                    self._framing[model] = await self._counted(model, "a") - 1
-                return max(await self._counted(model, text) - self._framing[model], 0)
+                # At once: one after the other they would share the time that one of them may take.
+                whole, framing = await asyncio.gather(self._counted(model, text), self._framing_tokens(model))
+                return max(whole - framing, 0)
         except (anthropic.AnthropicError, httpx2.TransportError, TimeoutError, ValueError):
             COUNTS_MISSED.inc()
             return None
+
+    async def _framing_tokens(self, model: str) -> int:
+        """Tokens of a message beside its text; asked once for each model."""
+        if model not in self._framing:
+            # One letter is one token.
+            self._framing[model] = await self._counted(model, "a") - 1
+        return self._framing[model]
 
     async def _counted(self, model: str, text: str) -> int:
         counted = await self._client.messages.count_tokens(model=model, messages=[{"role": "user", "content": text}])
