@@ -26,7 +26,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 .PHONY: help setup demo up down status test unit contract integration e2e check format lint mypy pyright imports \
-	buf stubs docs-fresh licences licences-fresh extras wheel-check fmt protos docs cover bench clean distclean
+	buf stubs docs-fresh site licences licences-fresh extras wheel-check fmt protos docs cover bench clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,7 +117,7 @@ cover: setup ## Unit, contract and integration tests with branch coverage
 
 # --- checks -----------------------------------------------------------------------------------------------------
 
-check: format lint mypy pyright imports buf stubs docs-fresh licences-fresh extras wheel-check ## Everything that is not a test: style, types, rules, contracts, generated files
+check: format lint mypy pyright imports buf stubs docs-fresh site licences-fresh extras wheel-check ## Everything that is not a test: style, types, rules, contracts, generated files
 	@echo "check: all good"
 
 format: $(VENV)/.develops ## Formatted as ruff does
@@ -148,6 +148,11 @@ docs-fresh: $(VENV)/.develops ## docs/config.md and docs/errors.md are what the 
 	@$(BIN)/python -m scripts.gen_metrics --check
 	@$(BIN)/python -m scripts.gen_api_reference --check
 
+site: $(VENV)/.develops ## The documentation site builds, and its links and anchors lead somewhere
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
+		&& NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --site-dir "$$scratch/site" >"$$scratch/log" 2>&1 \
+		|| { grep -v '^INFO' "$$scratch/log" >&2; exit 1; }
+
 licences-fresh: $(VENV)/.develops ## Every dependency's licence is known and on the allow list
 	@$(BIN)/python -m scripts.licences --check
 
@@ -163,8 +168,12 @@ fmt: $(VENV)/.develops ## Format and fix what can be fixed
 protos: $(VENV)/.develops ## Regenerate gen/ from protos/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/gen_protos.py
 
-docs: $(VENV)/.develops ## Regenerate docs/config.md and docs/errors.md
+docs: $(VENV)/.develops ## Regenerate the generated pages of docs/, build the documentation site into site/
 	@$(BIN)/python scripts/gen_docs.py
+	@$(BIN)/python -m scripts.gen_metrics
+	@$(BIN)/python -m scripts.gen_api_reference
+	@$(BIN)/python scripts/fetch_mermaid.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --no-strict && echo "site/index.html"
 
 licences: $(VENV)/.develops ## List the licence of every dependency in docs/licences.md
 	@$(BIN)/python -m scripts.licences
@@ -173,7 +182,7 @@ licences: $(VENV)/.develops ## List the licence of every dependency in docs/lice
 
 clean: ## End the mesh and remove its data and reports (not the caches)
 	@[ ! -x $(BIN)/hocket-local ] || [ ! -d .hocket ] || HOCKET_LOCAL_DATA_DIR=.hocket $(BIN)/hocket-local down >/dev/null 2>&1 || true
-	rm -rf .hocket demo-report.json demo-recording.wav .coverage dist
+	rm -rf .hocket demo-report.json demo-recording.wav .coverage dist site/
 
 distclean: clean ## Also remove what was installed into the clone
 	rm -rf $(VENV) $(TOOLS) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
