@@ -8,8 +8,8 @@ UV_VERSION := 0.13.9
 TOOLS := .hocket-tools
 VENV := .venv
 BIN := $(VENV)/bin
-# Expanded when a recipe runs: by then `$(TOOLS)` has put one there where PATH has none.
-UV = $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/$(TOOLS)/bin/uv)
+# Expanded when a recipe runs: by then `$(TOOLS)` has put one there where PATH has none. Quoted: paths may have spaces.
+UV = "$(or $(shell command -v uv 2>/dev/null),$(CURDIR)/$(TOOLS)/bin/uv)"
 SERVICES := ratelimit vision rag llm_router speech media_gateway
 CHECKED := hatch_build.py hocket services local scripts bench examples tests
 # What wire compatibility is held against: the main branch, where there is one.
@@ -20,23 +20,38 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 # The machine's own authorities, so that it works behind a proxy that has one.
 export UV_SYSTEM_CERTS ?= true
-# Who told pip where packages come from told uv, too.
+# A package index configured for pip serves uv, too.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help setup demo up down status test unit contract integration e2e check format lint mypy pyright imports \
-	buf stubs docs-fresh site licences licences-fresh extras wheel-check fmt protos docs cover bench clean distclean
+# Where the home folder is missing or cannot be written, uv keeps its cache in the clone.
+ifndef UV_CACHE_DIR
+NO_CACHE := $(shell d="$${XDG_CACHE_HOME:-$${HOME:+$$HOME/.cache}}"; [ -n "$$d" ] || { echo yes; exit; }; \
+	while [ ! -e "$$d" ]; do d=$$(dirname "$$d"); done; [ -w "$$d" ] || echo yes)
+ifneq ($(NO_CACHE),)
+export UV_CACHE_DIR := $(CURDIR)/$(TOOLS)/uv-cache
+endif
+endif
+
+# `PYTHON=python3.12` on the command line replaces an environment of another version.
+ifneq ($(origin PYTHON),file)
+DROPPED := $(shell [ ! -x $(BIN)/python ] || [ "$$("$(PYTHON)" -V 2>&1)" = "$$($(BIN)/python -V 2>&1)" ] \
+	|| rm -f $(TOOLS)/.python $(VENV)/.runs $(VENV)/.develops)
+endif
+
+.PHONY: help setup demo up down status test steady fresh unit contract integration e2e check format lint mypy pyright \
+	imports buf stubs docs-fresh site licences licences-fresh extras wheel-check fmt protos docs cover bench clean distclean
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
 
 # --- setting up -------------------------------------------------------------------------------------------------
 
 $(TOOLS)/.python: Makefile
-	@command -v $(PYTHON) >/dev/null 2>&1 \
+	@command -v "$(PYTHON)" >/dev/null 2>&1 \
 		|| { echo "no $(PYTHON) on PATH: install Python 3.11 to 3.13, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hocket runs on Python 3.11 to 3.13 and $(PYTHON) is %d.%d: name another, make PYTHON=python3.12" % sys.version_info[:2])'
+	@"$(PYTHON)" -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hocket runs on Python 3.11 to 3.13 and $(PYTHON) is %d.%d: name another, make PYTHON=python3.12" % sys.version_info[:2])'
 	@[ -d $(VENV) ] || df -Pk . | awk 'NR == 2 && $$4 < 3000000 {printf "cannot install: the disk has %.1f GB free and 3 are needed; free some space\n", $$4 / 1e6; exit 1}' >&2
 	@mkdir -p $(TOOLS) && touch $@
 
@@ -44,18 +59,19 @@ $(TOOLS)/.python: Makefile
 $(TOOLS)/.uv: $(TOOLS)/.python
 	@if ! command -v uv >/dev/null 2>&1 && [ ! -x $(TOOLS)/bin/uv ]; then \
 		echo "Fetching uv $(UV_VERSION) into $(TOOLS)"; \
-		{ $(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); } >$(TOOLS)/.log 2>&1 \
-		|| $(PYTHON) -m pip install --quiet --disable-pip-version-check --target $(TOOLS) uv==$(UV_VERSION) >>$(TOOLS)/.log 2>&1 \
+		{ "$(PYTHON)" -m venv $(TOOLS) && $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); } >$(TOOLS)/.log 2>&1 \
+		|| "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --target $(TOOLS) uv==$(UV_VERSION) >>$(TOOLS)/.log 2>&1 \
 		|| { echo "cannot fetch uv: $$(tail -n 1 $(TOOLS)/.log) (install uv or the package python3-venv, or check the network)" >&2; exit 1; }; \
 	fi
 	@touch $@
 
 # A failure of uv in one line that says what to do; all of it stays in $(TOOLS)/.log.
 define sync
-	@$(UV) sync --quiet --locked --inexact $(1) --python $(PYTHON) 2>$(TOOLS)/.log || { \
+	@$(UV) sync --quiet --locked --inexact $(1) --python "$(PYTHON)" 2>$(TOOLS)/.log || { \
+		why="$$(grep -m 1 -iE 'error|failed|×|not found|denied' $(TOOLS)/.log || tail -n 1 $(TOOLS)/.log)"; \
 		if grep -qi 'no space left' $(TOOLS)/.log; then why='the disk is full; free 4 GB and run again'; \
-		else why="$$(grep -m 1 -E 'error|failed|×' $(TOOLS)/.log | cut -c1-300) (all of it: $(TOOLS)/.log; is there a network?)"; fi; \
-		echo "cannot install into $(VENV): $$why" >&2; exit 1; }
+		elif grep -qiE 'dns|resolve host|connect|timed out|tls|certificate' $(TOOLS)/.log; then why="$$why (is there a network?)"; fi; \
+		echo "cannot install into $(VENV): $$(echo "$$why" | cut -c1-300); all of it: $(TOOLS)/.log" >&2; exit 1; }
 endef
 
 # What runs the mesh, without the tools of its developers.
@@ -104,6 +120,12 @@ unit: $(VENV)/.develops ## Decisions and flows: pure, no socket
 
 contract: $(VENV)/.develops ## Every RPC over a real in-process gRPC server
 	$(PYTEST) $(call tier,contract) $(T)
+
+steady: setup ## All tests with one busy loop per core beside them (RUNS=3 passes three times in a row)
+	@UV=$(UV) $(BIN)/python scripts/steady.py --runs $(or $(RUNS),1) $(foreach each,unit contract integration e2e chart,$(call tier,$(each))) $(T)
+
+fresh: ## Both README commands in a fresh clone with an empty home (ARGS="--help": as root below 0700, as a user, other Pythons)
+	@"$(PYTHON)" scripts/fresh_clone.py $(ARGS)
 
 integration: setup ## Real Redis, Postgres, LiveKit
 	$(PYTEST) $(call tier,integration) $(T)

@@ -30,8 +30,8 @@ from local.settings import Settings
 from local.terminal import Steps
 
 _POLL_S = 0.1
-_UP_TIMEOUT_S = 1800  # a first start may build livekit-server
-_DOWN_TIMEOUT_S = 60
+_UP_TIMEOUT_S = 7200  # a first start may build livekit-server on a slow machine
+_DOWN_TIMEOUT_S = 300
 
 console = Console(soft_wrap=True)
 

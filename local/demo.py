@@ -15,6 +15,7 @@ from livekit import rtc
 from hocket.chassis.errors import MeshError
 from local.caller.call import AgentMissing
 from local.caller.sound import NotARecording, Pcm, read_wav
+from local.data_folder import DataFolder
 from local.demo_report import Report, lines
 from local.demo_run import hold_demo
 from local.demo_stage import open_stage
@@ -83,6 +84,11 @@ def main(command_line: Sequence[str] | None = None) -> None:
         own = read_wav(given.wav) if given.wav else None
     except NotARecording as error:
         sys.exit(f"demo: {error}")
+    if given.data_dir.exists() and DataFolder(given.data_dir).is_held():
+        sys.exit(
+            f"demo: another demo runs in {given.data_dir}; wait until it ends, or give this one its own"
+            " --data-dir, --report and --recording"
+        )
     report = Report()
     if not asyncio.run(_until_stopped(given, report, own)):
         print("demo: stopped; nothing is left running")

@@ -9,7 +9,7 @@ TURNS = ("knowledge", "task", "screen", "barge_in", "text")
 # Two slide changes and a word: with the first picture, four that differ; one may fall to the settling of another.
 _FRAMES_KEPT_MIN = 3
 # Left alone, the answer that is interrupted goes on for four seconds and more after the interrupting question.
-_STOP_GRACE_MS = 1000
+_STOP_GRACE_MS = 3000
 
 
 def failures(report: Report, demo_documents: frozenset[str]) -> list[str]:

@@ -17,7 +17,7 @@ from local.caller.sound import RATE_HZ, Pcm, trimmed
 from local.demo_report import Report, TurnFacts, turn_facts
 
 Progress = Callable[[str], None]
-_GREETING_S = 8.0
+_GREETING_S = 30.0
 # After a picture changes it takes a moment until it is settled, kept and at hand for the next model call.
 _SETTLE_S = 1.5
 

@@ -21,7 +21,7 @@ from local.demo_report import Report, cost_facts, frame_facts, turn_facts
 from local.demo_stage import Clients, Progress, Stage, found_by, our_documents
 
 # Recorders book in batches behind the caller's back; what is not there after this long is missing.
-_BOOK_SETTLES_S = 8.0
+_BOOK_SETTLES_S = 60.0
 
 
 async def hold_demo(stage: Stage, report: Report, recording: Path, say: Progress, *, own: Pcm | None = None) -> None:

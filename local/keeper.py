@@ -11,13 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from local.errors import LocalError, explained
 from local.leash import Leash
 from local.process import ProcessSpec
 from local.progress import Progress, silent
+from local.startup import Activity, StartupWait
 from local.steps import last_words
 
 _PROBE_INTERVAL_S = 0.05
+_SAMPLE_INTERVAL_S = 0.5
+_REMINDER_S = 20.0
 _LOG_TAIL_BYTES = 4096
 
 
@@ -65,21 +70,13 @@ class Keeper:
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def start(self) -> None:
-        """Start the process and wait until it serves. Raises LocalError when it ends before, or takes too long."""
+        """Start the process and wait until it serves. Raises LocalError when it ends before, or is stuck."""
         if self._log.exists():
             # The last run's, for whoever asks what happened; older ones are of no use.
             self._log.replace(self._log.with_name(f"{self._log.name}.1"))
         self._wanted.set()
-        task = self._task = asyncio.create_task(self._keep())
-        ready = asyncio.create_task(self.ready.wait())
-        try:
-            await asyncio.wait((ready, task), timeout=self.spec.ready_timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ready.cancel()
-        if task.done():
-            task.result()
-        if not self.ready.is_set():
-            raise self._late()
+        self._task = asyncio.create_task(self._keep())
+        await self._wait_ready()
         if self.spec.after_ready:
             await self.spec.after_ready()
         self.started.set()
@@ -88,11 +85,50 @@ class Keeper:
         """Stop the process when it runs, start it, and wait until it serves. Raises LocalError when it does not."""
         await self._pause()
         self._wanted.set()
+        await self._wait_ready()
+
+    async def _wait_ready(self) -> None:
+        """Wait until the process serves. Raises LocalError when it fails to start or makes no progress."""
+        began_s = time.monotonic()
+        wait = StartupWait(self.spec.stall_timeout_s, self.spec.ready_timeout_s, began_s)
+        remind_at_s = began_s + _REMINDER_S
+        ready = asyncio.create_task(self.ready.wait())
+        watched = {ready, self._task} if self._task else {ready}
         try:
-            async with asyncio.timeout(self.spec.ready_timeout_s):
-                await self.ready.wait()
-        except TimeoutError as error:
-            raise self._late() from error
+            while not self.ready.is_set():
+                await asyncio.wait(watched, timeout=_SAMPLE_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
+                if self._task and self._task.done():
+                    # Ended before it was ready.
+                    self._task.result()
+                now_s = time.monotonic()
+                activity = self._activity()
+                wait.observe(activity, now_s)
+                reason = wait.reason_to_give_up(now_s)
+                if reason and not self.ready.is_set():
+                    raise LocalError(f"{self.spec.name} {reason}: {self._last_words()}")
+                if now_s >= remind_at_s:
+                    remind_at_s = now_s + _REMINDER_S
+                    self._progress(
+                        f"waiting for {self.spec.name}: {now_s - began_s:.0f} s, {activity.cpu_s:.0f} s of CPU used"
+                    )
+        finally:
+            ready.cancel()
+
+    def _activity(self) -> Activity:
+        """CPU seconds of the process with its children, and the size of its log."""
+        cpu_s = 0.0
+        if self.pid is not None:
+            with suppress(psutil.Error):
+                process = psutil.Process(self.pid)
+                for each in (process, *process.children(recursive=True)):
+                    with suppress(psutil.Error):
+                        times = each.cpu_times()
+                        cpu_s += times.user + times.system
+        try:
+            log_bytes = self._log.stat().st_size
+        except OSError:
+            log_bytes = 0
+        return Activity(cpu_s, log_bytes)
 
     def kill(self, number: signal.Signals, *, restart: bool) -> None:
         """Send `number` to the process and all it started; with `restart` it comes back as after a crash."""
@@ -180,11 +216,6 @@ class Keeper:
             _send_group(process.pid, signal.SIGKILL)
             await process.wait()
         self.ready.clear()
-
-    def _late(self) -> LocalError:
-        return LocalError(
-            f"{self.spec.name} was not ready within {self.spec.ready_timeout_s:.0f} s: {self._last_words()}"
-        )
 
     def _note(self, text: str) -> None:
         self._progress(f"{self.spec.name} {text}")

@@ -33,8 +33,6 @@ __all__ = ["SERVERS", "SERVICES", "Livekit", "LocalError", "Mesh", "PostgresUrls
 
 SERVERS = topology.SERVERS
 SERVICES = NOUNS
-# The first start of a service reads its whole tree of packages from a cold disk.
-_SERVICE_READY_TIMEOUT_S = 90.0
 _SERVICE_STOP_GRACE_S = 15.0
 
 
@@ -159,7 +157,7 @@ class Mesh:
         """Start `name` again (stopping it in its own order when it runs) and wait until it is ready."""
         await self._supervisor.keeper(name).restart()
 
-    async def wait_ready(self, name: str | None = None, *, timeout_s: float = 60) -> None:
+    async def wait_ready(self, name: str | None = None, *, timeout_s: float = 600) -> None:
         """Wait until `name`, or all of the mesh, is ready. Raises LocalError after `timeout_s` seconds."""
         await self._supervisor.wait_ready([name] if name else self.names(), timeout_s)
 
@@ -196,5 +194,4 @@ def _spec(
         ready=lambda: serves(targets[noun]),
         needs=(*declared.servers, *declared.calls),
         stop_grace_s=_SERVICE_STOP_GRACE_S,
-        ready_timeout_s=_SERVICE_READY_TIMEOUT_S,
     )

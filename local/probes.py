@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 from grpc_health.v1 import health_pb2
 
-_TIMEOUT_S = 1.0
+_TIMEOUT_S = 5.0
 
 
 async def serves(target: str) -> bool:

@@ -18,10 +18,11 @@ class ProcessSpec:
         argv: program and arguments.
         env: the whole environment of the process.
         needs: names of the processes that must be ready before this one starts.
-        ready: true once the process serves; must give up by itself within a second or two.
+        ready: true once the process serves; must give up by itself within a few seconds.
         stop_signal: what asks the process to end in its own order.
         stop_grace_s: how long it may take over that before it is killed.
-        ready_timeout_s: how long the first start may take before it counts as failed.
+        stall_timeout_s: a start fails after this many seconds without CPU use or output; see `local.startup`.
+        ready_timeout_s: a start fails after this many seconds in any case.
     """
 
     name: str
@@ -31,5 +32,6 @@ class ProcessSpec:
     needs: Sequence[str] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 15
-    ready_timeout_s: float = 60
+    stall_timeout_s: float = 60
+    ready_timeout_s: float = 900
     after_ready: Callable[[], Awaitable[None]] | None = field(default=None)

@@ -55,8 +55,12 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 for keeper in self._keepers.values():
                     group.create_task(self._start(keeper))
-        except* LocalError as errors:
-            raise _first(errors) from None
+        # Not `except*`: until Python 3.11.4 an exception raised in its block arrives wrapped in an ExceptionGroup.
+        except BaseExceptionGroup as errors:
+            ours, others = errors.split(LocalError)
+            if ours is None or others is not None:
+                raise
+            raise _first(ours) from None
 
     async def _start(self, keeper: Keeper) -> None:
         for need in keeper.spec.needs:

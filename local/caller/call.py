@@ -155,7 +155,7 @@ class Call:
 
 @asynccontextmanager
 async def calling(
-    url: str, token: str, identity: str, *, first_frame: bytes | None = None, agent_timeout_s: float = 30
+    url: str, token: str, identity: str, *, first_frame: bytes | None = None, agent_timeout_s: float = 180
 ) -> AsyncGenerator[Call]:
     """A call with the agent on the line. Raises AgentMissing; leaves the room at the end."""
     call = Call(identity, first_frame)

@@ -74,7 +74,7 @@ class BargeIn:
     spoken_before_ms: float
 
 
-async def ask(call: Call, question: Question, *, timeout_s: float = 20) -> Exchange:
+async def ask(call: Call, question: Question, *, timeout_s: float = 90) -> Exchange:
     """Ask, and hear the answer to its end."""
     turns_before, said_before = len(call.turns), len(call.said_by_agent)
     asked_s = await _put(call, question)
@@ -82,7 +82,7 @@ async def ask(call: Call, question: Question, *, timeout_s: float = 20) -> Excha
 
 
 async def barge_in(
-    call: Call, opening: Question, question: Question, *, listen_s: float = 1.2, timeout_s: float = 20
+    call: Call, opening: Question, question: Question, *, listen_s: float = 1.2, timeout_s: float = 90
 ) -> BargeIn:
     """Ask `opening`, listen to its answer for `listen_s` seconds, and ask `question` into it."""
     turns_before, said_before = len(call.turns), len(call.said_by_agent)

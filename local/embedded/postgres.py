@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -21,6 +18,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 
 from local.data_folder import DataFolder
+from local.embedded.unprivileged import UnprivilegedUser, unprivileged_user
 from local.errors import LocalError, explained
 from local.ports import HOST
 from local.process import ProcessSpec
@@ -31,8 +29,8 @@ DATABASE = "hocket"
 OWNER_ROLE = "hocket_owner"
 APP_ROLE = "hocket_app"
 _ADMIN_ROLE = "postgres"
-_UNPRIVILEGED_USER = "nobody"
-_CONNECT_TIMEOUT_S = 10
+_CONNECT_TIMEOUT_S = 60
+_PROBE_TIMEOUT_S = 5
 
 # Durable (fsync and synchronous commit stay on: the ledger of costs must survive a crash), light otherwise.
 _TUNING = {
@@ -84,15 +82,23 @@ async def prepare(folder: DataFolder, port: int) -> ProcessSpec:
     """Make the cluster when the folder has none; the server then asks for the password of `admin_url`."""
     data = folder.path / "postgres"
     password = folder.secrets()["postgres_admin"]
-    prefix = _unprivileged()
+    user = await unprivileged_user()
     env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
     if not (data / "PG_VERSION").exists():
-        await _make_cluster(folder, data, password, prefix, env)
+        await _make_cluster(folder, data, password, user, env)
     settings = [part for name, value in _TUNING.items() for part in ("-c", f"{name}={value}")]
     url = admin_url(port, password)
     return ProcessSpec(
         name="postgres",
-        argv=(*prefix, str(binaries() / "postgres"), "-D", str(data), "-p", str(port), *settings),
+        argv=(
+            *(user.prefix if user else ()),
+            str(binaries() / "postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            *settings,
+        ),
         env=env,
         ready=lambda: answers(url),
         # "Fast shutdown": open transactions are rolled back and the files are closed in order.
@@ -102,15 +108,14 @@ async def prepare(folder: DataFolder, port: int) -> ProcessSpec:
 
 
 async def _make_cluster(
-    folder: DataFolder, data: Path, password: str, prefix: Sequence[str], env: dict[str, str]
+    folder: DataFolder, data: Path, password: str, user: UnprivilegedUser | None, env: dict[str, str]
 ) -> None:
     scratch = folder.fresh("postgres.new")
     scratch.chmod(0o700)
     password_file = folder.write_private("postgres.password", password)
-    if prefix:
-        user = pwd.getpwnam(_UNPRIVILEGED_USER)
+    if user:
         for path in (scratch, password_file):
-            os.chown(path, user.pw_uid, user.pw_gid)
+            os.chown(path, user.uid, user.gid)
     arguments = (
         *("-D", str(scratch), "-U", _ADMIN_ROLE, f"--pwfile={password_file}", "--auth=scram-sha-256"),
         # One collation on every system: what the builtin provider sorts does not change with the C library.
@@ -118,10 +123,10 @@ async def _make_cluster(
     )
     try:
         await run_to_end(
-            (*prefix, str(binaries() / "initdb"), *arguments),
+            (*(user.prefix if user else ()), str(binaries() / "initdb"), *arguments),
             doing="cannot make the Postgres data folder",
             env=env,
-            timeout_s=120,
+            timeout_s=900,
         )
     finally:
         password_file.unlink(missing_ok=True)
@@ -131,26 +136,10 @@ async def _make_cluster(
         scratch.rename(data)
 
 
-def _unprivileged() -> Sequence[str]:
-    """Arguments that start a command as an ordinary user when we are root, because Postgres refuses to run as root.
-
-    The user keeps one capability of root: to pass folders that are closed to it, for the clone and the binaries may
-    well lie below a home of mode 0700. Opening that home instead would outlast us.
-    """
-    if os.geteuid() != 0:
-        return ()
-    setpriv = shutil.which("setpriv")
-    if sys.platform != "linux" or setpriv is None:
-        raise LocalError("Postgres does not run as root: start the mesh as another user, or set DATABASE_URL")
-    user = pwd.getpwnam(_UNPRIVILEGED_USER)
-    ids = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
-    return (setpriv, *ids, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--")
-
-
 async def answers(url: str) -> bool:
     """Whether a Postgres lets the URL's role in."""
     try:
-        connection = await asyncpg.connect(url, timeout=1)
+        connection = await asyncpg.connect(url, timeout=_PROBE_TIMEOUT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return False
     await connection.close()

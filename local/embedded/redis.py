@@ -72,7 +72,7 @@ def prepare(folder: DataFolder, port: int) -> ProcessSpec:
 async def answers(server_url: str) -> bool:
     """Whether a Redis accepts the URL's password and says PONG."""
     client = redis.asyncio.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - redis-py leaves **kwargs untyped
-        server_url, socket_connect_timeout=1, socket_timeout=1
+        server_url, socket_connect_timeout=5, socket_timeout=5
     )
     try:
         return bool(await client.ping())  # pyright: ignore[reportUnknownMemberType] - as above

@@ -100,11 +100,29 @@ async def test_too_little_room_is_said_before_the_build(machine, monkeypatch):
         await find()
 
 
-async def test_without_a_home_there_is_a_hint(machine, monkeypatch):
+async def test_without_a_home_the_clone_holds_the_cache(machine, tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr("pathlib.Path.home", _no_home)
-    monkeypatch.setattr("os.path.expanduser", lambda path: path)
-    with pytest.raises(LocalError, match="neither HOME nor XDG_CACHE_HOME is set"):
+    monkeypatch.setattr(livekit_binary, "_ROOT", tmp_path / "my clone")
+    machine("go", go())
+    found, _ = await find()
+    assert found == tmp_path / "my clone" / ".hocket-tools" / "cache" / "livekit-server-v1.13.5"
+
+
+async def test_a_home_that_cannot_be_written_leaves_the_cache_to_the_clone(machine, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))  # holds for root as well, whom no mode stops
+    monkeypatch.setattr(livekit_binary, "_ROOT", tmp_path / "clone")
+    machine("go", go())
+    found, _ = await find()
+    assert found.is_relative_to(tmp_path / "clone")
+
+
+async def test_a_cache_folder_that_cannot_be_made_is_an_error_with_a_remedy(machine, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(LocalError, match="no folder to keep livekit-server in .*: set XDG_CACHE_HOME"):
         await find()
 
 
