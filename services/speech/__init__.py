@@ -1,6 +1,7 @@
-"""Decides when a speaker has finished and what text is ready to be spoken, for the gateway and any other caller.
+"""Speech to text and text to speech for the gateway and for other services.
 
-Recognisers and voices are adapters: Deepgram and ElevenLabs where their keys are set, embedded engines otherwise. The
-embedded ones need no key and no network and are for trying things out: the recogniser knows English and, in practice,
-only what the tenant's key terms let it expect.
+The service decides two things: when a speaker has finished (endpointing, preflight), and which part of a text that a
+model still writes is ready to be spoken (segmenter). Recognition and synthesis are adapters: Deepgram and ElevenLabs
+where their keys are set, embedded engines otherwise. The embedded engines need neither key nor network and serve trials
+only: the recogniser knows English and, in practice, only the phrases that the request's key terms announce.
 """

@@ -1,4 +1,4 @@
-"""The command `hocket-speech`: which engines, from the settings alone."""
+"""Command `hocket-speech`: wires the engines that the settings choose."""
 
 from __future__ import annotations
 
@@ -13,66 +13,66 @@ from hocket.client.ledger import CostRecorder
 from hocket.client.ratelimit import RateLimitClient
 from services.speech.adapters.ratelimit import MeshLedger, MeshLimits, tenant_token
 from services.speech.flow import Speech
-from services.speech.ports import Listener, Voice
+from services.speech.ports import SpeechToText, TextToSpeech
 from services.speech.server import SpeechServicer
 from services.speech.settings import Settings
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
-    """Wire the service; what it opens goes on `resources`."""
+    """Wire the service; push each resource that needs closing on `resources`."""
     target, tls, client = settings.ratelimit_target, settings.peer_tls, None
-    # A stream may outlive the token it came with; it is limited and booked all the same.
+    # A stream may outlive its token: the minter makes fresh ones for its limits and costs.
     recorder = CostRecorder(target, tls=tls, minter=settings.minter, journal_file=settings.cost_journal_file)
     ledger = MeshLedger(await resources.enter_async_context(recorder))
     if target:
         channel = MeshChannel(target, tenant_token(settings.minter), tls=tls)
         client = RateLimitClient(await resources.enter_async_context(channel))
-    listener, voice = await _listener(settings, resources), await _voice(settings, resources)
-    servicer = SpeechServicer(Speech(listener, voice, MeshLimits(client), ledger))
+    stt, tts = await _speech_to_text(settings, resources), await _text_to_speech(settings, resources)
+    servicer = SpeechServicer(Speech(stt, tts, MeshLimits(client), ledger))
     name = "hocket.speech.v1.SpeechService"
     return Assembly([Servicer(name, lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(servicer, s))])
 
 
-# Engines are imported where they are used: each costs memory that the other choice need not pay.
-async def _listener(settings: Settings, resources: AsyncExitStack) -> Listener:
+# Engines are imported on use: the SDK or library of the other choice would cost memory for nothing.
+async def _speech_to_text(settings: Settings, resources: AsyncExitStack) -> SpeechToText:
     if settings.deepgram_api_key:
-        from services.speech.adapters.deepgram_listener import DeepgramListener
+        from services.speech.adapters.vendors.deepgram import DeepgramSpeechToText
 
-        return DeepgramListener(
+        return DeepgramSpeechToText(
             settings.deepgram_api_key.get_secret_value(),
             settings.stt_price,
             url=settings.deepgram_url,
             eager_threshold=settings.deepgram_eager_threshold,
             timeout_s=settings.vendor_timeout_s,
         )
-    from services.speech.adapters.embedded_listener import EmbeddedListener
-    from services.speech.adapters.espeak_voice import EspeakLibrary
+    from services.speech.adapters.embedded.espeak import EspeakLibrary
+    from services.speech.adapters.embedded.speech_to_text import EmbeddedSpeechToText
 
     pronounce, rules = EspeakLibrary.shared().pronounce, settings.endpointing
-    listener = EmbeddedListener(pronounce, rules, settings.preflight, streams_max=settings.embedded_streams_max)
-    return await resources.enter_async_context(listener)
+    stt = EmbeddedSpeechToText(pronounce, rules, settings.preflight, streams_max=settings.embedded_streams_max)
+    return await resources.enter_async_context(stt)
 
 
-async def _voice(settings: Settings, resources: AsyncExitStack) -> Voice:
+async def _text_to_speech(settings: Settings, resources: AsyncExitStack) -> TextToSpeech:
     if settings.elevenlabs_api_key:
-        from services.speech.adapters.elevenlabs_voice import ElevenLabsVoice
+        from services.speech.adapters.vendors.elevenlabs import ElevenLabsTextToSpeech
 
-        voice = ElevenLabsVoice(
+        tts = ElevenLabsTextToSpeech(
             settings.elevenlabs_api_key.get_secret_value(),
             settings.tts_price,
             url=settings.elevenlabs_url,
             default_voice=settings.elevenlabs_voice,
             timeout_s=settings.vendor_timeout_s,
         )
-        return await resources.enter_async_context(voice)
-    from services.speech.adapters.espeak_voice import EspeakLibrary, EspeakVoice
+        return await resources.enter_async_context(tts)
+    from services.speech.adapters.embedded.espeak import EspeakLibrary, EspeakTextToSpeech
 
-    return EspeakVoice(EspeakLibrary.shared(), default_voice=settings.embedded_voice)
+    return EspeakTextToSpeech(EspeakLibrary.shared(), default_voice=settings.embedded_voice)
 
 
 def main() -> None:
-    """Be `hocket-speech`."""
-    run("speech", "When a speaker has finished, what was said, and text as a voice.", Settings, build)
+    """Run the command `hocket-speech`."""
+    run("speech", "Speech to text with endpointing, and text to speech.", Settings, build)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What listening and speaking produce, as plain values; positions are seconds from the stream's first sample."""
+"""Events of a transcription and of a synthesis, as plain values.
+
+Positions are seconds from the first sample of the stream.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 
+class StreamCommand(Enum):
+    """A command of the caller between its audio or its text."""
+
+    FLUSH = "flush"
+    CANCEL = "cancel"
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word and its place. `confidence` is 0 to 1, 0 when the engine does not say."""
+    """One word and its position. `confidence` is 0 to 1; 0 where the engine gives none."""
 
     text: str
     start_s: float
@@ -16,15 +26,20 @@ class Word:
     confidence: float = 0.0
 
 
+def shifted(words: tuple[Word, ...], by_s: float) -> tuple[Word, ...]:
+    """Return `words` moved by `by_s` seconds, from the time of an utterance or segment to that of the stream."""
+    return tuple(Word(w.text, w.start_s + by_s, w.end_s + by_s, w.confidence) for w in words)
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Somebody speaks since `audio_start_s`."""
+    """Speech began at `audio_start_s`."""
 
     audio_start_s: float
 
 
 class TranscriptKind(Enum):
-    """How much a transcript may be relied on."""
+    """How reliable a transcript is."""
 
     INTERIM = "interim"
     PREFLIGHT = "preflight"
@@ -33,7 +48,7 @@ class TranscriptKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was heard of an utterance, up to `audio_end_s`."""
+    """Text of an utterance up to `audio_end_s`. `confidence` is 0 to 1; 0 where the engine gives none."""
 
     kind: TranscriptKind
     text: str
@@ -44,24 +59,24 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class EndOfTurn:
-    """The speaker has finished; the last speech was at `speech_end_s`."""
+    """The speaker has finished; the last speech ended at `speech_end_s`."""
 
     speech_end_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """The engine has consumed `audio_s` more seconds; the flow books them."""
+class AudioConsumed:
+    """An utterance is done, and the engine has consumed the audio up to `audio_end_s`; the flow records its cost."""
 
-    audio_s: float
+    audio_end_s: float
 
 
-ListeningEvent = SpeechStarted | Transcript | EndOfTurn | Heard
+TranscriptionEvent = SpeechStarted | Transcript | EndOfTurn | AudioConsumed
 
 
 @dataclass(frozen=True, slots=True)
-class ListeningUsage:
-    """Audio consumed since the last usage, and its price."""
+class TranscriptionUsage:
+    """Audio consumed since the previous usage, and its price."""
 
     audio_s: float
     cost_micro_usd: int
@@ -70,28 +85,28 @@ class ListeningUsage:
 
 
 @dataclass(frozen=True, slots=True)
-class Voiced:
-    """A piece of voice: signed 16-bit mono PCM, and the words that start in it."""
+class AudioChunk:
+    """Synthesized audio (signed 16-bit little-endian mono PCM) and the words that start in it."""
 
     pcm: bytes
     words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
-    """How the audio that follows is to be read."""
+class AudioFormat:
+    """Format of the audio chunks that follow."""
 
     sample_rate_hz: int
 
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """All that was written before the flush is out."""
+    """All audio of the text before the flush has been sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class SpeakingUsage:
-    """What a stream of voice consumed in all."""
+class SynthesisUsage:
+    """Consumption of a whole synthesis and its price."""
 
     characters: int
     audio_s: float

@@ -1,24 +1,23 @@
-"""The order of things in a stream: limits before work, engine between two tasks, one booking for each call."""
+"""Order of the steps of both streams: spend the limit, run the engine between two tasks, record each cost once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
-from enum import Enum
 
 from hocket.chassis.errors import MeshError
 from services.speech.events import (
+    AudioChunk,
+    AudioConsumed,
+    AudioFormat,
     Flushed,
-    Format,
-    Heard,
-    ListeningEvent,
-    ListeningUsage,
-    SpeakingUsage,
-    Voiced,
-    Word,
+    StreamCommand,
+    SynthesisUsage,
+    TranscriptionEvent,
+    TranscriptionUsage,
 )
+from services.speech.listening.audio_meter import LIMIT_BLOCK_S, AudioMeter
 from services.speech.ports import (
     STT_LIMIT,
     TTS_LIMIT,
@@ -26,183 +25,172 @@ from services.speech.ports import (
     CostOutcome,
     Ledger,
     Limits,
-    Listener,
-    ListeningConfig,
-    ListeningSession,
-    SpeakingConfig,
-    Voice,
+    SpeechToText,
+    SynthesisConfig,
+    TextToSpeech,
+    TranscriptionConfig,
+    TranscriptionSession,
 )
-from services.speech.prices import PriceRow
-from services.speech.segments import Segment, Segmenter
+from services.speech.speaking.audio_chunks import BYTES_PER_SAMPLE, placed
+from services.speech.speaking.segmenter import Segment, Segmenter
 
-# Audio is asked for in advance, so that a spent limit stops a stream without a question for each packet.
-LIMIT_BLOCK_S = 10
 SEGMENTS_WAITING_MAX = 64
-PIECE_MS_MAX = 50
-PIECES_WAITING_MAX = 400
-
-
-class Command(Enum):
-    """What a caller may ask of a stream beside data."""
-
-    FLUSH = "flush"
-    CANCEL = "cancel"
+# 20 s of audio in chunks of 50 ms: the engine may run this far ahead of a slow reader.
+CHUNKS_WAITING_MAX = 400
 
 
 class Speech:
-    """Listens and speaks with one engine each."""
+    """Transcribes and synthesizes with one engine each."""
 
-    def __init__(self, listener: Listener, voice: Voice, limits: Limits, ledger: Ledger) -> None:
-        """Work with these engines, ask `limits` before and tell `ledger` after."""
-        self._listener = listener
-        self._voice = voice
+    def __init__(
+        self, speech_to_text: SpeechToText, text_to_speech: TextToSpeech, limits: Limits, ledger: Ledger
+    ) -> None:
+        """Use these engines; spend `limits` before each call and record its cost in `ledger` after it."""
+        self._speech_to_text = speech_to_text
+        self._text_to_speech = text_to_speech
         self._limits = limits
         self._ledger = ledger
 
-    async def listen(
-        self, config: ListeningConfig, audio: AsyncIterator[bytes | Command]
-    ) -> AsyncGenerator[ListeningEvent | ListeningUsage, None]:
-        """What is heard in `audio`. A usage follows each utterance, and ends the stream."""
-        tally = _ListeningTally(self._listener.price, config.sample_rate_hz)
+    async def transcribe(
+        self, config: TranscriptionConfig, audio: AsyncIterator[bytes | StreamCommand]
+    ) -> AsyncGenerator[TranscriptionEvent | TranscriptionUsage, None]:
+        """Yield the engine's events for `audio`, with a usage after each utterance and at the end.
+
+        Closing the generator stops the engine and records the audio so far as cancelled.
+
+        Args:
+            config: Rate, language, key terms and room of the audio.
+            audio: PCM and flushes, as the caller sends them.
+
+        Raises:
+            ResourceExhausted: The tenant's limit is spent; the events of the audio before it have been yielded.
+            InvalidArgument: `audio` broke the contract, or the engine does not support `config`.
+            Unavailable: The engine failed or timed out.
+        """
+        meter = AudioMeter(self._speech_to_text.price, config.sample_rate_hz)
         outcome = CostOutcome.CANCELLED
-        async with self._listener.open(config) as session:
-            hearing = asyncio.create_task(self._hear(session, audio, tally))
+        async with self._speech_to_text.open(config) as session:
+            sending = asyncio.create_task(self._send_audio(session, audio, meter))
             try:
                 async with aclosing(session.events()) as events:
                     async for event in events:
-                        if isinstance(event, Heard):
-                            yield self._book_heard(tally, config, CostOutcome.OK)
+                        if isinstance(event, AudioConsumed):
+                            yield self._record_audio(meter, config, CostOutcome.OK)
                         else:
                             yield event
                 outcome = CostOutcome.OK
-                if tally.unbooked_ms:
-                    yield self._book_heard(tally, config, outcome)
-                # What was wrong with the audio, once all that was heard before is out.
-                await hearing
+                if meter.unrecorded_ms:
+                    yield self._record_audio(meter, config, outcome)
+                # Raise an error of the audio only after all events of the audio before it.
+                await sending
             except MeshError:
                 outcome = CostOutcome.FAILED if outcome is CostOutcome.CANCELLED else outcome
                 raise
             finally:
-                await _ended(hearing)
-                if tally.unbooked_ms:
-                    self._book_heard(tally, config, outcome)
+                await _cancelled(sending)
+                if meter.unrecorded_ms:
+                    self._record_audio(meter, config, outcome)
 
-    async def _hear(
-        self, session: ListeningSession, audio: AsyncIterator[bytes | Command], tally: _ListeningTally
+    async def _send_audio(
+        self, session: TranscriptionSession, audio: AsyncIterator[bytes | StreamCommand], meter: AudioMeter
     ) -> None:
         try:
             async for item in audio:
-                if isinstance(item, Command):
+                if isinstance(item, StreamCommand):
                     await session.flush()
                     continue
-                if tally.must_ask(len(item) // 2):
+                samples = len(item) // BYTES_PER_SAMPLE
+                if meter.needs_block(samples):
                     await self._limits.spend(STT_LIMIT, LIMIT_BLOCK_S)
-                tally.heard_samples += len(item) // 2
-                await session.hear(item)
+                meter.received_samples += samples
+                await session.push_audio(item)
         except asyncio.CancelledError:
-            # Nobody takes events any more: an engine that is behind would never have room for the end.
+            # The reader has left: with a full queue and no reader, end_audio would wait forever.
             raise
         except Exception:
-            await session.end()
+            await session.end_audio()
             raise
-        # However the audio ended, the engine's events must end too.
-        await session.end()
+        await session.end_audio()
 
-    def _book_heard(self, tally: _ListeningTally, config: ListeningConfig, outcome: CostOutcome) -> ListeningUsage:
-        audio_ms, cost_micro_usd = tally.book()
-        price = self._listener.price
+    def _record_audio(self, meter: AudioMeter, config: TranscriptionConfig, outcome: CostOutcome) -> TranscriptionUsage:
+        audio_ms, cost_micro_usd = meter.record()
+        price = self._speech_to_text.price
         self._ledger.record(Cost(STT_LIMIT, price, audio_ms, cost_micro_usd, outcome, config.room))
-        return ListeningUsage(audio_ms / 1000, cost_micro_usd, price.provider, price.model)
+        return TranscriptionUsage(audio_ms / 1000, cost_micro_usd, price.provider, price.model)
 
-    async def speak(
-        self, config: SpeakingConfig, texts: AsyncIterator[str | Command]
-    ) -> AsyncGenerator[Format | Voiced | Flushed | SpeakingUsage, None]:
-        """The voice of `texts`, from the first segment on; ends with one usage, also after a cancel."""
-        rate_hz = self._voice.check(config)
-        yield Format(rate_hz)
-        stream = _SpeakingStream(self._voice, self._limits, self._ledger, config, rate_hz)
-        given_bytes = 0
-        async with aclosing(stream.pieces(texts)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Voiced):
-                    given_bytes += len(piece.pcm)
-                yield piece
-        price = self._voice.price
-        audio_s = given_bytes / 2 / rate_hz
-        yield SpeakingUsage(stream.characters, audio_s, stream.cost_micro_usd, price.provider, price.model)
+    async def synthesize(
+        self, config: SynthesisConfig, texts: AsyncIterator[str | StreamCommand]
+    ) -> AsyncGenerator[AudioFormat | AudioChunk | Flushed | SynthesisUsage, None]:
+        """Yield the format, then audio from the first segment on, and one usage at the end, also after a cancel.
 
+        Closing the generator stops the engine and records the running segment as cancelled.
 
-@dataclass(slots=True)
-class _ListeningTally:
-    """Audio given to the engine, asked of the limits, and booked."""
+        Args:
+            config: Rate, language, voice and room of the audio.
+            texts: Text as a model writes it, flushes, and at most one cancel.
 
-    price: PriceRow
-    sample_rate_hz: int
-    heard_samples: int = 0
-    asked_s: int = 0
-    booked_ms: int = 0
-    booked_micro_usd: int = 0
-
-    @property
-    def unbooked_ms(self) -> int:
-        return self.heard_samples * 1000 // self.sample_rate_hz - self.booked_ms
-
-    def must_ask(self, samples: int) -> bool:
-        """Whether `samples` more exceed what was asked for; counts the next block as asked."""
-        if self.heard_samples + samples <= self.asked_s * self.sample_rate_hz:
-            return False
-        self.asked_s += LIMIT_BLOCK_S
-        return True
-
-    def book(self) -> tuple[int, int]:
-        """Milliseconds and price since the last booking; slices add up to the price of the whole."""
-        audio_ms = self.unbooked_ms
-        self.booked_ms += audio_ms
-        slice_micro_usd = self.price.cost_micro_usd(self.booked_ms) - self.booked_micro_usd
-        self.booked_micro_usd += slice_micro_usd
-        return audio_ms, slice_micro_usd
+        Raises:
+            ResourceExhausted: The tenant's limit is spent; the audio before it has been yielded.
+            InvalidArgument: `texts` broke the contract, or the engine has no such voice or language.
+            Unavailable: The engine failed or timed out.
+        """
+        rate_hz = self._text_to_speech.output_rate_hz(config)
+        yield AudioFormat(rate_hz)
+        synthesis = _Synthesis(self._text_to_speech, self._limits, self._ledger, config, rate_hz)
+        sent_bytes = 0
+        async with aclosing(synthesis.chunks(texts)) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, AudioChunk):
+                    sent_bytes += len(chunk.pcm)
+                yield chunk
+        price = self._text_to_speech.price
+        audio_s = sent_bytes / BYTES_PER_SAMPLE / rate_hz
+        yield SynthesisUsage(synthesis.characters, audio_s, synthesis.cost_micro_usd, price.provider, price.model)
 
 
-class _SpeakingStream:
-    """One task reads text and cuts it, one has the segments spoken, and the caller takes the pieces."""
+class _Synthesis:
+    """One synthesis in two tasks: one cuts the text into segments, one runs the engine; the caller reads chunks."""
 
-    def __init__(self, voice: Voice, limits: Limits, ledger: Ledger, config: SpeakingConfig, rate_hz: int) -> None:
-        self._voice = voice
+    def __init__(
+        self, text_to_speech: TextToSpeech, limits: Limits, ledger: Ledger, config: SynthesisConfig, rate_hz: int
+    ) -> None:
+        self._text_to_speech = text_to_speech
         self._limits = limits
         self._ledger = ledger
         self._config = config
         self._rate_hz = rate_hz
+        # None ends either queue.
         self._segments: asyncio.Queue[Segment | Flushed | None] = asyncio.Queue(SEGMENTS_WAITING_MAX)
-        self._pieces: asyncio.Queue[Voiced | Flushed | None] = asyncio.Queue(PIECES_WAITING_MAX)
+        self._chunks: asyncio.Queue[AudioChunk | Flushed | None] = asyncio.Queue(CHUNKS_WAITING_MAX)
         self._made_samples = 0
         self.characters = 0
         self.cost_micro_usd = 0
 
-    async def pieces(self, texts: AsyncIterator[str | Command]) -> AsyncGenerator[Voiced | Flushed, None]:
-        """Voice and flush marks in order, until the text ends or is cancelled."""
-        speaking = asyncio.create_task(self._speak_all())
-        reading = asyncio.create_task(self._read(texts, speaking))
+    async def chunks(self, texts: AsyncIterator[str | StreamCommand]) -> AsyncGenerator[AudioChunk | Flushed, None]:
+        """Yield audio and flush marks in order until the text ends or is cancelled."""
+        speaking = asyncio.create_task(self._run_engine())
+        segmenting = asyncio.create_task(self._cut_text(texts, speaking))
         try:
-            while (piece := await self._pieces.get()) is not None:
-                yield piece
+            while (chunk := await self._chunks.get()) is not None:
+                yield chunk
             if speaking.done() and not speaking.cancelled():
-                # The engine's or the limit's error comes first: the reader may still wait for text.
+                # An error of the engine or the limiter is raised first: the other task may still wait for text.
                 await speaking
-            await reading
+            await segmenting
         finally:
-            await _ended(reading)
-            await _ended(speaking)
+            await _cancelled(segmenting)
+            await _cancelled(speaking)
 
-    async def _read(self, texts: AsyncIterator[str | Command], speaking: asyncio.Task[None]) -> None:
+    async def _cut_text(self, texts: AsyncIterator[str | StreamCommand], speaking: asyncio.Task[None]) -> None:
         segmenter = Segmenter()
         try:
             async for item in texts:
-                if item is Command.CANCEL:
+                if item is StreamCommand.CANCEL:
                     self._stop(speaking)
                     return
-                for segment in segmenter.flush() if isinstance(item, Command) else segmenter.write(item):
+                for segment in segmenter.flush() if isinstance(item, StreamCommand) else segmenter.write(item):
                     await self._segments.put(segment)
-                if item is Command.FLUSH:
+                if item is StreamCommand.FLUSH:
                     await self._segments.put(Flushed())
             for segment in segmenter.flush():
                 await self._segments.put(segment)
@@ -212,52 +200,52 @@ class _SpeakingStream:
             raise
 
     def _stop(self, speaking: asyncio.Task[None]) -> None:
-        """Drop what was not handed out, and end."""
-        while not self._pieces.empty():
-            self._pieces.get_nowait()
+        """Drop the chunks that were not read, and end the stream."""
+        while not self._chunks.empty():
+            self._chunks.get_nowait()
         if not speaking.cancel():
-            # It had ended, and its last word was among what was dropped.
-            self._pieces.put_nowait(None)
+            # The task had ended before, and its end mark was among the dropped chunks.
+            self._chunks.put_nowait(None)
 
-    async def _speak_all(self) -> None:
+    async def _run_engine(self) -> None:
         try:
-            await self._speak_segments()
+            await self._synthesize_segments()
         except asyncio.CancelledError:
-            # Full only where nobody reads any more: whoever stops the voice for a reader has emptied it.
-            if not self._pieces.full():
-                self._pieces.put_nowait(None)
+            # The queue is full only where the reader has left: _stop empties it before it cancels.
+            if not self._chunks.full():
+                self._chunks.put_nowait(None)
             raise
         except Exception:
-            await self._pieces.put(None)
+            await self._chunks.put(None)
             raise
-        await self._pieces.put(None)
+        await self._chunks.put(None)
 
-    async def _speak_segments(self) -> None:
+    async def _synthesize_segments(self) -> None:
         while (item := await self._segments.get()) is not None:
             if isinstance(item, Flushed):
-                await self._pieces.put(item)
+                await self._chunks.put(item)
             elif item.spoken:
                 await self._limits.spend(TTS_LIMIT, len(item.spoken))
-                await self._speak_one(item)
+                await self._synthesize(item)
 
-    async def _speak_one(self, segment: Segment) -> None:
+    async def _synthesize(self, segment: Segment) -> None:
         outcome = CostOutcome.CANCELLED
         start_s = self._made_samples / self._rate_hz
         try:
-            async with aclosing(self._voice.speak(segment, self._config)) as pieces:
-                async for piece in pieces:
-                    self._made_samples += len(piece.pcm) // 2
-                    for part in _parts(_moved(piece, start_s), self._rate_hz * PIECE_MS_MAX // 1000 * 2):
-                        await self._pieces.put(part)
+            async with aclosing(self._text_to_speech.synthesize(segment, self._config)) as chunks:
+                async for chunk in chunks:
+                    self._made_samples += len(chunk.pcm) // BYTES_PER_SAMPLE
+                    for part in placed(chunk, start_s, self._rate_hz):
+                        await self._chunks.put(part)
             outcome = CostOutcome.OK
         except Exception:
             outcome = CostOutcome.FAILED
             raise
         finally:
-            self._book(len(segment.spoken), outcome)
+            self._record(len(segment.spoken), outcome)
 
-    def _book(self, characters: int, outcome: CostOutcome) -> None:
-        price = self._voice.price
+    def _record(self, characters: int, outcome: CostOutcome) -> None:
+        price = self._text_to_speech.price
         before = price.cost_micro_usd(self.characters)
         self.characters += characters
         cost_micro_usd = price.cost_micro_usd(self.characters) - before
@@ -265,22 +253,8 @@ class _SpeakingStream:
         self._ledger.record(Cost(TTS_LIMIT, price, characters, cost_micro_usd, outcome, self._config.room))
 
 
-def _moved(piece: Voiced, by_s: float) -> Voiced:
-    if not piece.words:
-        return piece
-    words = tuple(Word(w.text, w.start_s + by_s, w.end_s + by_s, w.confidence) for w in piece.words)
-    return Voiced(piece.pcm, words)
-
-
-def _parts(piece: Voiced, bytes_max: int) -> list[Voiced]:
-    """Cut a piece, words with the first part: who plays them goes by their times."""
-    # An engine may name its last word after its last sound.
-    starts = range(0, len(piece.pcm), bytes_max) if piece.pcm else range(len(piece.words[:1]))
-    return [Voiced(piece.pcm[at : at + bytes_max], () if at else piece.words) for at in starts]
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is over; its error, if any, was raised where it mattered."""
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end; an error of it has been raised where it matters."""
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():

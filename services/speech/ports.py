@@ -1,4 +1,4 @@
-"""All that speech needs from outside: an engine that listens, one that speaks, the tenant's limits and the book."""
+"""Ports of the speech service: speech to text, text to speech, the tenant's limits and the ledger."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from services.speech.events import ListeningEvent, Voiced
+from services.speech.events import AudioChunk, TranscriptionEvent
 from services.speech.prices import PriceRow
-from services.speech.segments import Segment
+from services.speech.speaking.segmenter import Segment
 
 STT_LIMIT = "stt_audio_seconds"
 TTS_LIMIT = "tts_characters"
 
 
 @dataclass(frozen=True, slots=True)
-class ListeningConfig:
-    """How to listen. `turn_silence_ms` None means the engine's own."""
+class TranscriptionConfig:
+    """Configuration of one transcription.
+
+    Attributes:
+        sample_rate_hz: Rate of the audio, 8000 to 48000.
+        language: BCP-47 tag.
+        key_terms: Words and phrases to expect.
+        turn_silence_ms: Silence that ends a turn; None for the engine's default.
+        room: Room of the audio, for the ledger; empty for none.
+    """
 
     sample_rate_hz: int
     language: str
@@ -28,8 +36,15 @@ class ListeningConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeakingConfig:
-    """How to speak. `voice` empty means the language's, both empty the default; `sample_rate_hz` 0 its own rate."""
+class SynthesisConfig:
+    """Configuration of one synthesis.
+
+    Attributes:
+        sample_rate_hz: Rate of the audio, 8000 to 48000; 0 for the engine's own.
+        language: BCP-47 tag; empty for the language of the voice.
+        voice: Voice by the engine's name; empty for a voice of `language`, or the default where that is empty too.
+        room: Room that hears the audio, for the ledger; empty for none.
+    """
 
     sample_rate_hz: int
     language: str
@@ -37,63 +52,84 @@ class SpeakingConfig:
     room: str = ""
 
 
-class ListeningSession(Protocol):
-    """One stream of audio being heard."""
+class TranscriptionSession(Protocol):
+    """One stream of audio that an engine transcribes."""
 
-    async def hear(self, pcm: bytes) -> None:
-        """Take signed 16-bit mono PCM at the config's rate; waits while too much is queued."""
+    async def push_audio(self, pcm: bytes) -> None:
+        """Pass signed 16-bit little-endian mono PCM at the config's rate; waits while the engine's queue is full."""
         ...
 
     async def flush(self) -> None:
-        """End utterance and turn here."""
+        """End the current utterance and turn at this position."""
         ...
 
-    async def end(self) -> None:
-        """No more audio will come; `events` ends after what is still open."""
+    async def end_audio(self) -> None:
+        """Declare the audio complete; `events` ends once the open utterance is transcribed."""
         ...
 
-    def events(self) -> AsyncGenerator[ListeningEvent, None]:
-        """What is heard, in order. Raises Unavailable when the engine fails."""
+    def events(self) -> AsyncGenerator[TranscriptionEvent, None]:
+        """Yield events in order.
+
+        Raises:
+            Unavailable: The engine failed or timed out.
+        """
         ...
 
 
-class Listener(Protocol):
+class SpeechToText(Protocol):
     """A speech-to-text engine. Fails closed: without it there is no transcript."""
 
     price: PriceRow
 
-    def open(self, config: ListeningConfig) -> AbstractAsyncContextManager[ListeningSession]:
-        """Start listening; leaving drops what is still open. Raises InvalidArgument for what it cannot do."""
+    def open(self, config: TranscriptionConfig) -> AbstractAsyncContextManager[TranscriptionSession]:
+        """Open a session; leaving the block drops the open utterance.
+
+        Raises:
+            InvalidArgument: The engine does not support the language or another part of `config`.
+            ResourceExhausted: The engine serves its maximum of streams.
+            Unavailable: The engine does not answer.
+        """
         ...
 
 
-class Voice(Protocol):
-    """A text-to-speech engine. Fails closed: without it there is no voice."""
+class TextToSpeech(Protocol):
+    """A text-to-speech engine. Fails closed: without it there is no audio."""
 
     price: PriceRow
 
-    def check(self, config: SpeakingConfig) -> int:
-        """The rate in hertz that `speak` will use. Raises InvalidArgument for a voice or language it does not have."""
+    def output_rate_hz(self, config: SynthesisConfig) -> int:
+        """Return the sample rate in hertz that `synthesize` will use for `config`.
+
+        Raises:
+            InvalidArgument: The engine does not have the voice or the language.
+        """
         ...
 
-    def speak(self, segment: Segment, config: SpeakingConfig) -> AsyncGenerator[Voiced, None]:
-        """The voice of one segment, as it is made; closing it stops the engine. Word times count from its start.
+    def synthesize(self, segment: Segment, config: SynthesisConfig) -> AsyncGenerator[AudioChunk, None]:
+        """Yield the audio of one segment while the engine makes it; closing the generator stops the engine.
 
-        Raises Unavailable when the engine fails.
+        Times of words count from the start of the segment.
+
+        Raises:
+            Unavailable: The engine failed or timed out.
         """
         ...
 
 
 class Limits(Protocol):
-    """What the tenant of the running RPC may spend. Fails open: no answer is no objection."""
+    """Rate limits of the tenant of the running RPC. Fails open: without an answer the call goes on."""
 
     async def spend(self, limit: str, cost: int) -> None:
-        """Spend `cost` units. Raises ResourceExhausted when they are not there."""
+        """Spend `cost` units of `limit`.
+
+        Raises:
+            ResourceExhausted: The limit has fewer units left; `retry_after_s` holds the wait.
+        """
         ...
 
 
 class CostOutcome(Enum):
-    """How a call of an engine ended."""
+    """How an engine call ended."""
 
     OK = "ok"
     CANCELLED = "cancelled"
@@ -102,7 +138,7 @@ class CostOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One engine call for the book: `quantity` is milliseconds of audio heard, or characters spoken."""
+    """Cost of one engine call: `quantity` is milliseconds of audio in, or characters of text."""
 
     limit: str
     price: PriceRow
@@ -113,8 +149,8 @@ class Cost:
 
 
 class Ledger(Protocol):
-    """The book of costs. Fails open: booking goes on in the background and never holds a caller up."""
+    """Ledger of costs. Fails open: costs are recorded in the background, and no caller waits."""
 
     def record(self, cost: Cost) -> None:
-        """Book `cost` for the tenant of the running RPC."""
+        """Record `cost` for the tenant of the running RPC."""
         ...

@@ -1,4 +1,4 @@
-"""What an engine's work costs: price rows as data, in millionths of a US dollar."""
+"""Prices of the engines: rows of data in millionths of a US dollar (micro-USD)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    """Price of one model. `per` counts milliseconds of audio (listening) or characters (speaking)."""
+    """Price of one model: `micro_usd` for `per` units (milliseconds of audio in, or characters of text)."""
 
     provider: str
     model: str
@@ -17,11 +17,14 @@ class PriceRow:
 
     @property
     def name(self) -> str:
-        """How the ledger names the row, for instance "flux-general-en@2026-11-01"."""
+        """Name of the row in the ledger, for instance "flux-general-en@2026-11-01"."""
         return f"{self.model}@{self.since}"
 
     def cost_micro_usd(self, quantity: int) -> int:
-        """Price of `quantity` units, rounded down; take it from running totals, so that slices add up to the whole."""
+        """Return the price of `quantity` units, rounded down.
+
+        Take differences of running totals instead of pricing slices: rounded slices would not add up to the whole.
+        """
         return self.micro_usd * quantity // self.per
 
 
@@ -39,7 +42,17 @@ PRICE_ROWS = (
 
 
 def price_of(provider: str, model: str, *, override_micro_usd: int | None, per: int) -> PriceRow:
-    """The row of a model; an override replaces its price, and an unknown model without one raises ValueError."""
+    """Return the price row of a model.
+
+    Args:
+        provider: Vendor id, for instance "deepgram".
+        model: The vendor's name of the model.
+        override_micro_usd: Contract price of `per` units in micro-USD; None for the list price.
+        per: Units that `override_micro_usd` pays for.
+
+    Raises:
+        ValueError: The model has no list price and no override.
+    """
     if override_micro_usd is not None:
         return PriceRow(provider, model, "settings", override_micro_usd, per)
     for row in PRICE_ROWS:
@@ -49,5 +62,5 @@ def price_of(provider: str, model: str, *, override_micro_usd: int | None, per: 
 
 
 def free(provider: str, model: str, *, per: int) -> PriceRow:
-    """The row of an engine that runs here and costs nothing a call."""
+    """Return the row of an engine that runs in this process and costs nothing per call."""
     return PriceRow(provider, model, "embedded", 0, per)

@@ -1,4 +1,4 @@
-"""hocket.speech.v1.SpeechService over the flow."""
+"""Servicer of hocket.speech.v1.SpeechService."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from services.speech.flow import Speech
 
 
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
-    """Turns messages into values and back."""
+    """Converts messages to values and back; `flow.Speech` does the work."""
 
     def __init__(self, speech: Speech) -> None:
-        """Serve `speech`."""
+        """Serve the RPCs with `speech`."""
         self._speech = speech
 
     async def Transcribe(
@@ -24,10 +24,10 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         request_iterator: AsyncIterator[speech_pb2.TranscribeRequest],
         context: Context,  # noqa: ARG002 - the contract names it
     ) -> AsyncIterator[speech_pb2.TranscribeResponse]:
-        """Text of audio."""
-        config = await wire.listening_config(request_iterator)
+        """Transcribe a stream of audio."""
+        config = await wire.transcription_config(request_iterator)
         audio = wire.audio(request_iterator, config.sample_rate_hz)
-        async with aclosing(self._speech.listen(config, audio)) as events:
+        async with aclosing(self._speech.transcribe(config, audio)) as events:
             async for event in events:
                 yield wire.transcribe_response(event)
 
@@ -36,8 +36,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         request_iterator: AsyncIterator[speech_pb2.SynthesizeRequest],
         context: Context,  # noqa: ARG002 - the contract names it
     ) -> AsyncIterator[speech_pb2.SynthesizeResponse]:
-        """Audio of text."""
-        config = await wire.speaking_config(request_iterator)
-        async with aclosing(self._speech.speak(config, wire.texts(request_iterator))) as events:
+        """Synthesize a stream of text."""
+        config = await wire.synthesis_config(request_iterator)
+        async with aclosing(self._speech.synthesize(config, wire.texts(request_iterator))) as events:
             async for event in events:
                 yield wire.synthesize_response(event)

@@ -1,4 +1,4 @@
-"""What the speech service can be told, by environment variables HOCKET_SPEECH_*."""
+"""Settings of the speech service: environment variables HOCKET_SPEECH_*."""
 
 from __future__ import annotations
 
@@ -9,64 +9,95 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from hocket.chassis.settings import ServerSettings
-from services.speech.endpointing import EndpointingRules
-from services.speech.preflight import PreflightRules
+from services.speech.listening.endpointing import EndpointingRules
+from services.speech.listening.preflight import PreflightRules
 from services.speech.prices import MINUTE_MS, THOUSAND_CHARACTERS, PriceRow, price_of
 
 
 class Settings(ServerSettings):
-    """With no key set, the embedded engines serve: for trying things out, not for customers."""
+    """Without a vendor's key its embedded engine serves: for trials, not for customers."""
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_SPEECH_")
 
     ratelimit_target: str | None = Field(
-        default=None, description="Address of the ratelimit service; unset checks no limit and books no cost."
+        default=None,
+        description="Address of the ratelimit service; unset checks no limits and records no costs.",
     )
     cost_journal_file: Path | None = Field(
         default=None,
-        description="File that keeps cost events until they are booked, through a crash; one process a file."
+        description="File that keeps cost events until the ledger has them, also through a crash; one process per file."
         " Unset keeps them in memory.",
     )
-    deepgram_api_key: SecretStr | None = Field(default=None, description="Key of Deepgram; set, it listens.")
-    deepgram_model: str = Field(default="flux-general-en", description="Deepgram's Flux model to listen with.")
-    deepgram_url: str = Field(default="wss://api.deepgram.com", description="Where Deepgram is reached.")
+    deepgram_api_key: SecretStr | None = Field(
+        default=None, description="Key of Deepgram; where set, Deepgram transcribes."
+    )
+    deepgram_model: str = Field(default="flux-general-en", description="Flux model of Deepgram.")
+    deepgram_url: str = Field(default="wss://api.deepgram.com", description="WebSocket URL of Deepgram.")
     deepgram_eager_threshold: float = Field(
-        default=0.4, ge=0.3, le=0.9, description="Confidence (0.3 to 0.9) at which Flux guesses that a turn ends."
+        default=0.4,
+        ge=0.3,
+        le=0.9,
+        description="Confidence at which Flux reports an eager end of turn, sent as a preflight.",
     )
-    elevenlabs_api_key: SecretStr | None = Field(default=None, description="Key of ElevenLabs; set, it speaks.")
-    elevenlabs_model: str = Field(default="eleven_flash_v2_5", description="ElevenLabs model to speak with.")
+    elevenlabs_api_key: SecretStr | None = Field(
+        default=None, description="Key of ElevenLabs; where set, ElevenLabs synthesizes."
+    )
+    elevenlabs_model: str = Field(default="eleven_flash_v2_5", description="Model of ElevenLabs.")
     elevenlabs_voice: str = Field(
-        default="JBFqnCBsd6RMkjVDRZzb", description="ElevenLabs voice where a caller names none."
+        default="JBFqnCBsd6RMkjVDRZzb", description="ElevenLabs voice id for requests without a voice."
     )
-    elevenlabs_url: str = Field(default="https://api.elevenlabs.io", description="Where ElevenLabs is reached.")
-    vendor_timeout_s: float = Field(default=10, gt=0, le=120, description="Longest wait for a vendor's next answer.")
+    elevenlabs_url: str = Field(default="https://api.elevenlabs.io", description="URL of ElevenLabs.")
+    vendor_timeout_s: float = Field(
+        default=10, gt=0, le=120, description="Longest wait for a vendor's next message, in seconds."
+    )
     stt_price_micro_usd_per_minute: int | None = Field(
-        default=None, ge=0, description="Your price of a minute listened to by the vendor; unset means its list price."
+        default=None,
+        ge=0,
+        description="Contract price of a minute of transcribed audio in micro-USD; unset for the vendor's list price.",
     )
     tts_price_micro_usd_per_1000_characters: int | None = Field(
         default=None,
         ge=0,
-        description="Your price of 1000 characters spoken by the vendor; unset means its list price.",
+        description="Contract price of 1000 synthesized characters in micro-USD; unset for the vendor's list price.",
     )
-    embedded_voice: str = Field(default="en-us", description="Embedded voice where a caller names none.")
-    embedded_streams_max: int = Field(default=64, ge=1, le=1000, description="Streams the embedded recogniser hears.")
+    embedded_voice: str = Field(
+        default="en-us", description="Voice of the embedded engine for requests without voice and language."
+    )
+    embedded_streams_max: int = Field(
+        default=64, ge=1, le=1000, description="Streams that the embedded recogniser transcribes at once."
+    )
     utterance_silence_ms: int = Field(
-        default=200, ge=50, le=2000, description="Silence after which the embedded recogniser gives a final transcript."
+        default=200,
+        ge=50,
+        le=2000,
+        description="Silence after which the embedded recogniser sends the final transcript, in milliseconds.",
     )
     turn_silence_ms: int = Field(
-        default=300, ge=100, le=5000, description="Silence that ends a turn for the embedded recogniser."
+        default=300,
+        ge=100,
+        le=5000,
+        description="Silence that ends a turn for the embedded recogniser, in milliseconds.",
     )
     preflight_silence_ms: int = Field(
-        default=20, ge=10, le=500, description="Silence after which an expected phrase is sent as a preflight."
+        default=20,
+        ge=10,
+        le=500,
+        description="Silence after which an expected phrase is sent as a preflight, in milliseconds.",
     )
     preflight_other_silence_ms: int = Field(
-        default=100, ge=10, le=1000, description="Silence after which any other text is sent as a preflight."
+        default=100,
+        ge=10,
+        le=1000,
+        description="Silence after which any other text is sent as a preflight, in milliseconds.",
     )
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _consistent(self) -> Self:
         if self.utterance_silence_ms > self.turn_silence_ms:
-            raise ValueError("utterance_silence_ms must not exceed turn_silence_ms")
+            raise ValueError(
+                f"utterance_silence_ms must not exceed turn_silence_ms: {self.utterance_silence_ms} and"
+                f" {self.turn_silence_ms} are set"
+            )
         if self.deepgram_api_key:
             _ = self.stt_price
         if self.elevenlabs_api_key:
@@ -75,22 +106,22 @@ class Settings(ServerSettings):
 
     @property
     def stt_price(self) -> PriceRow:
-        """Price of Deepgram's model. Raises ValueError when none is known or set."""
-        own = self.stt_price_micro_usd_per_minute
-        return price_of("deepgram", self.deepgram_model, override_micro_usd=own, per=MINUTE_MS)
+        """Price of Deepgram's model. Raises ValueError without a list price and a contract price."""
+        contract = self.stt_price_micro_usd_per_minute
+        return price_of("deepgram", self.deepgram_model, override_micro_usd=contract, per=MINUTE_MS)
 
     @property
     def tts_price(self) -> PriceRow:
-        """Price of ElevenLabs' model. Raises ValueError when none is known or set."""
-        own = self.tts_price_micro_usd_per_1000_characters
-        return price_of("elevenlabs", self.elevenlabs_model, override_micro_usd=own, per=THOUSAND_CHARACTERS)
+        """Price of ElevenLabs' model. Raises ValueError without a list price and a contract price."""
+        contract = self.tts_price_micro_usd_per_1000_characters
+        return price_of("elevenlabs", self.elevenlabs_model, override_micro_usd=contract, per=THOUSAND_CHARACTERS)
 
     @property
     def endpointing(self) -> EndpointingRules:
-        """When the embedded recogniser ends utterances and turns."""
+        """Endpointing rules of the embedded recogniser."""
         return EndpointingRules(utterance_silence_ms=self.utterance_silence_ms, turn_silence_ms=self.turn_silence_ms)
 
     @property
     def preflight(self) -> PreflightRules:
-        """When the embedded recogniser sends a guess."""
+        """Preflight rules of the embedded recogniser."""
         return PreflightRules(self.preflight_silence_ms, self.preflight_other_silence_ms)

@@ -1,4 +1,4 @@
-"""Between the contract's messages and the service's values, with every limit a message is held to."""
+"""Converts protobuf messages to the service's values and back, and checks every limit of a message."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hocket.speech.v1 import speech_pb2
 from hocket.chassis.errors import invalid_field
 from services.speech import events
 from services.speech.errors import out_of_order, too_large
-from services.speech.flow import Command
-from services.speech.ports import ListeningConfig, SpeakingConfig
+from services.speech.events import StreamCommand
+from services.speech.ports import SynthesisConfig, TranscriptionConfig
 
 RATE_HZ_MIN = 8_000
 RATE_HZ_MAX = 48_000
@@ -23,28 +23,31 @@ NAME_BYTES_MAX = 128
 TURN_SILENCE_MS = (100, 5_000)
 
 
-async def listening_config(requests: AsyncIterator[speech_pb2.TranscribeRequest]) -> ListeningConfig:
-    """The config that opens a stream. Raises InvalidArgument when something else does, or when it is wrong."""
+async def transcription_config(requests: AsyncIterator[speech_pb2.TranscribeRequest]) -> TranscriptionConfig:
+    """Return the config, the first message of the stream.
+
+    Raises:
+        InvalidArgument: The first message is no config, or a field of it is out of range.
+    """
     async for request in requests:
         if request.WhichOneof("payload") != "config":
             raise out_of_order("the first message must hold `config`, before any audio")
-        return _listening_config(request.config)
+        return _checked_transcription_config(request.config)
     raise out_of_order("the stream ended without a message; the first must hold `config`")
 
 
-def _listening_config(config: speech_pb2.TranscribeConfig) -> ListeningConfig:
+def _checked_transcription_config(config: speech_pb2.TranscribeConfig) -> TranscriptionConfig:
     _check_rate(config.sample_rate_hz)
     if len(config.key_terms) > KEY_TERMS_MAX:
         raise too_large("config.key_terms", f"{len(config.key_terms)} terms; send at most {KEY_TERMS_MAX}")
     for index, term in enumerate(config.key_terms):
-        if len(term.encode()) > KEY_TERM_BYTES_MAX:
-            raise too_large(f"config.key_terms[{index}]", f"send at most {KEY_TERM_BYTES_MAX} bytes a term")
+        _check_bytes(f"config.key_terms[{index}]", term, KEY_TERM_BYTES_MAX)
     silence_ms: int | None = None
     if config.HasField("end_of_turn_silence"):
         silence_ms = config.end_of_turn_silence.ToMilliseconds()
         if not TURN_SILENCE_MS[0] <= silence_ms <= TURN_SILENCE_MS[1]:
-            raise invalid_field("config.end_of_turn_silence", "send 100 ms to 5 s, or leave it unset")
-    return ListeningConfig(
+            raise invalid_field("config.end_of_turn_silence", f"is {silence_ms} ms; send 100 ms to 5 s, or none")
+    return TranscriptionConfig(
         sample_rate_hz=config.sample_rate_hz,
         language=_name("config.language", config.language) or "en-US",
         key_terms=tuple(config.key_terms),
@@ -55,16 +58,24 @@ def _listening_config(config: speech_pb2.TranscribeConfig) -> ListeningConfig:
 
 async def audio(
     requests: AsyncIterator[speech_pb2.TranscribeRequest], sample_rate_hz: int
-) -> AsyncIterator[bytes | Command]:
-    """Audio and flushes after the config. Raises InvalidArgument for what does not belong there."""
+) -> AsyncIterator[bytes | StreamCommand]:
+    """Yield audio and flushes, the messages after the config.
+
+    Args:
+        requests: The stream after `transcription_config` has taken its first message.
+        sample_rate_hz: Rate of the config, which bounds the length of a message.
+
+    Raises:
+        InvalidArgument: A second config, an empty message, half a sample, or more than 1000 ms of audio.
+    """
     async for request in requests:
         match request.WhichOneof("payload"):
             case "audio":
                 yield _checked_audio(request.audio, sample_rate_hz)
             case "flush":
-                yield Command.FLUSH
+                yield StreamCommand.FLUSH
             case "config":
-                raise out_of_order("a second `config`; it may come first only")
+                raise out_of_order("a second `config`; send it once, as the first message")
             case _:
                 raise invalid_field("payload", "is empty; send audio or flush")
 
@@ -73,19 +84,23 @@ def _checked_audio(pcm: bytes, sample_rate_hz: int) -> bytes:
     if not pcm or len(pcm) % 2:
         raise invalid_field("audio", f"{len(pcm)} bytes; send whole 16-bit samples, at least one")
     if len(pcm) // 2 * 1000 > sample_rate_hz * AUDIO_MS_MAX:
-        raise too_large("audio", f"{len(pcm)} bytes; send at most {AUDIO_MS_MAX} ms a message")
+        raise too_large("audio", f"{len(pcm)} bytes; send at most {AUDIO_MS_MAX} ms per message")
     return pcm
 
 
-async def speaking_config(requests: AsyncIterator[speech_pb2.SynthesizeRequest]) -> SpeakingConfig:
-    """The config that opens a stream. Raises InvalidArgument when something else does, or when it is wrong."""
+async def synthesis_config(requests: AsyncIterator[speech_pb2.SynthesizeRequest]) -> SynthesisConfig:
+    """Return the config, the first message of the stream.
+
+    Raises:
+        InvalidArgument: The first message is no config, or a field of it is out of range.
+    """
     async for request in requests:
         if request.WhichOneof("payload") != "config":
             raise out_of_order("the first message must hold `config`, before any text")
         config = request.config
         if config.sample_rate_hz:
             _check_rate(config.sample_rate_hz)
-        return SpeakingConfig(
+        return SynthesisConfig(
             sample_rate_hz=config.sample_rate_hz,
             language=_name("config.language", config.language),
             voice=_name("config.voice", config.voice),
@@ -94,20 +109,23 @@ async def speaking_config(requests: AsyncIterator[speech_pb2.SynthesizeRequest])
     raise out_of_order("the stream ended without a message; the first must hold `config`")
 
 
-async def texts(requests: AsyncIterator[speech_pb2.SynthesizeRequest]) -> AsyncIterator[str | Command]:
-    """Text, flushes and cancels after the config. Raises InvalidArgument for what does not belong there."""
+async def texts(requests: AsyncIterator[speech_pb2.SynthesizeRequest]) -> AsyncIterator[str | StreamCommand]:
+    """Yield text, flushes and cancels, the messages after the config.
+
+    Raises:
+        InvalidArgument: A second config, an empty message, or more than 16 KiB of text.
+    """
     async for request in requests:
         match request.WhichOneof("payload"):
             case "text":
-                if len(request.text.encode()) > TEXT_BYTES_MAX:
-                    raise too_large("text", f"send at most {TEXT_BYTES_MAX} bytes a message")
+                _check_bytes("text", request.text, TEXT_BYTES_MAX)
                 yield request.text
             case "flush":
-                yield Command.FLUSH
+                yield StreamCommand.FLUSH
             case "cancel":
-                yield Command.CANCEL
+                yield StreamCommand.CANCEL
             case "config":
-                raise out_of_order("a second `config`; it may come first only")
+                raise out_of_order("a second `config`; send it once, as the first message")
             case _:
                 raise invalid_field("payload", "is empty; send text, flush or cancel")
 
@@ -117,19 +135,24 @@ def _check_rate(sample_rate_hz: int) -> None:
         raise invalid_field("config.sample_rate_hz", f"is {sample_rate_hz}; send {RATE_HZ_MIN} to {RATE_HZ_MAX}")
 
 
+def _check_bytes(field: str, text: str, bytes_max: int) -> None:
+    size = len(text.encode())
+    if size > bytes_max:
+        raise too_large(field, f"{size} bytes; send at most {bytes_max}")
+
+
 def _name(field: str, value: str) -> str:
-    if len(value.encode()) > NAME_BYTES_MAX:
-        raise too_large(field, f"send at most {NAME_BYTES_MAX} bytes")
+    _check_bytes(field, value, NAME_BYTES_MAX)
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
-        # The ledger refuses them, and a cost that is refused is lost.
+        # The ledger refuses control characters, and the cost of a refused event would be lost.
         raise invalid_field(field, "must not hold control characters")
     return value
 
 
 def transcribe_response(
-    event: events.ListeningEvent | events.ListeningUsage,
+    event: events.TranscriptionEvent | events.TranscriptionUsage,
 ) -> speech_pb2.TranscribeResponse:
-    """The contract's form of what was heard."""
+    """Convert an event of a transcription."""
     match event:
         case events.SpeechStarted():
             started = speech_pb2.SpeechStarted(audio_start=_duration(event.audio_start_s))
@@ -139,7 +162,7 @@ def transcribe_response(
         case events.EndOfTurn():
             ended = speech_pb2.EndOfTurn(speech_end=_duration(event.speech_end_s))
             return speech_pb2.TranscribeResponse(end_of_turn=ended)
-        case events.ListeningUsage():
+        case events.TranscriptionUsage():
             usage = speech_pb2.TranscribeUsage(
                 audio=_duration(event.audio_s),
                 cost_micro_usd=event.cost_micro_usd,
@@ -147,8 +170,8 @@ def transcribe_response(
                 model=event.model,
             )
             return speech_pb2.TranscribeResponse(usage=usage)
-        case events.Heard():
-            raise TypeError("the flow turns Heard into usage")
+        case events.AudioConsumed():
+            raise TypeError("the flow converts AudioConsumed to TranscriptionUsage")
 
 
 def _transcript_response(event: events.Transcript) -> speech_pb2.TranscribeResponse:
@@ -168,18 +191,18 @@ def _transcript_response(event: events.Transcript) -> speech_pb2.TranscribeRespo
 
 
 def synthesize_response(
-    event: events.Format | events.Voiced | events.Flushed | events.SpeakingUsage,
+    event: events.AudioFormat | events.AudioChunk | events.Flushed | events.SynthesisUsage,
 ) -> speech_pb2.SynthesizeResponse:
-    """The contract's form of what is spoken."""
+    """Convert an event of a synthesis."""
     match event:
-        case events.Format():
+        case events.AudioFormat():
             return speech_pb2.SynthesizeResponse(format=speech_pb2.AudioFormat(sample_rate_hz=event.sample_rate_hz))
-        case events.Voiced():
+        case events.AudioChunk():
             audio = speech_pb2.Audio(pcm=event.pcm, words=[_word(w) for w in event.words])
             return speech_pb2.SynthesizeResponse(audio=audio)
         case events.Flushed():
             return speech_pb2.SynthesizeResponse(flushed=speech_pb2.Flushed())
-        case events.SpeakingUsage():
+        case events.SynthesisUsage():
             usage = speech_pb2.SynthesizeUsage(
                 characters=event.characters,
                 audio=_duration(event.audio_s),

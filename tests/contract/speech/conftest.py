@@ -1,4 +1,4 @@
-"""A real gRPC server with the embedded engines, a book in memory, and limits that can be spent."""
+"""A real gRPC server with the embedded engines, and limits and ledger in memory."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from hocket.chassis.errors import ResourceExhausted
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.speech import SpeechClient
-from services.speech.adapters.embedded_listener import EmbeddedListener
-from services.speech.adapters.espeak_voice import EspeakLibrary, EspeakVoice
-from services.speech.endpointing import EndpointingRules
+from services.speech.adapters.embedded.espeak import EspeakLibrary, EspeakTextToSpeech
+from services.speech.adapters.embedded.speech_to_text import EmbeddedSpeechToText
 from services.speech.flow import Speech
+from services.speech.listening.endpointing import EndpointingRules
+from services.speech.listening.preflight import PreflightRules
 from services.speech.ports import Cost
-from services.speech.preflight import PreflightRules
 from services.speech.server import SpeechServicer
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
 
 @dataclass
-class Book:
+class Accounts:
     """ports.Ledger and ports.Limits in memory."""
 
     costs: list[Cost] = field(default_factory=list)
     spent: list[tuple[str, int]] = field(default_factory=list)
     exhausted: str = ""
-    booked: asyncio.Event = field(default_factory=asyncio.Event)
+    recorded: asyncio.Event = field(default_factory=asyncio.Event)
 
     def record(self, cost: Cost) -> None:
         self.costs.append(cost)
-        self.booked.set()
+        self.recorded.set()
 
     async def cost_of(self, limit: str) -> Cost:
-        """The first cost of `limit`, once it is booked."""
+        """The first cost of `limit`, once it is recorded."""
         while not (found := [c for c in self.costs if c.limit == limit]):
-            self.booked.clear()
-            await self.booked.wait()
+            self.recorded.clear()
+            await self.recorded.wait()
         return found[0]
 
     async def spend(self, limit: str, cost: int) -> None:
@@ -58,26 +58,26 @@ class Mesh:
     """What a test talks to."""
 
     client: SpeechClient
-    book: Book
+    accounts: Accounts
     channel: MeshChannel
     open: Callable[[str], MeshChannel]
 
 
 @asynccontextmanager
 async def serving(**engines: object) -> AsyncIterator[Mesh]:
-    book = Book()
+    accounts = Accounts()
     async with AsyncExitStack() as stack:
-        listener = engines.get("listener")
-        if listener is None:
-            listener = EmbeddedListener(
+        stt = engines.get("stt")
+        if stt is None:
+            stt = EmbeddedSpeechToText(
                 EspeakLibrary.shared().pronounce,
                 EndpointingRules(),
                 PreflightRules(),
                 streams_max=int(str(engines.get("streams_max", 8))),
             )
-            await stack.enter_async_context(listener)
-        voice = engines.get("voice") or EspeakVoice(EspeakLibrary.shared(), default_voice="en-us")
-        servicer = SpeechServicer(Speech(listener, voice, book, book))
+            await stack.enter_async_context(stt)
+        tts = engines.get("tts") or EspeakTextToSpeech(EspeakLibrary.shared(), default_voice="en-us")
+        servicer = SpeechServicer(Speech(stt, tts, accounts, accounts))
         assembly = Assembly(
             [
                 Servicer(
@@ -92,7 +92,7 @@ async def serving(**engines: object) -> AsyncIterator[Mesh]:
         target = f"127.0.0.1:{server.grpc_port}"
         token = TokenMinter(SECRET).mint("acme", caller="test")
         channel = await stack.enter_async_context(MeshChannel(target, lambda: token))
-        yield Mesh(SpeechClient(channel), book, channel, lambda other: MeshChannel(target, lambda: other))
+        yield Mesh(SpeechClient(channel), accounts, channel, lambda other: MeshChannel(target, lambda: other))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Limits and the book over real gRPC: what is asked, what is booked, and that neither silence stops a voice."""
+"""Limits and ledger over real gRPC."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     def __init__(self) -> None:
-        self.booked = []
+        self.recorded = []
         self.arrived = asyncio.Event()
 
     async def RecordCosts(self, request, context):
-        self.booked += [(identity.current().tenant_id, event) for event in request.events]
+        self.recorded += [(identity.current().tenant_id, event) for event in request.events]
         self.arrived.set()
         return RecordCostsResponse(recorded=len(request.events))
 
@@ -74,12 +74,12 @@ def tenant():
     identity.bind(None)
 
 
-async def test_a_call_is_one_event_in_the_book_of_its_tenant(tenant):
+async def test_a_cost_is_one_event_in_the_tenants_ledger(tenant):
     ledger = Ledger()
     async with ratelimit(Limits(), ledger) as target, CostRecorder(target) as recorder:
         MeshLedger(recorder).record(Cost(TTS_LIMIT, PRICE, 20, 1_000, Outcome.CANCELLED, "lobby"))
         await asyncio.wait_for(ledger.arrived.wait(), DEADLINE_S)
-    [(tenant_id, event)] = ledger.booked
+    [(tenant_id, event)] = ledger.recorded
     assert (tenant_id, event.kind, event.outcome) == (
         "acme",
         CostKind.COST_KIND_TTS,
@@ -93,7 +93,7 @@ async def test_a_call_is_one_event_in_the_book_of_its_tenant(tenant):
     assert (dict(event.quantities), event.cost_micro_usd, event.room) == ({"characters": 20}, 1_000, "lobby")
 
 
-async def test_a_spent_limit_is_an_error_and_a_silent_service_is_none(tenant):
+async def test_a_spent_limit_is_raised_and_an_unreachable_limiter_is_not(tenant):
     limits = Limits()
     async with ratelimit(limits, Ledger()) as target, MeshChannel(target, forwarded_token) as channel:
         asking = MeshLimits(RateLimitClient(channel))
@@ -106,7 +106,7 @@ async def test_a_spent_limit_is_an_error_and_a_silent_service_is_none(tenant):
         await MeshLimits(RateLimitClient(nowhere)).spend(TTS_LIMIT, 20)
 
 
-async def test_a_limit_is_asked_for_though_the_token_of_the_stream_has_expired():
+async def test_limits_are_spent_with_a_fresh_token_after_the_streams_token_expired():
     minter = TokenMinter(SECRET)
     expired = minter.mint("acme", caller="test", ttl_s=-60)
     identity.bind(identity.Identity("acme", "standard", "test", token=expired))
@@ -117,7 +117,7 @@ async def test_a_limit_is_asked_for_though_the_token_of_the_stream_has_expired()
     assert limits.asked == [("acme", TTS_LIMIT, 20)]
 
 
-async def test_a_voice_in_a_mesh_without_limits_speaks(serve, tenant):
+async def test_synthesis_works_without_a_ratelimit_service(serve, tenant):
     async with serve() as mesh:
         assert await mesh.client.say("Hello.", SynthesizeConfig(voice="en-us"))
     await MeshLimits(None).spend(TTS_LIMIT, 20)

@@ -12,10 +12,10 @@ from hocket.speech.v1.speech_pb2 import SynthesizeConfig, SynthesizeRequest
 from hocket.chassis import errors
 from hocket.chassis.status import mesh_errors
 from hocket.client.speech import SpeechClient
-from services.speech.adapters.espeak_voice import EspeakLibrary, EspeakVoice
+from services.speech.adapters.embedded.espeak import EspeakLibrary, EspeakTextToSpeech
 from services.speech.errors import engine_failed
-from services.speech.events import Voiced
-from services.speech.ports import TTS_LIMIT, CostOutcome, SpeakingConfig
+from services.speech.events import AudioChunk
+from services.speech.ports import TTS_LIMIT, CostOutcome, SynthesisConfig
 from services.speech.prices import PriceRow
 from tests.fakes.waiting import DEADLINE_S
 
@@ -26,7 +26,7 @@ async def collect(stream):
     return [(r.WhichOneof("event"), r) async for r in stream]
 
 
-async def test_text_becomes_voice_with_format_first_and_usage_last(mesh):
+async def test_synthesis_sends_format_first_and_usage_last(mesh):
     async with mesh.client.synthesize(CONFIG, 10) as stream:
         for delta in ("Sure, the mee", "ting starts", " at nine. Anything", " else?"):
             await stream.send_text(delta)
@@ -42,7 +42,7 @@ async def test_text_becomes_voice_with_format_first_and_usage_last(mesh):
     assert usage.audio.ToMilliseconds() == sum(len(p) for p in pieces) // 2 * 1000 // 16_000
 
 
-async def test_voice_begins_at_once_and_words_have_their_times(mesh):
+async def test_audio_starts_without_silence_and_words_have_times(mesh):
     async with mesh.client.synthesize(CONFIG, 10) as stream:
         await stream.send_text("Where is the nearest coffee shop?")
         await stream.end()
@@ -57,7 +57,7 @@ async def test_voice_begins_at_once_and_words_have_their_times(mesh):
     assert all(w.end.ToMilliseconds() > w.start.ToMilliseconds() for w in words)
 
 
-async def test_a_flush_speaks_what_is_there_and_is_answered(mesh):
+async def test_a_flush_speaks_the_held_text_and_is_acknowledged(mesh):
     async with mesh.client.synthesize(CONFIG, 10) as stream:
         await stream.send_text("One moment")
         await stream.flush()
@@ -74,49 +74,49 @@ async def test_a_flush_speaks_what_is_there_and_is_answered(mesh):
     assert kinds[-1] == "usage"
 
 
-async def test_every_spoken_segment_is_one_cost_and_one_spend(mesh):
+async def test_each_segment_is_one_cost_and_one_spend(mesh):
     async with mesh.client.synthesize(CONFIG, 10) as stream:
         await stream.send_text("Yes. It is. ")
         await stream.end()
         await collect(stream)
-    assert [(c.quantity, c.outcome, c.room, c.limit) for c in mesh.book.costs] == [
+    assert [(c.quantity, c.outcome, c.room, c.limit) for c in mesh.accounts.costs] == [
         (4, CostOutcome.OK, "lobby", TTS_LIMIT),
         (6, CostOutcome.OK, "lobby", TTS_LIMIT),
     ]
-    assert mesh.book.spent == [(TTS_LIMIT, 4), (TTS_LIMIT, 6)]
+    assert mesh.accounts.spent == [(TTS_LIMIT, 4), (TTS_LIMIT, 6)]
 
 
-async def test_the_client_says_a_whole_text_in_another_voice(mesh):
+async def test_say_returns_the_whole_audio_in_the_requested_voice(mesh):
     one = await mesh.client.say("Hello there.", SynthesizeConfig(sample_rate_hz=48_000, voice="en-gb"))
     other = await mesh.client.say("Hello there.", SynthesizeConfig(sample_rate_hz=48_000, voice="en-us+f3"))
     assert min(len(one), len(other)) > 48_000 * 2 // 4
     assert one != other
 
 
-def test_who_names_neither_voice_nor_language_gets_the_servers_voice():
+def test_without_voice_and_language_the_default_voice_is_used():
     # By name: espeak-ng never says a text twice alike.
     library = EspeakLibrary.shared()
-    voice = EspeakVoice(library, default_voice="en-gb")
+    tts = EspeakTextToSpeech(library, default_voice="en-gb")
     chosen = [
-        voice._identifier(SpeakingConfig(0, language, name))
+        tts._identifier(SynthesisConfig(0, language, name))
         for language, name in (("", ""), ("en-US", ""), ("fr", "de"))
     ]
     assert chosen == [library.identifier(name) for name in ("en-gb", "en-us", "de")]
 
 
-def test_a_default_voice_that_does_not_exist_ends_the_start():
-    with pytest.raises(errors.InvalidArgument, match="embedded_voice: no such voice"):
-        EspeakVoice(EspeakLibrary.shared(), default_voice="zz")
+def test_an_unknown_default_voice_fails_at_start():
+    with pytest.raises(errors.InvalidArgument, match="embedded_voice: .zz. is no voice"):
+        EspeakTextToSpeech(EspeakLibrary.shared(), default_voice="zz")
 
 
-async def test_text_without_anything_to_say_gives_no_audio(mesh):
+async def test_text_without_letters_gives_no_audio(mesh):
     async with mesh.client.synthesize(CONFIG, 10) as stream:
         await stream.send_text("--- \n **\n")
         await stream.end()
         assert [kind for kind, _ in await collect(stream)] == ["format", "usage"]
 
 
-class SlowVoice:
+class SlowTextToSpeech:
     """Speaks one piece at a time until it is closed, or fails."""
 
     price = PriceRow("slow", "slow-1", "2026-11-01", 1000, 1)
@@ -125,13 +125,13 @@ class SlowVoice:
         self.failing = failing
         self.closed = asyncio.Event()
 
-    def check(self, config) -> int:
+    def output_rate_hz(self, config) -> int:
         return 16_000
 
-    async def speak(self, segment, config):
+    async def synthesize(self, segment, config):
         try:
             while True:
-                yield Voiced(bytes(640))
+                yield AudioChunk(bytes(640))
                 if self.failing:
                     raise engine_failed("slow", "broke")
                 await asyncio.sleep(0.01)
@@ -140,53 +140,53 @@ class SlowVoice:
 
 
 async def test_a_cancel_stops_the_engine_and_ends_with_the_usage(serve):
-    voice = SlowVoice()
-    async with serve(voice=voice) as mesh, mesh.client.synthesize(CONFIG, 10) as stream:
+    tts = SlowTextToSpeech()
+    async with serve(tts=tts) as mesh, mesh.client.synthesize(CONFIG, 10) as stream:
         await stream.send_text("A sentence without end. ")
         kinds = []
         async for response in stream:
             kinds.append(response.WhichOneof("event"))
             if kinds.count("audio") == 3:
                 await stream.cancel()
-        assert voice.closed.is_set()
+        assert tts.closed.is_set()
         assert kinds[-1] == "usage"
         assert response.usage.cost_micro_usd == 1000 * 23
-        assert [(c.outcome, c.quantity) for c in mesh.book.costs] == [(CostOutcome.CANCELLED, 23)]
+        assert [(c.outcome, c.quantity) for c in mesh.accounts.costs] == [(CostOutcome.CANCELLED, 23)]
 
 
-async def test_a_caller_who_leaves_stops_the_engine(serve):
-    voice = SlowVoice()
-    async with serve(voice=voice) as mesh:
+async def test_a_cancelled_call_stops_the_engine(serve):
+    tts = SlowTextToSpeech()
+    async with serve(tts=tts) as mesh:
         async with mesh.client.synthesize(CONFIG, 10) as stream:
             await stream.send_text("A sentence without end. ")
             async for response in stream:
                 if response.HasField("audio"):
                     break
-        await asyncio.wait_for(voice.closed.wait(), DEADLINE_S)
-        assert [c.outcome for c in mesh.book.costs] == [CostOutcome.CANCELLED]
+        await asyncio.wait_for(tts.closed.wait(), DEADLINE_S)
+        assert [c.outcome for c in mesh.accounts.costs] == [CostOutcome.CANCELLED]
 
 
 async def test_the_deadline_stops_the_engine(serve):
-    voice = SlowVoice()
-    async with serve(voice=voice) as mesh:
+    tts = SlowTextToSpeech()
+    async with serve(tts=tts) as mesh:
         with pytest.raises(errors.DeadlineExceeded):
             await mesh.client.say("A sentence without end. ", CONFIG, timeout_s=0.3)
-        await asyncio.wait_for(voice.closed.wait(), DEADLINE_S)
+        await asyncio.wait_for(tts.closed.wait(), DEADLINE_S)
 
 
-async def test_an_engine_that_breaks_is_unavailable_and_booked_as_failed(serve):
-    async with serve(voice=SlowVoice(failing=True)) as mesh:
+async def test_an_engine_failure_is_unavailable_and_recorded_as_failed(serve):
+    async with serve(tts=SlowTextToSpeech(failing=True)) as mesh:
         with pytest.raises(errors.Unavailable, match="slow: broke"):
             await mesh.client.say("It breaks. ", CONFIG)
-        assert [c.outcome for c in mesh.book.costs] == [CostOutcome.FAILED]
+        assert [c.outcome for c in mesh.accounts.costs] == [CostOutcome.FAILED]
 
 
-async def test_a_spent_limit_ends_the_stream_with_the_time_to_come_back(mesh):
-    mesh.book.exhausted = TTS_LIMIT
+async def test_a_spent_limit_ends_the_stream_with_retry_after(mesh):
+    mesh.accounts.exhausted = TTS_LIMIT
     with pytest.raises(errors.ResourceExhausted) as caught:
         await mesh.client.say("Hello.", CONFIG)
     assert caught.value.retry_after_s == 2.0
-    assert mesh.book.costs == []
+    assert mesh.accounts.costs == []
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ async def test_a_spent_limit_ends_the_stream_with_the_time_to_come_back(mesh):
         ([SynthesizeRequest(config=CONFIG), SynthesizeRequest()], "INVALID_FIELD", "payload"),
     ],
 )
-async def test_bad_input_is_named(mesh, requests, reason, field):
+async def test_invalid_input_is_refused_with_its_field(mesh, requests, reason, field):
     stub = speech_pb2_grpc.SpeechServiceStub(mesh.channel.channel)
     with pytest.raises(errors.InvalidArgument) as caught, mesh_errors():
         async for _ in stub.Synthesize(iter(requests), **mesh.channel.options(5)):
@@ -215,13 +215,13 @@ async def test_bad_input_is_named(mesh, requests, reason, field):
     assert (caught.value.reason, list(caught.value.fields)) == (reason, [field])
 
 
-async def test_a_call_without_a_token_is_refused(mesh):
+async def test_a_call_without_a_token_is_unauthenticated(mesh):
     async with mesh.open("") as channel:
         with pytest.raises(errors.Unauthenticated):
             await SpeechClient(channel).say("Hello.", CONFIG)
 
 
-async def test_text_sent_after_the_end_of_a_stream_is_dropped(mesh):
+async def test_text_after_the_end_of_a_stream_is_dropped(mesh):
     async with mesh.client.synthesize(CONFIG, 10) as stream:
         await stream.cancel()
         assert [kind for kind, _ in await collect(stream)] == ["format", "usage"]

@@ -15,7 +15,7 @@ from hocket.chassis import errors
 from hocket.chassis.status import mesh_errors
 from hocket.client.speech import SpeechClient
 from services.speech.errors import engine_failed
-from services.speech.events import Heard, SpeechStarted
+from services.speech.events import AudioConsumed, SpeechStarted
 from services.speech.ports import STT_LIMIT, CostOutcome
 from services.speech.prices import PriceRow
 from tests.fakes.waiting import DEADLINE_S
@@ -51,8 +51,8 @@ CONFIG = TranscribeConfig(sample_rate_hz=RATE_HZ, key_terms=TERMS, room="lobby")
 async def question(mesh, rate_hz: int = RATE_HZ, text: str = QUESTION) -> bytes:
     """The question as a caller's line carries it: silence and a little noise around it."""
     pcm = await mesh.client.say(text, SynthesizeConfig(sample_rate_hz=rate_hz, voice="en-us"))
-    voice = np.frombuffer(pcm, "<i2")
-    audio = np.concatenate([np.zeros(rate_hz // 2), voice * 0.5, np.zeros(rate_hz)])
+    speech = np.frombuffer(pcm, "<i2")
+    audio = np.concatenate([np.zeros(rate_hz // 2), speech * 0.5, np.zeros(rate_hz)])
     return (audio + np.random.default_rng(1).normal(0, 10, len(audio))).astype("<i2").tobytes()
 
 
@@ -81,7 +81,7 @@ def words_wrong(wanted: str, heard: str) -> int:
     return len(wanted.split()) - (len(heard.split()) - len(left))
 
 
-async def test_a_spoken_question_comes_back_in_words(mesh):
+async def test_a_spoken_question_is_transcribed(mesh):
     events = await transcribe(mesh, CONFIG, await question(mesh))
     kinds = [kind for kind, _ in events]
     steps = [k for k in kinds if k != "interim"]
@@ -100,17 +100,17 @@ async def test_a_spoken_question_comes_back_in_words(mesh):
 
 
 @pytest.mark.parametrize("rate_hz", [24_000, 48_000])
-async def test_other_rates_are_understood_too(mesh, rate_hz):
+async def test_other_sample_rates_are_transcribed(mesh, rate_hz):
     config = TranscribeConfig(sample_rate_hz=rate_hz, key_terms=TERMS)
     events = await transcribe(mesh, config, await question(mesh, rate_hz), packet=rate_hz // 25)
     assert words_wrong(QUESTION, next(r.final.text for kind, r in events if kind == "final")) <= 2
 
 
-async def test_silence_is_heard_and_paid_and_nothing_else(mesh):
+async def test_silence_gives_no_transcript_and_is_recorded_as_cost(mesh):
     events = await transcribe(mesh, CONFIG, bytes(RATE_HZ * 2 * 3))
     assert [kind for kind, _ in events] == ["usage"]
     assert events[0][1].usage.audio.ToMilliseconds() == 3_000
-    assert [(c.quantity, c.outcome, c.room) for c in mesh.book.costs] == [(3_000, CostOutcome.OK, "lobby")]
+    assert [(c.quantity, c.outcome, c.room) for c in mesh.accounts.costs] == [(3_000, CostOutcome.OK, "lobby")]
 
 
 async def test_usages_and_costs_add_up_to_the_audio(mesh):
@@ -118,13 +118,13 @@ async def test_usages_and_costs_add_up_to_the_audio(mesh):
     events = await transcribe(mesh, CONFIG, audio)
     heard_ms = sum(r.usage.audio.ToMilliseconds() for kind, r in events if kind == "usage")
     assert heard_ms == len(audio) // 2 * 1000 // RATE_HZ
-    assert heard_ms == sum(c.quantity for c in mesh.book.costs if c.limit == STT_LIMIT)
+    assert heard_ms == sum(c.quantity for c in mesh.accounts.costs if c.limit == STT_LIMIT)
     assert [kind for kind, _ in events].count("end_of_turn") == 2
     # Asked for in blocks of ten seconds.
-    assert [s for s in mesh.book.spent if s[0] == STT_LIMIT] == [(STT_LIMIT, 10)] * -(-heard_ms // 10_000)
+    assert [s for s in mesh.accounts.spent if s[0] == STT_LIMIT] == [(STT_LIMIT, 10)] * -(-heard_ms // 10_000)
 
 
-async def test_a_flush_gives_the_final_without_waiting_for_silence(mesh):
+async def test_a_flush_gives_the_final_transcript_at_once(mesh):
     audio = await question(mesh)
     speech = audio[: -RATE_HZ * 2]
     async with mesh.client.transcribe(CONFIG, 30) as stream:
@@ -138,7 +138,7 @@ async def test_a_flush_gives_the_final_without_waiting_for_silence(mesh):
     assert kinds.index("final") < kinds.index("end_of_turn")
 
 
-async def test_the_caller_chooses_the_silence_that_ends_a_turn(mesh):
+async def test_the_config_sets_the_turn_silence(mesh):
     config = TranscribeConfig(
         sample_rate_hz=RATE_HZ, key_terms=TERMS, end_of_turn_silence=Duration(seconds=0, nanos=800_000_000)
     )
@@ -148,30 +148,30 @@ async def test_the_caller_chooses_the_silence_that_ends_a_turn(mesh):
     assert final < ended
 
 
-async def test_without_key_terms_the_open_model_hears_something(mesh):
+async def test_without_key_terms_the_open_model_transcribes(mesh):
     events = await transcribe(mesh, TranscribeConfig(sample_rate_hz=RATE_HZ), await question(mesh))
     assert next(r.final.text for kind, r in events if kind == "final")
 
 
-async def test_a_caller_who_leaves_pays_for_what_was_heard(mesh):
+async def test_a_cancelled_call_records_the_audio_so_far(mesh):
     async with mesh.client.transcribe(CONFIG, 30) as stream:
         await stream.send_audio(await question(mesh))
         async for response in stream:
             if response.HasField("speech_started"):
                 break
-    cost = await asyncio.wait_for(mesh.book.cost_of(STT_LIMIT), DEADLINE_S)
+    cost = await asyncio.wait_for(mesh.accounts.cost_of(STT_LIMIT), DEADLINE_S)
     assert cost.outcome is CostOutcome.CANCELLED
     assert cost.quantity > 0
 
 
-async def test_the_deadline_ends_a_stream_and_frees_its_place(serve):
+async def test_the_deadline_ends_a_stream_and_frees_its_slot(serve):
     async with serve(streams_max=1) as mesh:
         with pytest.raises(errors.DeadlineExceeded):
             await transcribe(mesh, CONFIG, b"", timeout_s=0.3, end=False)
         assert (await transcribe(mesh, CONFIG, bytes(3200)))[-1][0] == "usage"
 
 
-async def test_one_stream_more_than_the_engine_serves_is_refused(serve):
+async def test_a_stream_above_the_maximum_is_refused(serve):
     async with serve(streams_max=1) as mesh, mesh.client.transcribe(CONFIG, 30) as stream:
         await stream.send_audio(await question(mesh))
         assert (await anext(aiter(stream))).HasField("speech_started")
@@ -181,13 +181,13 @@ async def test_one_stream_more_than_the_engine_serves_is_refused(serve):
 
 
 async def test_a_spent_limit_ends_the_stream(mesh):
-    mesh.book.exhausted = STT_LIMIT
+    mesh.accounts.exhausted = STT_LIMIT
     with pytest.raises(errors.ResourceExhausted):
         await transcribe(mesh, CONFIG, bytes(3200))
-    assert mesh.book.costs == []
+    assert mesh.accounts.costs == []
 
 
-class BreakingListener:
+class BreakingSpeechToText:
     """Hears an onset, then breaks."""
 
     price = PriceRow("breaking", "b-1", "2026-11-01", 60_000, 60_000)
@@ -196,24 +196,24 @@ class BreakingListener:
     async def open(self, config):
         yield self
 
-    async def hear(self, pcm) -> None:
+    async def push_audio(self, pcm) -> None:
         return
 
-    async def end(self) -> None:
+    async def end_audio(self) -> None:
         return
 
     async def events(self):
         yield SpeechStarted(0.0)
         await asyncio.sleep(0.1)
-        yield Heard(0.1)
+        yield AudioConsumed(0.1)
         raise engine_failed("breaking", "broke")
 
 
-async def test_an_engine_that_breaks_is_unavailable(serve):
-    async with serve(listener=BreakingListener()) as mesh:
+async def test_an_engine_failure_is_unavailable(serve):
+    async with serve(stt=BreakingSpeechToText()) as mesh:
         with pytest.raises(errors.Unavailable, match="breaking: broke"):
             await transcribe(mesh, CONFIG, bytes(3200), packet=3200, end=False)
-        assert [(c.cost_micro_usd, c.outcome) for c in mesh.book.costs] == [(100, CostOutcome.OK)]
+        assert [(c.cost_micro_usd, c.outcome) for c in mesh.accounts.costs] == [(100, CostOutcome.OK)]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ async def test_an_engine_that_breaks_is_unavailable(serve):
         ([TranscribeRequest(config=CONFIG), TranscribeRequest()], "INVALID_FIELD", "payload"),
     ],
 )
-async def test_bad_input_is_named(mesh, requests, reason, field):
+async def test_invalid_input_is_refused_with_its_field(mesh, requests, reason, field):
     stub = speech_pb2_grpc.SpeechServiceStub(mesh.channel.channel)
     with pytest.raises(errors.InvalidArgument) as caught, mesh_errors():
         async for _ in stub.Transcribe(iter(requests), **mesh.channel.options(5)):
@@ -263,7 +263,7 @@ async def test_bad_input_is_named(mesh, requests, reason, field):
     assert (caught.value.reason, list(caught.value.fields)) == (reason, [field])
 
 
-async def test_a_call_without_a_token_is_refused(mesh):
+async def test_a_call_without_a_token_is_unauthenticated(mesh):
     # Refused by then or not, the opening is sent: either step may be the one that learns it.
     with pytest.raises(errors.Unauthenticated):
         async with mesh.open("") as channel, SpeechClient(channel).transcribe(CONFIG, 5) as stream:

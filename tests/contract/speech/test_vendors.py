@@ -96,12 +96,12 @@ class Flux:
 @asynccontextmanager
 async def deepgram(serve, flux: Flux):
     # Imported here: the SDK's websockets warn of their own age.
-    from services.speech.adapters.deepgram_listener import DeepgramListener
+    from services.speech.adapters.vendors.deepgram import DeepgramSpeechToText
 
     async with emulator("GET", "/v2/listen", flux.answer) as address:
         price = price_of("deepgram", "flux-general-en", override_micro_usd=60_000, per=MINUTE_MS)
-        listener = DeepgramListener("dg-key", price, url=f"ws://{address}", eager_threshold=0.4, timeout_s=2)
-        async with serve(listener=listener) as mesh:
+        stt = DeepgramSpeechToText("dg-key", price, url=f"ws://{address}", eager_threshold=0.4, timeout_s=2)
+        async with serve(stt=stt) as mesh:
             yield mesh
 
 
@@ -134,7 +134,7 @@ async def test_flux_turns_become_events_with_the_eager_end_as_preflight(serve):
         assert events[5][1].final.text == "where is it now"
         assert [w.text for w in events[5][1].final.words] == ["where", "is", "it", "now"]
         await asyncio.wait_for(flux.closed.wait(), DEADLINE_S)
-        assert [(c.quantity, c.cost_micro_usd, c.outcome) for c in mesh.book.costs] == [(800, 800, CostOutcome.OK)]
+        assert [(c.quantity, c.cost_micro_usd, c.outcome) for c in mesh.accounts.costs] == [(800, 800, CostOutcome.OK)]
     query = dict(flux.query)
     assert (query["model"], query["sample_rate"], query["encoding"]) == ("flux-general-en", "16000", "linear16")
     assert query["eager_eot_threshold"] == "0.4"
@@ -153,14 +153,14 @@ async def test_flux_turns_become_events_with_the_eager_end_as_preflight(serve):
         (Flux(fatal=True), errors.Unavailable, "DEPENDENCY_UNAVAILABLE"),
     ],
 )
-async def test_what_flux_refuses_has_a_reason(serve, flux, error, reason):
+async def test_an_error_of_flux_has_its_reason(serve, flux, error, reason):
     async with deepgram(serve, flux) as mesh:
         with pytest.raises(error) as caught:
             await transcribe(mesh, TranscribeConfig(sample_rate_hz=RATE_HZ))
     assert caught.value.reason == reason
 
 
-async def test_a_caller_who_leaves_closes_the_vendors_socket(serve):
+async def test_a_cancelled_call_closes_the_vendors_socket(serve):
     flux = Flux()
     async with deepgram(serve, flux) as mesh:
         async with mesh.client.transcribe(TranscribeConfig(sample_rate_hz=RATE_HZ), 10) as stream:
@@ -205,12 +205,12 @@ class Eleven:
 
 @asynccontextmanager
 async def elevenlabs(serve, eleven: Eleven):
-    from services.speech.adapters.elevenlabs_voice import ElevenLabsVoice
+    from services.speech.adapters.vendors.elevenlabs import ElevenLabsTextToSpeech
 
     async with emulator("POST", "/v1/text-to-speech/{voice}/stream/with-timestamps", eleven.answer) as address:
         price = price_of("elevenlabs", "eleven_flash_v2_5", override_micro_usd=None, per=THOUSAND_CHARACTERS)
-        voice = ElevenLabsVoice("el-key", price, url=f"http://{address}", default_voice="abc", timeout_s=2)
-        async with voice, serve(voice=voice) as mesh:
+        tts = ElevenLabsTextToSpeech("el-key", price, url=f"http://{address}", default_voice="abc", timeout_s=2)
+        async with tts, serve(tts=tts) as mesh:
             yield mesh
 
 
@@ -225,7 +225,7 @@ async def test_each_segment_is_one_request_and_one_cost(serve):
                 pcm += response.audio.pcm
                 words += [w.text for w in response.audio.words]
         assert response.usage.cost_micro_usd == 50 * 22
-        assert [(c.quantity, c.cost_micro_usd) for c in mesh.book.costs] == [(5, 250), (17, 850)]
+        assert [(c.quantity, c.cost_micro_usd) for c in mesh.accounts.costs] == [(5, 250), (17, 850)]
     assert [(r["voice"], r["text"], r["format"], r["key"]) for r in eleven.requests] == [
         ("abc", "Sure.", "pcm_24000", "el-key"),
         ("abc", "It opens at nine.", "pcm_24000", "el-key"),
@@ -243,8 +243,8 @@ async def test_each_segment_is_one_request_and_one_cost(serve):
         (500, errors.Unavailable),
     ],
 )
-async def test_what_elevenlabs_refuses_has_its_class(serve, status, error):
+async def test_an_error_of_elevenlabs_has_its_class(serve, status, error):
     async with elevenlabs(serve, Eleven(status=status)) as mesh:
         with pytest.raises(error):
             await mesh.client.say("Hello.", SynthesizeConfig(sample_rate_hz=48_000))
-        assert [c.outcome for c in mesh.book.costs] == [CostOutcome.FAILED]
+        assert [c.outcome for c in mesh.accounts.costs] == [CostOutcome.FAILED]

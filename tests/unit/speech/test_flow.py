@@ -1,4 +1,4 @@
-"""The order of things in a stream, with engines made of queues: nothing is lost, and nothing waits for nobody."""
+"""Both streams with engines made of queues: full queues, slow readers, spent limits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 from hocket.chassis.errors import ResourceExhausted
 from services.speech import flow
-from services.speech.events import SpeechStarted, Voiced
+from services.speech.events import AudioChunk, SpeechStarted
 from services.speech.flow import Speech
-from services.speech.ports import ListeningConfig, SpeakingConfig
+from services.speech.ports import SynthesisConfig, TranscriptionConfig
 from services.speech.prices import free
 from tests.fakes.waiting import DEADLINE_S
 
 PRICE = free("fake", "fake", per=1)
 
 
-class Book:
+class Accounts:
     """ports.Limits and ports.Ledger."""
 
     def __init__(self, spends_max: int = 1_000_000) -> None:
@@ -34,7 +34,7 @@ class Book:
         self.costs.append(cost)
 
 
-class QueueListener:
+class QueueSpeechToText:
     """An engine with room for one packet, that says once that somebody speaks and takes nothing more."""
 
     price = PRICE
@@ -47,12 +47,12 @@ class QueueListener:
         self.packets = asyncio.Queue(1)
         self.full = asyncio.Event()
 
-    async def hear(self, pcm: bytes) -> None:
+    async def push_audio(self, pcm: bytes) -> None:
         if self.packets.full():
             self.full.set()
         await self.packets.put(pcm)
 
-    async def end(self) -> None:
+    async def end_audio(self) -> None:
         await self.packets.put(None)
 
     async def events(self):
@@ -62,7 +62,7 @@ class QueueListener:
         await asyncio.Event().wait()
 
 
-class CountingVoice:
+class CountingTextToSpeech:
     """Speaks numbered pieces as fast as they are taken."""
 
     price = PRICE
@@ -70,12 +70,12 @@ class CountingVoice:
     def __init__(self, pieces: int) -> None:
         self.pieces = pieces
 
-    def check(self, config) -> int:
+    def output_rate_hz(self, config) -> int:
         return 16_000
 
-    async def speak(self, segment, config):
+    async def synthesize(self, segment, config):
         for number in range(self.pieces):
-            yield Voiced(number.to_bytes(2, "little"))
+            yield AudioChunk(number.to_bytes(2, "little"))
 
 
 async def forever(item):
@@ -88,43 +88,43 @@ async def written(*texts: str):
         yield text
 
 
-async def test_a_caller_who_leaves_while_the_engine_is_behind_is_let_go():
-    speech = Speech(QueueListener(), CountingVoice(0), Book(), Book())
+async def test_closing_a_transcription_ends_while_the_engine_queue_is_full():
+    speech = Speech(QueueSpeechToText(), CountingTextToSpeech(0), Accounts(), Accounts())
     async with asyncio.timeout(DEADLINE_S):
-        async with aclosing(speech.listen(ListeningConfig(16_000, "en"), forever(bytes(320)))) as events:
+        async with aclosing(speech.transcribe(TranscriptionConfig(16_000, "en"), forever(bytes(320)))) as events:
             assert await anext(events) == SpeechStarted(0.0)
             assert await anext(events) == SpeechStarted(1.0)
 
 
 async def spoken(speech: Speech, *texts: str) -> list[bytes]:
     heard: list[bytes] = []
-    async with aclosing(speech.speak(SpeakingConfig(16_000, "en"), written(*texts))) as events:
+    async with aclosing(speech.synthesize(SynthesisConfig(16_000, "en"), written(*texts))) as events:
         async for event in events:
             if not heard:
                 # The caller is slow: by now all that has room is waiting.
-                for _ in range(3 * flow.PIECES_WAITING_MAX):
+                for _ in range(3 * flow.CHUNKS_WAITING_MAX):
                     await asyncio.sleep(0)
-            if isinstance(event, Voiced):
+            if isinstance(event, AudioChunk):
                 heard.append(event.pcm)
     return heard
 
 
 @pytest.mark.parametrize("over", [-1, 0, 1, 2])
-async def test_a_slow_caller_hears_every_piece(over):
-    pieces = flow.PIECES_WAITING_MAX + over
-    heard = await spoken(Speech(QueueListener(), CountingVoice(pieces), Book(), Book()), "Hello.")
+async def test_a_slow_reader_receives_every_chunk(over):
+    pieces = flow.CHUNKS_WAITING_MAX + over
+    heard = await spoken(Speech(QueueSpeechToText(), CountingTextToSpeech(pieces), Accounts(), Accounts()), "Hello.")
     assert heard == [number.to_bytes(2, "little") for number in range(pieces)]
 
 
 @pytest.mark.parametrize("over", [0, 1])
-async def test_a_slow_caller_hears_every_piece_before_the_limit_that_ended_the_stream(over):
-    pieces = flow.PIECES_WAITING_MAX + over
-    speech = Speech(QueueListener(), CountingVoice(pieces), Book(spends_max=1), Book())
+async def test_a_spent_limit_is_raised_after_every_chunk_before_it(over):
+    pieces = flow.CHUNKS_WAITING_MAX + over
+    speech = Speech(QueueSpeechToText(), CountingTextToSpeech(pieces), Accounts(spends_max=1), Accounts())
     heard: list[bytes] = []
     with pytest.raises(ResourceExhausted):
-        async with aclosing(speech.speak(SpeakingConfig(16_000, "en"), written("One. Two. "))) as events:
+        async with aclosing(speech.synthesize(SynthesisConfig(16_000, "en"), written("One. Two. "))) as events:
             async for event in events:
-                for _ in range(0 if heard else 3 * flow.PIECES_WAITING_MAX):
+                for _ in range(0 if heard else 3 * flow.CHUNKS_WAITING_MAX):
                     await asyncio.sleep(0)
-                heard += [event.pcm] if isinstance(event, Voiced) else []
+                heard += [event.pcm] if isinstance(event, AudioChunk) else []
     assert len(heard) == pieces

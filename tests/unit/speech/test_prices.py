@@ -1,4 +1,4 @@
-"""What an engine's work costs."""
+"""Costs from price rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.speech.prices import MINUTE_MS, PRICE_ROWS, free, price_of
 
 
-def test_a_minute_costs_the_price_of_a_minute():
+def test_cost_is_proportional_to_quantity():
     row = price_of("deepgram", "flux-general-en", override_micro_usd=None, per=MINUTE_MS)
     assert (
         row.cost_micro_usd(60_000),
@@ -18,7 +18,7 @@ def test_a_minute_costs_the_price_of_a_minute():
     ) == (6_500, 3_250, "flux-general-en@2026-11-01")
 
 
-def test_a_contract_overrides_the_list():
+def test_an_override_replaces_the_list_price():
     row = price_of("deepgram", "flux-general-en", override_micro_usd=4_000, per=MINUTE_MS)
     assert (row.cost_micro_usd(60_000), row.name) == (4_000, "flux-general-en@settings")
 
@@ -33,9 +33,9 @@ def test_the_embedded_engines_are_free():
 
 
 @given(st.lists(st.integers(0, 100_000), max_size=30), st.sampled_from(PRICE_ROWS))
-def test_slices_of_a_running_total_add_up_to_the_whole(quantities, row):
-    total = booked = 0
+def test_differences_of_running_totals_add_up_to_the_whole(quantities, row):
+    total = recorded = 0
     for quantity in quantities:
         total += quantity
-        booked += row.cost_micro_usd(total) - booked
-    assert row.cost_micro_usd(sum(quantities)) == booked
+        recorded += row.cost_micro_usd(total) - recorded
+    assert row.cost_micro_usd(sum(quantities)) == recorded

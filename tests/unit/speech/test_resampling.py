@@ -1,4 +1,4 @@
-"""A stream at one rate as a stream at another."""
+"""Resampling of a stream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resampled(samples: np.ndarray, from_hz: int, to_hz: int, piece: int = 441) -
 
 @pytest.mark.parametrize("from_hz", RATES)
 @pytest.mark.parametrize("to_hz", RATES)
-def test_a_tone_stays_the_tone_and_keeps_its_length(from_hz, to_hz):
+def test_a_tone_keeps_its_frequency_level_and_length(from_hz, to_hz):
     made = resampled(tone(from_hz, 440), from_hz, to_hz)
     wanted = 10_000 * np.sin(2 * np.pi * 440 * np.arange(len(made)) / to_hz)
     inner = slice(to_hz // 50, -to_hz // 50)
@@ -32,14 +32,14 @@ def test_a_tone_stays_the_tone_and_keeps_its_length(from_hz, to_hz):
     assert np.sqrt(np.mean((made[inner] - wanted[inner]) ** 2)) < 5
 
 
-def test_what_the_lower_rate_cannot_hold_is_gone():
+def test_frequencies_above_the_lower_nyquist_frequency_are_removed():
     made = resampled(tone(48_000, 12_000), 48_000, 16_000)
     assert np.abs(made[200:-200]).max() < 20
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=8), st.sampled_from(RATES), st.sampled_from(RATES))
-def test_the_pieces_it_came_in_do_not_matter(sizes, from_hz, to_hz):
+def test_output_does_not_depend_on_how_the_input_is_split(sizes, from_hz, to_hz):
     samples = tone(from_hz, 300, sum(sizes) / from_hz)[: sum(sizes)]
     resampler, at, parts = Resampler(from_hz, to_hz), 0, []
     for size in sizes:

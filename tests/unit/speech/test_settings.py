@@ -1,4 +1,4 @@
-"""What the service can be told."""
+"""Defaults and consistency of the settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from services.speech.settings import Settings
 
 
-def test_the_defaults_serve_without_any_key():
+def test_the_defaults_need_no_key():
     settings = Settings()
     assert (settings.deepgram_api_key, settings.elevenlabs_api_key, settings.ratelimit_target) == (None, None, None)
     assert settings.endpointing.turn_silence_ms >= settings.endpointing.utterance_silence_ms
@@ -22,11 +22,11 @@ def test_the_defaults_serve_without_any_key():
         ({"elevenlabs_api_key": "k", "elevenlabs_model": "x"}, "no price is known for elevenlabs x"),
     ],
 )
-def test_settings_that_cannot_work_are_named(values, problem):
+def test_inconsistent_settings_are_refused_by_name(values, problem):
     with pytest.raises(ValidationError, match=problem):
         Settings(**values)
 
 
-def test_a_price_of_ones_own_makes_any_model_usable():
+def test_a_contract_price_allows_a_model_without_list_price():
     settings = Settings(deepgram_api_key="k", deepgram_model="flux-9", stt_price_micro_usd_per_minute=5)
     assert settings.stt_price.cost_micro_usd(120_000) == 10

@@ -1,6 +1,6 @@
-"""ports.Listener over Deepgram's Flux, which decides about turns itself.
+"""Speech to text over Deepgram's Flux, which decides endpointing itself.
 
-Written against deepgram-sdk and proved against a local emulator of its WebSocket; never run against the paid service.
+Tested against a local emulator of its WebSocket; never run against the paid service.
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ from websockets.exceptions import ConnectionClosedOK, WebSocketException
 
 from hocket.chassis.errors import MeshError, invalid_field
 from services.speech.errors import credentials_refused, engine_failed, vendor_busy
-from services.speech.events import EndOfTurn, Heard, ListeningEvent, SpeechStarted, Transcript, TranscriptKind, Word
-from services.speech.ports import ListeningConfig, ListeningSession
+from services.speech.events import (
+    AudioConsumed,
+    EndOfTurn,
+    SpeechStarted,
+    Transcript,
+    TranscriptionEvent,
+    TranscriptKind,
+    Word,
+)
+from services.speech.ports import TranscriptionConfig, TranscriptionSession
 from services.speech.prices import PriceRow
 from services.speech.resampling import Resampler
 
 PROVIDER = "deepgram"
 RATE_HZ = 16_000
-# Flux takes at most 100 key terms and about 500 tokens; whole questions are no key terms for it.
+# Flux accepts at most 100 key terms and about 500 tokens; whole questions do not help it.
 KEY_TERMS_MAX = 100
 KEY_TERM_WORDS_MAX = 4
-# The shortest and longest end-of-turn timeout that Flux takes.
-_TIMEOUT_MS = (500, 10_000)
+# Shortest and longest end-of-turn timeout that Flux accepts.
+_TURN_TIMEOUT_MS = (500, 10_000)
 _KINDS = {
     "StartOfTurn": TranscriptKind.INTERIM,
     "Update": TranscriptKind.INTERIM,
@@ -40,11 +48,19 @@ _KINDS = {
 }
 
 
-class DeepgramListener:
-    """Listens with one WebSocket a stream."""
+class DeepgramSpeechToText:
+    """`ports.SpeechToText` with one WebSocket per stream."""
 
     def __init__(self, api_key: str, price: PriceRow, *, url: str, eager_threshold: float, timeout_s: float) -> None:
-        """Connect to `url` (wss://...) within `timeout_s`; Flux guesses an end of turn at `eager_threshold`."""
+        """Configure the client; connections are made per stream.
+
+        Args:
+            api_key: Key of Deepgram.
+            price: Price row of the model; its `model` is the one requested.
+            url: WebSocket URL, wss://...
+            eager_threshold: Confidence of the eager end of turn, 0.3 to 0.9.
+            timeout_s: Longest wait for a connection, for a send, and for the last message, in seconds.
+        """
         self.price = price
         self._eager_threshold = eager_threshold
         self._timeout_s = timeout_s
@@ -53,8 +69,8 @@ class DeepgramListener:
         self._client = AsyncDeepgramClient(api_key=api_key, environment=environment)
 
     @asynccontextmanager
-    async def open(self, config: ListeningConfig) -> AsyncGenerator[ListeningSession, None]:
-        """Connect; leaving closes the socket, so that billing ends with the stream."""
+    async def open(self, config: TranscriptionConfig) -> AsyncGenerator[TranscriptionSession, None]:
+        """Connect; leaving the block closes the socket, so that billing ends with the stream."""
         options = self._options(config)
         connection = self._client.listen.v2.connect(**options)
         with _vendor_errors():
@@ -66,7 +82,7 @@ class DeepgramListener:
             with _vendor_errors():
                 await connection.__aexit__(None, None, None)
 
-    def _options(self, config: ListeningConfig) -> dict[str, Any]:
+    def _options(self, config: TranscriptionConfig) -> dict[str, Any]:
         language = config.language.partition("-")[0].lower()
         options: dict[str, Any] = {
             "model": self.price.model,
@@ -76,32 +92,34 @@ class DeepgramListener:
         }
         if self.price.model.endswith("-en"):
             if language != "en":
-                raise invalid_field("config.language", f"{self.price.model} knows English alone")
+                raise invalid_field(
+                    "config.language", f"{config.language!r} is not supported by {self.price.model}; send en-US"
+                )
         else:
             options["language_hint"] = [language]
         if terms := key_terms(config.key_terms):
             options["keyterm"] = terms
         if config.turn_silence_ms is not None:
-            options["eot_timeout_ms"] = min(max(config.turn_silence_ms, _TIMEOUT_MS[0]), _TIMEOUT_MS[1])
+            options["eot_timeout_ms"] = min(max(config.turn_silence_ms, _TURN_TIMEOUT_MS[0]), _TURN_TIMEOUT_MS[1])
         return options
 
 
 def key_terms(terms: Iterable[str]) -> list[str]:
-    """Those of the tenant's terms that Flux can use: names and short phrases."""
+    """Return the terms that Flux can use: names and phrases of at most four words, each once, at most 100."""
     return [t for t in dict.fromkeys(terms) if 0 < len(t.split()) <= KEY_TERM_WORDS_MAX][:KEY_TERMS_MAX]
 
 
 class _Session:
-    """ports.ListeningSession."""
+    """`ports.TranscriptionSession` over one WebSocket."""
 
-    def __init__(self, socket: AsyncV2SocketClient, config: ListeningConfig, timeout_s: float) -> None:
+    def __init__(self, socket: AsyncV2SocketClient, config: TranscriptionConfig, timeout_s: float) -> None:
         self._socket = socket
         self._resampler = Resampler(config.sample_rate_hz, RATE_HZ)
         self._timeout_s = timeout_s
         self._ended = asyncio.Event()
         self._in_turn = False
 
-    async def hear(self, pcm: bytes) -> None:
+    async def push_audio(self, pcm: bytes) -> None:
         samples = self._resampler.push(np.frombuffer(pcm, "<i2"))
         if len(samples):
             with _vendor_errors():
@@ -113,8 +131,8 @@ class _Session:
             async with asyncio.timeout(self._timeout_s):
                 await self._socket.send_force_end_turn()
 
-    async def end(self) -> None:
-        """Ask for what is still open; called however the audio ended, so a broken socket is no error here."""
+    async def end_audio(self) -> None:
+        """Request the open transcript; a socket that is closed already is no error here."""
         self._ended.set()
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -122,7 +140,7 @@ class _Session:
         except (WebSocketException, OSError, TimeoutError):
             return
 
-    async def events(self) -> AsyncGenerator[ListeningEvent, None]:
+    async def events(self) -> AsyncGenerator[TranscriptionEvent, None]:
         messages = aiter(cast("Any", self._socket))
         while True:
             message = await self._next(messages)
@@ -131,11 +149,11 @@ class _Session:
             if isinstance(message, ListenV2FatalError):
                 raise engine_failed(PROVIDER, f"{message.code}")
             if isinstance(message, ListenV2TurnInfo):
-                for event in self._of_turn(message):
+                for event in self._turn_events(message):
                     yield event
 
     async def _next(self, messages: Any) -> object | None:
-        """The next message, None at the end. After the audio's end it must come within the timeout."""
+        """Return the next message; None at the end. After the end of the audio it must arrive within the timeout."""
         with _vendor_errors():
             waiting = asyncio.ensure_future(anext(messages, None))
             ending = asyncio.ensure_future(self._ended.wait())
@@ -149,9 +167,9 @@ class _Session:
                 waiting.cancel()
                 ending.cancel()
 
-    def _of_turn(self, turn: ListenV2TurnInfo) -> list[ListeningEvent]:
+    def _turn_events(self, turn: ListenV2TurnInfo) -> list[TranscriptionEvent]:
         kind = _KINDS.get(str(turn.event))
-        found: list[ListeningEvent] = []
+        found: list[TranscriptionEvent] = []
         words = tuple(Word(w.word, w.start or 0.0, w.end or 0.0, w.confidence) for w in turn.words)
         if not self._in_turn and (kind is not None and turn.transcript):
             self._in_turn = True
@@ -164,7 +182,7 @@ class _Session:
         found.append(Transcript(kind, turn.transcript, end_s, words if final else (), confidence))
         if final:
             self._in_turn = False
-            found += [Heard(turn.audio_window_end), EndOfTurn(end_s)]
+            found += [AudioConsumed(turn.audio_window_end), EndOfTurn(end_s)]
         return found
 
 
@@ -173,14 +191,14 @@ def _vendor_errors() -> Generator[None, None, None]:
     try:
         yield
     except ApiError as error:
-        raise _of_status(error.status_code) from error
+        raise _status_error(error.status_code) from error
     except ConnectionClosedOK:
         raise
     except (WebSocketException, OSError, TimeoutError) as error:
-        raise engine_failed(PROVIDER, "the connection failed or gave no answer in time") from error
+        raise engine_failed(PROVIDER, "the connection failed or timed out") from error
 
 
-def _of_status(status: int | None) -> MeshError:
+def _status_error(status: int | None) -> MeshError:
     if status in {401, 403}:
         return credentials_refused(PROVIDER)
     if status == 429:

@@ -1,7 +1,7 @@
-"""The embedded recogniser: pocketsphinx, told what to expect by a language model of the tenant's key terms.
+"""Pocketsphinx decoders with a language model compiled from the tenant's key terms.
 
-Good for trying things out: with the questions of a knowledge base as key terms it gets about 19 words of 20 of a
-synthetic voice right; without them (open English) it is poor. It costs 40 ms of one core for a second of speech.
+For trials: with the questions of a knowledge base as key terms, 19 of 20 words of a synthetic voice are right; without
+them (open English) few are. One second of speech costs 40 ms of one core.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import pocketsphinx
 import pocketsphinx.lm
 
 from services.speech.events import Word
-from services.speech.phrases import sentences
-from services.speech.pronunciation import phones
+from services.speech.listening.key_phrases import key_phrases
+from services.speech.listening.pronunciation import phones
 
 RATE_HZ = 16_000
 FRAMES_PER_S = 100
-# A language model of names alone would turn all speech into names; below this the open model serves better.
+# A language model of a few names turns all speech into these names; below these bounds the open model is better.
 PHRASES_MIN = 5
 PHRASE_WORDS_MIN = 3
-# What people say whatever the subject is.
+# Phrases of every conversation, added to each language model.
 EVERYDAY = ("yes", "no", "yes please", "no thank you", "thank you", "hello", "stop", "what can you do")
-# Share of probability kept for word orders that no phrase has. Of 600 words of expected questions and 183 of rephrased
-# ones (three voices) this got 20 and 19 wrong; pocketsphinx's default of 0.5 got 36 and 21.
+# Share of the probability left for word sequences outside of the phrases. Of 600 words of expected questions and 183 of
+# rephrased ones (three voices) 20 and 19 are wrong with it; 36 and 21 with pocketsphinx's default of 0.5.
 _DISCOUNT = 0.15
-# A second pass over the utterance costs 30 ms with the interpreter locked and wins nothing at this weight: 25 wrong
-# words of 600 with and without it, measured on 30 questions in three voices.
-# `cmninit` holds the cepstral means that the English model was trained at: what to assume of a speaker nobody has heard
-# yet. With them first utterances have 27 wrong words of 600, without 34.
+# fwdflat, a second pass, costs 30 ms with the interpreter locked and gains nothing at this weight: 25 wrong words of
+# 600 with and without it, measured on 30 questions in three voices.
+# cmninit holds the cepstral means of the English model's training data, the start values for a new speaker: with them
+# first utterances have 27 wrong words of 600, without them 34.
 _OPTIONS = {
     "fwdflat": False,
     "lw": 9.0,
@@ -54,19 +54,19 @@ Pronounce = Callable[[Iterable[str]], Mapping[str, str]]
 
 @dataclass(slots=True)
 class _Model:
-    """One set of key terms: the files made of them, and decoders at rest."""
+    """Compiled key terms: their files, and the idle decoders."""
 
     phrases: frozenset[str]
     folder: Path | None = None
-    resting: list[PocketsphinxDecoder] = field(default_factory=list["PocketsphinxDecoder"])
+    idle: list[PocketsphinxDecoder] = field(default_factory=list["PocketsphinxDecoder"])
     in_use: int = 0
 
 
 class PocketsphinxDecoder:
-    """One utterance at a time. Not thread-safe: the worker thread that made it calls it."""
+    """Decodes one utterance at a time. Not thread-safe: only the worker thread that made it may call it."""
 
     def __init__(self, model: _Model, options: dict[str, Any]) -> None:
-        """Load, in about 10 ms with key terms and half a second without."""
+        """Load the model: about 10 ms with key terms, 500 ms without."""
         self.model = model
         self.phrases = model.phrases
         self._decoder: Any = _Decoder(**options)
@@ -74,7 +74,7 @@ class PocketsphinxDecoder:
         self._open = False
 
     def reset(self) -> None:
-        """Forget the last speaker's voice."""
+        """Drop the adaptation to the last speaker."""
         self.finish()
         self._decoder.set_cmn(self._fresh_cmn)
 
@@ -84,14 +84,14 @@ class PocketsphinxDecoder:
         self._decoder.start_utt()
         self._open = True
 
-    def hear(self, pcm: bytes) -> str:
-        """Take 16 kHz PCM; returns the best guess at the whole utterance so far."""
+    def push_audio(self, pcm: bytes) -> str:
+        """Decode 16 kHz PCM; return the hypothesis of the whole utterance so far."""
         self._decoder.process_raw(pcm)
         best = self._decoder.hyp()
         return str(best.hypstr) if best else ""
 
     def words(self) -> tuple[Word, ...]:
-        """The words of the best guess, placed from the utterance's first sample."""
+        """Return the words of the hypothesis with times from the first sample of the utterance."""
         found: list[Word] = []
         for segment in self._decoder.seg() or ():
             if not segment.word.startswith(("<", "[", "+")):
@@ -101,7 +101,7 @@ class PocketsphinxDecoder:
         return tuple(found)
 
     def finish(self) -> str:
-        """End the utterance; returns its text, empty when nothing was understood."""
+        """End the utterance; return its text, empty where no word was recognised."""
         if not self._open:
             return ""
         self._decoder.end_utt()
@@ -111,41 +111,47 @@ class PocketsphinxDecoder:
 
 
 class PocketsphinxModels:
-    """Decoders by key terms. All methods belong to one worker thread; `close` follows once that has ended."""
+    """Decoders by key terms. One worker thread calls all methods; call `close` after that thread has ended."""
 
-    def __init__(self, pronounce: Pronounce, *, models_max: int = 64, resting_max: int = 4) -> None:
-        """Keep at most `models_max` sets of key terms compiled, and `resting_max` decoders of each at rest."""
+    def __init__(self, pronounce: Pronounce, *, models_max: int = 64, idle_max: int = 4) -> None:
+        """Start without any model.
+
+        Args:
+            pronounce: Returns the IPA of words that the dictionary lacks.
+            models_max: Sets of key terms kept compiled; the least recently used one goes first.
+            idle_max: Idle decoders kept per set.
+        """
         self._pronounce = pronounce
         self._models_max = models_max
-        self._resting_max = resting_max
+        self._idle_max = idle_max
         self._models: OrderedDict[tuple[str, ...], _Model] = OrderedDict()
         self._dictionary: dict[str, list[str]] = {}
         self._acoustic = Path(_get_model_path("en-us"))
         self._scratch = Path(tempfile.mkdtemp(prefix="hocket-speech-"))
 
     def load(self) -> None:
-        """Read the pronouncing dictionary, in a tenth of a second."""
+        """Load the pronouncing dictionary; takes about 100 ms."""
         with (self._acoustic / "cmudict-en-us.dict").open(encoding="utf-8") as lines:
             for line in lines:
                 word = line.partition(" ")[0].partition("(")[0]
                 self._dictionary.setdefault(word, []).append(line)
 
     def take(self, key_terms: tuple[str, ...]) -> PocketsphinxDecoder:
-        """A decoder that expects `key_terms`. Raises RuntimeError when the engine cannot load."""
+        """Return a decoder with a language model of `key_terms`. Raises RuntimeError if pocketsphinx fails to load."""
         model = self._model(key_terms)
-        decoder = model.resting.pop() if model.resting else PocketsphinxDecoder(model, self._options(model))
+        decoder = model.idle.pop() if model.idle else PocketsphinxDecoder(model, self._options(model))
         decoder.reset()
         model.in_use += 1
         return decoder
 
     def give_back(self, decoder: PocketsphinxDecoder) -> None:
-        """Let the next stream use it."""
+        """Return a decoder for the next stream."""
         decoder.reset()
         model = decoder.model
         model.in_use -= 1
-        if len(model.resting) < self._resting_max:
-            model.resting.append(decoder)
-        self._forget()
+        if len(model.idle) < self._idle_max:
+            model.idle.append(decoder)
+        self._evict()
 
     def close(self) -> None:
         """Remove the files."""
@@ -160,7 +166,7 @@ class PocketsphinxModels:
         return acoustic | {"lm": str(model.folder / "terms.lm"), "dict": str(model.folder / "terms.dict")}
 
     def _model(self, key_terms: tuple[str, ...]) -> _Model:
-        found = sentences(key_terms)
+        found = key_phrases(key_terms)
         if sum(len(s.split()) >= PHRASE_WORDS_MIN for s in found) < PHRASES_MIN:
             found = ()
         model = self._models.get(found)
@@ -171,9 +177,11 @@ class PocketsphinxModels:
 
     def _compile(self, phrases: tuple[str, ...]) -> _Model:
         folder = Path(tempfile.mkdtemp(dir=self._scratch))
-        spoken = self._write_dictionary({w for p in (*phrases, *EVERYDAY) for w in p.split()}, folder / "terms.dict")
-        # A phrase with a word that cannot be said is of no use to the recogniser.
-        usable = [p for p in dict.fromkeys((*phrases, *EVERYDAY)) if spoken.issuperset(p.split())]
+        pronounced = self._write_dictionary(
+            {w for p in (*phrases, *EVERYDAY) for w in p.split()}, folder / "terms.dict"
+        )
+        # Pocketsphinx cannot use a phrase with a word that has no pronunciation.
+        usable = [p for p in dict.fromkeys((*phrases, *EVERYDAY)) if pronounced.issuperset(p.split())]
         sentences_file = io.StringIO("\n".join(f"<s> {p} </s>" for p in usable))
         language = _ArpaBoLM(sentfile=sentences_file, discount_mass=_DISCOUNT)
         language.compute()
@@ -184,15 +192,15 @@ class PocketsphinxModels:
     def _write_dictionary(self, words: set[str], path: Path) -> set[str]:
         unknown = sorted(w for w in words if w not in self._dictionary)
         ipa = self._pronounce(unknown) if unknown else dict[str, str]()
-        said = {word: phones(ipa[word]) for word in ipa}
+        pronounced = {word: phones(ipa[word]) for word in ipa}
         with path.open("w", encoding="utf-8") as file:
             for word in sorted(words & self._dictionary.keys()):
                 file.writelines(self._dictionary[word])
-            file.writelines(f"{word} {spelled}\n" for word, spelled in said.items() if spelled)
-        return (words & self._dictionary.keys()) | {w for w, spelled in said.items() if spelled}
+            file.writelines(f"{word} {spelled}\n" for word, spelled in pronounced.items() if spelled)
+        return (words & self._dictionary.keys()) | {w for w, spelled in pronounced.items() if spelled}
 
-    def _forget(self) -> None:
-        """Drop the sets of key terms that were not used for longest, except those in use."""
+    def _evict(self) -> None:
+        """Drop the least recently used sets of key terms, except those in use."""
         excess = len(self._models) - self._models_max
         for key in [k for k, m in self._models.items() if not m.in_use][: max(0, excess)]:
             folder = self._models.pop(key).folder

@@ -1,4 +1,4 @@
-"""What is spoken when, while a model still writes."""
+"""Cuts of a text while a model still writes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.speech.segments import SEGMENT_CHARS_MAX, SENTENCE_PAUSE_MS, Segmenter, say_aloud
+from services.speech.speaking.segmenter import SEGMENT_CHARS_MAX, SENTENCE_PAUSE_MS, Segmenter
 
 PROSE = st.text(alphabet=st.sampled_from(list("abc IA19.,;:!?-*_`#[]()\n\t \"'é…—")), max_size=600)
 
@@ -22,17 +22,17 @@ def cut(text: str, *sizes: int) -> list[str]:
 
 
 @given(PROSE, st.lists(st.integers(1, 40), min_size=1, max_size=5))
-def test_the_segments_joined_are_the_text(text, sizes):
+def test_the_raw_segments_joined_are_the_text(text, sizes):
     assert text == "".join(cut(text, *sizes))
 
 
 @given(PROSE, st.lists(st.integers(1, 40), min_size=1, max_size=5))
-def test_the_cuts_do_not_depend_on_how_the_text_was_delivered(text, sizes):
+def test_cuts_do_not_depend_on_how_the_text_is_delivered(text, sizes):
     assert cut(text) == cut(text, *sizes)
 
 
 @given(st.text(max_size=2000))
-def test_no_segment_is_longer_than_the_limit(text):
+def test_no_segment_exceeds_the_maximum_length(text):
     assert all(len(raw) <= SEGMENT_CHARS_MAX for raw in cut(text))
 
 
@@ -46,11 +46,11 @@ def test_no_segment_is_longer_than_the_limit(text):
         ("The premium plan costs twenty dollars per month ", "The premium plan costs twenty dollars per month "),
     ],
 )
-def test_the_first_segment_is_out_before_its_sentence_is(text, first):
+def test_the_first_segment_is_cut_before_the_sentence_ends(text, first):
     assert [first] == [s.raw for s in Segmenter().write(text)]
 
 
-def test_after_the_first_segment_only_whole_sentences_go_out():
+def test_later_segments_are_whole_sentences():
     segmenter = Segmenter()
     segmenter.write("Sure, ")
     assert segmenter.write("the first one, with the team, is at nine in the big room on the left") == []
@@ -78,33 +78,15 @@ def test_an_abbreviation_before_a_capital_ends_the_sentence():
     assert cut("Ok. It closes at 5 p.m. Then we go. ") == ["Ok. ", "It closes at 5 p.m. ", "Then we go. "]
 
 
-def test_a_list_item_is_a_segment_and_its_number_is_not():
+def test_a_list_item_is_one_segment_with_its_number():
     assert cut("Ok.\n1. Buy milk\n2. Call home\n") == ["Ok.\n", "1. Buy milk\n", "2. Call home\n"]
 
 
-def test_a_pause_follows_a_sentence_and_none_precedes_the_first():
+def test_a_segment_after_a_sentence_has_the_sentence_pause():
     segmenter = Segmenter()
     assert [s.pause_ms for s in segmenter.write("Yes. It does. ")] == [0, SENTENCE_PAUSE_MS]
 
 
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
-        ("**Bold** and _soft_ `code`", "Bold and soft code"),
-        ("## Title", "Title"),
-        ("- one item", "one item"),
-        ("See [the docs](https://example.com/a.b).", "See the docs."),
-        ("```python", ""),
-        ("---", ""),
-        ("Great 🎉 news", "Great news"),
-        ("snake_case stays", "snake_case stays"),
-        ("...", ""),
-    ],
-)
-def test_markdown_is_not_read_aloud(written, said):
-    assert said == say_aloud(written)
-
-
-def test_text_without_a_space_is_cut_all_the_same():
+def test_text_without_spaces_is_cut_at_the_maximum_length():
     ready = Segmenter().write("x" * 1000)
     assert [len(segment.raw) for segment in ready] == [SEGMENT_CHARS_MAX] * 2

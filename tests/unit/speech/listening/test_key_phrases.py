@@ -1,4 +1,4 @@
-"""Key terms as sentences of plain words."""
+"""Key terms as phrases of plain words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.speech.phrases import sentences, spell
+from services.speech.listening.key_phrases import key_phrases, number_words
 
 
 @pytest.mark.parametrize(
@@ -22,22 +22,22 @@ from services.speech.phrases import sentences, spell
         ("9999999 times", ("nine nine nine nine nine nine nine times",)),
     ],
 )
-def test_a_term_becomes_lower_case_words(term, found):
-    assert found == sentences([term])
+def test_a_term_becomes_plain_lower_case_phrases(term, found):
+    assert found == key_phrases([term])
 
 
-def test_each_sentence_is_kept_once():
-    assert sentences(["Hello", "hello!"]) == ("hello",)
+def test_duplicate_phrases_are_dropped():
+    assert key_phrases(["Hello", "hello!"]) == ("hello",)
 
 
 @given(st.text(max_size=100))
 @example("İ")
 @example("ſ ﬁ K ½ ٣")
-def test_any_text_gives_words_a_dictionary_could_hold(text):
-    for sentence in sentences([text]):
+def test_any_text_gives_only_letters_apostrophes_and_spaces(text):
+    for sentence in key_phrases([text]):
         assert all(c.isascii() and (c.islower() or c in " '") for c in sentence)
 
 
 @given(st.integers(0, 999_999))
-def test_numbers_are_spelled_differently(number):
-    assert spell(number) != spell((number + 1) % 1_000_000)
+def test_neighbouring_numbers_have_different_words(number):
+    assert number_words(number) != number_words((number + 1) % 1_000_000)

@@ -1,6 +1,6 @@
-"""The embedded voice: espeak-ng out of a wheel, by ctypes. Intelligible, robotic, free, and here within milliseconds.
+"""Embedded text to speech: espeak-ng from a wheel, through ctypes. Intelligible, robotic, ready within milliseconds.
 
-The library keeps global state and is not thread-safe, so one worker thread owns it for the whole process.
+The library has global state and is not thread-safe: one worker thread owns it for the whole process.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 
 from hocket.chassis.errors import invalid_field
 from services.speech.errors import engine_failed
-from services.speech.events import Voiced, Word
-from services.speech.ports import SpeakingConfig
+from services.speech.events import AudioChunk, Word
+from services.speech.ports import SynthesisConfig
 from services.speech.prices import THOUSAND_CHARACTERS, free
 from services.speech.resampling import Resampler, Samples
-from services.speech.segments import Segment
+from services.speech.speaking.segmenter import Segment
 
-PIECE_MS = 20
-# Quieter than this (of 32768) at the start of a segment is silence that the caller would have to wait for.
+CHUNK_MS = 20
+# Samples below this (of 32768) at the start of a segment are silence; cutting them lowers the time to first audio.
 _SILENCE_AMPLITUDE = 64
 _CHARACTER_S = 0.07
 # From espeak-ng's speak_lib.h.
@@ -74,32 +74,32 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 @dataclass(frozen=True, slots=True)
-class _Sound:
-    """What one callback brought: samples at the library's rate, and words as (position, length, milliseconds)."""
+class _SynthOutput:
+    """Output of one callback: samples at the library's rate, and words as (position, length, milliseconds)."""
 
     samples: Samples
     words: tuple[tuple[int, int, int], ...]
 
 
 class EspeakLibrary:
-    """The one espeak-ng of this process, and the only thread that touches it."""
+    """The espeak-ng of this process, and the only thread that calls it."""
 
-    _one: EspeakLibrary | None = None
-    _guard = threading.Lock()
+    _instance: EspeakLibrary | None = None
+    _instance_lock = threading.Lock()
 
     def __init__(self) -> None:
-        """Use `shared`, which makes the only instance."""
+        """Load the library. Call `shared` instead: the library allows one instance per process."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="espeak")
-        self._sink: Callable[[_Sound], bool] = _nowhere
+        self._sink: Callable[[_SynthOutput], bool] = _discard
         self._worker.submit(self._load).result()
 
     @classmethod
     def shared(cls) -> EspeakLibrary:
-        """The instance of this process; loaded on first use, in a millisecond."""
-        with cls._guard:
-            if cls._one is None:
-                cls._one = EspeakLibrary()
-            return cls._one
+        """Return the instance of this process; the first call loads it in about a millisecond."""
+        with cls._instance_lock:
+            if cls._instance is None:
+                cls._instance = EspeakLibrary()
+            return cls._instance
 
     def _load(self) -> None:
         self._library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -108,30 +108,30 @@ class EspeakLibrary:
             self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, _BUFFER_MS, str(data).encode(), 0)
         )
         if self.rate_hz <= 0:
-            raise OSError("espeak-ng found no data")
+            raise OSError("espeak-ng found no data; reinstall espeakng-loader")
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self._library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_VoiceRow))
-        # The library keeps the pointer: the callback must live as long as it does.
-        self._callback = _Callback(self._on_sound)
+        # The library keeps the pointer: the callback must stay referenced.
+        self._callback = _Callback(self._on_output)
         self._library.espeak_SetSynthCallback(self._callback)
         self.voices = self._list_voices()
         variants = data / "voices" / "!v"
         self.variants = frozenset(p.name for p in variants.iterdir()) if variants.is_dir() else frozenset[str]()
 
     def _list_voices(self) -> dict[str, str]:
-        """Identifier of each voice by language tag, the better one first."""
+        """Return the identifier of the best voice of each language tag."""
         rows = self._library.espeak_ListVoices(None)
         found: dict[str, str] = {}
         at = 0
         while rows[at]:
             row = rows[at].contents
-            # A priority byte stands before the tag.
+            # A priority byte precedes the tag.
             tag = ctypes.string_at(row.languages + 1).decode().lower()
             found.setdefault(tag, row.identifier.decode())
             at += 1
         return found
 
-    def _on_sound(self, wave: Any, count: int, events: Any) -> int:
+    def _on_output(self, wave: Any, count: int, events: Any) -> int:
         words: list[tuple[int, int, int]] = []
         at = 0
         while events[at].type != _EVENT_LIST_TERMINATED:
@@ -140,28 +140,28 @@ class EspeakLibrary:
                 words.append((event.text_position, event.length, event.audio_position))
             at += 1
         samples = np.frombuffer(ctypes.string_at(wave, count * 2), np.int16) if count > 0 else np.zeros(0, np.int16)
-        return 0 if self._sink(_Sound(samples, tuple(words))) else 1
+        return 0 if self._sink(_SynthOutput(samples, tuple(words))) else 1
 
     def identifier(self, voice: str) -> str | None:
-        """What espeak-ng calls `voice` ("en-us", "en-gb+f3"); None when it has no such voice or variant."""
+        """Return espeak-ng's identifier of `voice` ("en-us", "en-gb+f3"); None without such a voice or variant."""
         tag, _, variant = voice.partition("+")
         found = self.voices.get(tag.lower())
         if found is None or (variant and variant not in self.variants) or voice.endswith("+"):
             return None
         return f"{found}+{variant}" if variant else found
 
-    def synthesize(self, text: str, identifier: str, sink: Callable[[_Sound], bool]) -> Future[None]:
-        """Queue `text`; `sink` gets the sound on the worker thread and answers whether to go on."""
+    def synthesize(self, text: str, identifier: str, sink: Callable[[_SynthOutput], bool]) -> Future[None]:
+        """Queue `text` on the worker thread; `sink` receives each output there and returns whether to go on."""
         return self._worker.submit(self._synthesize, text, identifier, sink)
 
-    def _synthesize(self, text: str, identifier: str, sink: Callable[[_Sound], bool]) -> None:
+    def _synthesize(self, text: str, identifier: str, sink: Callable[[_SynthOutput], bool]) -> None:
         self._select(identifier)
         self._sink = sink
         encoded = text.encode() + b"\0"
         try:
             failed = self._library.espeak_Synth(encoded, len(encoded), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
         finally:
-            self._sink = _nowhere
+            self._sink = _discard
         if failed:
             raise OSError(f"espeak_Synth returned {failed}")
 
@@ -170,7 +170,7 @@ class EspeakLibrary:
             raise OSError(f"espeak-ng cannot load the voice {identifier}")
 
     def pronounce(self, words: Iterable[str]) -> dict[str, str]:
-        """How American English says each word, in IPA. Waits for the worker: not for the event loop's thread."""
+        """Return the IPA of each word in American English. Blocks on the worker: never call it on the event loop."""
         return self._worker.submit(self._pronounce, tuple(words)).result()
 
     def _pronounce(self, words: tuple[str, ...]) -> dict[str, str]:
@@ -183,25 +183,25 @@ class EspeakLibrary:
         return (said or b"").decode()
 
 
-def _nowhere(_: _Sound) -> bool:
+def _discard(_: _SynthOutput) -> bool:
     return False
 
 
-class EspeakVoice:
-    """ports.Voice over espeak-ng."""
+class EspeakTextToSpeech:
+    """`ports.TextToSpeech` over espeak-ng."""
 
     def __init__(self, library: EspeakLibrary, *, default_voice: str) -> None:
-        """Speak with `default_voice` where a caller names neither voice nor language. Raises InvalidArgument."""
+        """Use `default_voice` for requests without voice and language. Raises InvalidArgument if unknown."""
         self._library = library
         self._default = self._known("embedded_voice", default_voice)
         self.price = free("embedded", "espeak-ng", per=THOUSAND_CHARACTERS)
 
-    def check(self, config: SpeakingConfig) -> int:
-        """The rate wanted, or espeak-ng's own 22050 Hz."""
+    def output_rate_hz(self, config: SynthesisConfig) -> int:
+        """Return the requested rate, or 22050, espeak-ng's own. Raises InvalidArgument for an unknown voice."""
         self._identifier(config)
         return config.sample_rate_hz or self._library.rate_hz
 
-    def _identifier(self, config: SpeakingConfig) -> str:
+    def _identifier(self, config: SynthesisConfig) -> str:
         if config.voice:
             return self._known("config.voice", config.voice)
         if not config.language:
@@ -210,46 +210,51 @@ class EspeakVoice:
         for name in (tag, tag.partition("-")[0]):
             if found := self._library.identifier(name):
                 return found
-        raise invalid_field("config.language", 'the embedded voice does not speak it; send one like "en-US" or "fr"')
+        raise invalid_field(
+            "config.language",
+            f'{config.language!r} is not supported by the embedded engine; send for instance "en-US" or "fr"',
+        )
 
     def _known(self, field: str, voice: str) -> str:
         found = self._library.identifier(voice)
         if found is None:
-            raise invalid_field(field, 'no such voice; send one like "en-us", "en-gb" or "en-us+f3"')
+            raise invalid_field(
+                field, f'{voice!r} is no voice of the embedded engine; send for instance "en-us" or "en-us+f3"'
+            )
         return found
 
-    async def speak(self, segment: Segment, config: SpeakingConfig) -> AsyncGenerator[Voiced, None]:
-        """The voice of `segment` in pieces of 20 ms; leading silence is cut, the segment's own pause kept."""
+    async def synthesize(self, segment: Segment, config: SynthesisConfig) -> AsyncGenerator[AudioChunk, None]:
+        """Yield the audio of `segment` in chunks of 20 ms, without leading silence, after the segment's pause."""
         loop = asyncio.get_running_loop()
-        # A segment is short and made in milliseconds: what is queued is bounded by its length.
-        sounds: asyncio.Queue[_Sound | None] = asyncio.Queue()
+        # Unbounded on purpose: a segment has at most 400 characters.
+        outputs: asyncio.Queue[_SynthOutput | None] = asyncio.Queue()
         wanted = True
 
-        def sink(sound: _Sound) -> bool:
+        def sink(output: _SynthOutput) -> bool:
             if wanted:
-                loop.call_soon_threadsafe(sounds.put_nowait, sound)
+                loop.call_soon_threadsafe(outputs.put_nowait, output)
             return wanted
 
         job = asyncio.wrap_future(self._library.synthesize(segment.spoken, self._identifier(config), sink))
-        job.add_done_callback(lambda _: sounds.put_nowait(None))
-        shaping = _Shaping(segment, self._library.rate_hz, config.sample_rate_hz or self._library.rate_hz)
+        job.add_done_callback(lambda _: outputs.put_nowait(None))
+        builder = _ChunkBuilder(segment, self._library.rate_hz, config.sample_rate_hz or self._library.rate_hz)
         try:
-            while (sound := await sounds.get()) is not None:
-                for piece in shaping.push(sound):
-                    yield piece
+            while (output := await outputs.get()) is not None:
+                for chunk in builder.push(output):
+                    yield chunk
             try:
                 await job
             except OSError as error:
-                raise engine_failed("embedded", "the voice failed") from error
-            for piece in shaping.flush():
-                yield piece
+                raise engine_failed("embedded", "espeak-ng failed") from error
+            for chunk in builder.flush():
+                yield chunk
         finally:
             wanted = False
             job.cancel()
 
 
-class _Shaping:
-    """Cuts the silence before a segment, adds the pause it asks for, resamples, and cuts into pieces."""
+class _ChunkBuilder:
+    """Builds chunks of one segment: cuts leading silence, inserts the pause, resamples."""
 
     def __init__(self, segment: Segment, from_hz: int, to_hz: int) -> None:
         self._text = segment.spoken
@@ -257,46 +262,47 @@ class _Shaping:
         self._to_hz = to_hz
         self._pause = np.zeros(from_hz * segment.pause_ms // 1000, np.int16)
         self._resampler = Resampler(from_hz, to_hz)
-        self._piece_bytes = to_hz * PIECE_MS // 1000 * 2
+        self._chunk_bytes = to_hz * CHUNK_MS // 1000 * 2
         self._begun = False
         self._cut_samples = 0
         self._pending = bytearray()
-        self._given_bytes = 0
+        self._sent_bytes = 0
         self._words: dict[int, Word] = {}
-        self._said: set[int] = set()
+        self._seen: set[int] = set()
 
-    def push(self, sound: _Sound) -> list[Voiced]:
-        samples = sound.samples
+    def push(self, output: _SynthOutput) -> list[AudioChunk]:
+        samples = output.samples
         if not self._begun and len(samples):
             loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > _SILENCE_AMPLITUDE)
             self._begun = bool(len(loud))
             quiet = int(loud[0]) if self._begun else len(samples)
             self._cut_samples += quiet
             samples = np.concatenate([self._pause, samples[quiet:]]) if self._begun else samples[:0]
-        for position, length, at_ms in sound.words:
+        for position, length, at_ms in output.words:
             self._add_word(position, length, at_ms / 1000)
         self._pending += self._resampler.push(samples).tobytes()
-        return self._pieces(self._piece_bytes)
+        return self._take_chunks(self._chunk_bytes)
 
-    def flush(self) -> list[Voiced]:
+    def flush(self) -> list[AudioChunk]:
         self._pending += self._resampler.flush().tobytes()
-        return self._pieces(1)
+        return self._take_chunks(1)
 
     def _add_word(self, position: int, length: int, at_s: float) -> None:
         text = self._text[position - 1 : position - 1 + length]
         start_s = max(0.0, at_s + (len(self._pause) - self._cut_samples) / self._from_hz)
-        if text and position not in self._said:
-            # Of a word that is said as several ("7.30"), the first counts. Its end is a guess: nobody tells.
-            self._said.add(position)
+        if text and position not in self._seen:
+            # espeak-ng reports a token of several spoken words ("7.30") once per word: the first start counts. Ends are
+            # not reported; they are estimated from the length.
+            self._seen.add(position)
             self._words[position] = Word(text, start_s, start_s + _CHARACTER_S * length)
 
-    def _pieces(self, bytes_min: int) -> list[Voiced]:
-        made: list[Voiced] = []
+    def _take_chunks(self, bytes_min: int) -> list[AudioChunk]:
+        made: list[AudioChunk] = []
         while len(self._pending) >= max(bytes_min, 1):
-            pcm = bytes(self._pending[: self._piece_bytes])
-            del self._pending[: self._piece_bytes]
-            self._given_bytes += len(pcm)
-            until_s = self._given_bytes / 2 / self._to_hz
+            pcm = bytes(self._pending[: self._chunk_bytes])
+            del self._pending[: self._chunk_bytes]
+            self._sent_bytes += len(pcm)
+            until_s = self._sent_bytes / 2 / self._to_hz
             due = [p for p, w in self._words.items() if w.start_s < until_s]
-            made.append(Voiced(pcm, tuple(self._words.pop(p) for p in due)))
+            made.append(AudioChunk(pcm, tuple(self._words.pop(p) for p in due)))
         return made

@@ -1,4 +1,4 @@
-"""Turns a tenant's key terms into sentences of plain words that a language model can be built from."""
+"""Splits a tenant's key terms into phrases of plain words, the training text of the recogniser's language model."""
 
 from __future__ import annotations
 
@@ -34,8 +34,12 @@ _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 SPOKEN_NUMBER_MAX = 999_999
 
 
-def sentences(key_terms: Iterable[str]) -> tuple[str, ...]:
-    """Each sentence of the terms once, in order: lower case, words and apostrophes only, numbers spelled out."""
+def key_phrases(key_terms: Iterable[str]) -> tuple[str, ...]:
+    """Return each sentence of the terms once, in order, in lower case, without punctuation, with numbers as words.
+
+    Args:
+        key_terms: Words, phrases or texts of several sentences, as the request holds them.
+    """
     found: dict[str, None] = {}
     for term in key_terms:
         for sentence in _SENTENCE_END.split(_plain(term)):
@@ -46,7 +50,7 @@ def sentences(key_terms: Iterable[str]) -> tuple[str, ...]:
 
 
 def _plain(term: str) -> str:
-    """Letters without their accents: "Café" is looked up as "cafe"."""
+    """Strip accents: the pronouncing dictionary holds "cafe", not "café"."""
     return "".join(c for c in unicodedata.normalize("NFKD", term) if not unicodedata.combining(c))
 
 
@@ -54,18 +58,18 @@ def _spoken(token: str) -> list[str]:
     if not token[0].isdigit():
         return [token.lower().replace("’", "'")]
     whole, _, fraction = token.replace(",", "").partition(".")
-    words = spell(int(whole)) if int(whole) <= SPOKEN_NUMBER_MAX else [_ONES[int(d)] for d in whole]
+    words = number_words(int(whole)) if int(whole) <= SPOKEN_NUMBER_MAX else [_ONES[int(d)] for d in whole]
     if fraction:
         words += ["point", *(_ONES[int(d)] for d in fraction if d.isdigit())]
     return words
 
 
-def spell(number: int) -> list[str]:
-    """The words of a whole number from 0 to 999999, as Americans say it."""
+def number_words(number: int) -> list[str]:
+    """Return the words of a whole number from 0 to 999999 in American English."""
     if number < 20:
         return [_ONES[number]]
     if number < 100:
         tens = [_TENS[number // 10 - 2]]
-        return tens + (spell(number % 10) if number % 10 else [])
+        return tens + (number_words(number % 10) if number % 10 else [])
     unit, name = (100, "hundred") if number < 1000 else (1000, "thousand")
-    return spell(number // unit) + [name] + (spell(number % unit) if number % unit else [])
+    return number_words(number // unit) + [name] + (number_words(number % unit) if number % unit else [])

@@ -1,7 +1,8 @@
-"""Decides whether somebody speaks and has finished, from the loudness of 10 ms frames.
+"""Decides when speech starts, when an utterance ends and when a turn ends, from the loudness of 10 ms frames.
 
-All time is counted in audio, never on a clock: a stalled delivery is not silence. The thresholds follow the noise
-floor, which sinks at once and rises slowly, and the speaker's own peak, so that an echoing room ends with the word.
+Time is counted in audio, never on a clock: a stalled delivery is not silence. Thresholds follow two levels: the noise
+floor, which falls at once and rises slowly, and the peak of the current speaker, so that the reverberation of a room
+does not prolong the speech.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 FRAME_MS = 10
-# Between digital silence and a noisy street; outside of it the floor says nothing about speech.
+# Between digital silence and a noisy street. A floor outside of this range is speech or a muted microphone.
 FLOOR_DBFS_MIN = -65.0
 FLOOR_DBFS_MAX = -30.0
-_FLOOR_RISE_DB = 0.05  # a frame: 5 dB a second while nobody speaks
+_FLOOR_RISE_DB = 0.05  # per frame: 5 dB per second outside of utterances
 _FLOOR_RISE_SPEAKING_DB = 0.005
-# Whatever has not been quieter for two seconds is noise: people breathe.
+# A level without a quieter frame for two seconds is noise: speakers breathe within that time.
 _BLOCK_FRAMES = 50
 _BLOCKS = 4
 _NOISE_SPREAD_DB = 3.0
-# A stream may begin in the middle of a word, so its first frame says little about the noise.
+# A stream may begin in the middle of a word: its first frame is a weak estimate of the noise.
 _FIRST_FLOOR_DBFS_MAX = -40.0
 _ONSET_DB = 12.0
 _OFFSET_DB = 7.0
@@ -28,7 +29,7 @@ _PEAK_DROP_DB = 32.0  # unvoiced consonants lie 20 to 30 dB below the vowel besi
 _PEAK_FALL_DB = 0.1
 
 
-class Mark(Enum):
+class EndpointEvent(Enum):
     """What a frame changed."""
 
     NONE = "none"
@@ -39,7 +40,15 @@ class Mark(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EndpointingRules:
-    """Milliseconds of audio. An utterance ends no later than its turn, and at `utterance_ms_max` in any case."""
+    """Durations in milliseconds of audio.
+
+    Attributes:
+        onset_ms: Loud audio within `onset_window_ms` that starts an utterance; shorter sounds are clicks.
+        onset_window_ms: Window in which the onset is counted.
+        utterance_silence_ms: Silence that ends an utterance; at most `turn_silence_ms`.
+        turn_silence_ms: Silence that ends a turn.
+        utterance_ms_max: Longest utterance; it ends here without silence too.
+    """
 
     onset_ms: int = 30
     onset_window_ms: int = 50
@@ -47,8 +56,8 @@ class EndpointingRules:
     turn_silence_ms: int = 300
     utterance_ms_max: int = 30_000
 
-    def ending_at(self, turn_silence_ms: int) -> EndpointingRules:
-        """These rules with another silence that ends the turn; the utterance ends with it where it would be later."""
+    def with_turn_silence(self, turn_silence_ms: int) -> EndpointingRules:
+        """Return these rules with another turn silence; the utterance's silence becomes at most as long."""
         return EndpointingRules(
             onset_ms=self.onset_ms,
             onset_window_ms=self.onset_window_ms,
@@ -60,10 +69,10 @@ class EndpointingRules:
 
 @dataclass(slots=True)
 class Endpointer:
-    """Hears one frame after the other.
+    """State machine of one stream, fed frame by frame.
 
-    Silence -> ONSET -> utterance -> UTTERANCE_END -> pause -> ONSET (the turn goes on) or TURN_END -> silence. A frame
-    that ends both the utterance and the turn gives UTTERANCE_END, and `turn_over` tells the rest.
+    Silence -> ONSET -> utterance -> UTTERANCE_END -> pause -> ONSET (the turn goes on) or TURN_END -> silence.
+    A frame returns one event: where it ends both the utterance and the turn, UTTERANCE_END, with `turn_is_over` True.
     """
 
     rules: EndpointingRules
@@ -80,37 +89,41 @@ class Endpointer:
 
     @property
     def silence_ms(self) -> int:
-        """Audio since the last speech."""
+        """Audio since the last speech, in milliseconds."""
         return self.position_ms - self.speech_end_ms
 
     @property
     def onset_ms(self) -> int:
-        """Where the current or last utterance began."""
+        """Position of the current or last utterance's start, in milliseconds."""
         return self._onset_ms
 
     @property
-    def turn_over(self) -> bool:
-        """Whether a turn is open and its silence is long enough."""
+    def turn_is_over(self) -> bool:
+        """True while a turn is open, no utterance is, and the silence has reached `turn_silence_ms`."""
         return self.in_turn and not self.in_utterance and self.silence_ms >= self.rules.turn_silence_ms
 
-    def hear(self, level_dbfs: float) -> Mark:
-        """Take the next frame's loudness (RMS in dB below full scale, -90 for digital silence)."""
+    def push_frame(self, level_dbfs: float) -> EndpointEvent:
+        """Advance by one frame.
+
+        Args:
+            level_dbfs: RMS of the frame in dB below full scale; -90 for digital silence.
+        """
         self.position_ms += FRAME_MS
         floor_dbfs = self._first_floor(level_dbfs) if self.floor_dbfs is None else self.floor_dbfs
         speaking = self._is_speech(level_dbfs, floor_dbfs)
-        self._follow(level_dbfs, floor_dbfs)
+        self._update_levels(level_dbfs, floor_dbfs)
         if not self.in_utterance:
-            return self._outside(speaking=speaking)
+            return self._outside_utterance(speaking=speaking)
         if speaking:
             self.speech_end_ms = self.position_ms
         too_long = self.position_ms - self._onset_ms >= self.rules.utterance_ms_max
         if too_long or self.silence_ms >= self.rules.utterance_silence_ms:
             self.in_utterance = False
-            return Mark.UTTERANCE_END
-        return Mark.NONE
+            return EndpointEvent.UTTERANCE_END
+        return EndpointEvent.NONE
 
     def end_turn(self) -> None:
-        """Close utterance and turn, whoever decided it."""
+        """Close utterance and turn at this position, for instance on a flush."""
         self.in_utterance = self.in_turn = False
         self._recent.clear()
 
@@ -123,7 +136,7 @@ class Endpointer:
             return level_dbfs > floor_dbfs + _ONSET_DB
         return level_dbfs > max(floor_dbfs + _OFFSET_DB, self._peak_dbfs - _PEAK_DROP_DB)
 
-    def _outside(self, *, speaking: bool) -> Mark:
+    def _outside_utterance(self, *, speaking: bool) -> EndpointEvent:
         self._recent.append(speaking)
         if len(self._recent) * FRAME_MS > self.rules.onset_window_ms:
             self._recent.popleft()
@@ -132,13 +145,13 @@ class Endpointer:
             self._recent.clear()
             self.in_utterance = self.in_turn = True
             self.speech_end_ms = self.position_ms
-            return Mark.ONSET
-        if self.turn_over:
+            return EndpointEvent.ONSET
+        if self.turn_is_over:
             self.end_turn()
-            return Mark.TURN_END
-        return Mark.NONE
+            return EndpointEvent.TURN_END
+        return EndpointEvent.NONE
 
-    def _follow(self, level_dbfs: float, floor_dbfs: float) -> None:
+    def _update_levels(self, level_dbfs: float, floor_dbfs: float) -> None:
         rise = _FLOOR_RISE_SPEAKING_DB if self.in_utterance else _FLOOR_RISE_DB
         if level_dbfs < floor_dbfs:
             floor_dbfs += 0.3 * (level_dbfs - floor_dbfs)
@@ -150,7 +163,7 @@ class Endpointer:
         self._peak_dbfs = max(level_dbfs, fallen)
 
     def _lasting_noise(self, level_dbfs: float) -> float:
-        """The quietest of the last two seconds, less the spread of noise; digital silence before that."""
+        """Return the quietest level of the last two seconds minus the spread of noise; -90 before two seconds."""
         self._block_min_dbfs = min(self._block_min_dbfs, level_dbfs)
         if self.position_ms % (_BLOCK_FRAMES * FRAME_MS) == 0:
             self._quietest.append(self._block_min_dbfs)

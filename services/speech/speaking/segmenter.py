@@ -1,101 +1,43 @@
-"""Decides what text is ready to be spoken while a model still writes it, and how it is said aloud.
+"""Decides which text is ready to be spoken while a model still writes it.
 
-The first piece goes out early, at a clause of a few words, since the caller hears silence until then; what follows
-goes out by sentences, which a voice needs for its melody. Cuts depend on the text alone, not on how it was delivered.
+The first segment is cut early, at a clause of a few words, since the caller hears silence until then. Later segments
+are whole sentences: a voice needs them for intonation. Cuts depend on the text alone, not on how it was delivered.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-# Never the end of a sentence, whatever follows.
+from services.speech.speaking.spoken_form import speakable
+
+# Abbreviations that never end a sentence.
 _TITLES = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "vs",
-        "e.g",
-        "i.e",
-        "cf",
-        "no",
-        "fig",
-        "approx",
-        "dept",
-        "est",
-        "gen",
-        "col",
-        "capt",
-        "rev",
-        "hon",
-    ]
+    (
+        *("mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "vs", "e.g", "i.e", "cf", "no", "fig", "approx", "dept"),
+        *("est", "gen", "col", "capt", "rev", "hon"),
+    )
 )
-# The end of a sentence when a capital follows.
+# Abbreviations that end a sentence where a capital follows.
 _OPEN_ENDED = frozenset(
-    [
-        "a.m",
-        "p.m",
-        "etc",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "u.s",
-        "u.k",
-        "u.n",
-        "ph.d",
-        "min",
-        "max",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "aug",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-    ]
+    (
+        *("a.m", "p.m", "etc", "inc", "ltd", "co", "corp", "u.s", "u.k", "u.n", "ph.d", "min", "max"),
+        *("jan", "feb", "mar", "apr", "aug", "sept", "oct", "nov", "dec"),
+    )
 )
-# A long opening may be cut before one of these: the voice may well breathe there.
-_BREATHS = frozenset(
-    [
-        "and",
-        "but",
-        "or",
-        "so",
-        "because",
-        "that",
-        "which",
-        "who",
-        "when",
-        "while",
-        "where",
-        "if",
-        "at",
-        "on",
-        "in",
-        "for",
-        "to",
-        "from",
-        "with",
-        "of",
-        "until",
-        "before",
-        "after",
-    ]
+# A long first clause may be cut before one of these words, where speakers pause too.
+_BREAK_WORDS = frozenset(
+    (
+        *("and", "but", "or", "so", "because", "that", "which", "who", "when", "while", "where", "if"),
+        *("at", "on", "in", "for", "to", "from", "with", "of", "until", "before", "after"),
+    )
 )
 _TERMINATORS = ".!?…"
 _CLAUSE_MARKS = ",;:—–"
 _CLOSERS = "\"'”’)]*_"
-FIRST_BREATH_WORDS = 4
+# Words of the first segment before it may be cut at a break word, and before it is cut anywhere.
+FIRST_BREAK_WORDS = 4
 FIRST_WORDS_MAX = 8
+# From here on a sentence is cut at its last clause, and a third later at any word.
 LONG_CHARS = 240
 SEGMENT_CHARS_MAX = 400
 SENTENCE_PAUSE_MS = 180
@@ -104,10 +46,12 @@ CLAUSE_PAUSE_MS = 60
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Text to be spoken in one go.
+    """Text that the engine speaks in one call.
 
-    `raw` is exactly what was written; `spoken` is what a voice should say, empty when there is nothing to say;
-    `pause_ms` is the silence that the text before it asks for.
+    Attributes:
+        raw: The text as the model wrote it.
+        spoken: Text for the voice, without Markdown; empty where `raw` holds no letter or digit.
+        pause_ms: Silence before the segment, from the punctuation that ended the previous one.
     """
 
     raw: str
@@ -117,7 +61,7 @@ class Segment:
 
 @dataclass(slots=True)
 class Segmenter:
-    """Cuts one reply. The raws of all segments, joined, are the text that was written."""
+    """Cuts one reply into segments. Their `raw` texts, joined, are the text that was written."""
 
     _held: str = ""
     _words: int = 0
@@ -125,10 +69,10 @@ class Segmenter:
     _open_end: int = 0
     _clause_end: int = 0
     _spoken_before: bool = False
-    _pause_ms: int = field(default=0)
+    _pause_ms: int = 0
 
     def write(self, text: str) -> list[Segment]:
-        """Take more text; returns what has become ready."""
+        """Append `text`; return the segments that it completes."""
         ready: list[Segment] = []
         for char in text:
             at = self._cut_at(char)
@@ -138,11 +82,11 @@ class Segmenter:
         return ready
 
     def flush(self) -> list[Segment]:
-        """Everything that is held, ready or not."""
+        """Return the held text as a last segment, also in the middle of a sentence."""
         return [self._take(len(self._held))] if self._held else []
 
     def _cut_at(self, char: str) -> int:
-        """Where to cut once `char` is appended; 0 for nowhere."""
+        """Return the length at which to cut once `char` is appended; 0 for no cut."""
         size = len(self._held)
         if not char.isspace():
             return self._cut_before(char, size)
@@ -188,7 +132,7 @@ class Segmenter:
 
     def _opening_cut(self, at: int) -> int:
         last = self._held[self._word_start :].lower()
-        if self._words > FIRST_BREATH_WORDS and last in _BREATHS:
+        if self._words > FIRST_BREAK_WORDS and last in _BREAK_WORDS:
             return self._word_start
         return at if self._words >= FIRST_WORDS_MAX else 0
 
@@ -197,7 +141,7 @@ class Segmenter:
 
     def _take(self, at: int) -> Segment:
         raw, self._held = self._held[:at], self._held[at:]
-        segment = Segment(raw, say_aloud(raw), self._pause_ms)
+        segment = Segment(raw, speakable(raw), self._pause_ms)
         self._words = len(self._held.split()) if not self._held or self._held[-1].isspace() else 0
         self._word_start = self._held.rfind(" ") + 1
         self._open_end = self._clause_end = 0
@@ -208,20 +152,3 @@ class Segmenter:
             if not (raw.endswith("\n") or ending in _TERMINATORS or ending in _CLAUSE_MARKS):
                 self._pause_ms = 0
         return segment
-
-
-_FENCE = re.compile(r"^[ \t]*(```|~~~).*$", re.MULTILINE)
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}\s+|[-*+•]\s+|>\s*|\d+[.)]\s+(?=\S))", re.MULTILINE)
-_RULE = re.compile(r"^[ \t]*(?:[-*_=][ \t]*){3,}$|^(?=[^\n]*--)[ \t:|-]+$", re.MULTILINE)
-_EMPHASIS = re.compile(r"\*{1,3}|_{2,3}|~~|`+|(?<!\w)_(?=\w)|(?<=\w)_(?!\w)")
-_PICTURES = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]")
-
-
-def say_aloud(text: str) -> str:
-    """`text` without Markdown and pictures, in one line; empty when no letter or digit is left."""
-    text = _RULE.sub(" ", _FENCE.sub(" ", text))
-    text = _LINE_MARK.sub("", _LINK.sub(r"\1", text))
-    text = _PICTURES.sub(" ", _EMPHASIS.sub("", text)).replace("|", ", ")
-    text = " ".join(text.split()).strip(" ,") if "|" in text else " ".join(text.split())
-    return text if any(c.isalnum() for c in text) else ""

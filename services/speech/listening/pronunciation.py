@@ -1,11 +1,11 @@
-"""Turns phonetic spelling (IPA, as the embedded voice writes it) into the recogniser's phones (ARPAbet, CMU set).
+"""Converts IPA, as espeak-ng writes it, into the phones of the recogniser (ARPAbet, CMU set).
 
-Names and products, the very words that key terms are for, are in no dictionary; the voice knows how to say them.
+Names and products, typical key terms, are missing from the pronouncing dictionary; espeak-ng pronounces any word.
 """
 
 from __future__ import annotations
 
-# Longest first where one symbol begins another. Vowels before r are two phones in the CMU set.
+# Vowels before r are two phones in the CMU set.
 _PHONES = {
     "aɪə": "AY AH", "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "əʊ": "OW", "ɔɪ": "OY", "tʃ": "CH", "dʒ": "JH",
     "ɪɹ": "IH R", "ɛɹ": "EH R", "ʊɹ": "UH R", "ɑːɹ": "AA R", "oːɹ": "AO R", "ɔːɹ": "AO R", "ɜː": "ER", "əl": "AH L",
@@ -16,11 +16,12 @@ _PHONES = {
     "ʃ": "SH", "ʒ": "ZH", "h": "HH", "l": "L", "ɫ": "L", "ɹ": "R", "r": "R", "w": "W", "j": "Y", "ɾ": "T", "ʔ": "T",
     "x": "K", "ç": "HH", "ɬ": "L", "ɲ": "N Y", "n̩": "AH N", "l̩": "AH L",
 }  # fmt: skip
+# Longest symbols first: "aɪə" before "aɪ".
 _LENGTHS = tuple(sorted({len(symbol) for symbol in _PHONES}, reverse=True))
 
 
 def phones(ipa: str) -> str | None:
-    """ARPAbet phones of one word, for instance "HH AA K IH T" for "hˈɑːkɪt"; None when nothing in it is known."""
+    """Return the ARPAbet phones of one word ("hˈɑːkɪt" gives "HH AA K IH T"); None without any known symbol."""
     found: list[str] = []
     at = 0
     while at < len(ipa):

@@ -1,10 +1,10 @@
-"""Words that no dictionary has, in the recogniser's phones."""
+"""IPA to ARPAbet."""
 
 from __future__ import annotations
 
 import pytest
 
-from services.speech.pronunciation import phones
+from services.speech.listening.pronunciation import phones
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""ports.Voice over ElevenLabs: one streamed request a segment, with the time of every character.
+"""Text to speech over ElevenLabs: one streamed request per segment, with the time of each character.
 
-Written against the elevenlabs SDK and proved against a local emulator of its HTTP stream; never run against the paid
-service.
+Tested against a local emulator of its HTTP stream; never run against the paid service.
 """
 
 from __future__ import annotations
@@ -20,23 +19,31 @@ from elevenlabs.types import CharacterAlignmentResponseModel
 
 from hocket.chassis.errors import MeshError, invalid_field
 from services.speech.errors import credentials_refused, engine_failed, vendor_busy
-from services.speech.events import Voiced, Word
-from services.speech.ports import SpeakingConfig
+from services.speech.events import AudioChunk, Word
+from services.speech.ports import SynthesisConfig
 from services.speech.prices import PriceRow
 from services.speech.resampling import Resampler
-from services.speech.segments import Segment
+from services.speech.speaking.segmenter import Segment
 
 PROVIDER = "elevenlabs"
-# Rates that every plan may ask for as raw PCM; others are resampled from the engine's usual one.
+# Rates of raw PCM in every plan; audio at other rates is resampled from 24 kHz.
 _PCM_RATES_HZ = (16_000, 22_050, 24_000)
 OWN_RATE_HZ = 24_000
 
 
-class ElevenLabsVoice:
-    """Speaks with ElevenLabs."""
+class ElevenLabsTextToSpeech:
+    """`ports.TextToSpeech` over ElevenLabs."""
 
     def __init__(self, api_key: str, price: PriceRow, *, url: str, default_voice: str, timeout_s: float) -> None:
-        """Call `url` with at most `timeout_s` between two pieces; `default_voice` is a voice id."""
+        """Configure the client; connections are pooled.
+
+        Args:
+            api_key: Key of ElevenLabs.
+            price: Price row of the model; its `model` is the one requested.
+            url: Base URL of the API.
+            default_voice: Voice id for requests without a voice.
+            timeout_s: Longest wait for a connection and between two chunks, in seconds.
+        """
         self.price = price
         self._default_voice = default_voice
         self._timeout_s = timeout_s
@@ -44,40 +51,40 @@ class ElevenLabsVoice:
         self._client = AsyncElevenLabs(api_key=api_key, base_url=url, httpx_client=self._connections)
 
     async def __aenter__(self) -> Self:
-        """Use as `async with`."""
+        """Return itself."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connections that are kept for the next request."""
+        """Close the pooled connections."""
         await self._connections.aclose()
 
-    def check(self, config: SpeakingConfig) -> int:
-        """The rate wanted, or 24 kHz. Voices are ids of the vendor's, who alone can check them."""
+    def output_rate_hz(self, config: SynthesisConfig) -> int:
+        """Return the requested rate, or 24000. Whether a voice id exists is known to the vendor alone."""
         if config.voice and not config.voice.isalnum():
-            raise invalid_field("config.voice", "send an ElevenLabs voice id, letters and digits")
+            raise invalid_field("config.voice", f"{config.voice!r} is no ElevenLabs voice id; send letters and digits")
         return config.sample_rate_hz or OWN_RATE_HZ
 
-    async def speak(self, segment: Segment, config: SpeakingConfig) -> AsyncGenerator[Voiced, None]:
-        """The voice of `segment` as the vendor sends it; closing it closes the request."""
-        wanted_hz = self.check(config)
-        asked_hz = wanted_hz if wanted_hz in _PCM_RATES_HZ else OWN_RATE_HZ
-        resampler = Resampler(asked_hz, wanted_hz)
-        # The SDK's method is an async generator whose type says iterator.
+    async def synthesize(self, segment: Segment, config: SynthesisConfig) -> AsyncGenerator[AudioChunk, None]:
+        """Yield the audio of `segment` as the vendor sends it; closing the generator closes the request."""
+        rate_hz = self.output_rate_hz(config)
+        vendor_rate_hz = rate_hz if rate_hz in _PCM_RATES_HZ else OWN_RATE_HZ
+        resampler = Resampler(vendor_rate_hz, rate_hz)
+        # The SDK's method is an async generator typed as an iterator.
         chunks = cast(
             "AsyncGenerator[Any, None]",
             self._client.text_to_speech.stream_with_timestamps(
                 config.voice or self._default_voice,
                 text=segment.spoken,
                 model_id=self.price.model,
-                output_format=f"pcm_{asked_hz}",
+                output_format=f"pcm_{vendor_rate_hz}",
                 language_code=config.language.partition("-")[0].lower() or "en",
                 request_options={"max_retries": 0, "timeout_in_seconds": max(1, int(self._timeout_s))},
             ),
         )
         odd = b""
-        words = _Words()
+        words = _WordAssembler()
         with _vendor_errors():
             async with aclosing(chunks):
                 async for chunk in chunks:
@@ -85,12 +92,12 @@ class ElevenLabsVoice:
                     whole = len(pcm) // 2 * 2
                     odd = pcm[whole:]
                     samples = resampler.push(np.frombuffer(pcm[:whole], "<i2"))
-                    yield Voiced(samples.tobytes(), words.push(chunk.alignment))
-        yield Voiced(resampler.flush().tobytes(), words.flush())
+                    yield AudioChunk(samples.tobytes(), words.push(chunk.alignment))
+        yield AudioChunk(resampler.flush().tobytes(), words.flush())
 
 
-class _Words:
-    """Puts characters with times together to words; a word may be split over two chunks."""
+class _WordAssembler:
+    """Assembles words from characters with times; a word may span two chunks."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -125,16 +132,18 @@ def _vendor_errors() -> Generator[None, None, None]:
     try:
         yield
     except ApiError as error:
-        raise _of_status(error.status_code) from error
+        raise _status_error(error.status_code) from error
     except httpx.HTTPError as error:
-        raise engine_failed(PROVIDER, "the connection failed or gave no answer in time") from error
+        raise engine_failed(PROVIDER, "the connection failed or timed out") from error
 
 
-def _of_status(status: int | None) -> MeshError:
+def _status_error(status: int | None) -> MeshError:
     if status in {401, 403}:
         return credentials_refused(PROVIDER)
     if status == 429:
         return vendor_busy(PROVIDER, 1)
     if status in {400, 404, 422}:
-        return invalid_field("config.voice", f"{PROVIDER} does not take this voice or text (status {status})")
+        return invalid_field(
+            "config.voice", f"{PROVIDER} refuses this voice or text (status {status}); send another voice id"
+        )
     return engine_failed(PROVIDER, f"answered with status {status}")

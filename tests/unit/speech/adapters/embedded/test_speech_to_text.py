@@ -1,4 +1,4 @@
-"""The embedded engine's decoders: every one that was taken is given back, whenever its caller leaves."""
+"""Decoders of the embedded engine are returned when a stream ends early."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from services.speech.adapters.embedded_listener import EmbeddedListener
-from services.speech.endpointing import EndpointingRules
-from services.speech.ports import ListeningConfig
-from services.speech.preflight import PreflightRules
+from services.speech.adapters.embedded.speech_to_text import EmbeddedSpeechToText
+from services.speech.listening.endpointing import EndpointingRules
+from services.speech.listening.preflight import PreflightRules
+from services.speech.ports import TranscriptionConfig
 
 
 class SlowModels:
@@ -33,19 +33,19 @@ class SlowModels:
         self.given_back.append(decoder)
 
 
-async def test_a_caller_who_leaves_while_the_engine_loads_keeps_no_decoder(monkeypatch):
-    monkeypatch.setattr("services.speech.adapters.embedded_listener.PocketsphinxModels", SlowModels)
-    async with EmbeddedListener(dict, EndpointingRules(), PreflightRules(), streams_max=1) as listener:
+async def test_a_stream_cancelled_while_its_decoder_loads_returns_the_decoder(monkeypatch):
+    monkeypatch.setattr("services.speech.adapters.embedded.speech_to_text.PocketsphinxModels", SlowModels)
+    async with EmbeddedSpeechToText(dict, EndpointingRules(), PreflightRules(), streams_max=1) as stt:
 
         async def listen() -> None:
-            async with listener.open(ListeningConfig(16_000, "en", ("hello",))):
+            async with stt.open(TranscriptionConfig(16_000, "en", ("hello",))):
                 pytest.fail("it opened")
 
         leaving = asyncio.create_task(listen())
-        models = listener._models
+        models = stt._models
         await asyncio.to_thread(models.asked.wait, 5)
         leaving.cancel()
         await asyncio.wait([leaving])
         models.loaded.set()
-        await listener.run(lambda: None)
+        await stt.run(lambda: None)
         assert models.given_back == [("hello",)]

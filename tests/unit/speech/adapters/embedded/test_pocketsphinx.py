@@ -1,21 +1,21 @@
-"""Decoders that serve one stream after the other: nothing of a speaker is left for the next."""
+"""Reuse and eviction of pocketsphinx models."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from services.speech.adapters.pocketsphinx_recogniser import RATE_HZ, PocketsphinxModels
+from services.speech.adapters.embedded.pocketsphinx import RATE_HZ, PocketsphinxModels
 
 TERMS = tuple(f"when does office {name} open" for name in ("one", "two", "three", "four", "five"))
 
 
-def test_a_decoder_given_back_has_forgotten_its_speaker():
+def test_a_returned_decoder_has_no_adaptation_to_its_speaker():
     models = PocketsphinxModels(lambda words: dict.fromkeys(words, ""))
     models.load()
     first = models.take(TERMS)
     at_first = first._decoder.get_cmn(update=False)
     first.begin()
-    first.hear(np.random.default_rng(1).normal(0, 8000, 3 * RATE_HZ).astype("<i2").tobytes())
+    first.push_audio(np.random.default_rng(1).normal(0, 8000, 3 * RATE_HZ).astype("<i2").tobytes())
     first.finish()
     assert first._decoder.get_cmn(update=True) != at_first
     models.give_back(first)
@@ -25,7 +25,7 @@ def test_a_decoder_given_back_has_forgotten_its_speaker():
     models.close()
 
 
-def test_only_so_many_sets_of_key_terms_are_kept_and_none_that_is_in_use():
+def test_models_above_the_maximum_are_evicted_unless_in_use():
     models = PocketsphinxModels(lambda words: dict.fromkeys(words, ""), models_max=1)
     models.load()
     others = tuple(term.replace("office", "shop") for term in TERMS)

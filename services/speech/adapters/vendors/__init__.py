@@ -1,0 +1,1 @@
+"""Speech vendors over their SDKs."""

@@ -1,0 +1,1 @@
+"""Decisions about incoming audio: endpointing, preflight, key phrases and pronunciation, metering."""

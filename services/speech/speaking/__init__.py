@@ -1,0 +1,1 @@
+"""Decisions about outgoing speech: segments of the text, its spoken form, and chunks of audio."""
