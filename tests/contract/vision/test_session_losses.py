@@ -13,13 +13,13 @@ from hocket.chassis.settings import ServerSettings
 from hocket.client.vision import PacingRules, VisionClient
 from hocket.client.vision.session import ENCODES_QUEUED_MAX, OFFERS_QUEUED_MAX
 from tests.fakes.waiting import until
-from tests.fakes.watched import frame
+from tests.fakes.watched import PATIENT, frame
 
 
 async def test_a_track_that_is_forgotten_and_seen_again_is_offered_and_its_picture_kept(serving, channel):
     kept = []
     async with serving() as server, channel(server) as mesh:
-        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.frame_id)) as session:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.frame_id), rules=PATIENT) as session:
             await until(lambda: session.connected)
             session.submit("r", "t", frame(), captured_at_s=0.0)
             await until(lambda: len(kept) == 1)
@@ -36,7 +36,7 @@ async def test_a_track_that_is_forgotten_and_seen_again_is_offered_and_its_pictu
 async def test_a_track_that_the_server_has_no_room_for_is_kept_by_the_timer_and_seldom_offered(serving, channel):
     kept = []
     async with serving(tracks_per_stream_max=1) as server, channel(server) as mesh:
-        async with VisionClient(mesh).watch(lambda _, k: kept.append((k.track, k.by_timer))) as session:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append((k.track, k.by_timer)), rules=PATIENT) as session:
             await until(lambda: session.connected)
             session.submit("r", "a", frame(), captured_at_s=0.0)
             await until(lambda: session.unanswered == 0)
@@ -52,7 +52,7 @@ async def test_of_many_tracks_that_begin_together_every_one_gets_its_picture(ser
     tracks = 3 * ENCODES_QUEUED_MAX
     kept = set()
     async with serving() as server, channel(server) as mesh:
-        async with VisionClient(mesh).watch(lambda _, k: kept.add(k.track)) as session:
+        async with VisionClient(mesh).watch(lambda _, k: kept.add(k.track), rules=PATIENT) as session:
             await until(lambda: session.connected)
             for i in range(tracks):
                 session.submit("r", f"t{i}", frame(), captured_at_s=0.0)
@@ -62,7 +62,7 @@ async def test_of_many_tracks_that_begin_together_every_one_gets_its_picture(ser
 
 async def test_an_offer_that_was_never_sent_leaves_its_track_waiting_for_nothing(serving, channel):
     async with serving(tracks_per_stream_max=2 * OFFERS_QUEUED_MAX) as server, channel(server) as mesh:
-        async with VisionClient(mesh).watch(lambda *_: None) as session:
+        async with VisionClient(mesh).watch(lambda *_: None, rules=PATIENT) as session:
             await until(lambda: session.connected)
             # More at once than the queue takes.
             for i in range(OFFERS_QUEUED_MAX + 50):
@@ -75,7 +75,7 @@ async def test_an_offer_that_was_never_sent_leaves_its_track_waiting_for_nothing
 async def test_a_clock_that_goes_back_a_little_costs_no_kept_picture(serving, channel):
     kept = []
     async with serving() as server, channel(server) as mesh:
-        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.captured_at_s)) as session:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.captured_at_s), rules=PATIENT) as session:
             await until(lambda: session.connected)
             for at_s, level in ((5.0, 100), (6.0, 20), (5.5, 220)):
                 before = len(kept)
@@ -92,7 +92,7 @@ async def test_a_clock_that_goes_back_a_little_costs_no_kept_picture(serving, ch
 async def test_a_picture_of_a_track_that_was_forgotten_meanwhile_is_not_delivered(serving, channel):
     kept = []
     async with serving() as server, channel(server) as mesh:
-        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.track)) as session:
+        async with VisionClient(mesh).watch(lambda _, k: kept.append(k.track), rules=PATIENT) as session:
             await until(lambda: session.connected)
             for i in range(20):
                 session.submit("r", f"t{i}", frame(), captured_at_s=0.0)

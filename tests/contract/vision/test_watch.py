@@ -14,6 +14,7 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.status import mesh_errors
 from hocket.client.vision import I420Frame, VisionClient
 from tests.fakes.waiting import DEADLINE_S, until
+from tests.fakes.watched import PATIENT
 
 FLAT = bytes([100]) * 4096
 
@@ -98,11 +99,11 @@ async def test_a_session_gives_back_kept_frames_as_jpeg_and_uploads_them(serving
     frames = [I420Frame(bytes([level]) * (320 * 240 * 3 // 2), 320, 240) for level in (40, 40, 200)]
     async with serving() as server, channel(server) as mesh:
         client = VisionClient(mesh)
-        async with client.watch(lambda data, keyframe: kept.append((data, keyframe))) as session:
+        async with client.watch(lambda data, keyframe: kept.append((data, keyframe)), rules=PATIENT) as session:
             await until(lambda: session.connected)
             for index, frame in enumerate(frames):
                 session.submit("r", "t", frame, captured_at_s=5.0 + index)
-                await asyncio.sleep(0.05)
+                await until(lambda: session.unanswered == 0)
             await until(lambda: len(kept) == 2)
         await until_listed(client, 2)
         stats = await client.get_stats()

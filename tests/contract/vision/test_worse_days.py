@@ -119,7 +119,7 @@ async def test_half_of_a_file_is_no_keyframe(serving, channel):
 
 
 async def test_a_client_that_says_nothing_does_not_hold_up_the_end_of_a_server(serving, channel):
-    async with serving(drain_grace_s=30) as server, channel(server) as mesh:
+    async with serving(drain_grace_s=2 * DEADLINE_S) as server, channel(server) as mesh:
         calls = [
             vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(60)),
             vision_pb2_grpc.VisionServiceStub(mesh.channel).Dedup(**mesh.options(60)),
