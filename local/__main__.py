@@ -51,7 +51,7 @@ def _dispatch(chosen: argparse.Namespace, rest: Sequence[str]) -> None:
         case "kill-service":
             command.kill_service(settings, chosen.name)
         case _:
-            from local import demo  # noqa: PLC0415 - LiveKit's client and its audio libraries load for the demo alone
+            from local.demo import command as demo  # noqa: PLC0415 - LiveKit's client and its audio libraries load for the demo alone
 
             demo.main(list(rest))
 

@@ -16,16 +16,16 @@ import psutil
 from rich.console import Console
 
 from hocket.chassis.auth import TokenMinter
-from local import demo_script as script
-from local import stale
 from local.data_folder import DataFolder
-from local.demo_backend import Address, serving_backend
-from local.demo_stage import BACKEND_VARIABLE, Clients, ingest, our_documents
+from local.demo import script
+from local.demo.backend import Address, serving_backend
+from local.demo.environment import BACKEND_VARIABLE, Clients, ingest, our_documents
 from local.embedded import livekit_binary, postgres, redis
 from local.endpoints import describe, exports
 from local.errors import LocalError
-from local.logs import LogFollower
 from local.mesh import SERVICES, Mesh
+from local.processes import orphans
+from local.processes.logs import LogFollower
 from local.settings import Settings
 from local.terminal import Steps
 
@@ -108,7 +108,7 @@ def _follow_start(folder: DataFolder, process: subprocess.Popen[bytes], steps: S
             process.kill()
             words = (folder.logs / "up.log").read_text(errors="replace").strip().splitlines()
             raise LocalError(words[-1].removeprefix("hocket-local: ") if words else f"ended with code {code}")
-        for name in stale.names(folder.state()):
+        for name in orphans.names(folder.state()):
             if name not in seen:
                 seen.add(name)
                 steps.say(f"{name} started")

@@ -16,17 +16,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hocket.chassis.auth import TokenMinter
-from local import stale, topology
+from local import topology
 from local.data_folder import DataFolder
 from local.embedded.livekit import Livekit
 from local.embedded.postgres import PostgresUrls
+from local.embedded.servers import Servers, prepare_servers
 from local.errors import LocalError
-from local.ports import HOST, PortBlock
-from local.probes import serves
-from local.process import ProcessSpec
+from local.processes import orphans
+from local.processes.health_check import serves
+from local.processes.ports import HOST, PortBlock
+from local.processes.process_spec import ProcessSpec
+from local.processes.supervisor import Supervisor
 from local.progress import Progress, silent
-from local.servers import Servers, prepare_servers
-from local.supervisor import Supervisor
 from local.topology import NOUNS, Ports, Service, Surroundings
 
 __all__ = ["SERVERS", "SERVICES", "Livekit", "LocalError", "Mesh", "PostgresUrls"]
@@ -101,12 +102,12 @@ class Mesh:
         chosen = [topology.service(noun) for noun in _known(services, SERVICES)]
         wanted = _known(servers, SERVERS) if servers is not None else sorted({s for c in chosen for s in c.servers})
         with DataFolder(data_dir).open() as folder, PortBlock.claim(port_base) as block:
-            await stale.clear(folder)
+            await orphans.clear(folder)
             ports = {c.noun: Ports(block.next(), block.next(), block.next() if c.http else 0) for c in chosen}
             webhook = next((f"http://{HOST}:{p.http}{topology.WEBHOOK_PATH}" for p in ports.values() if p.http), None)
             found = await prepare_servers(folder, block, wanted, webhook, os.environ, say)
             # Short, because sockets are made in it, whose paths may hold a hundred characters.
-            scratch = Path(tempfile.mkdtemp(prefix=stale.SCRATCH_PREFIX))
+            scratch = Path(tempfile.mkdtemp(prefix=orphans.SCRATCH_PREFIX))
             env = {c.noun: {"TMPDIR": str(scratch)} | dict((env or {}).get(c.noun, {})) for c in chosen}
             specs = [*found.specs, *(_spec(c, ports, found, folder, env[c.noun]) for c in chosen)]
             supervisor = Supervisor(specs, folder.logs, progress=say, scratch=scratch)
@@ -122,10 +123,10 @@ class Mesh:
     def _write_state(self) -> None:
         self._folder.write_state(
             {
-                **stale.describe({"mesh": os.getpid()})[0],
+                **orphans.describe({"mesh": os.getpid()})[0],
                 "scratch": str(self._scratch),
                 "ready": all(self.is_ready(name) for name in self.names()),
-                "processes": stale.describe(self._supervisor.pids()),
+                "processes": orphans.describe(self._supervisor.pids()),
                 "targets": dict(self.targets),
                 "ops_urls": dict(self.ops_urls),
                 "http_url": self.http_url,

@@ -26,11 +26,11 @@ from hocket.speech.v1.speech_pb2 import SynthesizeConfig
 from bench.voice.delays import Delays
 from bench.voice.floor import round_trips_ms
 from examples.backend.store import TenantStore
+from local.caller.audio import RATE_HZ, trimmed
 from local.caller.conversation import Question, ask
-from local.caller.sound import RATE_HZ, trimmed
-from local.demo_backend import Address, serving_backend
-from local.demo_run import in_room
-from local.demo_stage import Clients
+from local.demo.backend import Address, serving_backend
+from local.demo.environment import Clients
+from local.demo.run import in_room
 from local.mesh import Mesh
 
 PROFILES = ("safe", "fast")

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import numpy as np
 from livekit import api, rtc
 
+from local.caller.audio import RATE_HZ, Pcm
 from local.caller.call import calling
-from local.caller.sound import RATE_HZ, Pcm
 from local.mesh import Livekit
 
 _ROOM = "bench-floor"

@@ -12,11 +12,11 @@ from typing import Any
 
 from livekit import rtc
 
-from local.caller.ear import Ear
+from local.caller.audio import Pcm, write_wav
+from local.caller.listener import Ear
 from local.caller.microphone import Microphone, Said
-from local.caller.screen import Screen
-from local.caller.sound import Pcm, write_wav
-from local.caller.turn import TOPIC, TurnReport, read_turn
+from local.caller.screen_share import Screen
+from local.caller.turn_report import TOPIC, TurnReport, read_turn
 
 CHAT_TOPIC = "lk.chat"
 TRANSCRIPTION_TOPIC = "lk.transcription"

@@ -6,10 +6,10 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
+from local.caller.audio import Pcm
 from local.caller.call import Call
-from local.caller.ear import PAUSE_S
-from local.caller.sound import Pcm
-from local.caller.turn import TurnReport
+from local.caller.listener import PAUSE_S
+from local.caller.turn_report import TurnReport
 
 # Longer than any pause within an answer, so that the next question does not cut the last one's end.
 _QUIET_S = PAUSE_S + 0.4

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from livekit import rtc
 
-from local.caller.sound import RATE_HZ, Pcm
-from local.caller.tape import Tape
+from local.caller.audio import RATE_HZ, Pcm
+from local.caller.recording import Tape
 
 FRAME_SAMPLES = RATE_HZ // 100
 # With frames paced by a clock the queue stays near empty; it only bounds what a stalled loop may push at once.

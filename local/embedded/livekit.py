@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 
 from local.data_folder import DataFolder
-from local.ports import HOST
-from local.process import ProcessSpec
+from local.processes.ports import HOST
+from local.processes.process_spec import ProcessSpec
 
 API_KEY = "hocket"
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from local.errors import LocalError
+from local.processes.commands import run_to_end
 from local.progress import Progress, reminding
-from local.steps import run_to_end
 
 VERSION = "v1.13.5"
 MODULE = f"github.com/livekit/livekit-server/cmd/server@{VERSION}"

@@ -20,9 +20,9 @@ import asyncpg
 from local.data_folder import DataFolder
 from local.embedded.unprivileged import UnprivilegedUser, unprivileged_user
 from local.errors import LocalError, explained
-from local.ports import HOST
-from local.process import ProcessSpec
-from local.steps import run_to_end
+from local.processes.commands import run_to_end
+from local.processes.ports import HOST
+from local.processes.process_spec import ProcessSpec
 
 MAJOR_VERSION = 18
 DATABASE = "hocket"

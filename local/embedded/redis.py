@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 
 from local.data_folder import DataFolder
 from local.errors import LocalError
-from local.ports import HOST
-from local.process import ProcessSpec
+from local.processes.ports import HOST
+from local.processes.process_spec import ProcessSpec
 
 _MEMORY_MAX = "512mb"
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from local.errors import LocalError
-from local.steps import run_to_end
+from local.processes.commands import run_to_end
 
 _PREFERRED_USERS = ("nobody", "daemon")
 _PROBE_TIMEOUT_S = 60

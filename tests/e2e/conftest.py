@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from local.demo_report import Report
-from local.demo_run import hold_demo
-from local.demo_stage import open_stage
+from local.demo.environment import open_stage
+from local.demo.report import Report
+from local.demo.run import hold_demo
 
 # A first run may have to build livekit-server; a test's own waiting is bounded where it waits.
 TIMEOUT_S = 900

@@ -8,9 +8,9 @@ import wave
 import numpy as np
 import pytest
 
-from local import demo_script as script
-from local.demo_checks import TURNS
-from local.demo_stage import found_by
+from local.demo import script
+from local.demo.checks import TURNS
+from local.demo.environment import found_by
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

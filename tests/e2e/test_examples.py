@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local import demo_script as script
+from local.demo import script
 from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 
 from hocket.chassis.errors import Unavailable
-from local import demo_script as script
 from local.caller.conversation import Question, ask
-from local.demo_checks import holds
-from local.demo_conversation import greeted, speak_questions
-from local.demo_run import in_room
+from local.demo import script
+from local.demo.checks import holds
+from local.demo.conversation import greeted, speak_questions
+from local.demo.run import in_room
 from local.mesh import SERVICES
 from tests.fakes.waiting import DEADLINE_S
 

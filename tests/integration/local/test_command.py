@@ -13,7 +13,7 @@ import psutil
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from local.ports import HOST
+from local.processes.ports import HOST
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The demo: a scripted conversation between a synthetic caller and the agent, and a report of its facts."""

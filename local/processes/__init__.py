@@ -1,0 +1,1 @@
+"""Processes of the mesh: start in order, restart after a crash, stop in reverse, leave none behind."""
