@@ -1,1 +1,1 @@
-"""What every service stands on: server, channel, errors, identity, deadlines, telemetry, settings. No business word."""
+"""Shared library of all services: server, channel, errors, identity, deadlines, telemetry. No business logic."""

@@ -1,4 +1,4 @@
-"""Bearer tokens: minted with a shared secret or a private key, verified with the secret or a JWKS that may rotate."""
+"""Bearer tokens: minting with a shared secret or private key, verification with the secret or a rotating JWKS."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hocket.chassis.identity import TENANT_TIERS, Identity
 from hocket.chassis.key_set import KeyFile, KeySet, fetcher
 
 AUDIENCE = "hocket"
-SECRET_BYTES_MIN = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as the hash.
+SECRET_BYTES_MIN = 32  # RFC 7518 section 3.2: an HS256 key has at least the length of the hash
 _CLOCK_LEEWAY_S = 10
 _ASYMMETRIC = ["RS256", "ES256", "EdDSA"]
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def is_tenant_id(value: object) -> bool:
-    """Whether `value` may name a tenant: 1 to 64 characters of [A-Za-z0-9_.-], the first a letter or digit."""
+    """Return whether `value` is a valid tenant id: 1 to 64 of [A-Za-z0-9_.-], a letter or digit first."""
     return isinstance(value, str) and _TENANT_ID.fullmatch(value) is not None
 
 
 def expires_at_s(token: str) -> float:
-    """When a token ends (Unix seconds), by its own word; 0 where it does not say. Proves nothing: verify it first."""
+    """Return the expiry of a token in Unix seconds, 0 without one; verify the token first, this checks no signature."""
     try:
         return float(jwt.decode(token, options={"verify_signature": False}).get("exp", 0))
     except (jwt.PyJWTError, TypeError, ValueError):
@@ -35,12 +35,19 @@ def expires_at_s(token: str) -> float:
 
 
 class TokenMinter:
-    """Signs tokens for calls into the mesh."""
+    """Signs bearer tokens for calls into the mesh."""
 
     def __init__(
         self, key: str, *, algorithm: str = "HS256", key_id: str | None = None, issuer: str = AUDIENCE
     ) -> None:
-        """Sign with a shared secret (HS256) or a PEM private key (RS256, ES256, EdDSA) named `key_id` in the JWKS."""
+        """Configure the signature.
+
+        Args:
+            key: Shared secret of at least 32 bytes (HS256), or a PEM private key.
+            algorithm: HS256, RS256, ES256 or EdDSA.
+            key_id: Id of the public key in the JWKS; None for HS256.
+            issuer: Claim `iss`; the services may require one.
+        """
         self._key = key
         self._algorithm = algorithm
         self._headers = {"kid": key_id} if key_id else None
@@ -56,7 +63,16 @@ class TokenMinter:
         ttl_s: float = 3600,
         now: float | None = None,
     ) -> str:
-        """A token for `tenant_id` that lives `ttl_s` seconds."""
+        """Return a signed token.
+
+        Args:
+            tenant_id: Tenant that the call belongs to.
+            tenant_tier: "free", "standard" or "premium"; chooses the tenant's limits.
+            caller: Name of the calling service or person, for logs.
+            scopes: Scopes of privileged RPCs, for instance "rag.admin".
+            ttl_s: Lifetime in seconds.
+            now: Time of issue in Unix seconds; None for the system clock.
+        """
         issued = time.time() if now is None else now
         claims: dict[str, Any] = {
             "iss": self._issuer,
@@ -73,7 +89,7 @@ class TokenMinter:
     def source(
         self, tenant_id: str, *, tenant_tier: str = "standard", caller: str, ttl_s: float = 600
     ) -> Callable[[], str]:
-        """A function that gives a token for `tenant_id`, minted again when half of its life is over."""
+        """Return a token source for `MeshChannel`; it mints a new token after half of `ttl_s` seconds."""
         held: tuple[float, str] = (0.0, "")
 
         def token() -> str:
@@ -88,7 +104,7 @@ class TokenMinter:
 
 
 class TokenVerifier:
-    """Turns a bearer token into an Identity. With neither secret nor JWKS it refuses every token."""
+    """Verifies bearer tokens. Without secret and JWKS every token is refused."""
 
     def __init__(
         self,
@@ -99,7 +115,15 @@ class TokenVerifier:
         issuer: str | None = None,
         jwks_refresh_s: float = 300,
     ) -> None:
-        """Verify by shared secret, by JWKS from a URL (fetched again for an unknown key id), or by a JWKS file."""
+        """Configure the keys.
+
+        Args:
+            secret: Shared secret of HS256 tokens.
+            jwks_url: URL of the JWKS; fetched again when it is `jwks_refresh_s` old, and for an unknown key id.
+            jwks_file: JWKS file instead of a URL; read again on change.
+            issuer: Required claim `iss`; None accepts any issuer.
+            jwks_refresh_s: Age in seconds at which the JWKS is fetched again.
+        """
         self._secret = secret
         self._keys: KeySet | KeyFile | None = None
         if jwks_url:
@@ -109,7 +133,12 @@ class TokenVerifier:
         self._issuer = issuer
 
     async def verify(self, token: str) -> Identity:
-        """The identity that `token` proves. Raises Unauthenticated; Unavailable when the JWKS cannot be had."""
+        """Return the identity in the claims of `token`.
+
+        Raises:
+            Unauthenticated: TOKEN_EXPIRED, or TOKEN_INVALID for a wrong signature or a missing claim.
+            Unavailable: No key is known and the JWKS cannot be fetched.
+        """
         try:
             key, algorithms = await self._key_for(token)
             claims = jwt.decode(
@@ -133,7 +162,7 @@ class TokenVerifier:
         if algorithm == "HS256" and self._secret:
             return self._secret, ["HS256"]
         if algorithm in _ASYMMETRIC and self._keys:
-            # The key knows its own algorithm: what the token says of it is not believed.
+            # PyJWK checks with the algorithm of the key: the token's own `alg` is not trusted.
             return await self._keys.key(key_id), _ASYMMETRIC
         raise jwt.InvalidAlgorithmError(f"no key is configured for algorithm {algorithm!r}")
 
@@ -141,7 +170,10 @@ class TokenVerifier:
 def _identity(claims: Mapping[str, Any], token: str) -> Identity:
     tenant_id, tier = claims.get("tenant_id"), claims.get("tenant_tier", "standard")
     if not is_tenant_id(tenant_id):
-        raise Unauthenticated("the claim tenant_id is missing or malformed", reason="TOKEN_INVALID")
+        raise Unauthenticated(
+            "the claim tenant_id must be 1 to 64 characters of [A-Za-z0-9_.-]; mint the token with one",
+            reason="TOKEN_INVALID",
+        )
     if tier not in TENANT_TIERS:
         raise Unauthenticated(f"the claim tenant_tier must be one of {', '.join(TENANT_TIERS)}", reason="TOKEN_INVALID")
     scopes = frozenset(str(claims.get("scope", "")).split())

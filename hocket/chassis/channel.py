@@ -1,4 +1,4 @@
-"""Outgoing calls: one channel per service, and the token, trace and deadline that every call carries."""
+"""Outgoing calls: one channel per service; each call carries token, trace context and deadline."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from opentelemetry import propagate
 from hocket.chassis import identity
 from hocket.chassis.deadline import timeout_for
 
-# As much as any service takes (llm_router, with pictures); each has its own limit below this.
+# Largest message that any service accepts (llm_router, with images); the others accept less.
 SENT_BYTES_MAX = 16 * 1024 * 1024
 RECEIVED_BYTES_MAX = 8 * 1024 * 1024
 
-# Retried by gRPC itself, and only where the server had not answered; a caller lists idempotent methods alone.
+# Retries by gRPC itself before any response arrived; only for the methods that the caller lists as idempotent.
 _RETRY = {
     "maxAttempts": 3,
     "initialBackoff": "0.05s",
@@ -32,7 +32,7 @@ TokenSource = Callable[[], str]
 
 
 class CallOptions(TypedDict):
-    """Keyword arguments of a stub's method."""
+    """Keyword arguments of a stub's method: timeout in seconds, and metadata."""
 
     timeout: float
     metadata: tuple[tuple[str, str], ...]
@@ -40,26 +40,32 @@ class CallOptions(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """PEM files of a client: the authority it trusts and, for mTLS, its own certificate and key."""
+    """PEM files of a client: the CA that it trusts and, for mTLS, its own certificate and key."""
 
     ca_file: Path
     cert_file: Path | None = None
     key_file: Path | None = None
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Channel credentials, read now."""
+        """Return credentials from the files as they are now."""
         cert = self.cert_file.read_bytes() if self.cert_file else None
         key = self.key_file.read_bytes() if self.key_file else None
         return grpc.ssl_channel_credentials(self.ca_file.read_bytes(), key, cert)
 
 
 def forwarded_token() -> str:
-    """The bearer token of the RPC being served, for calls on its tenant's behalf."""
+    """Return the bearer token of the running RPC: a token source for calls on behalf of its tenant."""
     return identity.current().token
 
 
 class MeshChannel:
-    """A channel to one service. Make it in the process and event loop that uses it, and close it there."""
+    """Channel to one service, shared by all its clients. Create, use and close it in one event loop.
+
+    Example:
+        token = TokenMinter(secret).source("acme", caller="billing")
+        async with MeshChannel("dns:///vision:50051", token) as channel:
+            stats = await VisionClient(channel).get_stats(room="lobby")
+    """
 
     def __init__(
         self,
@@ -69,9 +75,13 @@ class MeshChannel:
         tls: ClientTls | None = None,
         idempotent: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Connect lazily to `target` ("dns:///vision:50051", "127.0.0.1:50051").
+        """Configure the channel; it connects on the first call.
 
-        `idempotent` names (service, method) pairs that gRPC may send again when a server was not there.
+        Args:
+            target: gRPC target, for instance "dns:///vision:50051" or "127.0.0.1:50051".
+            token: Called for each RPC; returns the bearer token, or "" for none.
+            tls: PEM files; None for plain text.
+            idempotent: (service, method) pairs that gRPC may retry while a server is unavailable.
         """
         self._token = token
         options: list[tuple[str, str | int]] = [
@@ -81,7 +91,7 @@ class MeshChannel:
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
-            # A restarted service is found again within a second, not within gRPC's default of up to two minutes.
+            # Reconnects to a restarted server within a second; gRPC's default backs off for up to two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -93,7 +103,14 @@ class MeshChannel:
         )
 
     def options(self, timeout_s: float) -> CallOptions:
-        """Deadline (at most what the running RPC has left), bearer token and W3C trace context of one call."""
+        """Return timeout, bearer token and W3C trace context of one call.
+
+        Args:
+            timeout_s: Timeout in seconds; shortened to the rest of the running RPC's deadline.
+
+        Raises:
+            DeadlineExceeded: The deadline of the running RPC has passed.
+        """
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         token = self._token()
@@ -102,17 +119,17 @@ class MeshChannel:
         return {"timeout": timeout_for(timeout_s), "metadata": tuple(carrier.items())}
 
     async def close(self) -> None:
-        """End the channel and every call on it."""
+        """Close the channel; calls on it are cancelled."""
         await self.channel.close()
 
     async def __aenter__(self) -> Self:
-        """Use as `async with`."""
+        """Return itself."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        """Close the channel."""
         await self.close()
 
 

@@ -1,4 +1,4 @@
-"""Time as a dependency, so that decisions and tests own it."""
+"""Clock as a dependency: flows read it, tests replace it, decisions get times as arguments."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where a flow reads the time."""
+    """Source of time."""
 
     def monotonic(self) -> float:
-        """Seconds that never jump, for intervals."""
+        """Return seconds of a monotonic clock, for intervals."""
         ...
 
     def time(self) -> float:
-        """Seconds since the Unix epoch, for stamps."""
+        """Return Unix seconds, for timestamps."""
         ...
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The clocks of the operating system."""
 
     def monotonic(self) -> float:
-        """Seconds of `time.monotonic`."""
+        """Return `time.monotonic`."""
         return time.monotonic()
 
     def time(self) -> float:
-        """Seconds of `time.time`."""
+        """Return `time.time`."""
         return time.time()

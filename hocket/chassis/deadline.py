@@ -1,4 +1,4 @@
-"""How much time the running RPC has left, and what of it an outgoing call may use."""
+"""Deadline of the running RPC, and the timeouts of outgoing calls within it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 from hocket.chassis.errors import DeadlineExceeded
 
-# The server gives up this much before its caller does, so that the nearest service reports the timeout
+# The server times out this much before its caller does, so that the nearest service reports the timeout
 # (letsencrypt/boulder, grpc/interceptors.go, shaves 20 ms).
 SHAVE_S = 0.020
 
@@ -15,24 +15,25 @@ _ends_at: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def bind(seconds: float | None) -> None:
-    """The RPC running in this task ends in `seconds`; None for no end."""
+    """Set the deadline of the RPC in this task to `seconds` from now; None for none."""
     _ends_at.set(None if seconds is None else time.monotonic() + seconds)
 
 
 def remaining() -> float | None:
-    """Seconds left of the running RPC, or None when nothing bounds it."""
+    """Return the seconds until the deadline of the running RPC; None without one."""
     ends_at = _ends_at.get()
     return None if ends_at is None else ends_at - time.monotonic()
 
 
 def timeout_for(wanted_s: float) -> float:
-    """Timeout of an outgoing call in seconds: `wanted_s`, or less when the running RPC ends before.
+    """Return the timeout of an outgoing call: `wanted_s`, shortened to the rest of the running RPC's deadline.
 
-    Raises DeadlineExceeded when nothing is left.
+    Raises:
+        DeadlineExceeded: The deadline has passed.
     """
     left = remaining()
     if left is None:
         return wanted_s
     if left <= 0:
-        raise DeadlineExceeded("the caller's deadline has passed")
+        raise DeadlineExceeded(f"the caller's deadline passed {-left:.3f} s ago; set a longer one")
     return min(wanted_s, left)

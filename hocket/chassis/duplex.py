@@ -1,4 +1,4 @@
-"""A call in both directions, with the status that its server sent."""
+"""Bidirectional streams whose errors are those of the server."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ R = TypeVar("R", bound=Message)
 
 
 class DuplexStream(Generic[Q, R]):
-    """One RPC in both directions: send from any task, read from one; leaving the `async with` cancels it."""
+    """Bidirectional RPC. Any task may send, one task reads; leaving the `async with` cancels the call."""
 
     def __init__(self, call: grpc.aio.StreamStreamCall[Q, R], opening: Q | None = None) -> None:
-        """Wrap a call that was just begun; `opening`, if any, is its first message and sent on entering."""
+        """Wrap a new call; `opening`, its first message, is sent on entering the `async with`."""
         self._call = call
         self._opening = opening
-        # gRPC takes one message at a time; a flush or cancel may come from another task than the data.
+        # gRPC accepts one write at a time, while a flush or cancel may come from another task than the data.
         self._sending = asyncio.Lock()
         self._status: grpc.aio.AioRpcError | None = None
-        call.add_done_callback(self._note_status)
+        call.add_done_callback(self._keep_status)
 
     async def __aenter__(self) -> Self:
-        """Send the opening."""
+        """Send the opening message."""
         if self._opening is not None:
             await self.send(self._opening)
         return self
@@ -45,7 +45,7 @@ class DuplexStream(Generic[Q, R]):
         self._call.cancel()
 
     async def __aiter__(self) -> AsyncIterator[R]:
-        """The server's messages until it ends the stream. Raises the MeshError that the server raised."""
+        """Yield responses until the server ends the stream. Raises the MeshError that the server raised."""
         try:
             async for response in self._call:
                 yield response
@@ -53,7 +53,7 @@ class DuplexStream(Generic[Q, R]):
             await self._raise_status()
 
     async def receive(self) -> R | None:
-        """The server's next message, or None when it ended the stream well. Raises the MeshError that it raised."""
+        """Return the next response; None once the stream ended with OK. Raises the MeshError that the server raised."""
         try:
             message = await self._call.read()
         except grpc.aio.AioRpcError:
@@ -62,7 +62,7 @@ class DuplexStream(Generic[Q, R]):
         return None if message is grpc.aio.EOF else cast("R", message)
 
     async def end(self) -> None:
-        """Send nothing more; the server answers what is still open and ends the stream."""
+        """Half-close: send nothing more; the server finishes its responses and ends the stream."""
         async with self._sending:
             if not self._call.done():
                 try:
@@ -71,9 +71,10 @@ class DuplexStream(Generic[Q, R]):
                     await self._raise_status()
 
     async def send(self, request: Q) -> None:
-        """Send one message; a stream that the server ended well takes no more and drops it.
+        """Send one message; it is dropped where the server has ended the stream with OK.
 
-        Raises the MeshError of a stream that the server broke off.
+        Raises:
+            MeshError: The error with which the server ended the stream.
         """
         async with self._sending:
             try:
@@ -86,10 +87,10 @@ class DuplexStream(Generic[Q, R]):
                 await self._raise_status()
 
     async def _raise_status(self) -> None:
-        """Raise the MeshError that the server raised; return where it ended the call well.
+        """Raise the server's error; return where the call ended with OK.
 
-        When a message meets a call that the server has just ended, gRPC puts an INTERNAL of its own over the server's
-        status, which was there a moment before or will be a moment later.
+        A write to a call that the server has just ended fails with an INTERNAL of gRPC itself, which hides the server's
+        status. That status arrived shortly before (`_keep_status` has it) or arrives shortly after.
         """
         for _ in range(_STATUS_TRIES):
             if self._status is not None:
@@ -100,11 +101,11 @@ class DuplexStream(Generic[Q, R]):
             with mesh_errors():
                 raise status
 
-    def _note_status(self, _: object) -> None:
-        """Keep the status that the server sent; gRPC calls this for its own one too."""
+    def _keep_status(self, _: object) -> None:
+        """Keep the status unless it is gRPC's own INTERNAL; called when the call is done."""
         reading = self._read_status()
         try:
-            # A status that is there is read without waiting; a task would read it after the other has replaced it.
+            # Read synchronously: a task would run after gRPC has replaced the status.
             reading.send(None)
         except StopIteration as read:
             status: grpc.aio.AioRpcError = read.value
@@ -114,7 +115,7 @@ class DuplexStream(Generic[Q, R]):
             reading.close()
 
     async def _read_status(self) -> grpc.aio.AioRpcError:
-        """The status as it is now."""
+        """Return the current status of the call."""
         call = self._call
         code, details, trailing = await call.code(), await call.details(), await call.trailing_metadata()
         return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details=details)

@@ -1,16 +1,6 @@
-"""The exceptions of the mesh. They cross the wire as they are (hocket.chassis.status) and import nothing.
+"""Exceptions of the mesh, one class per gRPC code; `hocket.chassis.status` converts them to google.rpc.Status and back.
 
-MeshError
-├── InvalidArgument(fields)     the request is wrong; BadRequest names the fields
-├── Unauthenticated             who calls is not known
-├── PermissionDenied            the caller is known and may not
-├── NotFound                    no such thing in this tenant
-├── FailedPrecondition          right request, wrong state; do not retry as it is
-├── ResourceExhausted(retry)    a limit is spent; RetryInfo says when to come back
-├── DeadlineExceeded            no time left
-├── Unavailable(retry)          try again, here or at another replica
-├── Unimplemented               a part of the contract that is not served
-└── Internal                    a defect
+The module imports nothing, so that decision modules may raise these errors.
 """
 
 from __future__ import annotations
@@ -20,9 +10,13 @@ from typing import ClassVar
 
 
 class MeshError(Exception):
-    """An error with a gRPC code (by class), a reason (hocket.errors.v1.Reason without prefix) and a sentence.
+    """Base of all errors: a gRPC code (by class), a reason and a message.
 
-    The message says what is wrong and what to do; it never holds a secret or what a user said.
+    Attributes:
+        message: What is wrong, with the value or limit, and the remedy; never a secret or what a user said.
+        reason: Value of `hocket.errors.v1.Reason` without its prefix.
+        metadata: Details by camelCase keys that name their unit.
+        retry_after_s: Earliest retry in seconds, 0 or more; None where no time is known.
     """
 
     code: ClassVar[str] = "UNKNOWN"
@@ -36,7 +30,7 @@ class MeshError(Exception):
         metadata: Mapping[str, str] | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """Raise with a sentence; `metadata` keys hold their unit, `retry_after_s` is in seconds, 0 or more."""
+        """Set the attributes; `reason` defaults to the class's `default_reason`."""
         super().__init__(message)
         self.message = message
         self.reason = reason or self.default_reason
@@ -45,7 +39,7 @@ class MeshError(Exception):
 
 
 class InvalidArgument(MeshError):
-    """The request is wrong. `fields` maps a field's path to what is wrong with it."""
+    """The request is wrong. `fields` maps the path of each wrong field to the problem."""
 
     code = "INVALID_ARGUMENT"
     default_reason = "INVALID_FIELD"
@@ -58,74 +52,74 @@ class InvalidArgument(MeshError):
         reason: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Raise with a sentence and the fields that are wrong."""
+        """Set the attributes of MeshError, and `fields`."""
         super().__init__(message, reason=reason, metadata=metadata)
         self.fields = dict(fields or {})
 
 
 def invalid_field(field: str, problem: str) -> InvalidArgument:
-    """An InvalidArgument for one field: `invalid_field("spends[0].cost", "must be 1 or more")`."""
+    """Return an InvalidArgument for one field: `invalid_field("spends[0].cost", "is 0; send 1 or more")`."""
     return InvalidArgument(f"{field}: {problem}", fields={field: problem})
 
 
 class Unauthenticated(MeshError):
-    """Who calls is not known."""
+    """The bearer token is missing, invalid or expired."""
 
     code = "UNAUTHENTICATED"
     default_reason = "TOKEN_INVALID"
 
 
 class PermissionDenied(MeshError):
-    """The caller is known and may not."""
+    """The token is valid but does not permit the call."""
 
     code = "PERMISSION_DENIED"
     default_reason = "TENANT_MISMATCH"
 
 
 class NotFound(MeshError):
-    """No such thing in this tenant."""
+    """The tenant has nothing of this name."""
 
     code = "NOT_FOUND"
     default_reason = "DOCUMENT_NOT_FOUND"
 
 
 class FailedPrecondition(MeshError):
-    """The request is right and the state is not; sending it again changes nothing."""
+    """The request is valid but the state or configuration is not; a retry fails again."""
 
     code = "FAILED_PRECONDITION"
     default_reason = "NO_CAPABLE_MODEL"
 
 
 class ResourceExhausted(MeshError):
-    """A limit is spent."""
+    """A limit is spent or a server is full; retry after `retry_after_s`."""
 
     code = "RESOURCE_EXHAUSTED"
     default_reason = "RATE_LIMITED"
 
 
 class DeadlineExceeded(MeshError):
-    """No time left."""
+    """The deadline passed."""
 
     code = "DEADLINE_EXCEEDED"
     default_reason = "DEADLINE_EXCEEDED"
 
 
 class Unavailable(MeshError):
-    """Try again, here or at another replica."""
+    """The server or a dependency does not answer; retry, here or on another replica."""
 
     code = "UNAVAILABLE"
     default_reason = "DEPENDENCY_UNAVAILABLE"
 
 
 class Unimplemented(MeshError):
-    """A part of the contract that this version does not serve."""
+    """The server does not implement the RPC, or this part of it."""
 
     code = "UNIMPLEMENTED"
     default_reason = "NOT_BUILT"
 
 
 class Internal(MeshError):
-    """A defect of the service."""
+    """The service has a defect; its log holds the exception."""
 
     code = "INTERNAL"
     default_reason = "INTERNAL"

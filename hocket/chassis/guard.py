@@ -1,4 +1,4 @@
-"""What stands before and behind every RPC: identity, deadline, trace, metrics, and errors as google.rpc.Status."""
+"""Server interceptor: identity, deadline, trace, metrics, and errors as google.rpc.Status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hocket.chassis.errors import DeadlineExceeded, Internal, MeshError, Unauthe
 from hocket.chassis.status import DETAILS_KEY, to_status
 from hocket.chassis.telemetry import RpcMetrics
 
-# Generic in the type stubs alone.
+# These classes are generic in the type stubs only.
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
     _Handler = grpc.RpcMethodHandler[Any, Any]
@@ -37,7 +37,7 @@ _tracer = trace.get_tracer("hocket.chassis")
 
 @dataclass(frozen=True, slots=True)
 class GuardRules:
-    """What the guard holds calls to. `local_identity` stands in for a token where no key is configured."""
+    """Rules of the interceptor; `local_identity` replaces tokens where no key is configured, None requires them."""
 
     domain: str
     unary_deadline_s: float
@@ -47,12 +47,12 @@ class GuardRules:
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """One interceptor for all four kinds of RPC; health and reflection pass through untouched."""
+    """Interceptor of all four kinds of RPC; health and reflection pass without a token."""
 
     def __init__(self, rules: GuardRules, metrics: RpcMetrics) -> None:
-        """Guard a server by `rules`."""
+        """Apply `rules` to each RPC and record it in `metrics`."""
         self._rules = rules
-        # To find a metric by its labels costs more than to count in it.
+        # Looking a metric up by its labels costs more than incrementing it.
         self._in_flight = cache(metrics.in_flight.labels)
         self._seconds = cache(metrics.seconds.labels)
         self._calls = cache(metrics.by_tier.labels)
@@ -62,7 +62,7 @@ class Guard(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler | None:
-        """Wrap the handler of a call."""
+        """Wrap the handler of a call (grpc.aio calls this)."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or method.startswith((_HEALTH, _REFLECTION)):
@@ -98,10 +98,12 @@ class Guard(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             code = "ABORTED"
             raise
-        except Exception:  # noqa: BLE001 - the one place that catches all: the log learns it, the caller does not.
+        except Exception:  # noqa: BLE001 - the only catch-all: the log gets the exception, the caller INTERNAL
             code = "INTERNAL"
             _log.exception("unexpected error in rpc", method=method)
-            await self._abort(context, Internal("an internal error; the service's log has the detail"))
+            await self._abort(
+                context, Internal("internal error; report it with the trace id, the service's log holds the exception")
+            )
         finally:
             otel_context.detach(token)
             in_flight.dec()
@@ -113,7 +115,10 @@ class Guard(grpc.aio.ServerInterceptor):
             return self._rules.local_identity
         scheme, _, token = metadata.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("send metadata 'authorization: Bearer <token>'", reason="TOKEN_MISSING")
+            raise Unauthenticated(
+                "the call carries no bearer token; send metadata 'authorization: Bearer <token>'",
+                reason="TOKEN_MISSING",
+            )
         return await self._rules.verifier.verify(token)
 
     async def _abort(self, context: Context, error: MeshError) -> None:
@@ -124,12 +129,14 @@ class Guard(grpc.aio.ServerInterceptor):
 
 @asynccontextmanager
 async def _bounded(context: Context, limit_s: float) -> AsyncGenerator[None, None]:
-    """Bind the shaved deadline; a call that came without one gets the server's limit."""
-    # The stubs promise a float; grpc.aio gives None where the caller set no deadline.
+    """Bind the caller's deadline minus SHAVE_S, or the server's limit where that is shorter or none came."""
+    # Typed as float, but None where the caller set no deadline.
     left = cast("float | None", context.time_remaining())
     seconds = limit_s if left is None else min(left - deadline.SHAVE_S, limit_s)
     if seconds <= 0:
-        raise DeadlineExceeded("too little time was left to start")
+        raise DeadlineExceeded(
+            f"{left or 0:.3f} s of the deadline were left, too little to start; set a longer deadline"
+        )
     deadline.bind(seconds)
     timer = asyncio.timeout(seconds)
     try:
@@ -137,7 +144,7 @@ async def _bounded(context: Context, limit_s: float) -> AsyncGenerator[None, Non
             yield
     except TimeoutError:
         if timer.expired():
-            raise DeadlineExceeded(f"not done within {seconds:.3f} s") from None
+            raise DeadlineExceeded(f"not done within {seconds:.3f} s; set a longer deadline or request less") from None
         raise
 
 
@@ -159,8 +166,8 @@ def _wrapped(handler: _Handler, around: Callable[[Context], Any]) -> _Handler:
 def _wrapped_stream(handler: _Handler, around: Callable[[Context], Any]) -> _Handler:
     behavior: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
-    # Written as a coroutine over context.write, not as a generator: when the caller leaves, the servicer's generator
-    # is closed here and now, and with it whatever it holds open; grpc.aio would leave that to the garbage collector.
+    # A coroutine over context.write, not a generator: when the caller cancels, the servicer's generator and its
+    # resources are closed here at once. grpc.aio would leave a generator to the garbage collector.
     async def stream(request: Any, context: Context) -> None:
         async with around(context), aclosing(behavior(request, context)) as responses:
             async for response in responses:

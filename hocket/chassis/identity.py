@@ -1,4 +1,4 @@
-"""Who calls: the tenant, its tier and the caller of the RPC being served, from verified claims only."""
+"""Identity of the running RPC: tenant, tier and caller, from verified claims only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TENANT_TIERS = ("free", "standard", "premium")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Verified claims. `token` is the bearer token itself, so that a call on the tenant's behalf carries it on."""
+    """Verified claims of a token; `token` is the bearer token itself, for calls on behalf of the tenant."""
 
     tenant_id: str
     tenant_tier: str
@@ -21,27 +21,29 @@ class Identity:
     token: str = ""
 
     def require_scope(self, scope: str) -> None:
-        """Raise PermissionDenied unless the token carries `scope`."""
+        """Raise PermissionDenied (SCOPE_MISSING) unless the token carries `scope`."""
         if scope not in self.scopes:
-            raise PermissionDenied(f"the token lacks the scope {scope!r}", reason="SCOPE_MISSING")
+            raise PermissionDenied(f"the token lacks the scope {scope!r}; mint one with it", reason="SCOPE_MISSING")
 
 
 _current: ContextVar[Identity | None] = ContextVar("identity", default=None)
 
 
 def bind(identity: Identity | None) -> None:
-    """Make `identity` that of the RPC running in this task; the server's guard calls it."""
+    """Set the identity of the RPC in this task; the interceptor calls it. None clears it."""
     _current.set(identity)
 
 
 def current() -> Identity:
-    """The caller of the RPC running in this task. Raises Unauthenticated outside of one."""
+    """Return the identity of the running RPC. Raises Unauthenticated (TOKEN_MISSING) outside of one."""
     identity = _current.get()
     if identity is None:
-        raise Unauthenticated("no caller is bound to this call", reason="TOKEN_MISSING")
+        raise Unauthenticated(
+            "no identity is bound to this task; call it while an RPC is served", reason="TOKEN_MISSING"
+        )
     return identity
 
 
 def current_or_none() -> Identity | None:
-    """As `current`, or None outside of an RPC."""
+    """Return the identity of the running RPC; None outside of one."""
     return _current.get()

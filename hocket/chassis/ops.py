@@ -1,4 +1,4 @@
-"""The operations port: /livez, /readyz and /metrics over HTTP, and what readiness depends on."""
+"""Operations port: /livez, /readyz and /metrics over HTTP, and readiness checks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Check = Callable[[], Awaitable[None]]
 
 
 class Readiness:
-    """Whether the service may be sent traffic: every check passed lately, and it is not draining.
+    """Readiness of the service: every check has passed, and the server is not draining.
 
-    A check returns when its dependency answers and raises when not.
+    A check is a coroutine function that returns if its dependency answers, and raises otherwise.
     """
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
-        """Ready only when all `checks`, by the name of the dependency, pass."""
+        """Start not ready; `checks` are keyed by the name of the dependency."""
         self._checks = dict(checks)
         self._failing: dict[str, str] = dict.fromkeys(checks, "not checked yet")
         self.draining = False
@@ -31,11 +31,11 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """True when traffic may come."""
+        """True while the service accepts traffic."""
         return not self.draining and not self._failing
 
     def problems(self) -> dict[str, str]:
-        """What stands in the way, by name."""
+        """Return the problem of each failing check, by name."""
         return {**self._failing, **({"draining": "the server is stopping"} if self.draining else {})}
 
     async def refresh(self) -> None:
@@ -50,7 +50,7 @@ class Readiness:
             self.changed.set()
 
     async def keep_fresh(self) -> None:
-        """Run the checks until cancelled."""
+        """Run the checks every 2 s until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(CHECK_INTERVAL_S)
@@ -65,13 +65,13 @@ async def _outcome(check: Check) -> str:
             await check()
     except TimeoutError:
         return f"no answer within {CHECK_TIMEOUT_S} s"
-    except Exception as error:  # noqa: BLE001 - a check may fail in any way its driver knows; all mean "not ready".
+    except Exception as error:  # noqa: BLE001 - any exception of a driver means "not ready"
         return f"{type(error).__name__}: {error}"
     return ""
 
 
 async def start_ops_server(host: str, port: int, readiness: Readiness) -> tuple[web.AppRunner, int]:
-    """Serve the operations port; returns its runner (to clean up) and the port, chosen by the system when 0."""
+    """Serve the operations port; return its runner, which the caller cleans up, and its port (a free one for 0)."""
     app = web.Application()
     app.router.add_get("/livez", _livez)
     app[_READINESS] = readiness

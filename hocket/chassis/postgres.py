@@ -1,4 +1,4 @@
-"""Postgres under row-level security: migrations, a pool that refuses roles RLS does not bind, tenant scope."""
+"""Postgres with row-level security (RLS): migrations, and transactions in the scope of one tenant."""
 
 from __future__ import annotations
 
@@ -10,25 +10,33 @@ import asyncpg
 
 from hocket.chassis.errors import Unavailable
 
-_LOCK_KEY = 0x686F636B6574  # "hocket": one migration at a time per database, whichever service runs it
+_LOCK_KEY = 0x686F636B6574  # "hocket": one migration at a time per database, across services
 _CONNECT_TIMEOUT_S = 10.0
 _LOCK_TIMEOUT_S = 120.0  # the migrations of another replica or service
 _DRIVER_FAILURES = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what a connection says that is lost between two statements
+    asyncpg.InternalClientError,  # the connection was lost between two statements
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # the server is starting, stopping or was crashed by another connection
+    asyncpg.OperatorInterventionError,  # the server is starting or stopping, or another connection crashed it
     asyncpg.TooManyConnectionsError,
 )
 
 
 async def migrate(url: str, schema: str, folder: Path) -> list[str]:
-    """Apply the `*.sql` files of `folder` that `schema` has not seen, in name order, each in a transaction.
+    """Apply the `*.sql` files of `folder` that `schema` lacks, in name order, each in a transaction.
 
-    `url` names the owner of the schema, not the role that serves. Returns the names applied. Raises Unavailable when
-    Postgres does not let us in, or another migration does not end.
+    Args:
+        url: Connection URL of the owner of the schema, not of the role that serves.
+        schema: Name of the schema; created if missing.
+        folder: Folder of the migrations.
+
+    Returns:
+        Names of the applied files.
+
+    Raises:
+        Unavailable: Postgres refuses the connection, or another migration runs for more than 120 s.
     """
     connection = await _locked(url, schema)
     try:
@@ -52,7 +60,7 @@ async def migrate(url: str, schema: str, folder: Path) -> list[str]:
 
 
 async def _locked(url: str, schema: str) -> asyncpg.Connection:
-    """A connection that alone may migrate."""
+    """Return a connection that holds the migration lock."""
     try:
         connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S)
         try:
@@ -62,15 +70,15 @@ async def _locked(url: str, schema: str) -> asyncpg.Connection:
             raise
     except (*_DRIVER_FAILURES, asyncpg.PostgresError) as error:
         why = str(error) or type(error).__name__
-        raise Unavailable(f"cannot migrate the schema {schema}: Postgres said: {why}") from error
+        raise Unavailable(f"cannot migrate the schema {schema}: Postgres reports: {why}") from error
     return connection
 
 
 class TenantDatabase:
-    """A pool whose every statement runs for one tenant: `app.current_tenant_id` is set for the transaction alone."""
+    """Connection pool; each transaction sets `app.current_tenant_id`, which RLS policies read."""
 
     def __init__(self, url: str, *, connections_max: int = 10, statement_timeout_s: float = 10) -> None:
-        """Connect lazily, so that a service starts while Postgres is still down."""
+        """Configure the pool; it connects on first use, so that a service starts while Postgres is down."""
         self._url = url
         self._connections_max = connections_max
         self._statement_timeout_s = statement_timeout_s
@@ -84,7 +92,7 @@ class TenantDatabase:
                 max_size=self._connections_max,
                 timeout=5,
                 command_timeout=self._statement_timeout_s,
-                # A plan cached for a big tenant gave a small one no rows at all.
+                # A plan cached for a large tenant returned no rows at all for a small one.
                 server_settings={"plan_cache_mode": "force_custom_plan", "application_name": "hocket"},
                 init=_refuse_unbound_role,
             )
@@ -95,26 +103,26 @@ class TenantDatabase:
         return self._pool
 
     async def check(self) -> None:
-        """Raise unless Postgres answers; a readiness check."""
+        """Raise unless Postgres answers within 2 s; a readiness check."""
         async with (await self._connected()).acquire(timeout=2) as connection:
             await connection.execute("SELECT 1")
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncGenerator[asyncpg.pool.PoolConnectionProxy, None]:
-        """A transaction that sees and writes rows of `tenant_id` alone. Raises Unavailable when Postgres is gone."""
+        """Open a transaction that reads and writes rows of `tenant_id` only. Raises Unavailable without Postgres."""
         try:
             async with (await self._connected()).acquire(timeout=5) as connection, connection.transaction():
-                # Local to the transaction: nothing is left on the pooled connection.
+                # Local to the transaction: the pooled connection keeps nothing.
                 await connection.execute("SELECT set_config('app.current_tenant_id', $1, true)", tenant_id)
                 yield connection
         except _DRIVER_FAILURES as error:
             if isinstance(error, ValueError):
-                # asyncpg files a wrongly typed parameter under InterfaceError; that is a defect of ours, not an outage.
+                # asyncpg raises InterfaceError for a parameter of a wrong type too: a defect, not an outage.
                 raise
-            raise Unavailable("Postgres does not answer", retry_after_s=1) from error
+            raise Unavailable("Postgres does not answer; retry", retry_after_s=1) from error
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
@@ -124,5 +132,5 @@ async def _refuse_unbound_role(connection: asyncpg.Connection) -> None:
     row = await connection.fetchrow("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user")
     if row is None or row["rolsuper"] or row["rolbypassrls"]:
         raise asyncpg.InvalidAuthorizationSpecificationError(
-            "the role that serves must be neither superuser nor BYPASSRLS: row-level security would not bind it"
+            "the role that serves must be neither superuser nor BYPASSRLS: row-level security does not apply to it"
         )

@@ -1,4 +1,4 @@
-"""The command line of a service: --help lists its settings, --check-config reads them, otherwise it serves."""
+"""Command line of a service: --help lists the settings, --check-config validates them, otherwise it serves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,17 @@ def run(
     settings_type: type[S],
     build: Callable[[S, AsyncExitStack], Awaitable[Assembly]],
 ) -> None:
-    """Be the command `hocket-<noun>`. `build` wires adapters and servicers; what it opens it puts on the stack."""
+    """Run the command `hocket-<noun>` until SIGTERM or SIGINT.
+
+    Args:
+        noun: Name of the service, for instance "llm_router".
+        description: First line of --help.
+        settings_type: Settings class of the service.
+        build: Wires the service; pushes each resource that needs closing on the stack.
+
+    Raises:
+        SystemExit: The settings are wrong, a port is taken, or `build` failed; the message states the cause.
+    """
     command = f"hocket-{noun.replace('_', '-')}"
     parser = argparse.ArgumentParser(
         prog=command,
@@ -35,7 +45,7 @@ def run(
         epilog=_settings_help(settings_type),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--check-config", action="store_true", help="read the settings, say what is wrong, and exit")
+    parser.add_argument("--check-config", action="store_true", help="validate the settings and exit")
     parser.add_argument("--version", action="version", version=f"{command} {version('hocket')}")
     arguments = parser.parse_args()
     settings = read_settings(command, settings_type)
@@ -56,7 +66,7 @@ def run(
 
 
 def read_settings(command: str, settings_type: type[S]) -> S:
-    """The settings of this process, or an exit that names each wrong variable in a line of its own."""
+    """Return the settings from the environment; exit with one line per wrong or unknown variable."""
     prefix = str(settings_type.model_config.get("env_prefix", "")).upper()
     try:
         settings = settings_type()
@@ -78,8 +88,8 @@ async def _serve(noun: str, settings: S, build: Callable[[S, AsyncExitStack], Aw
         server = MeshServer(noun, settings, await build(settings, resources))
         server.stop_on_signals()
         await server.start()
-        # What is loaded now stays: unfrozen, each full collection walks it all and holds every stream meanwhile
-        # (177 ms under the vendors' SDKs of the router).
+        # Objects loaded by now stay for good. Without freeze each full collection walks them and stops every stream:
+        # 177 ms with the vendor SDKs of llm_router.
         gc.collect()
         gc.freeze()
         await server.run()

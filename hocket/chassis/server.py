@@ -1,4 +1,4 @@
-"""A gRPC server's life: listen, be healthy and ready, serve, and stop without breaking a stream."""
+"""gRPC server: listen, report health and readiness, serve, and drain without breaking streams."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Servicer:
-    """One gRPC service: its full name, and what adds it to a server."""
+    """One gRPC service: its full name, and a function that adds it to a server."""
 
     full_name: str
     add_to: Callable[[grpc.aio.Server], None]
@@ -35,10 +35,13 @@ class Servicer:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """What a service's entry point has wired together.
+    """Parts of a service, wired by its entry point.
 
-    `checks` must pass before traffic comes. `on_drain` runs when the server stops taking calls and before it closes.
-    `until_drained` is awaited then, with both ports still open: for work that is not an RPC and has to end first.
+    Attributes:
+        servicers: gRPC services to serve.
+        checks: Readiness checks by the name of the dependency.
+        on_drain: Called when draining starts, before the ports close.
+        until_drained: Awaited after `on_drain` with both ports open: work beside RPCs that must end first.
     """
 
     servicers: Sequence[Servicer]
@@ -48,10 +51,10 @@ class Assembly:
 
 
 class MeshServer:
-    """A running service: its gRPC port, its operations port and its way to an end."""
+    """Server of one service: its gRPC port, its operations port, and draining."""
 
     def __init__(self, noun: str, settings: ServerSettings, assembly: Assembly) -> None:
-        """Prepare the service `noun` (for instance "vision"); nothing listens before `start`."""
+        """Prepare the service `noun`, for instance "vision"; `start` opens the ports."""
         self._noun = noun
         self._settings = settings
         self._assembly = assembly
@@ -92,7 +95,7 @@ class MeshServer:
         return server
 
     async def start(self) -> None:
-        """Listen on both ports. Raises OSError naming the address when one is taken."""
+        """Listen on both ports. Raises OSError with the address if one is taken."""
         settings = self._settings
         address = f"{settings.grpc_host}:{settings.grpc_port}"
         try:
@@ -102,12 +105,12 @@ class MeshServer:
             else:
                 self.grpc_port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {address} for gRPC; is the port taken?") from error
+            raise OSError(f"cannot listen on {address} for gRPC; free the port or set another one") from error
         try:
             self._ops, self.ops_port = await start_ops_server(settings.ops_host, settings.ops_port, self.readiness)
         except OSError as error:
             where = f"{settings.ops_host}:{settings.ops_port}"
-            raise OSError(f"cannot listen on {where} for operations; is the port taken?") from error
+            raise OSError(f"cannot listen on {where} for operations; free the port or set another one") from error
         await self.readiness.refresh()
         await self._report_health()
         await self._server.start()
@@ -127,22 +130,22 @@ class MeshServer:
             await self._health.set(name, status)
 
     def request_stop(self) -> None:
-        """Ask `run` to end; safe from a signal handler."""
+        """Request the end of `run`; safe in a signal handler."""
         self._stop.set()
 
     def stop_on_signals(self) -> None:
-        """Let SIGTERM and SIGINT request a stop; before `start`, lest one that comes early ends us without order."""
+        """Request a stop on SIGTERM and SIGINT. Call it before `start`: an earlier signal would kill the process."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop)
 
     async def run(self) -> None:
-        """Serve until a stop is requested, then stop in order."""
+        """Serve until a stop is requested, then drain and stop."""
         await self._stop.wait()
         await self.stop()
 
     async def stop(self) -> None:
-        """Not ready, one endpoint cycle, no new calls, running calls end, ports close."""
+        """Drain: report not ready, wait `drain_wait_s`, refuse new calls, let running ones end, close the ports."""
         _log.info("draining", grace_s=self._settings.drain_grace_s)
         self.readiness.draining = True
         await self._report_health()
@@ -162,7 +165,7 @@ _metrics: dict[str, RpcMetrics] = {}
 
 
 def _metrics_of(noun: str) -> RpcMetrics:
-    # Prometheus registers a name once a process, while tests start a service many times.
+    # Prometheus registers a name once per process; tests start a service many times.
     if noun not in _metrics:
         _metrics[noun] = RpcMetrics(noun)
     return _metrics[noun]
@@ -173,10 +176,10 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", settings.message_bytes_max),
-        # A second server on the same port would silently take half of the calls.
+        # With SO_REUSEPORT a second server on the port would silently receive half of the calls.
         ("grpc.so_reuseport", 0),
         ("grpc.max_connection_age_ms", age_ms),
-        # The grace outlasts the longest stream; a shorter one would cut it with UNAVAILABLE.
+        # The grace exceeds the longest stream; a shorter one would end it with UNAVAILABLE.
         ("grpc.max_connection_age_grace_ms", int(settings.stream_deadline_s * 1000)),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -184,7 +187,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
 
 
 def _tls(cert_file: Path, key_file: Path, client_ca_file: Path | None) -> grpc.ServerCredentials:
-    """Credentials that are read again when their files change, so that certificates rotate without a restart."""
+    """Return credentials that follow their files: certificates rotate without a restart."""
     files = [f for f in (cert_file, key_file, client_ca_file) if f]
     seen: list[float] = []
 

@@ -1,4 +1,4 @@
-"""Settings from the environment: typed, bounded, described; secrets also from files named by *_FILE."""
+"""Settings from environment variables: typed, bounded, described; secrets also from files named by *_FILE."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from hocket.chassis.auth import AUDIENCE, SECRET_BYTES_MIN, TokenMinter
 from hocket.chassis.channel import ClientTls
 
-# Kubernetes puts these into every pod for a Service of the same name; they are not ours and not mistakes.
+# Kubernetes sets these in every pod for a Service of the same name; they are no misspelled settings.
 _SERVICE_LINK = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
 
-# A name, an address or nothing, and a port or none.
+# An optional host name or address, and an optional port.
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d{1,5})?")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 def _checked_url(schemes: tuple[str, ...], example: str) -> AfterValidator:
-    """Finds what drivers find at the first connection, and then say with a part of the password in it."""
+    """Check a URL at start: drivers fail at the first connection only, with part of the password in the message."""
 
     def check(url: SecretStr) -> SecretStr:
         scheme, separator, rest = url.get_secret_value().partition("://")
         hosts = re.split("[/?#]", rest)[0].rpartition("@")[2]
         if scheme not in schemes or not separator or not all(map(_HOST.fullmatch, hosts.split(","))):
-            raise ValueError(
-                f"must be a URL like {example}; /, ?, # and @ of a password are written %2F, %3F, %23, %40"
-            )
+            raise ValueError(f"must be a URL like {example}; write /, ?, # and @ of a password as %2F, %3F, %23, %40")
         return url
 
     return AfterValidator(check)
@@ -47,11 +45,11 @@ RedisUrl = Annotated[SecretStr, _checked_url(("redis", "rediss", "unix"), "redis
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """Reads `<PREFIX><FIELD>_FILE`, as container secrets are mounted."""
+    """Reads the file named by `<PREFIX><FIELD>_FILE`, as container secrets are mounted."""
 
     def get_field_value(
         self,
-        field: FieldInfo,  # noqa: ARG002 - the base class names it
+        field: FieldInfo,  # noqa: ARG002 - required by the base class
         field_name: str,
     ) -> tuple[Any, str, bool]:
         variable = f"{self.config.get('env_prefix', '')}{field_name}_FILE".upper()
@@ -69,60 +67,41 @@ class _FileSource(PydanticBaseSettingsSource):
 
 
 class ServerSettings(BaseSettings):
-    """What every service can be told. A service's Settings extends it and sets `env_prefix`."""
+    """Settings of every service; a service's Settings extends it and sets `env_prefix`."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    grpc_host: str = Field(
-        default="127.0.0.1", description="Address the gRPC port binds to. Beyond loopback needs a key."
-    )
-    grpc_port: Port = Field(default=0, description="gRPC port; 0 lets the system choose.")
-    ops_host: str = Field(
-        default="127.0.0.1", description="Address of the operations port (/livez, /readyz, /metrics)."
-    )
-    ops_port: Port = Field(default=0, description="Operations port; 0 lets the system choose.")
+    grpc_host: str = Field(default="127.0.0.1", description="Address of the gRPC port; beyond loopback it needs a key.")
+    grpc_port: Port = Field(default=0, description="gRPC port; 0 chooses a free one.")
+    ops_host: str = Field(default="127.0.0.1", description="Address of the operations port.")
+    ops_port: Port = Field(default=0, description="Operations port (/livez, /readyz, /metrics); 0 chooses a free one.")
     jwt_secret: SecretStr | None = Field(default=None, description="Shared secret of HS256 tokens, 32 bytes or more.")
-    jwks_url: str | None = Field(
-        default=None, description="Where the keys of RS256, ES256 and EdDSA tokens are published."
-    )
-    jwks_file: Path | None = Field(
-        default=None, description="A JWKS file instead of a URL; read again on every change."
-    )
-    jwt_issuer: str | None = Field(default=None, description="Issuer that tokens must name; unset accepts any.")
-    tls_cert_file: Path | None = Field(default=None, description="PEM certificate of this server; turns TLS on.")
+    jwks_url: str | None = Field(default=None, description="URL of the public keys of RS256, ES256 and EdDSA tokens.")
+    jwks_file: Path | None = Field(default=None, description="JWKS file instead of a URL; read again on change.")
+    jwt_issuer: str | None = Field(default=None, description="Required issuer of tokens; unset accepts any.")
+    tls_cert_file: Path | None = Field(default=None, description="PEM certificate of this server; enables TLS.")
     tls_key_file: Path | None = Field(default=None, description="PEM key of this server.")
-    tls_client_ca_file: Path | None = Field(
-        default=None, description="PEM authority of client certificates; turns mTLS on."
-    )
-    peer_ca_file: Path | None = Field(default=None, description="PEM authority of the peers called; turns TLS on.")
-    peer_cert_file: Path | None = Field(default=None, description="PEM certificate shown to peers, for mTLS.")
+    tls_client_ca_file: Path | None = Field(default=None, description="PEM CA of client certificates; enables mTLS.")
+    peer_ca_file: Path | None = Field(default=None, description="PEM CA of called services; enables TLS to them.")
+    peer_cert_file: Path | None = Field(default=None, description="PEM certificate for called services, for mTLS.")
     peer_key_file: Path | None = Field(default=None, description="PEM key of that certificate.")
-    reflection: bool = Field(
-        default=False, description="Whether gRPC reflection is served (to anybody who can connect)."
-    )
-    message_bytes_max: int = Field(
-        default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest message."
-    )
-    concurrent_rpcs_max: int = Field(
-        default=1000, ge=1, le=100_000, description="RPCs served at once; more are refused."
-    )
+    reflection: bool = Field(default=False, description="Serve gRPC reflection, to anyone who can connect.")
+    message_bytes_max: int = Field(default=4 << 20, ge=1024, le=64 << 20, description="Largest message, in bytes.")
+    concurrent_rpcs_max: int = Field(default=1000, ge=1, le=100_000, description="RPCs at once; more are refused.")
     unary_deadline_s: float = Field(default=30, gt=0, le=600, description="Longest unary RPC, in seconds.")
     stream_deadline_s: float = Field(default=4 * 3600, gt=0, le=86_400, description="Longest stream, in seconds.")
     connection_age_max_s: float = Field(
         default=600,
         gt=0,
         le=86_400,
-        description="Age at which a connection is asked to reconnect, so that load spreads anew.",
+        description="Age of a connection, in seconds, at which it moves to another replica.",
     )
     drain_wait_s: float = Field(
-        default=0,
-        ge=0,
-        le=120,
-        description="Wait between 'not ready' and closing, one endpoint cycle; 5 in Kubernetes.",
+        default=0, ge=0, le=120, description="Seconds between not ready and refusing calls; 5 in Kubernetes."
     )
-    drain_grace_s: float = Field(default=10, ge=0, le=86_400, description="Time for running RPCs to end when stopping.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
-    log_content: bool = Field(default=False, description="Whether what users said may be logged.")
+    drain_grace_s: float = Field(default=10, ge=0, le=86_400, description="Seconds for running RPCs to end on a stop.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level logged.")
+    log_content: bool = Field(default=False, description="Log what users said.")
     otlp_endpoint: str | None = Field(
         default=None, description="OTLP/gRPC endpoint for traces and OpenTelemetry metrics; unset exports none."
     )
@@ -136,24 +115,24 @@ class ServerSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Explicit values, then the environment, then files named by it."""
+        """Return the sources by priority: explicit values, environment, files named by the environment."""
         return init_settings, env_settings, _FileSource(settings_cls)
 
     @property
     def has_key(self) -> bool:
-        """Whether tokens can be verified."""
+        """True if a secret or a JWKS is configured, so that tokens can be verified."""
         return bool(self.jwt_secret or self.jwks_url or self.jwks_file)
 
     @property
     def minter(self) -> TokenMinter | None:
-        """Signs tokens that services with these settings accept; None without a shared secret."""
+        """Minter of tokens that services with these settings accept; None without a shared secret."""
         if self.jwt_secret is None:
             return None
         return TokenMinter(self.jwt_secret.get_secret_value(), issuer=self.jwt_issuer or AUDIENCE)
 
     @property
     def peer_tls(self) -> ClientTls | None:
-        """How to call the other services, or None for plain text."""
+        """TLS files for calls to other services; None for plain text."""
         if self.peer_ca_file is None:
             return None
         return ClientTls(self.peer_ca_file, self.peer_cert_file, self.peer_key_file)
@@ -161,7 +140,7 @@ class ServerSettings(BaseSettings):
     @model_validator(mode="after")
     def _safe(self) -> Self:
         if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
-            raise ValueError(f"jwt_secret must hold {SECRET_BYTES_MIN} bytes or more")
+            raise ValueError(f"jwt_secret must have {SECRET_BYTES_MIN} bytes or more")
         if not self.has_key and not is_loopback(self.grpc_host):
             raise ValueError(
                 f"grpc_host {self.grpc_host} is not loopback and no key is set: set jwt_secret, jwks_url or jwks_file"
@@ -178,7 +157,7 @@ class ServerSettings(BaseSettings):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` can be reached from this machine alone."""
+    """Return whether only this machine can reach `host`."""
     if host == "localhost":
         return True
     try:
@@ -188,14 +167,14 @@ def is_loopback(host: str) -> bool:
 
 
 def variables(settings_type: type[ServerSettings]) -> Iterator[tuple[str, FieldInfo]]:
-    """Every environment variable of a service with its field."""
+    """Yield each environment variable of a service with its field."""
     prefix = str(settings_type.model_config.get("env_prefix", ""))
     for name, field in settings_type.model_fields.items():
         yield f"{prefix}{name}".upper(), field
 
 
 def unknown_variables(settings_type: type[ServerSettings]) -> list[str]:
-    """Variables with the service's prefix that no setting reads: most likely misspelled."""
+    """Return set variables with the service's prefix that no setting reads: probably misspelled."""
     prefix = str(settings_type.model_config.get("env_prefix", "")).upper()
     known = {name for name, _ in variables(settings_type)}
     known |= {f"{name}_FILE" for name in known}

@@ -1,4 +1,4 @@
-"""MeshError to google.rpc.Status and back, so that an error is the same class on both sides of the wire."""
+"""Converts MeshError to google.rpc.Status and back: an error has the same class in server and client."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from google.rpc import error_details_pb2, status_pb2
 
 from hocket.chassis import errors
 
-# More is no wait that anybody keeps, and past what a Duration holds an error would end as another one.
+# A google.protobuf.Duration overflows beyond 10,000 years, and the overflow would replace the error.
 RETRY_AFTER_MAX_S = 366 * 86_400.0
 DETAILS_KEY = "grpc-status-details-bin"
-# By the side that measured it: an answer too large ("SERVER: Sent", "CLIENT: Received") is not the caller's fault.
+# gRPC names the side that measured: an oversized response ("SERVER: Sent", "CLIENT: Received") is no caller's error.
 _REQUEST_TOO_LARGE = re.compile("(CLIENT: Sent|SERVER: Received) message larger than max")
 _KINDS: dict[str, type[errors.MeshError]] = {
     kind.code: kind
@@ -36,7 +36,7 @@ _KINDS: dict[str, type[errors.MeshError]] = {
 
 
 def to_status(error: errors.MeshError, domain: str) -> status_pb2.Status:
-    """The wire form: code, sentence, ErrorInfo, and RetryInfo or BadRequest where they apply."""
+    """Return the wire form of `error`: code, message, ErrorInfo with `domain`, and RetryInfo or BadRequest."""
     code = grpc.StatusCode[error.code]
     status = status_pb2.Status(code=code.value[0], message=error.message)
     _pack(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata))
@@ -61,7 +61,7 @@ def _pack(
 
 
 def from_status(code: grpc.StatusCode, message: str, details: bytes | None) -> errors.MeshError:
-    """The exception that `to_status` was given; one without details for peers that send none."""
+    """Return the error of a failed call; `details` is its serialized google.rpc.Status, None if gRPC itself failed."""
     reason: str | None = None
     metadata: dict[str, str] = {}
     retry_after_s: float | None = None
@@ -75,9 +75,11 @@ def from_status(code: grpc.StatusCode, message: str, details: bytes | None) -> e
         elif packed.Unpack(bad):
             fields = {v.field: v.description for v in bad.field_violations}
     if details is None and code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        # Ours always carry details: this one is gRPC's own, a request too large or a server without room.
+        # Services always send details. Without them gRPC itself refused: an oversized request, or a full server.
         if _REQUEST_TOO_LARGE.search(message):
-            return errors.InvalidArgument(message, fields={"message": "is larger than may be sent"}, reason="TOO_LARGE")
+            return errors.InvalidArgument(
+                message, fields={"message": "exceeds the largest message; split the request"}, reason="TOO_LARGE"
+            )
         reason = "OVERLOADED"
     kind = _KINDS.get(code.name, errors.MeshError)
     if issubclass(kind, errors.InvalidArgument):
@@ -94,7 +96,7 @@ def _details(metadata: Sequence[tuple[str, str | bytes]] | grpc.aio.Metadata | N
 
 @contextmanager
 def mesh_errors() -> Generator[None, None, None]:
-    """Around client calls: a failed RPC leaves as the MeshError its server raised."""
+    """Convert a failed RPC inside the block to the MeshError that its server raised."""
     try:
         yield
     except grpc.aio.AioRpcError as failure:

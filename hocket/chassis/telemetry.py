@@ -1,4 +1,4 @@
-"""Logs as JSON, traces over W3C context, metrics for Prometheus and OpenTelemetry: set up once, by the entry point."""
+"""Logs as JSON, traces with W3C context, metrics for Prometheus and OpenTelemetry; set up by the entry point."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ _RPC_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 
 def set_up(service: str, *, level: str, log_content: bool, otlp_endpoint: str | None) -> None:
-    """Configure logs, traces and metrics of this process. Content under `pii` keys is dropped unless `log_content`."""
+    """Configure logs, traces and metrics of this process.
+
+    Args:
+        service: Service name in logs and spans, for instance "hocket-rag".
+        level: Lowest level logged.
+        log_content: Keep values under `pii` keys, the content that users said.
+        otlp_endpoint: OTLP/gRPC endpoint of a collector; None exports nothing.
+    """
     set_up_logs(service, level=level, log_content=log_content)
     resource = Resource.create({"service.name": service})
     provider = TracerProvider(resource=resource)
@@ -30,8 +37,8 @@ def set_up(service: str, *, level: str, log_content: bool, otlp_endpoint: str | 
 
 
 def _export(provider: TracerProvider, resource: Resource, endpoint: str, *, insecure: bool) -> None:
-    """Send spans and the metrics of OpenTelemetry's conventions to a collector; Prometheus has the service's own."""
-    # Imported here: the exporters cost 20 MB and most processes on a laptop export nothing.
+    """Export spans and the OpenTelemetry metrics to a collector; the service's own metrics stay with Prometheus."""
+    # Imported on use: the exporters cost 20 MB of memory, and most local processes export nothing.
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.metrics import MeterProvider
@@ -43,7 +50,7 @@ def _export(provider: TracerProvider, resource: Resource, endpoint: str, *, inse
 
 
 def set_up_logs(service: str, *, level: str, log_content: bool) -> None:
-    """One JSON object a line on standard error: event, level, time, trace id and the values, never a secret."""
+    """Write logs to standard error, one JSON object per line: event, level, time, service, trace id and values."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -52,7 +59,7 @@ def set_up_logs(service: str, *, level: str, log_content: bool) -> None:
             _with_service(service),
             _with_trace,
             _content_filter(log_content),
-            # Without the frames' variables: among them are tokens, and what users said.
+            # Without local variables of the frames: they hold tokens and what users said.
             structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
@@ -88,10 +95,10 @@ def _content_filter(log_content: bool) -> structlog.types.Processor:
 
 
 class RpcMetrics:
-    """Duration, outcome and number in flight of a server's RPCs. Labels: method, code, tenant tier."""
+    """Metrics of a server's RPCs: duration, outcome, calls in flight; labels method, code, tenant tier."""
 
     def __init__(self, service: str) -> None:
-        """Register `hocket_<service>_rpc_*`; once a process and service."""
+        """Register `hocket_<service>_rpc_*`; once per process and service."""
         prefix = f"hocket_{service}_rpc"
         self.seconds = Histogram(
             f"{prefix}_duration_seconds", "Duration of RPCs.", ["method", "code"], buckets=_RPC_SECONDS
