@@ -1,1 +1,4 @@
-"""Decides, for every other service, what a tenant may spend now, and keeps the book of what it spent."""
+"""Decides what a tenant may spend now, and records the cost of every vendor call in a ledger.
+
+Objective: no window ever admits more than its limit, and an answer comes within 50 ms, also without Redis.
+"""

@@ -1,4 +1,4 @@
-"""The command hocket-ratelimit: wiring only."""
+"""The command hocket-ratelimit: builds adapters, flows and servicers from the settings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger
 from services.ratelimit.adapters.redis_store import RedisStore
-from services.ratelimit.flow import Bookkeeper, Limiter
-from services.ratelimit.readiness import until_answered
+from services.ratelimit.flow import CostLedger, Limiter
+from services.ratelimit.readiness import ready_after_first_success
 from services.ratelimit.settings import Settings
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
-    """Wire Redis, Postgres and the three services."""
+    """Connect Redis and Postgres, and build the three servicers. `resources` closes the connections."""
     if settings.postgres_migration_url:
         await migrate(settings.postgres_migration_url.get_secret_value(), "ratelimit", MIGRATIONS)
     database = TenantDatabase(
@@ -49,7 +49,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     )
     limits, ledger = (
         server.RateLimitServicer(limiter),
-        server.LedgerServicer(Bookkeeper(PostgresLedger(database), clock)),
+        server.LedgerServicer(CostLedger(PostgresLedger(database), clock)),
     )
     envoy = envoy_server.EnvoyServicer(limiter, frozenset(table.rates))
     names = ("hocket.ratelimit.v1.RateLimitService", "hocket.ratelimit.v1.LedgerService", envoy_server.FULL_NAME)
@@ -60,15 +60,15 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
             Servicer(names[2], lambda s: envoy_server.add_to(envoy, s)),
         ],
         checks={
-            "redis": until_answered("redis", store.check),
-            "postgres": until_answered("postgres", database.check),
+            "redis": ready_after_first_success("redis", store.check),
+            "postgres": ready_after_first_success("postgres", database.check),
         },
     )
 
 
 def main() -> None:
     """Run the service."""
-    run("ratelimit", "Decides what a tenant may spend now, and keeps the book of what it spent.", Settings, build)
+    run("ratelimit", "Decides what a tenant may spend now, and records what it spent.", Settings, build)
 
 
 if __name__ == "__main__":

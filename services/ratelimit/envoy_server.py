@@ -1,7 +1,8 @@
-"""envoy.service.ratelimit.v3.RateLimitService, so that Envoy, Istio and Contour can ask as they are.
+"""Servicer of envoy.service.ratelimit.v3.RateLimitService, for the rate limit filters of Envoy, Istio and Contour.
 
-Envoy sends a token by `grpc_service.initial_metadata` of its filter. Descriptors name limits as descriptors.py says.
-Unlike Envoy's own service a request is all or nothing: a descriptor over its limit does not spend from the others.
+Envoy sends the tenant's token in `grpc_service.initial_metadata` of its filter. limits/descriptors.py maps descriptors
+to limits. Unlike in Envoy's own service a request is all or nothing: if one descriptor is over its limit, the others
+are not spent.
 """
 
 # ruff: noqa: ARG002 - gRPC passes request and context to every method
@@ -15,10 +16,11 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 from hocket.chassis import identity
 from hocket.chassis.errors import invalid_field
 from hocket.chassis.guard import Context
-from services.ratelimit import descriptors, wire
+from services.ratelimit import wire
 from services.ratelimit.flow import Limiter, Standing
-from services.ratelimit.limits import US
-from services.ratelimit.spends import SPENDS_MAX, Spend
+from services.ratelimit.limits.descriptors import merge_spends, spend_for_descriptor
+from services.ratelimit.limits.rate_limits import US
+from services.ratelimit.limits.spends import SPENDS_MAX, Spend
 
 FULL_NAME = "envoy.service.ratelimit.v3.RateLimitService"
 _UNITS = {
@@ -30,21 +32,26 @@ _UNITS = {
 
 
 class EnvoyServicer(rls_pb2_grpc.RateLimitServiceServicer):
-    """The service that Envoy's rate limit filters call."""
+    """Serves Envoy's rate limit protocol."""
 
     def __init__(self, limiter: Limiter, limits: frozenset[str]) -> None:
-        """Serve the decisions of `limiter`, which knows `limits`."""
+        """Create a servicer.
+
+        Args:
+            limiter: Makes the decisions.
+            limits: Names of the configured rate limits.
+        """
         self._limiter = limiter
         self._limits = limits
 
     async def ShouldRateLimit(self, request: rls_pb2.RateLimitRequest, context: Context) -> rls_pb2.RateLimitResponse:
-        """Decide all descriptors, all or nothing."""
+        """Decide all descriptors of a request, all or nothing."""
         spends = _spends(request, self._limits)
-        asked = descriptors.merged([spend for spend in spends if spend])
-        if not asked:
+        requested = merge_spends([spend for spend in spends if spend])
+        if not requested:
             return _response(spends, {})
-        decision = await self._limiter.check(identity.current(), asked)
-        standings = {(s.limit, s.subject): t for s, t in zip(asked, decision.standings, strict=True)}
+        decision = await self._limiter.check(identity.current(), requested)
+        standings = {(s.limit, s.subject): t for s, t in zip(requested, decision.standings, strict=True)}
         return _response(spends, standings)
 
 
@@ -52,9 +59,9 @@ def _spends(request: rls_pb2.RateLimitRequest, known: frozenset[str]) -> list[Sp
     if not request.domain:
         raise invalid_field("domain", "must not be empty")
     if not 1 <= len(request.descriptors) <= SPENDS_MAX:
-        raise invalid_field("descriptors", f"must hold 1 to {SPENDS_MAX} entries")
+        raise invalid_field("descriptors", f"holds {len(request.descriptors)} entries; must hold 1 to {SPENDS_MAX}")
     return [
-        descriptors.spend_of(
+        spend_for_descriptor(
             [(entry.key, entry.value) for entry in one.entries],
             one.hits_addend.value if one.HasField("hits_addend") else request.hits_addend,
             known,
@@ -90,5 +97,5 @@ def _status(standing: Standing) -> rls_pb2.RateLimitResponse.DescriptorStatus:
 
 
 def add_to(servicer: EnvoyServicer, server: grpc.aio.Server) -> None:
-    """Serve `servicer` on `server`; its generated code has no types."""
+    """Add `servicer` to `server`; the generated function has no type annotations."""
     rls_pb2_grpc.add_RateLimitServiceServicer_to_server(servicer, server)

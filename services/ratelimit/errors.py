@@ -1,4 +1,4 @@
-"""What this service raises, with its reasons."""
+"""Errors of the ratelimit service."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class LimitNotFound(NotFound):
 
 
 class LeaseNotFound(NotFound):
-    """The tenant holds no such lease: it ran out or was returned before."""
+    """The tenant has no such lease: it has expired or was returned before."""
 
     default_reason = "LEASE_NOT_FOUND"
 
 
-class StoreGone(Unavailable):
-    """The shared store did not answer in time, or not with sense."""
+class StoreUnavailable(Unavailable):
+    """The shared limit store did not answer within its timeout, or answered with an error."""
 
 
-class LedgerGone(Unavailable):
-    """The book cannot be written or read now; events are to be sent again with the same ids."""
+class LedgerUnavailable(Unavailable):
+    """The ledger cannot be read or written now; the caller retries with the same event ids."""

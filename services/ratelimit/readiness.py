@@ -1,6 +1,6 @@
-"""Decides that a service which answers without a dependency stays ready when it goes, once it has been there.
+"""Readiness of a service that still answers without a dependency: ready from the first successful check on.
 
-Were every replica to leave the balancer with Redis, nobody would be left to give the degraded answer.
+If every replica became unready together with Redis, no replica would be left to give degraded answers.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from services.ratelimit import telemetry
 Check = Callable[[], Awaitable[None]]
 
 
-def until_answered(dependency: str, check: Check) -> Check:
-    """A readiness check that fails until `check` has passed once; the gauge dependency_up goes on telling the truth."""
+def ready_after_first_success(dependency: str, check: Check) -> Check:
+    """Wrap a readiness check: it fails until `check` has succeeded once, and passes from then on.
+
+    Args:
+        dependency: Label of the gauge hocket_ratelimit_dependency_up, which follows every result of `check`.
+        check: Raises if the dependency does not answer.
+    """
     answered = False
 
-    async def once() -> None:
+    async def readiness_check() -> None:
         nonlocal answered
         up = telemetry.DEPENDENCY_UP.labels(dependency)
         try:
@@ -29,4 +34,4 @@ def until_answered(dependency: str, check: Check) -> Check:
             answered = True
             up.set(1)
 
-    return once
+    return readiness_check

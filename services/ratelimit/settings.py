@@ -1,4 +1,4 @@
-"""What this service can be told."""
+"""Settings of the ratelimit service, read from the environment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings
-from services.ratelimit.limit_file import parse
-from services.ratelimit.limits import LimitTable
+from services.ratelimit.limits.limit_file import parse
+from services.ratelimit.limits.limit_table import LimitTable
 
-DEFAULT_LIMITS = Path(__file__).parent / "default_limits.toml"
+DEFAULT_LIMITS = Path(__file__).parent / "limits" / "default_limits.toml"
 
 
 class Settings(ServerSettings):
@@ -24,39 +24,48 @@ class Settings(ServerSettings):
         description="Redis that all replicas share (redis:// or rediss://). Unset: redis://127.0.0.1:6379/0.",
     )
     redis_cluster: bool = Field(
-        default=False, description="Whether Redis is a cluster; the URL then names any of its nodes."
+        default=False, description="Whether Redis is a Redis Cluster; the URL then names any of its nodes."
     )
     redis_timeout_s: float = Field(
         default=0.04,
         gt=0,
         le=5,
-        description="Wait for Redis, in seconds; then the decision is made locally and marked degraded.",
+        description="Timeout of a call to Redis, in seconds; then the decision is made locally and marked degraded.",
     )
     redis_connections_max: int = Field(
-        default=64, ge=1, le=1000, description="Connections to Redis, or to each node of a cluster."
+        default=64, ge=1, le=1000, description="Connections to Redis, or to each node of a cluster, at most."
     )
     breaker_failures_max: int = Field(
-        default=3, ge=1, le=100, description="Failures of Redis in a row after which it is not asked for a while."
+        default=3,
+        ge=1,
+        le=100,
+        description="Consecutive failures of Redis that open the circuit breaker: Redis is not called for a while.",
     )
-    breaker_open_s: float = Field(default=1.0, gt=0, le=60, description="How long it is not asked, in seconds.")
+    breaker_open_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Seconds that the circuit breaker stays open before one call probes Redis.",
+    )
     replicas_expected: int = Field(
         default=1,
         ge=1,
         le=1000,
-        description="Replicas of this service; while Redis is gone each admits its share of every limit.",
+        description="Replicas of this service; while Redis is unavailable each one admits its share of every limit.",
     )
     limits_file: Path | None = Field(
-        default=None, description="TOML file of limits that replace the built-in ones by name (default_limits.toml)."
+        default=None,
+        description="TOML file of limits that override the default ones by name (limits/default_limits.toml).",
     )
     postgres_url: PostgresUrl = Field(
         default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),
-        description="Postgres of the book, as the role that serves (neither superuser nor BYPASSRLS). "
+        description="Postgres of the ledger, as the role of the service (neither superuser nor BYPASSRLS). "
         "Unset: postgresql://hocket_app@127.0.0.1:5432/hocket.",
     )
     postgres_migration_url: PostgresUrl | None = Field(
-        default=None, description="The same database as its owner; when set, migrations run at start."
+        default=None, description="The same database as the owner of its schema; if set, migrations run at start."
     )
-    postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections to Postgres.")
+    postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections to Postgres, at most.")
 
     @field_validator("limits_file")
     @classmethod
@@ -69,6 +78,6 @@ class Settings(ServerSettings):
         return path
 
     def limit_table(self) -> LimitTable:
-        """The built-in limits, replaced by name by those of the limits file."""
+        """Return the default limits, overridden by name by those of the limits file."""
         table = parse(DEFAULT_LIMITS.read_text(encoding="utf-8"))
-        return parse(self.limits_file.read_text(encoding="utf-8")).over(table) if self.limits_file else table
+        return parse(self.limits_file.read_text(encoding="utf-8")).with_defaults(table) if self.limits_file else table

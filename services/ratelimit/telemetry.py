@@ -1,22 +1,36 @@
-"""Metrics of this service, registered once a process. Limits are bounded by the table, tenants appear by tier alone."""
+"""Metrics of the ratelimit service. Labels are bounded: limits by the limit table, tenants by their tier."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
 DECISIONS = Counter(
-    "hocket_ratelimit_decisions", "Decisions by limit, outcome and tier.", ["limit", "outcome", "tenant_tier"]
+    "hocket_ratelimit_decisions",
+    "Decisions by limit, outcome (admitted or denied) and tenant tier.",
+    ["limit", "outcome", "tenant_tier"],
 )
-DEGRADED = Counter("hocket_ratelimit_degraded", "Answers given without Redis (fail open, bounded).", ["operation"])
+DEGRADED = Counter(
+    "hocket_ratelimit_degraded",
+    "Decisions made by the local fallback because Redis did not answer.",
+    ["operation"],
+)
 REDIS_SECONDS = Histogram(
     "hocket_ratelimit_redis_duration_seconds",
-    "Duration of calls to Redis.",
+    "Duration of calls to Redis, by command and outcome (ok or failed).",
     ["command", "outcome"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.5, 1),
 )
 DEPENDENCY_UP = Gauge(
-    "hocket_ratelimit_dependency_up", "Whether a dependency answered last (1) or not.", ["dependency"]
+    "hocket_ratelimit_dependency_up",
+    "1 if the last check of the dependency (redis or postgres) succeeded, else 0.",
+    ["dependency"],
 )
-LEASES = Counter("hocket_ratelimit_leases", "Leases by limit and outcome.", ["limit", "outcome"])
-COST_EVENTS = Counter("hocket_ratelimit_cost_events", "Cost events by outcome: recorded or duplicate.", ["outcome"])
-COST_MICRO_USD = Counter("hocket_ratelimit_cost_micro_usd", "Booked price by kind and tier.", ["kind", "tenant_tier"])
+LEASES = Counter(
+    "hocket_ratelimit_leases", "Leases by limit and outcome: granted, refused or degraded.", ["limit", "outcome"]
+)
+COST_EVENTS = Counter(
+    "hocket_ratelimit_cost_events", "Cost events received, by outcome: recorded or duplicate.", ["outcome"]
+)
+COST_MICRO_USD = Counter(
+    "hocket_ratelimit_cost_micro_usd", "Recorded cost in micro-USD, by kind and tenant tier.", ["kind", "tenant_tier"]
+)

@@ -1,4 +1,4 @@
-"""Messages of the contract to the words of this service, and back."""
+"""Conversion between proto messages and domain values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hocket.ratelimit.v1 import ledger_pb2, ratelimit_pb2
 
 from hocket.chassis.errors import invalid_field
-from services.ratelimit import flow, spends
-from services.ratelimit.cost_events import CostEvent, CostSum, Period, cached_input_share
-from services.ratelimit.flow import Decision, Lease
+from services.ratelimit import flow
+from services.ratelimit.flow import Decision, Lease, SlotDecision
+from services.ratelimit.ledger.cost_events import CostEvent
+from services.ratelimit.ledger.cost_sums import CostSum, Period, cached_input_share
+from services.ratelimit.limits import spends
 
 _KINDS = {
     ledger_pb2.COST_KIND_LLM: "llm",
@@ -30,12 +32,12 @@ _OUTCOMES = {
 
 
 def spend(field: str, message: ratelimit_pb2.Spend) -> spends.Spend:
-    """A spend at `field` of the request."""
-    return spends.spend(field, message.limit, message.cost, message.subject)
+    """Convert the spend at the path `field` of the request. Raises InvalidArgument if it is malformed."""
+    return spends.parse_spend(field, message.limit, message.cost, message.subject)
 
 
 def standing(of: flow.Standing) -> ratelimit_pb2.Standing:
-    """The message of one standing."""
+    """Convert one standing."""
     return ratelimit_pb2.Standing(
         limit=of.limit.name,
         admitted=of.verdict.fits,
@@ -47,14 +49,14 @@ def standing(of: flow.Standing) -> ratelimit_pb2.Standing:
 
 
 def check_response(decision: Decision) -> ratelimit_pb2.CheckResponse:
-    """The answer to Check."""
+    """Convert the decision of a Check."""
     return ratelimit_pb2.CheckResponse(
         admitted=decision.admitted, standings=map(standing, decision.standings), degraded=decision.degraded
     )
 
 
 def rows_response(batch_id: int, decision: Decision) -> ratelimit_pb2.CheckStreamResponse:
-    """The answer to one columnar batch; waits round up, so that nobody comes back early."""
+    """Convert the decision of one columnar batch; waits are rounded up, so that a retry is never too early."""
     verdicts = [standing.verdict for standing in decision.standings]
     return ratelimit_pb2.CheckStreamResponse(
         batch_id=batch_id,
@@ -65,7 +67,7 @@ def rows_response(batch_id: int, decision: Decision) -> ratelimit_pb2.CheckStrea
 
 
 def lease_response(lease: Lease) -> ratelimit_pb2.LeaseResponse:
-    """The answer to Lease."""
+    """Convert a lease."""
     return ratelimit_pb2.LeaseResponse(
         lease_id=lease.lease_id,
         units=lease.units,
@@ -74,20 +76,34 @@ def lease_response(lease: Lease) -> ratelimit_pb2.LeaseResponse:
     )
 
 
+def acquire_response(decision: SlotDecision) -> ratelimit_pb2.AcquireResponse:
+    """Convert the decision of an Acquire."""
+    return ratelimit_pb2.AcquireResponse(
+        acquired=decision.holding.acquired,
+        in_use=decision.holding.in_use,
+        capacity=decision.capacity_slots,
+        degraded=decision.degraded,
+    )
+
+
 def duration(microseconds: int) -> Duration:
-    """A Duration of `microseconds`."""
+    """Return a Duration of `microseconds`."""
     message = Duration()
     message.FromMicroseconds(microseconds)
     return message
 
 
-def seconds(message: ratelimit_pb2.AcquireRequest) -> float | None:
-    """The time to live asked for, None when unset."""
+def ttl_s(message: ratelimit_pb2.AcquireRequest) -> float | None:
+    """Return the time to live in seconds, None if unset."""
     return message.ttl.seconds + message.ttl.nanos / 1e9 if message.HasField("ttl") else None
 
 
 def cost_events(messages: Sequence[ledger_pb2.CostEvent]) -> list[CostEvent]:
-    """The events of a request, their fields unchecked but for times that no clock shows."""
+    """Convert the events of a request; their fields are checked later, by check_events.
+
+    Raises:
+        InvalidArgument: A timestamp is outside of the years 1 to 9999.
+    """
     return [_cost_event(f"events[{index}]", message) for index, message in enumerate(messages)]
 
 
@@ -95,7 +111,7 @@ def _cost_event(field: str, message: ledger_pb2.CostEvent) -> CostEvent:
     has_time = message.HasField("occurred_at")
     return CostEvent(
         event_id=message.event_id,
-        occurred_at=moment(f"{field}.occurred_at", message.occurred_at) if has_time else None,
+        occurred_at=timestamp(f"{field}.occurred_at", message.occurred_at) if has_time else None,
         kind=_KINDS.get(message.kind, ""),
         provider=message.provider,
         model=message.model,
@@ -111,24 +127,28 @@ def _cost_event(field: str, message: ledger_pb2.CostEvent) -> CostEvent:
 
 
 def period(message: ledger_pb2.GetCostsRequest) -> Period:
-    """The period asked for."""
+    """Convert the period of a request. Raises InvalidArgument for a timestamp outside of the years 1 to 9999."""
     return Period(
-        start=moment("start_time", message.start_time) if message.HasField("start_time") else None,
-        end=moment("end_time", message.end_time) if message.HasField("end_time") else None,
+        start=timestamp("start_time", message.start_time) if message.HasField("start_time") else None,
+        end=timestamp("end_time", message.end_time) if message.HasField("end_time") else None,
         room=message.room,
     )
 
 
-def moment(field: str, message: Timestamp) -> datetime:
-    """A time with its zone, to the microsecond. Raises InvalidArgument outside of the years 1 to 9999."""
+def timestamp(field: str, message: Timestamp) -> datetime:
+    """Convert a timestamp, rounded down to the microsecond, in UTC.
+
+    Raises:
+        InvalidArgument: The timestamp is outside of the years 1 to 9999.
+    """
     try:
         return message.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
-        raise invalid_field(field, "must be a time in the years 1 to 9999") from error
+        raise invalid_field(field, "must be in the years 1 to 9999") from error
 
 
 def costs_response(sums: Sequence[CostSum]) -> ledger_pb2.GetCostsResponse:
-    """The answer to GetCosts."""
+    """Convert the sums of a GetCosts."""
     rows = [
         ledger_pb2.CostSum(
             kind=_KIND_NUMBERS[one.kind],

@@ -25,12 +25,16 @@ OUTER_ROOMS = {"__main__", "settings", "server", "flow"}
 OUTER_MODULES = {
     "llm_router": set[str](),
     "rag": set[str](),
-    "ratelimit": {"envoy_server", "wire", "readiness"},
 }
 # Services with a `layers` contract, and their rooms that are no decisions.
-LAYERED = {"media_gateway": {"dispatch", "http", "session"}, "speech": set[str](), "vision": set[str]()}
+LAYERED = {
+    "media_gateway": {"dispatch", "http", "session"},
+    "ratelimit": set[str](),
+    "speech": set[str](),
+    "vision": set[str](),
+}
 # Top modules of a layered service that are no decisions either.
-OUTER_ROOMS_LAYERED = OUTER_ROOMS | {"telemetry", "wire"}
+OUTER_ROOMS_LAYERED = OUTER_ROOMS | {"envoy_server", "telemetry", "wire"}
 OUTSIDE = {
     *("asyncio", "asyncpg", "google", "grpc", "hocket", "httpx", "livekit", "pydantic_settings", "redis"),
     *("anthropic", "deepgram", "elevenlabs", "openai", "requests", "socket", "aiohttp"),

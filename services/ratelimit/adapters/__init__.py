@@ -1,1 +1,1 @@
-"""Redis, Postgres and their twins in memory, behind the ports."""
+"""Implementations of the ports: Redis, Postgres, and in-memory ones."""

@@ -1,8 +1,8 @@
--- Decides charges on Redis' own clock. KEYS[i] is the bucket of charge i. ARGV[1] is the mode: "all" spends every charge
--- or none, "each" decides them one by one, "peek" spends nothing. Then five arguments a charge:
+-- Decides charges on Redis' clock. KEYS[i] is the bucket of charge i. ARGV[1] is the mode: "all" spends every charge or
+-- none, "each" decides and spends one by one, "peek" spends nothing. Then five arguments per charge:
 --   "log",  cost, capacity, window in us, grain in us
 --   "gcra", cost, burst,    interval in us, 0
--- Returns three integers a charge: 1 when it fits, the units remaining, the wait in us (-1 for never).
+-- Returns three integers per charge: 1 if it fits, the units remaining, the wait in us (-1: never fits).
 
 local mode, now = ARGV[1], now_us()
 

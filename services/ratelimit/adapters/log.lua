@@ -1,14 +1,14 @@
--- The sliding log of services/ratelimit/sliding_log.py over one sorted set. Put in front of the scripts that use it.
+-- The sliding log of services/ratelimit/algorithms/sliding_log.py over one sorted set; prepended to the other scripts.
 --
--- A member is "<cost>:<stamp>" for admissions and "<cost>:lease:<id>" for a lease, its score the stamp in microseconds
--- (1.8e15, exact in a double). The member "used" has the sum of all costs as its score: it sorts before every stamp, and
--- it lives and is evicted with what it sums.
+-- Members are "<cost>:<stamp>" for admissions and "<cost>:lease:<id>" for leases; the score is the stamp in microseconds
+-- (about 1.8e15, exact in a double). The score of the member "used" is the sum of all costs: it sorts before every
+-- stamp, and expires and is evicted together with the entries.
 
 local FIRST_STAMP = 1e12
 local USED_MAX = '(1000000000000'
 local LEASE_TTL_US_MAX = 1000000
 
--- Lua's own conversion keeps 14 digits; a time in microseconds has 16.
+-- tostring() keeps 14 digits; a time in microseconds has 16.
 local function text(number) return string.format('%.0f', number) end
 
 local function now_us()
@@ -36,7 +36,7 @@ local function log_insert(key, stamp, cost)
   redis.call('ZADD', key, text(stamp), text(cost) .. ':' .. text(stamp))
 end
 
--- Forgets what left the window; returns the units that count now.
+-- Removes the entries that left the window; returns the units of the others.
 local function log_prune(key, window, grain, now)
   local used = tonumber(redis.call('ZSCORE', key, 'used') or '0')
   local gone = redis.call('ZRANGEBYSCORE', key, USED_MAX, text(now - window))
@@ -45,7 +45,7 @@ local function log_prune(key, window, grain, now)
     redis.call('ZREMRANGEBYSCORE', key, USED_MAX, text(now - window))
     log_set_used(key, used)
   end
-  -- Stamps from a clock that has since been set back must not count for as long as it was set back.
+  -- Stamps ahead of now come from a clock that was set back: limit them, or they would count for that much longer.
   local newest = stamp_of(now, grain) + LEASE_TTL_US_MAX
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. text(newest), '+inf')) do
     if string.find(member, ':lease:', 1, true) then
@@ -72,7 +72,7 @@ local function log_wait(key, needed, window, now)
   end
 end
 
--- Returns: fits, remaining units, wait in microseconds (-1 for never), units used.
+-- Returns: fits, remaining units, wait in microseconds (-1: never fits), units used.
 local function log_judge(key, cost, capacity, window, grain, now)
   local used = log_prune(key, window, grain, now)
   local free = capacity - used

@@ -1,4 +1,4 @@
-"""The book in memory, for tests: Postgres' twin."""
+"""Ledger in memory, for tests; runs against the same suite as the Postgres ledger."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from services.ratelimit.cost_events import CostEvent, CostSum, Period
+from services.ratelimit.ledger.cost_events import CostEvent
+from services.ratelimit.ledger.cost_sums import CostSum, Period
 
 
 class MemoryLedger:
-    """Implements ports.Ledger; it never fails and forgets at the end of the process."""
+    """Implements ports.Ledger in memory; never raises LedgerUnavailable."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Create an empty ledger."""
         self._events: dict[tuple[str, UUID], CostEvent] = {}
 
     async def record(self, tenant_id: str, events: Sequence[CostEvent]) -> list[CostEvent]:
-        """Book the events whose ids are new to the tenant."""
-        booked: list[CostEvent] = []
+        """Record the events whose ids are new to the tenant, and return them."""
+        recorded: list[CostEvent] = []
         for event in events:
             if (tenant_id, event.uuid) not in self._events:
                 self._events[tenant_id, event.uuid] = event
-                booked.append(event)
-        return booked
+                recorded.append(event)
+        return recorded
 
     async def sums(self, tenant_id: str, period: Period) -> list[CostSum]:
-        """Sums by kind, provider, model and tier."""
+        """Return one sum per kind, provider, model and tier."""
         groups: dict[tuple[str, str, str, str], list[CostEvent]] = {}
         for (owner, _), event in self._events.items():
             if owner == tenant_id and _within(event, period):

@@ -1,4 +1,4 @@
-"""The book in Postgres: one table under row-level security, rows added and never changed."""
+"""Ledger in Postgres: the table cost_events under row-level security; rows are inserted and never changed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import asyncpg
 
 from hocket.chassis.errors import Unavailable
 from hocket.chassis.postgres import TenantDatabase
-from services.ratelimit.cost_events import CostEvent, CostSum, Period
-from services.ratelimit.errors import LedgerGone
+from services.ratelimit.errors import LedgerUnavailable
+from services.ratelimit.ledger.cost_events import CostEvent
+from services.ratelimit.ledger.cost_sums import CostSum, Period
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# States an operator or a restart mends; the same events then pass. Anything else is a defect and stays one.
-_PASSING = (
+# Temporary states, fixed by an operator or a restart; a retry then succeeds. Other errors are defects.
+_TEMPORARY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -56,27 +57,27 @@ FROM chosen GROUP BY kind, provider, model, tier ORDER BY kind, provider, model,
 
 
 class PostgresLedger:
-    """Implements ports.Ledger."""
+    """Implements ports.Ledger over Postgres."""
 
     def __init__(self, database: TenantDatabase) -> None:
-        """Write through `database`, which the caller closes."""
+        """Create a ledger over `database`, which the caller closes."""
         self._database = database
 
     async def record(self, tenant_id: str, events: Sequence[CostEvent]) -> list[CostEvent]:
-        """Book the events whose ids are new to the tenant; durable when this returns."""
+        """Record the events whose ids are new to the tenant, and return them. They are durable then."""
         columns = zip(*(_row(event) for event in events), strict=True)
         async with self._tenant(tenant_id) as connection:
             rows = await connection.fetch(_RECORD, tenant_id, *(list(column) for column in columns))
         new = {row["event_id"] for row in rows}
-        booked: list[CostEvent] = []
+        recorded: list[CostEvent] = []
         for event in events:
             if event.uuid in new:
-                new.discard(event.uuid)  # an id may come twice in one request
-                booked.append(event)
-        return booked
+                new.discard(event.uuid)  # one request may hold an id twice
+                recorded.append(event)
+        return recorded
 
     async def sums(self, tenant_id: str, period: Period) -> list[CostSum]:
-        """Sums by kind, provider, model and tier."""
+        """Return one sum per kind, provider, model and tier."""
         async with self._tenant(tenant_id) as connection:
             rows = await connection.fetch(_SUMS, tenant_id, period.start, period.end, period.room)
         return [
@@ -97,8 +98,10 @@ class PostgresLedger:
         try:
             async with self._database.tenant(tenant_id) as connection:
                 yield connection
-        except (Unavailable, *_PASSING) as error:
-            raise LedgerGone("the book cannot be reached; send the same events again", retry_after_s=1) from error
+        except (Unavailable, *_TEMPORARY) as error:
+            raise LedgerUnavailable(
+                "the ledger's database cannot be reached; retry with the same event ids", retry_after_s=1
+            ) from error
 
 
 def _row(event: CostEvent) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Buckets and slots in Redis: every decision is one script, on Redis' own clock, under keys of one tenant's slot."""
+"""Limit store in Redis: each decision is one Lua script on Redis' clock, over keys of one tenant and hash slot."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from services.ratelimit import telemetry
-from services.ratelimit.errors import StoreGone
-from services.ratelimit.gcra import pace
-from services.ratelimit.limits import Algorithm, Charge, RateLimit, SlotLimit, Verdict
-from services.ratelimit.sliding_log import LEASE_DIVISOR, lease_ttl_us, smallest_lease
-from services.ratelimit.slots import Holding
+from services.ratelimit.algorithms.gcra import emission_rate
+from services.ratelimit.algorithms.sliding_log import LEASE_DIVISOR, lease_ttl_us, smallest_lease
+from services.ratelimit.algorithms.slots import Holding
+from services.ratelimit.errors import StoreUnavailable
+from services.ratelimit.limits.rate_limits import Algorithm, Charge, RateLimit, SlotLimit, Verdict
 
 _FOLDER = Path(__file__).parent
-# Redis runs one script at a time: a longer one would make every other tenant wait.
+# Redis runs one script at a time: a script over more keys would delay every other tenant.
 _KEYS_PER_SCRIPT_MAX = 256
 
 
@@ -35,12 +35,12 @@ class _Script:
 
 _DECIDE = _Script("log.lua", "decide.lua")
 _LEASE = _Script("log.lua", "lease.lua")
-_GIVE_BACK = _Script("log.lua", "give_back.lua")
+_RETURN_LEASE = _Script("log.lua", "return_lease.lua")
 _SLOTS = _Script("log.lua", "slots.lua")
 
 
 class RedisStore:
-    """Implements ports.LimitStore."""
+    """Implements ports.LimitStore over Redis or Redis Cluster."""
 
     def __init__(
         self,
@@ -51,63 +51,68 @@ class RedisStore:
         cluster: bool = False,
         key_prefix: str = "hocket:rl",
     ) -> None:
-        """Connect lazily; every answer, connecting included, comes within `timeout_s` or raises StoreGone.
+        """Create a store; the first call connects.
 
-        With `cluster` the `url` names any node of a Redis Cluster, and `connections_max` is of each node.
+        Args:
+            url: Redis URL; with `cluster`, of any node of the cluster.
+            timeout_s: Longest duration of a call, connecting included, in seconds; then StoreUnavailable is raised.
+            connections_max: Connections to Redis, or to each node of a cluster.
+            cluster: Whether Redis is a Redis Cluster.
+            key_prefix: Prefix of every key.
         """
         self._timeout_s = timeout_s
         self._prefix = key_prefix
         self._redis = _cluster(url, timeout_s, connections_max) if cluster else _single(url, timeout_s, connections_max)
 
     async def check(self) -> None:
-        """Raise unless Redis answers; a readiness check."""
+        """Readiness check: raise StoreUnavailable unless Redis answers within 1 s."""
         async with self._answering("ping", 1.0):
             await self._redis.ping()  # pyright: ignore[reportUnknownMemberType] - redis leaves **kwargs untyped
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         await self._redis.aclose()
 
     async def spend_all(self, tenant_id: str, charges: Sequence[Charge]) -> list[Verdict]:
-        """Spend every charge, or none when one does not fit."""
+        """Spend every charge, or none if one does not fit."""
         return await self._decide("all", tenant_id, charges)
 
     async def spend_each(self, tenant_id: str, charges: Sequence[Charge]) -> list[Verdict]:
-        """Decide each charge for itself, in order."""
+        """Decide and spend each charge on its own, in order."""
         verdicts: list[Verdict] = []
         for start in range(0, len(charges), _KEYS_PER_SCRIPT_MAX):
             verdicts += await self._decide("each", tenant_id, charges[start : start + _KEYS_PER_SCRIPT_MAX])
         return verdicts
 
     async def peek(self, tenant_id: str, charge: Charge) -> Verdict:
-        """What a charge would be told."""
+        """Return the verdict of a charge, spending nothing."""
         return (await self._decide("peek", tenant_id, [charge]))[0]
 
     async def lease(self, tenant_id: str, lease_id: str, limit: RateLimit, subject: str, units: int) -> tuple[int, int]:
-        """Debit up to `units`."""
+        """Debit up to `units` in advance."""
         keys = [self._bucket(tenant_id, limit, subject), self._lease(tenant_id, lease_id)]
         numbers = (units, limit.capacity_units, limit.window_us, limit.grain_us, lease_ttl_us(limit))
         answer = await self._run(_LEASE, keys, [lease_id, *numbers, smallest_lease(limit), LEASE_DIVISOR])
         return int(answer[0]), int(answer[1])
 
-    async def give_back(self, tenant_id: str, lease_id: str, units: int) -> int | None:
-        """End a lease."""
+    async def return_lease(self, tenant_id: str, lease_id: str, units: int) -> int | None:
+        """End a lease and free its unspent units."""
         key = self._lease(tenant_id, lease_id)
         async with self._answering("hget", self._timeout_s):
             bucket = await self._redis.hget(key, "bucket")
         if bucket is None:
             return None
-        held = int(await self._run(_GIVE_BACK, [str(bucket), key], [lease_id, units]))
+        held = int(await self._run(_RETURN_LEASE, [str(bucket), key], [lease_id, units]))
         return None if held < 0 else held
 
     async def acquire(self, tenant_id: str, limit: SlotLimit, holder: str, ttl_us: int) -> Holding:
-        """Take or renew a slot."""
+        """Take a slot, or renew the holder's own."""
         key = self._slots(tenant_id, limit)
         answer = await self._run(_SLOTS, [key], ["acquire", holder, limit.capacity_slots, ttl_us])
         return Holding(bool(answer[0]), int(answer[1]))
 
     async def release(self, tenant_id: str, limit: SlotLimit, holder: str) -> None:
-        """Give a slot back."""
+        """Release the holder's slot."""
         await self._run(_SLOTS, [self._slots(tenant_id, limit)], ["release", holder])
 
     async def _decide(self, mode: str, tenant_id: str, charges: Sequence[Charge]) -> list[Verdict]:
@@ -126,7 +131,7 @@ class RedisStore:
             try:
                 return await self._redis.evalsha(script.sha, len(keys), *keys, *arguments)
             except NoScriptError:
-                # A new or restarted Redis does not know it; EVAL also loads it.
+                # A new or restarted Redis has not loaded the script; EVAL runs and loads it.
                 return await self._redis.eval(script.text, len(keys), *keys, *arguments)
 
     @asynccontextmanager
@@ -137,12 +142,14 @@ class RedisStore:
                 yield
             outcome = "ok"
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreGone(f"Redis does not answer: {type(error).__name__}", retry_after_s=1) from error
+            raise StoreUnavailable(
+                f"Redis did not answer {command} within {timeout_s:g} s: {type(error).__name__}", retry_after_s=1
+            ) from error
         finally:
             telemetry.REDIS_SECONDS.labels(command, outcome).observe(time.perf_counter() - started)
 
-    # The braces are a hash tag: in a cluster all keys of a tenant share a slot. No name in front of the subject holds a
-    # colon or a brace, and the subject comes last, so that two buckets never share a key.
+    # The braces are a hash tag: all keys of a tenant are in one hash slot of a cluster. No part before the subject may
+    # contain a colon or a brace, and the subject is last, so that two buckets never share a key.
     def _bucket(self, tenant_id: str, limit: RateLimit, subject: str) -> str:
         return f"{self._prefix}:{{{tenant_id}}}:{limit.algorithm}:{limit.name}:{subject}"
 
@@ -153,7 +160,7 @@ class RedisStore:
         return f"{self._prefix}:{{{tenant_id}}}:lease:{lease_id}"
 
 
-# The deadline around each call bounds it; the client's own retries would outlive it.
+# Each call has a deadline in _answering; retries inside the client would exceed it.
 _NO_RETRY = Retry(NoBackoff(), 0)
 
 
@@ -183,5 +190,5 @@ def _arguments(charge: Charge) -> tuple[str | int, ...]:
     limit = charge.limit
     if limit.algorithm is Algorithm.LOG:
         return "log", charge.cost_units, limit.capacity_units, limit.window_us, limit.grain_us
-    smooth = pace(limit)
-    return "gcra", charge.cost_units, smooth.burst_units, smooth.interval_us, 0
+    rate = emission_rate(limit)
+    return "gcra", charge.cost_units, rate.burst_units, rate.interval_us, 0

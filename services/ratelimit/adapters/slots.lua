@@ -1,6 +1,6 @@
--- Concurrency slots: a sorted set of holders by the time, in us, at which their slot ends. KEYS: the set.
+-- Concurrency slots: a sorted set of holders; the score is the end of the slot in us. KEYS: the set.
 -- ARGV: "acquire", holder, capacity (0: unlimited), time to live in us; or "release", holder.
--- Returns 1 when the holder has a slot, and the slots in use.
+-- Returns 1 if the holder has a slot, and the slots in use.
 
 local now = now_us()
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now))

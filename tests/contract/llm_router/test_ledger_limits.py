@@ -8,7 +8,7 @@ import pytest
 
 from hocket.chassis import errors
 from services.llm_router.adapters.mesh.ledger import event_of
-from services.ratelimit.cost_events import check_events
+from services.ratelimit.ledger.cost_events import check_events
 from services.ratelimit.wire import cost_events
 from tests.emulators.world import DAY, asking, world
 

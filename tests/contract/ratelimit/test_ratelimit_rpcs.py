@@ -1,4 +1,4 @@
-"""Every RPC of the service over a real gRPC socket, with stores in memory."""
+"""Every RPC over a gRPC socket, with in-memory stores."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from hocket.client.ratelimit import RateLimitClient
 from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_ledger import MemoryLedger
 from services.ratelimit.adapters.memory_store import MemoryStore
-from services.ratelimit.errors import LedgerGone, StoreGone
-from services.ratelimit.flow import Bookkeeper, Limiter
-from services.ratelimit.limit_file import parse
+from services.ratelimit.errors import LedgerUnavailable, StoreUnavailable
+from services.ratelimit.flow import CostLedger, Limiter
+from services.ratelimit.limits.limit_file import parse
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
@@ -51,8 +51,8 @@ premium = 0
 """)
 
 
-class Gone:
-    """A store or ledger that is gone, or hangs."""
+class UnavailableBackend:
+    """A store or ledger that is unavailable, or hangs."""
 
     hangs = False
 
@@ -60,13 +60,13 @@ class Gone:
         async def gone(*_):
             if self.hangs:
                 await asyncio.sleep(60)
-            raise LedgerGone("gone", retry_after_s=1) if name in {"record", "sums"} else StoreGone("gone")
+            raise LedgerUnavailable("gone", retry_after_s=1) if name in {"record", "sums"} else StoreUnavailable("gone")
 
         return gone
 
 
 class Mesh:
-    """A running service and calls to it as a tenant."""
+    """A running service, and a client of one tenant."""
 
     def __init__(self, port: int) -> None:
         self.target = f"127.0.0.1:{port}"
@@ -104,7 +104,7 @@ async def serving(shared=None, ledger=None, **settings):
         new_lease_id=lambda: next(ids),
     )
     limits = server.RateLimitServicer(limiter)
-    book = server.LedgerServicer(Bookkeeper(ledger or MemoryLedger(), clock))
+    book = server.LedgerServicer(CostLedger(ledger or MemoryLedger(), clock))
     envoy = envoy_server.EnvoyServicer(limiter, frozenset(TABLE.rates))
     assembly = Assembly(
         [
@@ -142,7 +142,7 @@ def event(number: int = 1, **changes) -> ledger_pb2.CostEvent:
     return made
 
 
-async def test_check_spends_until_the_limit_of_the_tokens_tier():
+async def test_check_admits_up_to_the_limit_of_the_tokens_tier():
     async with serving() as mesh, mesh.limits() as standard, mesh.limits("small", "free") as free:
         answers = [await standard.check([spend()]) for _ in range(6)]
         assert [a.admitted for a in answers] == [True] * 5 + [False]
@@ -162,7 +162,7 @@ async def test_check_is_all_or_nothing():
         assert (await client.get_wait_time("rag_queries")).remaining == 400
 
 
-async def test_require_raises_with_the_wait():
+async def test_require_raises_resource_exhausted_with_the_wait():
     async with serving() as mesh, mesh.limits() as client:
         await client.require("llm_requests", 5)
         with pytest.raises(errors.ResourceExhausted) as caught:
@@ -172,7 +172,7 @@ async def test_require_raises_with_the_wait():
             await client.require("llm_requests", 6)
 
 
-async def test_the_wait_time_consumes_nothing():
+async def test_get_wait_time_spends_nothing():
     async with serving() as mesh, mesh.limits() as client:
         for _ in range(20):
             standing = await client.get_wait_time("llm_requests", 5)
@@ -189,14 +189,14 @@ async def test_the_wait_time_consumes_nothing():
         ([spend("rag_queries"), spend(subject="x" * 129)], "spends[1].subject"),
     ],
 )
-async def test_a_malformed_check_names_its_field(spends, field):
+async def test_malformed_check_names_the_field(spends, field):
     async with serving() as mesh, mesh.limits() as client:
         with pytest.raises(errors.InvalidArgument) as caught:
             await client.check(spends)
     assert list(caught.value.fields) == [field]
 
 
-async def test_an_unknown_limit_is_not_found():
+async def test_unknown_limit_is_not_found():
     async with serving() as mesh, mesh.limits() as client:
         for call in (client.check([spend("unheard")]), client.get_wait_time("unheard"), client.acquire("unheard", "r")):
             with pytest.raises(errors.NotFound) as caught:
@@ -206,7 +206,7 @@ async def test_an_unknown_limit_is_not_found():
     assert Reason.Value("REASON_LEASE_NOT_FOUND")
 
 
-async def test_slots_are_taken_renewed_and_released():
+async def test_slots_are_acquired_renewed_and_released():
     async with serving() as mesh, mesh.limits() as client:
         taken = [await client.acquire("rooms", f"r{n}", ttl_s=30) for n in range(3)]
         assert [(t.acquired, t.in_use, t.capacity) for t in taken] == [(True, 1, 2), (True, 2, 2), (False, 2, 2)]
@@ -222,7 +222,7 @@ async def test_slots_are_taken_renewed_and_released():
         assert "ttl" in caught.value.fields
 
 
-async def test_a_stream_answers_columnar_batches_in_order():
+async def test_check_stream_answers_batches_in_order():
     async with serving() as mesh, mesh.channel() as channel:
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
         call = stub.CheckStream(**channel.options(5))
@@ -244,7 +244,7 @@ async def test_a_stream_answers_columnar_batches_in_order():
         assert "costs" in caught.value.fields
 
 
-async def test_a_lease_is_granted_and_returned_once():
+async def test_lease_is_granted_and_returned_once():
     async with serving() as mesh, mesh.channel() as channel:
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
         lease = await stub.Lease(ratelimit_pb2.LeaseRequest(limit="rag_queries", units=50), **channel.options(5))
@@ -261,8 +261,8 @@ async def test_a_lease_is_granted_and_returned_once():
             await stub.Return(ratelimit_pb2.ReturnRequest(lease_id="x"), **channel.options(5))
 
 
-async def test_without_redis_every_decision_is_made_and_marked():
-    async with serving(shared=Gone()) as mesh, mesh.limits() as client, mesh.channel() as channel:
+async def test_without_redis_decisions_are_marked_degraded():
+    async with serving(shared=UnavailableBackend()) as mesh, mesh.limits() as client, mesh.channel() as channel:
         answers = [await client.check([spend()]) for _ in range(6)]
         assert [(a.admitted, a.degraded) for a in answers] == [(True, True)] * 5 + [(False, True)]
         slot = await client.acquire("rooms", "r")
@@ -277,7 +277,7 @@ async def test_without_redis_every_decision_is_made_and_marked():
             await stub.Return(ratelimit_pb2.ReturnRequest(lease_id="a" * 32), **channel.options(5))
 
 
-async def test_a_call_without_token_is_refused_by_all_three_services():
+async def test_call_without_token_is_refused_by_all_three_services():
     async with serving() as mesh, MeshChannel(mesh.target, lambda: "") as channel:
         calls = [
             RateLimitClient(channel).check([spend()]),
@@ -291,8 +291,8 @@ async def test_a_call_without_token_is_refused_by_all_three_services():
                 await call
 
 
-async def test_the_deadline_is_kept_and_a_cancelled_call_leaves_the_server_serving():
-    slow = Gone()
+async def test_deadline_holds_and_a_cancelled_call_does_not_harm_the_server():
+    slow = UnavailableBackend()
     slow.hangs = True
     async with serving(shared=slow, ledger=slow) as mesh, mesh.limits() as client, mesh.ledger() as book:
         with pytest.raises(errors.DeadlineExceeded):
@@ -306,8 +306,8 @@ async def test_the_deadline_is_kept_and_a_cancelled_call_leaves_the_server_servi
         assert (await client.check([spend()], timeout_s=5)).degraded
 
 
-async def test_a_service_without_room_for_the_call_is_not_taken_for_a_spent_limit():
-    slow = Gone()
+async def test_overloaded_service_raises_unavailable_not_resource_exhausted():
+    slow = UnavailableBackend()
     slow.hangs = True
     async with serving(shared=slow, concurrent_rpcs_max=1) as mesh, mesh.limits() as client:
         first = asyncio.create_task(client.check([spend()], timeout_s=2))
@@ -318,7 +318,7 @@ async def test_a_service_without_room_for_the_call_is_not_taken_for_a_spent_limi
         first.cancel()
 
 
-async def test_costs_are_booked_once_and_summed_within_the_tenant():
+async def test_costs_are_recorded_once_and_summed_per_tenant():
     async with serving() as mesh, mesh.ledger() as book, mesh.ledger("other") as other:
         first = await book.record_costs([event(1), event(2, speculative=True), event(2)])
         assert (first.recorded, first.duplicates) == (2, 1)
@@ -341,7 +341,7 @@ async def test_costs_are_booked_once_and_summed_within_the_tenant():
         assert "end_time" in caught.value.fields
 
 
-async def test_a_malformed_event_names_its_field_and_books_nothing():
+async def test_malformed_event_names_the_field_and_records_nothing():
     async with serving() as mesh, mesh.ledger() as book:
         bad = event(2)
         bad.event_id = "not-a-uuid"
@@ -354,8 +354,8 @@ async def test_a_malformed_event_names_its_field_and_books_nothing():
         assert (await book.get_costs()).total_micro_usd == 0
 
 
-async def test_without_postgres_booking_says_when_to_come_back():
-    async with serving(ledger=Gone()) as mesh, mesh.ledger() as book:
+async def test_without_postgres_recording_is_unavailable_with_a_retry_delay():
+    async with serving(ledger=UnavailableBackend()) as mesh, mesh.ledger() as book:
         for call in (book.record_costs([event()]), book.get_costs()):
             with pytest.raises(errors.Unavailable) as caught:
                 await call
@@ -375,7 +375,7 @@ async def should_rate_limit(channel, *descriptors, domain="edge", hits=0) -> rls
     return await stub.ShouldRateLimit(request, **channel.options(5))
 
 
-async def test_envoy_is_told_ok_until_the_limit_and_then_over():
+async def test_envoy_gets_ok_up_to_the_limit_then_over_limit():
     async with serving() as mesh, mesh.channel() as channel:
         limit = descriptor(("limit", "llm_requests"), ("user", "u1"))
         answers = [await should_rate_limit(channel, limit, descriptor(("path", "/a"))) for _ in range(6)]
@@ -392,7 +392,7 @@ async def test_envoy_is_told_ok_until_the_limit_and_then_over():
         assert (await should_rate_limit(channel, other, hits=5)).statuses[0].limit_remaining == 0
 
 
-async def test_envoy_descriptors_may_repeat_and_carry_their_own_hits():
+async def test_envoy_descriptors_may_repeat_and_have_their_own_hits():
     async with serving() as mesh, mesh.channel() as channel:
         heavy = descriptor(("limit", "llm_requests"))
         heavy.hits_addend.value = 3
@@ -400,14 +400,14 @@ async def test_envoy_descriptors_may_repeat_and_carry_their_own_hits():
         assert [s.limit_remaining for s in answer.statuses] == [1, 1]
 
 
-async def test_a_malformed_envoy_request_is_refused():
+async def test_malformed_envoy_request_is_refused():
     async with serving() as mesh, mesh.channel() as channel:
         for call in (should_rate_limit(channel), should_rate_limit(channel, descriptor(("a", "b")), domain="")):
             with pytest.raises(errors.InvalidArgument), mesh_errors():
                 await call
 
 
-async def test_a_stream_that_is_cancelled_ends_on_the_server():
+async def test_cancelled_stream_ends_on_the_server():
     async with serving() as mesh, mesh.channel() as channel:
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
         call = stub.CheckStream(**channel.options(5))

@@ -1,4 +1,4 @@
-"""Redis is killed, frozen and brought back under a running service: every call is answered, in time, and marked."""
+"""Redis is killed, frozen and restarted under a running service: every call is answered in time and marked degraded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOKEN = TokenMinter(SECRET).mint("acme", tenant_tier="premium", caller="test")
 
 
 class OwnRedis:
-    """A Redis of this test, to be killed."""
+    """A Redis of this test, which it may kill."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -87,7 +87,7 @@ async def service(port: int, **changes):
 
 
 async def check(client: RateLimitClient) -> bool:
-    """Whether the decision was degraded; it must come."""
+    """Return whether the decision was degraded; fail without a decision."""
     response = await client.check([Spend(limit="rag_queries")], timeout_s=5)
     assert response.admitted
     return response.degraded
@@ -100,7 +100,7 @@ async def until_healthy(client: RateLimitClient) -> None:
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-async def test_calls_go_on_while_redis_is_gone_and_return_to_it(redis_process, how):
+async def test_decisions_continue_during_an_outage_and_return_to_redis(redis_process, how):
     async with service(redis_process.port) as (_, client):
         await until_healthy(client)
         callers = asyncio.gather(*(calls(client) for _ in range(4)))
@@ -134,7 +134,7 @@ async def calls(client: RateLimitClient) -> list[bool]:
     return answers
 
 
-async def test_a_frozen_redis_is_not_waited_for_by_every_call(redis_process):
+async def test_open_breaker_does_not_wait_for_a_frozen_redis(redis_process):
     async with service(redis_process.port, redis_timeout_s=0.03, breaker_open_s=60) as (_, client):
         await until_healthy(client)
         redis_process.signal(signal.SIGSTOP)
@@ -147,7 +147,7 @@ async def test_a_frozen_redis_is_not_waited_for_by_every_call(redis_process):
         redis_process.signal(signal.SIGCONT)
 
 
-async def test_ready_from_the_first_answer_on_and_through_the_outage(redis_process):
+async def test_service_stays_ready_during_an_outage(redis_process):
     async with service(redis_process.port) as (server, _):
         assert set(server.readiness.problems()) == {"postgres"}
         redis_process.kill()

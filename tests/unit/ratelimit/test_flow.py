@@ -1,4 +1,4 @@
-"""What is said when the shared store is silent, and in which order things happen."""
+"""Limiter: fallback to local shares without Redis, order of standings, leases and slots."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.errors import InvalidArgument
 from hocket.chassis.identity import Identity
 from services.ratelimit.adapters.memory_store import MemoryStore
-from services.ratelimit.errors import LeaseNotFound, LimitNotFound, StoreGone
+from services.ratelimit.errors import LeaseNotFound, LimitNotFound, StoreUnavailable
 from services.ratelimit.flow import Limiter
-from services.ratelimit.limit_file import parse
-from services.ratelimit.spends import Spend
+from services.ratelimit.limits.limit_file import parse
+from services.ratelimit.limits.spends import Spend
 
 TABLE = parse("""
 [rates.small]
@@ -50,21 +50,21 @@ class ManualClock:
 
 
 class Store(MemoryStore):
-    """A shared store that can be gone, and counts how often it was asked."""
+    """A shared store that can be made unavailable, and counts its calls."""
 
-    gone = False
-    asked = 0
+    unavailable = False
+    calls = 0
 
     def __getattribute__(self, name: str):
-        if name in {"spend_all", "spend_each", "peek", "lease", "give_back", "acquire", "release"}:
-            self.asked += 1
-            if self.gone:
-                return _gone
+        if name in {"spend_all", "spend_each", "peek", "lease", "return_lease", "acquire", "release"}:
+            self.calls += 1
+            if self.unavailable:
+                return _unavailable
         return super().__getattribute__(name)
 
 
-async def _gone(*_):
-    raise StoreGone("gone")
+async def _unavailable(*_):
+    raise StoreUnavailable("unavailable")
 
 
 class Bench:
@@ -90,43 +90,43 @@ class Bench:
         return decision.admitted, decision.degraded
 
 
-async def test_while_the_store_is_gone_a_server_admits_its_share():
+async def test_without_the_store_a_replica_admits_its_share():
     bench = Bench(replicas=2)
-    bench.shared.gone = True
+    bench.shared.unavailable = True
     assert [await bench.admitted() for _ in range(3)] == [(True, True), (True, True), (False, True)]
 
 
-async def test_after_three_failures_the_store_is_asked_once_a_second_until_it_answers():
+async def test_open_breaker_probes_the_store_once_per_second():
     bench = Bench()
-    bench.shared.gone = True
+    bench.shared.unavailable = True
     for _ in range(10):
         await bench.admitted()
-    assert bench.shared.asked == 3
+    assert bench.shared.calls == 3
     bench.clock.now += 1.0
     for _ in range(10):
         await bench.admitted()
-    assert bench.shared.asked == 4
-    bench.shared.gone = False
+    assert bench.shared.calls == 4
+    bench.shared.unavailable = False
     bench.clock.now += 1.0
     assert await bench.admitted() == (True, False)
 
 
-async def test_a_cost_larger_than_the_share_but_not_the_limit_takes_the_whole_share():
+async def test_cost_larger_than_the_share_takes_the_whole_share():
     bench = Bench(replicas=4)
-    bench.shared.gone = True
+    bench.shared.unavailable = True
     assert await bench.admitted(cost=4) == (True, True)
     assert await bench.admitted(cost=1) == (False, True)
     assert (await bench.limiter.check(FREE, [Spend("small", 5, "")])).standings[0].verdict.wait_us is None
 
 
-async def test_unlimited_is_admitted_without_asking():
+async def test_unlimited_cost_is_admitted_without_a_store_call():
     bench = Bench()
     assert await bench.admitted(cost=10**9, caller=PREMIUM) == (True, False)
     assert (await bench.limiter.wait_time(PREMIUM, Spend("small", 1, ""))).standings[0].verdict.wait_us == 0
-    assert bench.shared.asked == 0
+    assert bench.shared.calls == 0
 
 
-async def test_nothing_is_spent_unless_all_fit_and_standings_keep_the_order():
+async def test_check_is_all_or_nothing_and_keeps_the_order():
     bench = Bench()
     decision = await bench.limiter.check(FREE, [Spend("big", 1, ""), Spend("small", 5, ""), Spend("even", 1, "")])
     assert [s.limit.name for s in decision.standings] == ["big", "small", "even"]
@@ -134,56 +134,56 @@ async def test_nothing_is_spent_unless_all_fit_and_standings_keep_the_order():
     assert (await bench.limiter.wait_time(FREE, Spend("big", 1, ""))).standings[0].verdict.remaining_units == 4096
 
 
-async def test_a_name_of_the_other_kind_or_of_none_is_not_found():
+async def test_limit_of_the_other_kind_is_not_found():
     bench = Bench()
     with pytest.raises(LimitNotFound, match="use Acquire"):
         await bench.limiter.check(FREE, [Spend("rooms", 1, "")])
     with pytest.raises(LimitNotFound, match="use Check"):
         await bench.limiter.acquire(FREE, "small", "r", None)
     with pytest.raises(LimitNotFound, match="not a configured"):
-        await bench.limiter.check(FREE, [Spend("unheard", 1, "")])
+        await bench.limiter.check(FREE, [Spend("unknown", 1, "")])
 
 
-async def test_leases_are_granted_returned_once_and_never_while_the_store_is_gone():
+async def test_lease_is_returned_once_and_not_granted_without_the_store():
     bench = Bench()
     lease = await bench.limiter.lease(FREE, Spend("big", 2000, ""))
     assert (lease.units, lease.ttl_us) == (1024, 1_000_000)
-    with pytest.raises(InvalidArgument, match="at most the 1024 units"):
-        await bench.limiter.give_back(FREE, lease.lease_id, 1025)
+    with pytest.raises(InvalidArgument, match="the lease held 1024"):
+        await bench.limiter.return_lease(FREE, lease.lease_id, 1025)
     with pytest.raises(LeaseNotFound):
-        await bench.limiter.give_back(Identity("other", "free", "test"), lease.lease_id, 1)
-    await bench.limiter.give_back(FREE, lease.lease_id, 1024)
+        await bench.limiter.return_lease(Identity("other", "free", "test"), lease.lease_id, 1)
+    await bench.limiter.return_lease(FREE, lease.lease_id, 1024)
     with pytest.raises(LeaseNotFound):
-        await bench.limiter.give_back(FREE, lease.lease_id, 0)
-    bench.shared.gone = True
+        await bench.limiter.return_lease(FREE, lease.lease_id, 0)
+    bench.shared.unavailable = True
     refused = await bench.limiter.lease(FREE, Spend("big", 2000, ""))
     assert (refused.units, refused.lease_id, refused.wait_us) == (0, "", 1_000_000)
 
 
 @pytest.mark.parametrize(("caller", "limit", "units"), [(FREE, "even", 5), (PREMIUM, "small", 5), (FREE, "big", 3)])
-async def test_what_cannot_be_leased_is_refused_with_the_reason(caller, limit, units):
+async def test_limit_that_cannot_be_leased_is_refused(caller, limit, units):
     with pytest.raises(InvalidArgument):
         await Bench().limiter.lease(caller, Spend(limit, units, ""))
 
 
-async def test_slots_fail_open_at_the_share_and_return_when_the_store_does():
+async def test_without_the_store_slots_are_granted_up_to_the_share():
     bench = Bench(replicas=2)
-    bench.shared.gone = True
+    bench.shared.unavailable = True
     taken = [await bench.limiter.acquire(FREE, "rooms", f"r{n}", None) for n in range(3)]
-    assert [(holding.acquired, degraded) for holding, _, degraded in taken] == [
+    assert [(decision.holding.acquired, decision.degraded) for decision in taken] == [
         (True, True),
         (True, True),
         (False, True),
     ]
     await bench.limiter.release(FREE, "rooms", "r0")
-    assert (await bench.limiter.acquire(FREE, "rooms", "r3", None))[0].acquired
-    bench.shared.gone = False
+    assert (await bench.limiter.acquire(FREE, "rooms", "r3", None)).holding.acquired
+    bench.shared.unavailable = False
     bench.clock.now += 1.0
-    holding, capacity, degraded = await bench.limiter.acquire(FREE, "rooms", "r1", None)
-    assert (holding.in_use, capacity, degraded) == (1, 4, False)
+    decision = await bench.limiter.acquire(FREE, "rooms", "r1", None)
+    assert (decision.holding.in_use, decision.capacity_slots, decision.degraded) == (1, 4, False)
 
 
-async def test_tenants_do_not_share_buckets():
+async def test_tenants_have_separate_buckets():
     bench = Bench()
     assert await bench.admitted(cost=4) == (True, False)
     assert await bench.admitted(cost=4, caller=Identity("other", "free", "test")) == (True, False)

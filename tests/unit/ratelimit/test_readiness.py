@@ -1,20 +1,20 @@
-"""Once a dependency has answered, its outage does not take the service from the balancer."""
+"""An outage of a dependency does not make the service unready once it has been ready."""
 
 from __future__ import annotations
 
 import pytest
 
-from services.ratelimit.readiness import until_answered
+from services.ratelimit.readiness import ready_after_first_success
 
 
-async def test_not_ready_until_the_first_answer_and_ready_through_an_outage():
+async def test_ready_from_the_first_success_on():
     up = False
 
     async def check() -> None:
         if not up:
             raise ConnectionError("gone")
 
-    ready = until_answered("test", check)
+    ready = ready_after_first_success("test", check)
     with pytest.raises(ConnectionError):
         await ready()
     up = True

@@ -1,4 +1,4 @@
--- The book. One vendor call is one row; rows are added and never changed.
+-- The ledger: one row per vendor call. Rows are inserted and never changed.
 CREATE TABLE ratelimit.cost_events (
     tenant_id text NOT NULL CHECK (tenant_id <> ''),
     event_id uuid NOT NULL,
@@ -15,14 +15,14 @@ CREATE TABLE ratelimit.cost_events (
     price_row text NOT NULL DEFAULT '',
     speculative boolean NOT NULL DEFAULT false,
     outcome text NOT NULL CHECK (outcome IN ('ok', 'cancelled', 'failed')),
-    -- With the tenant in front no duplicate-key error can tell that another tenant owns an id.
+    -- The tenant is a part of the key: no duplicate-key error can reveal the event ids of another tenant.
     PRIMARY KEY (tenant_id, event_id)
 );
 
 CREATE INDEX cost_events_period ON ratelimit.cost_events (tenant_id, occurred_at);
 
 ALTER TABLE ratelimit.cost_events ENABLE ROW LEVEL SECURITY;
--- The owner is bound as well: only a superuser could see across tenants, and the service refuses to run as one.
+-- FORCE applies the policy to the table's owner too. A superuser bypasses it; the service refuses to run as one.
 ALTER TABLE ratelimit.cost_events FORCE ROW LEVEL SECURITY;
 CREATE POLICY one_tenant ON ratelimit.cost_events
     USING (tenant_id = NULLIF(current_setting('app.current_tenant_id', true), ''))

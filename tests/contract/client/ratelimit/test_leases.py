@@ -10,10 +10,11 @@ from hocket.ratelimit.v1 import ratelimit_pb2
 from hocket.chassis import errors, identity
 from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.client.ratelimit import LeasedLimits
-from services.ratelimit import spends, wire
+from services.ratelimit import wire
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.flow import Limiter
-from services.ratelimit.limit_file import parse
+from services.ratelimit.limits import spends
+from services.ratelimit.limits.limit_file import parse
 
 TABLE = parse("""
 [rates.busy]
@@ -75,13 +76,19 @@ class Service:
         return wire.check_response(await self.limiter.check(self._called(), rows))
 
     async def lease(self, limit: str, units: int, *, subject: str = "") -> ratelimit_pb2.LeaseResponse:
-        return wire.lease_response(await self.limiter.lease(self._called(), spends.spend("", limit, units, subject)))
+        return wire.lease_response(
+            await self.limiter.lease(self._called(), spends.parse_spend("", limit, units, subject))
+        )
 
     async def return_lease(self, lease_id: str, units: int) -> None:
-        await self.limiter.give_back(self._called(), lease_id, units)
+        await self.limiter.return_lease(self._called(), lease_id, units)
 
     async def remaining(self, limit: str) -> int:
-        return (await self.limiter.wait_time(ACME, spends.spend("", limit, 1, ""))).standings[0].verdict.remaining_units
+        return (
+            (await self.limiter.wait_time(ACME, spends.parse_spend("", limit, 1, "")))
+            .standings[0]
+            .verdict.remaining_units
+        )
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""N servers on one Redis never admit more than the capacity in any window.
+"""Several replicas on one Redis together admit no more than the capacity in any window.
 
 The judge is an interval oracle: an admission happened somewhere between its send and its answer, on one clock;
 a window is broken only when more whole intervals than the capacity lie inside it. Midpoints would accuse a busy host.
@@ -15,22 +15,22 @@ import pytest
 from hocket.client.ratelimit import LeasedLimits
 from services.ratelimit import wire
 from services.ratelimit.adapters.redis_store import RedisStore
+from services.ratelimit.algorithms.sliding_log import lease_ttl_us
 from services.ratelimit.flow import Decision, Lease, Standing
-from services.ratelimit.limits import Algorithm, Charge, RateLimit, SlotLimit
-from services.ratelimit.sliding_log import lease_ttl_us
+from services.ratelimit.limits.rate_limits import Algorithm, Charge, RateLimit, SlotLimit
 
 WINDOW_S = 0.5
 
 
 def proven_max(intervals: list[tuple[float, float, int]], window_s: float) -> int:
-    """The most units whose whole intervals lie inside one window."""
+    """Return the most units whose call intervals lie inside one window."""
     worst = 0
     for start, _, _ in intervals:
         worst = max(worst, sum(units for sent, got, units in intervals if start <= sent and got < start + window_s))
     return worst
 
 
-def test_the_judge_finds_a_limiter_that_cheats():
+def test_checker_detects_a_limiter_that_admits_too_much():
     assert proven_max([(0.0, 0.01, 1), (0.1, 0.11, 1), (0.55, 0.56, 1)], 0.5) == 2
 
 
@@ -43,7 +43,7 @@ def test_the_judge_finds_a_limiter_that_cheats():
     ],
     ids=lambda limit: limit.name,
 )
-async def test_many_servers_admit_no_more_than_one_would(redis_url, limit):
+async def test_replicas_together_admit_no_more_than_the_capacity(redis_url, limit):
     servers = [RedisStore(redis_url, timeout_s=10) for _ in range(4)]
     cost = max(1, limit.capacity_units // 20)
     intervals: list[tuple[float, float, int]] = []
@@ -66,7 +66,7 @@ async def test_many_servers_admit_no_more_than_one_would(redis_url, limit):
 
 
 class Direct:
-    """What LeasedLimits calls, without the wire: one server of its own on the shared Redis."""
+    """Replaces RateLimitClient: a replica of its own in this process, on the shared Redis."""
 
     def __init__(self, redis_url: str, limit: RateLimit) -> None:
         self.store = RedisStore(redis_url, timeout_s=10)
@@ -82,11 +82,11 @@ class Direct:
         granted, wait_us = await self.store.lease("acme", lease_id, self._limit, subject, units)
         return wire.lease_response(Lease(lease_id, granted, lease_ttl_us(self._limit), wait_us))
 
-    async def give_back(self, lease_id, units):
-        assert await self.store.give_back("acme", lease_id, units)
+    async def return_lease(self, lease_id, units):
+        assert await self.store.return_lease("acme", lease_id, units)
 
 
-async def test_many_callers_with_leases_admit_no_more_either(redis_url):
+async def test_leasing_callers_admit_no_more_than_the_capacity(redis_url):
     limit = RateLimit("leased", 400, int(WINDOW_S * 1e6))
     servers = [Direct(redis_url, limit) for _ in range(4)]
     callers = [LeasedLimits(server) for server in servers]
@@ -109,7 +109,7 @@ async def test_many_callers_with_leases_admit_no_more_either(redis_url):
     assert 100 < proven_max(intervals, WINDOW_S) <= limit.capacity_units
 
 
-async def test_slots_are_never_given_twice(redis_url):
+async def test_slots_are_granted_once(redis_url):
     servers = [RedisStore(redis_url, timeout_s=10) for _ in range(4)]
     rooms = SlotLimit("rooms", 5)
     holdings = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""The book in a real Postgres: once each, and never another tenant's."""
+"""PostgresLedger over a real Postgres: events are recorded once, and tenants are isolated."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 from hocket.chassis.postgres import TenantDatabase, migrate
 from services.ratelimit.adapters.memory_ledger import MemoryLedger
 from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger
-from services.ratelimit.cost_events import CostEvent, Period
-from services.ratelimit.errors import LedgerGone
+from services.ratelimit.errors import LedgerUnavailable
+from services.ratelimit.ledger.cost_events import CostEvent
+from services.ratelimit.ledger.cost_sums import Period
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ALWAYS = Period(None, None, "")
@@ -59,14 +60,14 @@ def ledger(request):
     return PostgresLedger(request.getfixturevalue("database"))
 
 
-async def test_an_event_is_booked_once_however_often_it_is_sent(ledger, tenant):
+async def test_event_is_recorded_once_however_often_it_is_sent(ledger, tenant):
     one, two = event(), event(model="haiku")
     assert await ledger.record(tenant, [one, one, two]) == [one, two]
     assert await ledger.record(tenant, [two, replace(one, cost_micro_usd=999)]) == []
     assert sum(s.cost_micro_usd for s in await ledger.sums(tenant, ALWAYS)) == 200
 
 
-async def test_sums_are_by_kind_provider_model_and_tier_with_units_by_name(ledger, tenant):
+async def test_sums_group_by_kind_provider_model_and_tier(ledger, tenant):
     events = [
         event(),
         event(quantities={"input_tokens": 1, "cached_input_tokens": 5}),
@@ -82,7 +83,7 @@ async def test_sums_are_by_kind_provider_model_and_tier_with_units_by_name(ledge
     ]
 
 
-async def test_a_period_includes_its_start_excludes_its_end_and_may_name_a_room(ledger, tenant):
+async def test_period_is_half_open_and_may_select_a_room(ledger, tenant):
     await ledger.record(tenant, [event(), event(occurred_at=NOW + timedelta(hours=1)), event(room="r2")])
 
     async def count(start=None, end=None, room="") -> int:
@@ -94,14 +95,14 @@ async def test_a_period_includes_its_start_excludes_its_end_and_may_name_a_room(
     assert await count(room="r2") == 1
 
 
-async def test_the_same_id_in_two_tenants_is_two_events(ledger, tenant):
+async def test_same_event_id_of_two_tenants_is_two_events(ledger, tenant):
     one = event()
     assert len(await ledger.record(tenant, [one])) == 1
     assert len(await ledger.record(f"{tenant}-other", [one])) == 1
     assert sum(s.events for s in await ledger.sums(tenant, ALWAYS)) == 1
 
 
-async def test_senders_of_the_same_events_at_once_book_each_one_once(database, tenant):
+async def test_concurrent_senders_record_each_event_once(database, tenant):
     ledger = PostgresLedger(database)
     events = [event() for _ in range(200)]
     booked = await asyncio.gather(*(ledger.record(tenant, events) for _ in range(5)))
@@ -109,7 +110,7 @@ async def test_senders_of_the_same_events_at_once_book_each_one_once(database, t
     assert (await ledger.sums(tenant, ALWAYS))[0].events == 200
 
 
-async def test_row_level_security_shows_and_takes_no_row_of_another_tenant(database, postgres_urls, tenant):
+async def test_row_level_security_isolates_tenants(database, postgres_urls, tenant):
     await PostgresLedger(database).record(tenant, [event()])
     async with database.tenant("mallory") as connection:
         assert await connection.fetchval("SELECT count(*) FROM ratelimit.cost_events WHERE tenant_id = $1", tenant) == 0
@@ -130,31 +131,31 @@ async def test_row_level_security_shows_and_takes_no_row_of_another_tenant(datab
 @pytest.mark.parametrize(
     "statement", ["UPDATE ratelimit.cost_events SET cost_micro_usd = 0", "DELETE FROM ratelimit.cost_events"]
 )
-async def test_the_role_that_serves_cannot_change_what_is_booked(database, tenant, statement):
+async def test_service_role_cannot_change_recorded_events(database, tenant, statement):
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with database.tenant(tenant) as connection:
             await connection.execute(statement)
 
 
-async def test_migrating_again_changes_nothing(database, postgres_urls):
+async def test_second_migration_changes_nothing(database, postgres_urls):
     assert await migrate(postgres_urls.owner_url, "ratelimit", MIGRATIONS) == []
 
 
-async def test_a_book_out_of_reach_is_gone_and_not_a_defect(fresh_postgres_urls, tenant):
+async def test_unreachable_database_raises_ledger_unavailable(fresh_postgres_urls, tenant):
     for url in ("postgresql://hocket_app@127.0.0.1:1/hocket", fresh_postgres_urls.app_url):  # nobody there; no table
         database = TenantDatabase(url)
-        with pytest.raises(LedgerGone) as caught:
+        with pytest.raises(LedgerUnavailable) as caught:
             await PostgresLedger(database).record(tenant, [event()])
         assert caught.value.retry_after_s == 1
         await database.close()
 
 
-async def test_a_connection_cut_by_the_operator_is_replaced(database, fresh_postgres_urls, tenant):
+async def test_terminated_connection_is_replaced(database, fresh_postgres_urls, tenant):
     await migrate(fresh_postgres_urls.owner_url, "ratelimit", MIGRATIONS)
     own = TenantDatabase(fresh_postgres_urls.app_url)
     ledger = PostgresLedger(own)
     await ledger.record(tenant, [event()])
-    with pytest.raises(LedgerGone):
+    with pytest.raises(LedgerUnavailable):
         async with ledger._tenant(tenant) as connection:
             # A role may end its own sessions; this one ends the statement that says so.
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -162,7 +163,7 @@ async def test_a_connection_cut_by_the_operator_is_replaced(database, fresh_post
     await own.close()
 
 
-async def test_sums_hold_tenants_apart_where_row_level_security_is_off(fresh_postgres_urls):
+async def test_sums_isolate_tenants_without_row_level_security(fresh_postgres_urls):
     await migrate(fresh_postgres_urls.owner_url, "ratelimit", MIGRATIONS)
     owner = await asyncpg.connect(fresh_postgres_urls.owner_url)
     await owner.execute("ALTER TABLE ratelimit.cost_events DISABLE ROW LEVEL SECURITY")

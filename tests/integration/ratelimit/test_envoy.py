@@ -1,4 +1,4 @@
-"""A real Envoy asks this service. It needs a binary: ENVOY_BINARY, or `envoy` on PATH; without one it is skipped."""
+"""A real Envoy calls the service. Skipped without a binary: ENVOY_BINARY, or `envoy` on PATH."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.ratelimit import envoy_server
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.redis_store import RedisStore
 from services.ratelimit.flow import Limiter
-from services.ratelimit.limit_file import parse
+from services.ratelimit.limits.limit_file import parse
 from tests.fakes.waiting import DEADLINE_S
 
 ENVOY = os.environ.get("ENVOY_BINARY") or shutil.which("envoy")
@@ -151,7 +151,7 @@ async def envoy(config: dict):
         await process.wait()
 
 
-async def test_envoy_lets_five_through_and_answers_429_to_the_sixth(redis_url):
+async def test_envoy_passes_five_requests_and_answers_429_to_the_sixth(redis_url):
     port = free_port()
     token = TokenMinter(SECRET).mint("acme", caller="envoy")
     async with limiter(redis_url) as server, upstream() as upstream_port, aiohttp.ClientSession() as http:

@@ -1,4 +1,4 @@
-"""What may enter the book."""
+"""Validation of cost events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hocket.chassis.errors import InvalidArgument
-from services.ratelimit.cost_events import CostEvent, CostSum, Period, cached_input_share, check_events, check_period
+from services.ratelimit.ledger.cost_events import CostEvent, check_events
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 GOOD = CostEvent(
@@ -28,7 +28,7 @@ GOOD = CostEvent(
 )
 
 
-def test_a_whole_event_passes():
+def test_complete_event_is_accepted():
     check_events([GOOD], NOW)
 
 
@@ -58,32 +58,14 @@ def test_a_whole_event_passes():
         ({"quantities": {"tokens": -1}}, "quantities.tokens"),
     ],
 )
-def test_the_field_that_is_wrong_is_named(changes, field):
+def test_error_names_the_malformed_field(changes, field):
     with pytest.raises(InvalidArgument) as caught:
         check_events([GOOD, replace(GOOD, **changes)], NOW)
     assert list(caught.value.fields) == [f"events[1].{field}"]
 
 
 @pytest.mark.parametrize("count", [0, 1001])
-def test_a_request_holds_1_to_1000_events(count):
+def test_request_must_hold_1_to_1000_events(count):
     with pytest.raises(InvalidArgument) as caught:
         check_events([GOOD] * count, NOW)
     assert list(caught.value.fields) == ["events"]
-
-
-def test_the_hit_rate_of_prompt_caches_is_the_cached_share_of_all_input():
-    def tokens(kind: str, **quantities: int) -> CostSum:
-        return CostSum(kind, "anthropic", "m", "", 1, 0, quantities)
-
-    warm = tokens("llm", input_tokens=10, cached_input_tokens=60, cache_write_5m_tokens=20, cache_write_1h_tokens=10)
-    cold = tokens("llm", input_tokens=100, output_tokens=900)
-    assert cached_input_share([warm]) == 0.6
-    assert cached_input_share([warm, cold, tokens("embedding", input_tokens=10**6)]) == 0.3
-    assert cached_input_share([]) == 0.0
-
-
-def test_a_period_does_not_end_before_it_starts():
-    check_period(Period(NOW, NOW, ""))
-    with pytest.raises(InvalidArgument) as caught:
-        check_period(Period(NOW, NOW - timedelta(seconds=1), ""))
-    assert list(caught.value.fields) == ["end_time"]

@@ -1,11 +1,11 @@
-"""Who holds a slot."""
+"""Concurrency slots: capacity, renewal, expiry and release."""
 
 from __future__ import annotations
 
-from services.ratelimit.slots import Holding, Slots
+from services.ratelimit.algorithms.slots import Holding, Slots
 
 
-def test_slots_are_given_up_to_the_capacity_and_renewed_beyond_it():
+def test_slots_are_granted_up_to_the_capacity_and_renewed_above_it():
     slots = Slots()
     assert slots.acquire("a", 2, 100, 0) == Holding(acquired=True, in_use=1)
     assert slots.acquire("b", 2, 100, 0) == Holding(acquired=True, in_use=2)
@@ -13,7 +13,7 @@ def test_slots_are_given_up_to_the_capacity_and_renewed_beyond_it():
     assert slots.acquire("a", 1, 100, 50) == Holding(acquired=True, in_use=2)
 
 
-def test_a_slot_ends_with_its_time_unless_renewed():
+def test_slot_expires_unless_renewed():
     slots = Slots()
     slots.acquire("a", 1, 100, 0)
     assert not slots.acquire("b", 1, 100, 99).acquired
@@ -22,7 +22,7 @@ def test_a_slot_ends_with_its_time_unless_renewed():
     assert slots.acquire("b", 1, 100, 199) == Holding(acquired=True, in_use=1)
 
 
-def test_releasing_twice_is_not_an_error():
+def test_second_release_has_no_effect():
     slots = Slots()
     slots.acquire("a", 1, 100, 0)
     slots.release("a")
@@ -30,6 +30,6 @@ def test_releasing_twice_is_not_an_error():
     assert slots.acquire("b", 1, 100, 1).acquired
 
 
-def test_no_capacity_means_unlimited():
+def test_capacity_of_zero_is_unlimited():
     slots = Slots()
     assert all(slots.acquire(str(n), 0, 100, 0).acquired for n in range(50))

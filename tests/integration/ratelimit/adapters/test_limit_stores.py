@@ -1,4 +1,4 @@
-"""One suite holds the store in memory and the one in Redis to the same answers, on the same clock."""
+"""MemoryStore and RedisStore give the same answers on the same clock."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from services.ratelimit.adapters import redis_store
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.redis_store import RedisStore
-from services.ratelimit.errors import StoreGone
-from services.ratelimit.limits import Algorithm, Charge, RateLimit, SlotLimit
+from services.ratelimit.errors import StoreUnavailable
+from services.ratelimit.limits.rate_limits import Algorithm, Charge, RateLimit, SlotLimit
 
 W = 60_000_000
 EXACT = RateLimit("exact", 10, W)
@@ -35,7 +35,7 @@ class MemoryHarness:
 
 
 class RedisHarness:
-    """A real Redis whose scripts read the time from two keys instead of from TIME."""
+    """A real Redis whose scripts read the time from two keys instead of TIME."""
 
     def __init__(self, url: str) -> None:
         self.store = RedisStore(url, timeout_s=30)
@@ -52,7 +52,7 @@ class RedisHarness:
 
 @pytest.fixture(autouse=True)
 def _virtual_clock(monkeypatch):
-    for name in ("_DECIDE", "_LEASE", "_GIVE_BACK", "_SLOTS"):
+    for name in ("_DECIDE", "_LEASE", "_RETURN_LEASE", "_SLOTS"):
         script = redis_store._Script("log.lua")
         script.text = getattr(redis_store, name).text.replace(
             "redis.call('TIME')", "{ redis.call('GET', 'clock:s'), redis.call('GET', 'clock:us') }"
@@ -74,7 +74,7 @@ async def one(harness, limit: RateLimit, cost: int, subject: str = "", tenant: s
     return (await harness.store.spend_all(tenant, [Charge(limit, subject, cost)]))[0]
 
 
-async def test_the_capacity_comes_back_after_the_window(harness):
+async def test_capacity_is_free_again_after_the_window(harness):
     assert (await one(harness, EXACT, 10)).remaining_units == 0
     await harness.set(T0 + W - 1)
     denied = await one(harness, EXACT, 1)
@@ -83,37 +83,37 @@ async def test_the_capacity_comes_back_after_the_window(harness):
     assert (await one(harness, EXACT, 10)).fits
 
 
-async def test_tenants_and_subjects_have_buckets_of_their_own(harness):
+async def test_tenants_and_subjects_have_separate_buckets(harness):
     assert (await one(harness, EXACT, 10, "u1")).fits
     assert not (await one(harness, EXACT, 1, "u1")).fits
     assert (await one(harness, EXACT, 10, "u2")).fits
     assert (await one(harness, EXACT, 10, "u1", tenant="other")).fits
 
 
-async def test_nothing_is_spent_unless_every_charge_fits(harness):
+async def test_spend_all_is_all_or_nothing(harness):
     charges = [Charge(EXACT, "", 3), Charge(COARSE, "", 5), Charge(SMOOTH, "", 11)]
     verdicts = await harness.store.spend_all("acme", charges)
     assert [(v.fits, v.wait_us) for v in verdicts] == [(True, 0), (True, 0), (False, None)]
     assert [(await harness.store.peek("acme", c)).remaining_units for c in charges] == [10, 5000, 10]
 
 
-async def test_rows_are_decided_in_order_each_for_itself(harness):
+async def test_spend_each_decides_rows_in_order(harness):
     rows = [Charge(EXACT, "", 6), Charge(EXACT, "", 6), Charge(EXACT, "", 4), Charge(SMOOTH, "", 10)]
     assert [v.fits for v in await harness.store.spend_each("acme", rows)] == [True, False, True, True]
 
 
-async def test_a_thousand_rows_are_decided(harness):
+async def test_spend_each_decides_a_thousand_rows(harness):
     rows = [Charge(COARSE, str(n % 7), 10) for n in range(1000)]
     verdicts = await harness.store.spend_each("acme", rows)
     assert (len(verdicts), all(v.fits for v in verdicts)) == (1000, True)
 
 
-async def test_peeking_consumes_nothing(harness):
+async def test_peek_spends_nothing(harness):
     for _ in range(50):
         assert (await harness.store.peek("acme", Charge(EXACT, "", 10))).fits
 
 
-async def test_a_lease_counts_from_the_end_of_its_time(harness):
+async def test_lease_counts_for_a_window_from_its_end(harness):
     limit = RateLimit("leased", 40, W)
     assert await harness.store.lease("acme", "a" * 32, limit, "", 40) == (10, 0)
     assert (await one(harness, limit, 30)).remaining_units == 0
@@ -123,17 +123,17 @@ async def test_a_lease_counts_from_the_end_of_its_time(harness):
     assert (await harness.store.peek("acme", Charge(limit, "", 1))).remaining_units == 40
 
 
-async def test_a_lease_is_returned_once_by_its_tenant_and_only_what_it_held(harness):
+async def test_lease_is_returned_once_by_its_tenant_and_up_to_its_units(harness):
     limit = RateLimit("leased", 40, W)
     await harness.store.lease("acme", "a" * 32, limit, "", 40)
-    assert await harness.store.give_back("other", "a" * 32, 1) is None
-    assert await harness.store.give_back("acme", "a" * 32, 11) == 10
-    assert await harness.store.give_back("acme", "a" * 32, 7) == 10
-    assert await harness.store.give_back("acme", "a" * 32, 1) is None
+    assert await harness.store.return_lease("other", "a" * 32, 1) is None
+    assert await harness.store.return_lease("acme", "a" * 32, 11) == 10
+    assert await harness.store.return_lease("acme", "a" * 32, 7) == 10
+    assert await harness.store.return_lease("acme", "a" * 32, 1) is None
     assert (await harness.store.peek("acme", Charge(limit, "", 1))).remaining_units == 37
 
 
-async def test_slots_are_held_renewed_released_and_end(harness):
+async def test_slots_are_acquired_renewed_released_and_expire(harness):
     async def acquire(holder: str, tenant: str = "acme"):
         held = await harness.store.acquire(tenant, ROOMS, holder, 10_000_000)
         return held.acquired, held.in_use
@@ -149,7 +149,7 @@ async def test_slots_are_held_renewed_released_and_end(harness):
     assert await acquire("d") == (True, 1)
 
 
-async def test_a_clock_set_back_and_caught_up_loses_and_locks_nothing(harness):
+async def test_clock_set_back_neither_loses_nor_locks_units(harness):
     for now in (T0, T0 - 2 * W, T0 - W // 2, T0, T0 + 1):
         await harness.set(now)
         await one(harness, EXACT, 4)
@@ -171,7 +171,7 @@ step = st.tuples(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-def test_both_stores_answer_alike_whatever_happens(redis_url, steps):
+def test_both_stores_give_the_same_answers_to_random_operations(redis_url, steps):
     async def scenario() -> None:
         harnesses = [MemoryHarness(), RedisHarness(redis_url)]
         try:
@@ -195,12 +195,12 @@ def test_both_stores_answer_alike_whatever_happens(redis_url, steps):
             case "lease" if limit is not SMOOTH:
                 return await store.lease("acme", lease_id, limit, "", units + 4)
             case _:
-                return await store.give_back("acme", f"{int(lease_id, 16) - 1:032x}", units)
+                return await store.return_lease("acme", f"{int(lease_id, 16) - 1:032x}", units)
 
     asyncio.run(scenario())
 
 
-async def test_a_redis_that_forgot_the_scripts_is_taught_again(redis_url):
+async def test_scripts_are_reloaded_after_a_flush(redis_url):
     harness = RedisHarness(redis_url)
     await harness.set(T0)
     assert (await one(harness, EXACT, 1)).fits
@@ -209,7 +209,7 @@ async def test_a_redis_that_forgot_the_scripts_is_taught_again(redis_url):
     await harness.close()
 
 
-async def test_every_key_lives_only_as_long_as_it_matters_and_carries_its_tenant(redis_url):
+async def test_keys_expire_and_carry_their_tenant(redis_url):
     harness = RedisHarness(redis_url)
     await harness.set(T0)
     for limit in (EXACT, COARSE, SMOOTH):
@@ -224,11 +224,11 @@ async def test_every_key_lives_only_as_long_as_it_matters_and_carries_its_tenant
     await harness.close()
 
 
-async def test_a_redis_in_trouble_is_gone_not_a_defect(redis_url):
+async def test_failing_redis_raises_store_unavailable(redis_url):
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         await client.set("hocket:rl:{acme}:log:exact:", "not a sorted set")
     harness = RedisHarness(redis_url)
     await harness.set(T0)
-    with pytest.raises(StoreGone, match="ResponseError"):
+    with pytest.raises(StoreUnavailable, match="ResponseError"):
         await one(harness, EXACT, 1)
     await harness.close()

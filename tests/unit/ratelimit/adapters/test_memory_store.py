@@ -1,14 +1,14 @@
-"""The store in memory stays bounded."""
+"""The memory store keeps a bounded number of buckets."""
 
 from __future__ import annotations
 
 from services.ratelimit.adapters.memory_store import MemoryStore
-from services.ratelimit.limits import Charge, RateLimit
+from services.ratelimit.limits.rate_limits import Charge, RateLimit
 
 LIMIT = RateLimit("x", 1, 1_000_000)
 
 
-async def test_the_bucket_used_longest_ago_is_forgotten_first():
+async def test_least_recently_used_bucket_is_evicted():
     store = MemoryStore(lambda: 0, buckets_max=2)
 
     async def fits(subject: str) -> bool:

@@ -1,5 +1,5 @@
--- Ends a lease. KEYS: the bucket, the lease. ARGV: lease id, units not spent.
--- Returns the units the lease held, -1 when there is none. A return of more than that changes nothing.
+-- Ends a lease. KEYS: the bucket, the lease. ARGV: lease id, unspent units.
+-- Returns the units that the lease held, -1 if there is no such lease. A return of more than that changes nothing.
 
 local held = tonumber(redis.call('HGET', KEYS[2], 'units') or '-1')
 local units = tonumber(ARGV[2])

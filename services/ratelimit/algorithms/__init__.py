@@ -1,0 +1,1 @@
+"""Rate-limiting algorithms as pure functions over integers: sliding log, GCRA and concurrency slots."""

@@ -1,0 +1,1 @@
+"""Cost events: validation of what is recorded, and the sums over them."""
