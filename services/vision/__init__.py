@@ -1,5 +1,5 @@
-"""Decides which frames of a video are new, for gateways that watch live tracks and for callers with whole frames.
+"""Decides which frames of a video are new, for live tracks (Watch) and for whole frames (Dedup).
 
-Objective: at least 20,000 verdicts a second and core in batches, 20 us of decision each; every cut kept within 200 ms,
-every settled change of a word or a page within a second, at a tenth to a seventh of the frames.
+Objective: at least 20,000 verdicts per second and core in batches, 20 us each; every cut kept within 200 ms and every
+settled change of a word or a page within 1 s, at a tenth to a seventh of the frames. README.md describes the rooms.
 """

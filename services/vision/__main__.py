@@ -1,4 +1,4 @@
-"""The command hocket-vision: adapters, flow and servicer, wired together."""
+"""Command hocket-vision: builds the adapters, the flow and the servicer."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from services.vision.tracks.track_table import TrackLimits
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
-    """Wire the service."""
+    """Build the service; `resources` closes what it opens."""
     clock = SystemClock()
     images = PillowImages(pixels_max=settings.image_pixels_max, threads=settings.image_threads)
     resources.callback(images.close)
-    keyframes, stats = _stores(settings, clock, resources)
+    keyframes, stats_store = _stores(settings, clock, resources)
     flow = VisionFlow(
-        rules=settings.rules(),
+        options=settings.policy_options(),
         limits=TrackLimits(settings.tracks_per_stream_max, settings.track_idle_s),
-        budget=TrackQuota(settings.tracks_max, settings.tracks_per_tenant_max),
-        tally=StatsTable(
+        quota=TrackQuota(settings.tracks_max, settings.tracks_per_tenant_max),
+        stats_table=StatsTable(
             rows_ended_max=settings.track_rows_ended_max,
             ended_ttl_s=settings.track_row_ttl_s,
             republish_s=settings.track_row_ttl_s / 6,
-            rest_ttl_s=settings.stats_ttl_s,
+            remainder_ttl_s=settings.stats_ttl_s,
         ),
         keyframes=keyframes,
-        stats=stats,
+        stats_store=stats_store,
         images=images,
         clock=clock,
-        gauges=VisionMetrics(),
-        # As many as are decoded, and one more each way, so that the threads never wait.
-        pictures_max=settings.image_threads + 2,
+        metrics=VisionMetrics(),
+        # Two more than the threads, one frame on its way in and one on its way out, so that the threads never wait.
+        whole_frames_max=settings.image_threads + 2,
     )
-    sharing = asyncio.create_task(flow.share_counts(settings.stats_share_interval_s))
-    resources.callback(sharing.cancel)
+    publishing = asyncio.create_task(flow.publish_counts(settings.stats_share_interval_s))
+    resources.callback(publishing.cancel)
     servicer = VisionServicer(flow, unread_timeout_s=settings.unread_timeout_s)
     return Assembly(
         [Servicer(SERVICE, lambda server: vision_pb2_grpc.add_VisionServiceServicer_to_server(servicer, server))],
@@ -67,8 +67,8 @@ def _stores(
     calls = RedisCalls(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
     resources.push_async_callback(calls.close)
     fold_after_s = 6 * settings.track_row_ttl_s
-    stats = RedisStats(calls, clock, ttl_s=settings.stats_ttl_s, fold_after_s=fold_after_s)
-    return RedisKeyframes(calls, clock, ring=ring, ttl_s=ttl_s), stats
+    stats_store = RedisStats(calls, clock, ttl_s=settings.stats_ttl_s, fold_after_s=fold_after_s)
+    return RedisKeyframes(calls, clock, ring=ring, ttl_s=ttl_s), stats_store
 
 
 def main() -> None:

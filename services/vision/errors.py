@@ -1,4 +1,4 @@
-"""What this service refuses, beyond invalid fields; each with the reason that crosses the wire."""
+"""Errors of this service beyond invalid fields; each has the reason that crosses the wire."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from hocket.chassis.errors import InvalidArgument, ResourceExhausted, Unavailabl
 
 
 class WrongOrder(InvalidArgument):
-    """A message came where the contract forbids it."""
+    """A message, frame id or upload came out of order."""
 
     default_reason = "STREAM_ORDER"
 
 
 class TooLarge(InvalidArgument):
-    """A message, picture or list is larger than its limit; `fields` names it."""
+    """A message, picture or list exceeds its limit; `fields` names it."""
 
     default_reason = "TOO_LARGE"
 
 
 class TooManyTracks(ResourceExhausted):
-    """The stream or the server holds as many tracks as it may."""
+    """The stream, the tenant or the server is at its limit of tracks."""
 
     default_reason = "OVERLOADED"
 
 
 class KeyframesUnavailable(Unavailable):
-    """Shared keyframes cannot be read now."""
+    """The shared keyframe store did not answer."""
 
     default_reason = "DEPENDENCY_UNAVAILABLE"
 
 
 def too_large(field: str, problem: str) -> TooLarge:
-    """A TooLarge for one field."""
+    """Return a TooLarge for one field."""
     return TooLarge(f"{field}: {problem}", fields={field: problem})

@@ -1,4 +1,4 @@
-"""All that this service needs from outside."""
+"""What this service needs from outside, and its behaviour when a dependency is unavailable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from services.vision.stats.stats_table import StatsRow, TrackKey
 
 @dataclass(frozen=True, slots=True)
 class StoredKeyframe:
-    """A kept frame. `kept_at_s` is the server's clock, in seconds since the Unix epoch."""
+    """A keyframe in the store.
+
+    Attributes:
+        frame_id: Id of the frame.
+        kept_at_s: Server time when it was stored, in seconds since the Unix epoch.
+        width: Width of the JPEG in pixels.
+        height: Height of the JPEG in pixels.
+        jpeg: JPEG file; empty where only the metadata was read.
+    """
 
     frame_id: int
     kept_at_s: float
@@ -22,67 +30,112 @@ class StoredKeyframe:
 
 
 class KeyframeStore(Protocol):
-    """The latest kept frames of each track, shared by all servers. Fails closed: the caller is told, frames are not."""
+    """Latest keyframes of each track, shared by all servers.
+
+    Fails closed for reads: the caller gets KeyframesUnavailable. Verdicts do not depend on it; keyframes that cannot be
+    stored are dropped and counted in `hocket_vision_keyframes_total`.
+    """
 
     async def add(self, key: TrackKey, keyframe: StoredKeyframe) -> None:
-        """Remember a frame, in place of the oldest. Raises KeyframesUnavailable."""
+        """Store a keyframe and drop the oldest of its track beyond the limit.
+
+        Raises:
+            KeyframesUnavailable: The store did not answer.
+        """
         ...
 
     async def latest(self, key: TrackKey, limit: int, *, include_jpeg: bool) -> list[StoredKeyframe]:
-        """The latest first; none for a track that is not known. Raises KeyframesUnavailable."""
+        """Return up to `limit` keyframes of a track, latest first; none for an unknown track.
+
+        Raises:
+            KeyframesUnavailable: The store did not answer.
+        """
         ...
 
 
 class StatsStore(Protocol):
-    """Counts of all servers. Fails open: while it is away each server answers with its own and says so."""
+    """Frame counts of all servers.
 
-    async def publish(self, tenant_id: str, rows: list[StatsRow], gone: list[str]) -> None:
-        """Set rows to their numbers, by uid, and remove the uids in `gone`, in one step. Raises Unavailable."""
+    Fails open: while it does not answer, each server returns its own counts with `degraded` set.
+    """
+
+    async def publish(self, tenant_id: str, rows: list[StatsRow], removed_uids: list[str]) -> None:
+        """Set rows to their absolute counts and remove the rows in `removed_uids`, in one step.
+
+        Raises:
+            Unavailable: The store did not answer; the call may be repeated.
+        """
         ...
 
     async def read(self, tenant_id: str) -> list[StatsRow]:
-        """Rows of all servers. Raises Unavailable."""
+        """Return the rows of all servers.
+
+        Raises:
+            Unavailable: The store did not answer.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class WholeFrame:
-    """A picture as a caller sent it."""
+    """A picture as the caller sent it.
 
-    encoding: str  # "jpeg", "png", "webp", "rgb24", "rgba" or "i420"
+    Attributes:
+        encoding: "jpeg", "png", "webp", "rgb24", "rgba" or "i420".
+        data: File or raw pixels.
+        width: Width in pixels; 0 for a file whose caller left it out.
+        height: Height in pixels; 0 for a file whose caller left it out.
+    """
+
+    encoding: str
     data: bytes
     width: int
     height: int
 
 
 @dataclass(frozen=True, slots=True)
-class ReadFrame:
-    """A picture that was read and found sound: its thumbnail and, where the policy wants one, its hash."""
+class DecodedFrame:
+    """A decoded picture.
+
+    Attributes:
+        thumbnail: Thumbnail of the upright picture.
+        frame_hash: 64-bit hash for the hash policies, else None.
+        picture: The pixels, for `ImageCodec.encode` of the same implementation.
+    """
 
     thumbnail: Thumbnail
     frame_hash: int | None
-    picture: object  # what `ImageReader.encode` takes
+    picture: object
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A JPEG and its size in pixels."""
+class EncodedFrame:
+    """A JPEG file and its size in pixels."""
 
     jpeg: bytes
     width: int
     height: int
 
 
-class ImageReader(Protocol):
-    """Reads whole frames within limits."""
+class ImageCodec(Protocol):
+    """Decodes and encodes whole frames within limits."""
 
-    async def read(self, frame: WholeFrame, policy: Policy) -> ReadFrame:
-        """Check before decoding, then decode. Raises InvalidArgument naming what is wrong."""
+    async def decode(self, frame: WholeFrame, policy: Policy) -> DecodedFrame:
+        """Check a picture by its header, then decode it.
+
+        Raises:
+            InvalidArgument: The picture is broken, too large or of an unsupported kind; names the field.
+        """
         ...
 
-    async def encode(self, frame: ReadFrame, longest_px: int) -> Encoded:
-        """JPEG of quality 85, scaled down to `longest_px` when that is not 0; of less where it would fit no message.
+    async def encode(self, frame: DecodedFrame, longest_px: int) -> EncodedFrame:
+        """Return a JPEG of quality 85, or less where that would exceed the message size.
 
-        Raises InvalidArgument for a picture that no quality makes small enough.
+        Args:
+            frame: Frame that `decode` returned.
+            longest_px: Longest side of the JPEG in pixels; larger pictures are scaled down, 0 keeps the size.
+
+        Raises:
+            InvalidArgument: The JPEG exceeds the message size at every quality.
         """
         ...

@@ -1,4 +1,4 @@
-"""The metrics that a platform team scales and alarms on; labels are bounded, no tenant, room or track."""
+"""Prometheus metrics of this service. Labels are bounded: no tenant, room or track."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.vision.gating.verdict import Decision, Policy, Ruling
 from services.vision.tracks.offers import Refusal
 
-# Registered once a process; a service may be built several times in it.
-_OFFERS = Counter("hocket_vision_offers", "Frames decided over; scale on its rate.", ["policy", "verdict", "cause"])
-_REFUSED = Counter("hocket_vision_offers_refused", "Offers refused, by reason.", ["reason"])
-_HELD_BACK_SECONDS = Counter("hocket_vision_held_back_seconds", "Waits of streams whose offers were refused, in sum.")
+# Module level, because prometheus_client registers a name once per process and tests build the service several times.
+_OFFERS = Counter("hocket_vision_offers", "Frames decided for; scale on its rate.", ["policy", "verdict", "cause"])
+_REFUSED = Counter("hocket_vision_offers_refused", "Offers refused, by error reason.", ["reason"])
+_HELD_BACK_SECONDS = Counter(
+    "hocket_vision_held_back_seconds", "Time for which streams were not read after refused offers."
+)
 _BATCH_SECONDS = Histogram(
     "hocket_vision_batch_seconds",
-    "Time to decide over one message of offers, or 64 offers of a longer one.",
+    "Time to decide for one message of offers, or for 64 offers of a longer one.",
     buckets=(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
 )
 _STREAMS = Gauge("hocket_vision_streams_open", "Open Watch and Dedup streams.", ["policy"])
-_TRACKS = Gauge("hocket_vision_tracks_held", "Tracks whose state is held.")
-_UPLOAD_BYTES = Counter("hocket_vision_upload_bytes", "Bytes of kept frames that came up.")
-_KEYFRAMES = Counter("hocket_vision_keyframes", "Kept frames by what became of them in the store.", ["outcome"])
-_PUBLISHES = Counter("hocket_vision_stats_publishes", "Attempts to share counts.", ["outcome"])
+_TRACKS = Gauge("hocket_vision_tracks_held", "Tracks with state on this server.")
+_UPLOAD_BYTES = Counter("hocket_vision_upload_bytes", "JPEG bytes of uploaded keyframes.")
+_KEYFRAMES = Counter(
+    "hocket_vision_keyframes",
+    "Keyframes by storage outcome: stored, lost (store unavailable) or dropped (store too slow).",
+    ["outcome"],
+)
+_PUBLISHES = Counter("hocket_vision_stats_publishes", "Publications of frame counts: done or failed.", ["outcome"])
 
 
 @cache
@@ -32,7 +38,7 @@ def _offers(policy: Policy, ruling: Ruling) -> Counter:
 
 
 class VisionMetrics:
-    """The service's metrics, as its flow speaks of them."""
+    """Metrics by the events of the flow."""
 
     held_back_seconds = _HELD_BACK_SECONDS
     batch_seconds = _BATCH_SECONDS
@@ -41,16 +47,16 @@ class VisionMetrics:
     keyframes = _KEYFRAMES
     stats_publishes = _PUBLISHES
 
-    def opened(self, policy: Policy) -> None:
-        """A stream began."""
+    def stream_opened(self, policy: Policy) -> None:
+        """Count an open stream."""
         _STREAMS.labels(policy.value).inc()
 
-    def closed(self, policy: Policy) -> None:
-        """A stream ended."""
+    def stream_closed(self, policy: Policy) -> None:
+        """Count a closed stream."""
         _STREAMS.labels(policy.value).dec()
 
-    def decided(self, policy: Policy, results: list[Decision | Refusal]) -> None:
-        """A batch was decided over."""
+    def batch_decided(self, policy: Policy, results: list[Decision | Refusal]) -> None:
+        """Count the decisions and refusals of a batch."""
         rulings = Multiset(r.ruling for r in results if isinstance(r, Decision))
         for ruling, count in rulings.items():
             _offers(policy, ruling).inc(count)

@@ -1,4 +1,4 @@
-"""Keyframes in Redis: a bounded ring per track that every server sees, gone some time after the track's last frame."""
+"""Keyframes in Redis: a bounded ring per track, shared by all servers; expires after the last keyframe of the track."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from services.vision.errors import KeyframesUnavailable
 from services.vision.ports import StoredKeyframe
 from services.vision.stats.stats_table import TrackKey
 
-# A list of what is known of each frame, the latest first, and a hash from that to its JPEG. In one script, so that the
-# two never part; on one hash tag, so that a cluster keeps them on one node.
+# KEYS: a list of metadata rows, latest first, and a hash from row to JPEG. One script changes both atomically; one hash
+# tag keeps both on one node of a cluster. ARGV: ring, life in ms, row, JPEG.
 _ADD = """
 redis.call('LPUSH', KEYS[1], ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
@@ -20,6 +20,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return 1
 """
+# ARGV: limit, 1 to return JPEGs as well.
 _LATEST = """
 local rows = redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)
 if #rows == 0 or ARGV[2] == '0' then return {rows, {}} end
@@ -31,27 +32,35 @@ class RedisKeyframes:
     """Implements ports.KeyframeStore."""
 
     def __init__(self, calls: RedisCalls, clock: Clock, *, ring: int, ttl_s: float) -> None:
-        """Remember `ring` frames a track, each for `ttl_s` seconds."""
+        """Store `ring` keyframes per track, each for `ttl_s` seconds."""
         self._calls = calls
         self._clock = clock
         self._ring = ring
         self._ttl_s = ttl_s
 
     async def add(self, key: TrackKey, keyframe: StoredKeyframe) -> None:
-        """Remember a frame, in place of the oldest. Raises KeyframesUnavailable."""
+        """Store a keyframe and drop the oldest of its track beyond the limit.
+
+        Raises:
+            KeyframesUnavailable: Redis did not answer.
+        """
         kept_at_us = int(keyframe.kept_at_s * 1e6)
         row = f"{keyframe.frame_id}:{kept_at_us}:{keyframe.width}:{keyframe.height}"
         try:
             await self._calls.run(_ADD, _keys(key), [self._ring, int(self._ttl_s * 1000), row, keyframe.jpeg])
         except Unavailable as error:
-            raise _gone() from error
+            raise _unavailable() from error
 
     async def latest(self, key: TrackKey, limit: int, *, include_jpeg: bool) -> list[StoredKeyframe]:
-        """The latest first; none for a track that is not known. Raises KeyframesUnavailable."""
+        """Return up to `limit` keyframes of a track, latest first; none for an unknown track.
+
+        Raises:
+            KeyframesUnavailable: Redis did not answer.
+        """
         try:
             rows, jpegs = await self._calls.run(_LATEST, _keys(key), [min(limit, self._ring), int(include_jpeg)])
         except Unavailable as error:
-            raise _gone() from error
+            raise _unavailable() from error
         oldest_s = self._clock.time() - self._ttl_s
         frames = [_frame(row, jpeg or b"") for row, jpeg in zip(rows, jpegs or [b""] * len(rows), strict=True)]
         return [frame for frame in frames if frame.kept_at_s >= oldest_s]
@@ -67,5 +76,5 @@ def _frame(row: bytes, jpeg: bytes) -> StoredKeyframe:
     return StoredKeyframe(frame_id, kept_at_us / 1e6, width, height, jpeg)
 
 
-def _gone() -> KeyframesUnavailable:
-    return KeyframesUnavailable("keyframes cannot be reached: Redis does not answer", retry_after_s=1)
+def _unavailable() -> KeyframesUnavailable:
+    return KeyframesUnavailable("keyframe store is unavailable: Redis did not answer; retry", retry_after_s=1)

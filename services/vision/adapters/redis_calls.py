@@ -1,4 +1,4 @@
-"""One way to Redis for every adapter: a deadline on each call, and its driver's errors translated at the seam."""
+"""Redis connection of all adapters: a timeout on each call, and driver errors translated to Unavailable."""
 
 from __future__ import annotations
 
@@ -17,40 +17,54 @@ T = TypeVar("T")
 
 
 class RedisCalls:
-    """A pool of connections whose every answer, connecting included, comes within `timeout_s` or not at all."""
+    """Connection pool; each call, including the connection, ends within the timeout."""
 
     def __init__(self, url: str, *, timeout_s: float, connections_max: int = 32) -> None:
-        """Connect lazily."""
+        """Prepare; connections open on first use.
+
+        Args:
+            url: Redis URL.
+            timeout_s: Timeout of each call, in seconds.
+            connections_max: Most open connections; further calls wait for a free one within their timeout.
+        """
         self._timeout_s = timeout_s
         pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis leaves **kwargs untyped
             url,
             max_connections=connections_max,
             timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            # The deadline below bounds each call; the client's own retries would outlive it.
+            # `answer` bounds each call; retries of the driver would exceed that.
             retry=Retry(NoBackoff(), 0),
         )
         self.redis = Redis(connection_pool=pool)
 
     async def answer(self, call: Awaitable[T]) -> T:
-        """The answer to a call. Raises Unavailable."""
+        """Return the result of a call.
+
+        Raises:
+            Unavailable: Redis failed or did not answer within the timeout.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
-            raise Unavailable("Redis does not answer", retry_after_s=1) from error
+            raise Unavailable(f"Redis did not answer within {self._timeout_s:g} s", retry_after_s=1) from error
 
     async def run(self, script: str, keys: list[str], values: list[Any]) -> Any:
-        """What a Lua script returns. Raises Unavailable."""
-        # The scripts are short: sending one costs less than the round trip that EVALSHA needs after a restart.
+        """Return the result of a Lua script.
+
+        Raises:
+            Unavailable: Redis failed or did not answer within the timeout.
+        """
+        # EVAL: the scripts are short, and EVALSHA needs a second round trip after each restart of Redis.
         return await self.answer(self.redis.eval(script, len(keys), *keys, *values))
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         await self.redis.aclose()
         await self.redis.connection_pool.disconnect()
 
 
 def key_part(text: str) -> str:
-    """`text` so that it can stand in a key: no separator, no brace of a cluster's hash tag."""
+    """Return `text` in hex, free of the separators and hash-tag braces of Redis keys."""
     return text.encode().hex()

@@ -1,8 +1,8 @@
-"""FrameCounts of all servers in Redis: one hash per tenant, one field per row, absolute numbers.
+"""Frame counts of all servers in Redis: one hash per tenant, one field per row, absolute counts.
 
-Publishing a row twice changes nothing, and of two publishings the later version stands, whichever arrives last: a lost
-answer may be repeated, and sums stay exact. Rows of a server that died are folded into the tenant's archive once nobody
-has published them for long.
+Publishing a row twice changes nothing, and of two publications the later version wins whatever their order: a call
+without an answer may be repeated, and sums stay exact. Rows of a dead server are added to the tenant's archive row once
+they have not been published for long.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.vision.stats.frame_counts import FrameCounts
 from services.vision.stats.stats_table import StatsRow
 
 _ARCHIVE = b"archive"
-# A value is "<version>|<JSON>". ARGV: life in ms, number of rows, (uid, version, JSON) of each, uids that are gone.
+# A value is "<version>|<JSON>". ARGV: life in ms, number of rows, (uid, version, JSON) of each row, uids to remove.
 _PUBLISH = """
 local rows = tonumber(ARGV[2])
 for i = 3, 3 * rows, 3 do
@@ -30,7 +30,8 @@ for i = 3 + 3 * rows, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1
 """
-# Compare and fold: nothing happens unless every row and the archive are still what was read.
+# Compare and set: changes nothing unless all rows and the archive still have the values that were read. ARGV: the new
+# archive, then (uid, value read) of the archive and each row.
 _FOLD = """
 for i = 2, #ARGV, 2 do
   local held = redis.call('HGET', KEYS[1], ARGV[i])
@@ -40,28 +41,44 @@ for i = 2, #ARGV, 2 do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('HSET', KEYS[1], 'archive', ARGV[1])
 return 1
 """
-_FOLDED_AT_ONCE_MAX = 500
+_FOLD_CHUNK = 500
 
 
 class RedisStats:
     """Implements ports.StatsStore."""
 
     def __init__(self, calls: RedisCalls, clock: Clock, *, ttl_s: float, fold_after_s: float) -> None:
-        """Forget a tenant `ttl_s` after its last frame; fold rows not published for `fold_after_s`."""
+        """Prepare.
+
+        Args:
+            calls: Redis connection.
+            clock: Time source.
+            ttl_s: Life of a tenant's counts after its last frame, in seconds.
+            fold_after_s: Time without a publication after which a row moves into the archive, in seconds; several
+                times the interval at which live servers publish again.
+        """
         self._calls = calls
         self._clock = clock
         self._ttl_s = ttl_s
         self._fold_after_s = fold_after_s
 
-    async def publish(self, tenant_id: str, rows: list[StatsRow], gone: list[str]) -> None:
-        """Set rows to their numbers, by uid, and remove the uids in `gone`, in one step. Raises Unavailable."""
+    async def publish(self, tenant_id: str, rows: list[StatsRow], removed_uids: list[str]) -> None:
+        """Set rows to their absolute counts and remove the rows in `removed_uids`, in one step.
+
+        Raises:
+            Unavailable: Redis did not answer.
+        """
         values: list[str | int] = [int(self._ttl_s * 1000), len(rows)]
         for row in rows:
-            values += (row.uid, row.version, self._packed(row))
-        await self._calls.run(_PUBLISH, [_key(tenant_id)], [*values, *gone])
+            values += (row.uid, row.version, self._pack(row))
+        await self._calls.run(_PUBLISH, [_key(tenant_id)], [*values, *removed_uids])
 
     async def read(self, tenant_id: str) -> list[StatsRow]:
-        """Rows of all servers. Raises Unavailable."""
+        """Return the rows of all servers.
+
+        Raises:
+            Unavailable: Redis did not answer.
+        """
         call = cast("Awaitable[dict[bytes, bytes]]", self._calls.redis.hgetall(_key(tenant_id)))
         fields = await self._calls.answer(call)
         await self._fold(tenant_id, fields)
@@ -69,10 +86,10 @@ class RedisStats:
 
     async def _fold(self, tenant_id: str, fields: dict[bytes, bytes]) -> None:
         oldest_ms = (self._clock.time() - self._fold_after_s) * 1000
-        stale = [uid for uid, value in fields.items() if uid != _ARCHIVE and _unpacked(value)[2] < oldest_ms]
+        stale = [uid for uid, value in fields.items() if uid != _ARCHIVE and _unpack(value)[2] < oldest_ms]
         if not stale:
             return
-        stale = stale[:_FOLDED_AT_ONCE_MAX]
+        stale = stale[:_FOLD_CHUNK]
         archive = StatsRow("", "", uid=_ARCHIVE.decode())
         for uid in (_ARCHIVE, *stale):
             if uid in fields:
@@ -80,9 +97,9 @@ class RedisStats:
         expected: list[bytes] = []
         for uid in (_ARCHIVE, *stale):
             expected += (uid, fields.get(uid, b""))
-        await self._calls.run(_FOLD, [_key(tenant_id)], ["0|" + self._packed(archive), *expected])
+        await self._calls.run(_FOLD, [_key(tenant_id)], ["0|" + self._pack(archive), *expected])
 
-    def _packed(self, row: StatsRow) -> str:
+    def _pack(self, row: StatsRow) -> str:
         return json.dumps([row.room, row.track, int(self._clock.time() * 1000), *row.counts.as_row()])
 
 
@@ -90,11 +107,11 @@ def _key(tenant_id: str) -> str:
     return f"hocket:vision:stats:{{{tenant_id}}}"
 
 
-def _unpacked(value: bytes) -> list[Any]:
+def _unpack(value: bytes) -> list[Any]:
     content: list[Any] = json.loads(value.partition(b"|")[2])
     return content
 
 
 def _row(uid: bytes, value: bytes) -> StatsRow:
-    room, track, _, *counts = _unpacked(value)
+    room, track, _, *counts = _unpack(value)
     return StatsRow(room, track, FrameCounts(*counts), uid.decode())

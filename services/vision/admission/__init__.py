@@ -1,1 +1,1 @@
-"""Shares out what is scarce: tracks per tenant, decoding slots, and reads of streams that send refused offers."""
+"""Shares limited resources among tenants: tracks, decoding slots, and the time spent on refused offers."""

@@ -1,22 +1,29 @@
-"""How much more slowly a stream is read that sends what is refused."""
+"""Decides how long the next read of a stream is delayed after refused offers."""
 
 from __future__ import annotations
 
-# Refusing an offer costs the loop 10 us and a message of 256 a few ms: at this price a stream of nothing but refused
-# offers takes about a percent of it, and a client that repeats one id does not notice.
-_WAIT_PER_REFUSAL_S = 0.004
+# Refusing an offer costs the event loop 10 us and a message of 256 offers a few ms. With this delay a stream of refused
+# offers alone takes about 1 % of the loop, and a client that repeats one frame id notices nothing.
+_DELAY_PER_REFUSAL_S = 0.004
 DELAY_S_MAX = 1.0
-# Streams that were held back are read again one after the other, each for this share of its wait: however many there
-# are, they bring 20 full messages a second and never all at once.
+# Delayed streams of a tenant then resume one at a time, each after this share of its delay: together they bring at most
+# 20 full messages a second, however many they are.
 TURN_SHARE = 0.05
 
 
 def refusal_delay_s(refused: int, offered: int) -> float:
-    """Seconds to wait before the next message of a stream is read, 0 to 1.
+    """Return the delay before the next message of a stream is read.
 
-    In proportion to what was refused of the last message and to its share: a gateway with a few tracks too many keeps
-    the pace of its others, and one that floods is held by flow control.
+    The delay grows with the number of refusals and with their share: a gateway with a few tracks above its limit keeps
+    the pace of its other tracks, and a flood is held by flow control.
+
+    Args:
+        refused: Offers of the last message that were refused, 0 to `offered`.
+        offered: Offers in the last message, at least 1 where any was refused.
+
+    Returns:
+        Seconds, 0 to DELAY_S_MAX.
     """
     if not refused:
         return 0.0
-    return min(DELAY_S_MAX, _WAIT_PER_REFUSAL_S * refused * refused / offered)
+    return min(DELAY_S_MAX, _DELAY_PER_REFUSAL_S * refused * refused / offered)

@@ -1,4 +1,4 @@
-"""Slots that tenants take in turn: who has much waiting waits for itself and holds up nobody else."""
+"""Semaphore that serves waiting tenants round-robin, so that a tenant's backlog delays only that tenant."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from contextlib import asynccontextmanager
 
 
 class RoundRobinSemaphore:
-    """A number of slots. Those who wait take the free ones tenant by tenant, each tenant in the order it came in."""
+    """A number of slots; free ones go to the waiting tenants in turn, and within a tenant first come, first served."""
 
     def __init__(self, slots: int) -> None:
-        """Begin with `slots` free ones."""
+        """Start with `slots` free slots."""
         self._free = slots
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     def waiting(self, tenant_id: str) -> int:
-        """How many of a tenant's wait for a slot."""
-        return sum(not turn.cancelled() for turn in self._waiting.get(tenant_id, ()))
+        """Return how many tasks of a tenant wait for a slot."""
+        return sum(not waiter.cancelled() for waiter in self._waiting.get(tenant_id, ()))
 
     @asynccontextmanager
     async def slot(self, tenant_id: str) -> AsyncGenerator[None, None]:
-        """Hold a slot; waits for one."""
-        await self._take(tenant_id)
+        """Hold one slot for the block; waits until one is free."""
+        await self._acquire(tenant_id)
         try:
             yield
         finally:
-            self._give()
+            self._release()
 
-    async def _take(self, tenant_id: str) -> None:
+    async def _acquire(self, tenant_id: str) -> None:
         if self._free:
             self._free -= 1
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(tenant_id, deque()).append(turn)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(tenant_id, deque()).append(waiter)
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if not turn.cancelled():
-                # The slot came in the same moment: it is the next one's.
-                self._give()
+            if not waiter.cancelled():
+                # The slot was granted in the same loop iteration as the cancellation: pass it on.
+                self._release()
             raise
 
-    def _give(self) -> None:
+    def _release(self) -> None:
         while self._waiting:
             tenant_id, queue = self._waiting.popitem(last=False)
             while queue and queue[0].cancelled():
@@ -52,7 +52,7 @@ class RoundRobinSemaphore:
                 continue
             queue.popleft().set_result(None)
             if queue:
-                # Behind the others, until its turn comes round again.
+                # To the end of the order, behind the other tenants.
                 self._waiting[tenant_id] = queue
             return
         self._free += 1

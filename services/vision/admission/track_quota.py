@@ -1,4 +1,4 @@
-"""Limits how many tracks a server holds, in total and per tenant."""
+"""Decides whether a server may hold one more track, by its total and by the tenant's share."""
 
 from __future__ import annotations
 
@@ -8,32 +8,38 @@ from services.vision.errors import TooManyTracks
 
 
 class TrackQuota:
-    """How many tracks all streams of this server hold together, and how many of one tenant, so that none fills it."""
+    """Tracks that all streams of this server hold together, limited in total and per tenant."""
 
     def __init__(self, tracks_max: int, tenant_tracks_max: int | None = None) -> None:
-        """Allow `tracks_max`, of them `tenant_tracks_max` to one tenant (None: all of them)."""
+        """Allow `tracks_max` tracks in total and `tenant_tracks_max` per tenant (None: no limit of its own)."""
         self._tracks_max = tracks_max
         self._tenant_tracks_max = tracks_max if tenant_tracks_max is None else tenant_tracks_max
         self._by_tenant: Counter[str] = Counter()
 
     @property
     def held(self) -> int:
-        """Tracks held now."""
+        """Tracks held now, over all tenants."""
         return self._by_tenant.total()
 
-    def take(self, tenant_id: str) -> None:
-        """Hold one more. Raises TooManyTracks."""
+    def acquire(self, tenant_id: str) -> None:
+        """Count one more track of a tenant.
+
+        Raises:
+            TooManyTracks: The server or the tenant holds as many tracks as allowed.
+        """
         if self._by_tenant[tenant_id] >= self._tenant_tracks_max:
             raise TooManyTracks(
-                f"this server holds {self._tenant_tracks_max} tracks of this tenant, as many as it may; idle ones give"
-                " way after a while, or call another replica"
+                f"this server holds {self._tenant_tracks_max} tracks of this tenant, its limit; close unused tracks or"
+                " retry on another replica"
             )
         if self.held >= self._tracks_max:
-            raise TooManyTracks("this server holds as many tracks as it may; call another replica", retry_after_s=1)
+            raise TooManyTracks(
+                f"this server holds {self._tracks_max} tracks, its limit; retry on another replica", retry_after_s=1
+            )
         self._by_tenant[tenant_id] += 1
 
-    def give_back(self, tenant_id: str, count: int) -> None:
-        """Hold `count` fewer."""
+    def release(self, tenant_id: str, count: int) -> None:
+        """Count `count` tracks of a tenant less."""
         self._by_tenant[tenant_id] -= count
         if not self._by_tenant[tenant_id]:
             del self._by_tenant[tenant_id]

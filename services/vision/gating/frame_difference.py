@@ -1,7 +1,6 @@
-"""Compares thumbnails: how many cells changed since the last kept frame, and what moved since the frame before.
+"""Frame differencing: compares thumbnails with the last keyframe and the previous frame of their track.
 
-Apart from the rule that judges these numbers, because this half works on a whole batch at once: 64 thumbnails in one
-call of numpy cost a tenth of 64 calls.
+Separate from the gates because it works on whole batches: 64 thumbnails in one numpy call cost a tenth of 64 calls.
 """
 
 from __future__ import annotations
@@ -19,15 +18,16 @@ _WIDTH = LUMA_BYTES + CHROMA_BYTES
 # A chroma cell (16x16 of them) covers as much of the picture as 16 luma cells.
 _CELLS_PER_CHROMA_CELL = CELLS // (CHROMA_BYTES // 2)
 _SIDE = 64
-_SLOTS_AT_FIRST = 4
-_KEPT, _LATEST = 0, 1
-# Thumbnails compared in one call, so that what lies between the calls stays in the processor's cache.
-_AT_ONCE_MAX = 16
+_INITIAL_SLOTS = 4
+_KEYFRAME, _PREVIOUS = 0, 1
+# Thumbnails per numpy call: intermediate arrays of 16 stay in the processor's cache.
+_BATCH_MAX = 16
 
-# Whether neighbours moved together is measured where it may be noise that moved them: from this mean difference on
-# (less raises no threshold too far), and while the largest one is so many times the mean. Of noise it is 4 to 6 times,
-# up to 10 where black clips half of it; of motion far more, and once where a light flickers.
-_ALIKE_MEASURED_LEVELS = 1.5
+# The correlation of neighbours is measured only where sensor noise could explain the difference, because it costs 5 us.
+# Below this mean difference noise raises no threshold far enough to matter.
+_CORRELATION_MEAN_LEVELS_MIN = 1.5
+# Largest difference over mean difference of two noisy frames: 4 to 6, up to 10 where black clips half of the noise.
+# Motion exceeds that by far; flicker of the light is near 1.
 NOISE_PEAK_OVER_MEAN_MIN, NOISE_PEAK_OVER_MEAN_MAX = 3.0, 10.0
 FULLY_CORRELATED = 1.0
 
@@ -35,23 +35,33 @@ Thumbnails = NDArray[np.uint8]
 
 
 class FrameDifference(NamedTuple):
-    """One frame against the last kept one (`changed`, `drift`) and against the one before (the rest).
+    """Differences of one thumbnail to those of its track, in cells (0 to 4096) and levels (0 to 255).
 
-    `changed` and `changed_now` count cells beyond the threshold; `drift` and `moved` are the largest difference of any
-    cell, `jump` the mean one of luma, in levels. `alike` is how much neighbours in luma moved together, 0 where each
-    moved by itself and 1 where all moved as one; `FULLY_CORRELATED` where it is no noise, or too little to matter.
+    Attributes:
+        cells_changed: Cells above the threshold against the last keyframe.
+        keyframe_peak_levels: Largest difference of any cell against the last keyframe.
+        cells_moved: Cells above the threshold against the previous frame.
+        motion_peak_levels: Largest difference of any cell against the previous frame.
+        motion_mean_levels: Mean difference of the luma cells against the previous frame.
+        motion_correlation: Correlation of the motion of neighbouring luma cells: 0 where each cell moved
+            independently, as noise does, 1 where all moved alike; FULLY_CORRELATED where noise is ruled out.
     """
 
-    changed: int
-    drift: int
-    changed_now: int
-    moved: int
-    jump: float
-    alike: float = FULLY_CORRELATED
+    cells_changed: int
+    keyframe_peak_levels: int
+    cells_moved: int
+    motion_peak_levels: int
+    motion_mean_levels: float
+    motion_correlation: float = FULLY_CORRELATED
 
 
 def stack_thumbnails(lumas: list[bytes], chromas: list[bytes]) -> Thumbnails:
-    """Thumbnails (n, 4608) uint8 of n offers; grey where an offer has no chroma."""
+    """Return n thumbnails as (n, 4608) uint8.
+
+    Args:
+        lumas: n luma thumbnails of 4096 bytes.
+        chromas: n chroma thumbnails of 512 bytes, or empty for grey.
+    """
     parts: list[bytes] = []
     for luma, chroma in zip(lumas, chromas, strict=True):
         parts += (luma, chroma or _GREY)
@@ -59,39 +69,50 @@ def stack_thumbnails(lumas: list[bytes], chromas: list[bytes]) -> Thumbnails:
 
 
 class ThumbnailBuffer:
-    """The last kept and the latest thumbnail of each track, by slot; 9 KiB a track, in one array."""
+    """Thumbnails of the last keyframe and the previous frame of each track, by slot, in one array; 9 KiB a track."""
 
     def __init__(self) -> None:
-        """Begin empty."""
-        self._held: NDArray[np.uint8] = np.zeros((_SLOTS_AT_FIRST, 2, _WIDTH), np.uint8)
+        """Start empty."""
+        self._held: NDArray[np.uint8] = np.zeros((_INITIAL_SLOTS, 2, _WIDTH), np.uint8)
 
-    def measure(self, slots: list[int], now: Thumbnails, thresholds_levels: list[int]) -> list[FrameDifference]:
-        """Compare one frame each of different tracks, by the threshold of each; they become their tracks' latest."""
+    def compare(self, slots: list[int], thumbnails: Thumbnails, thresholds_levels: list[int]) -> list[FrameDifference]:
+        """Compare one thumbnail per track, then hold it as the previous frame of its track.
+
+        Args:
+            slots: Slot of each track, all different.
+            thumbnails: (n, 4608) uint8, one per slot.
+            thresholds_levels: Threshold of each track, 0 to 255 levels.
+
+        Returns:
+            One difference per slot, in order.
+        """
         self._grow_to(max(slots) + 1)
         thresholds = np.array(thresholds_levels, np.uint8)
-        measured: list[FrameDifference] = []
-        for start in range(0, len(slots), _AT_ONCE_MAX):
-            part = slice(start, start + _AT_ONCE_MAX)
-            measured += self._measure_part(slots[part], now[part], thresholds[part])
-        return measured
+        differences: list[FrameDifference] = []
+        for start in range(0, len(slots), _BATCH_MAX):
+            part = slice(start, start + _BATCH_MAX)
+            differences += self._compare_batch(slots[part], thumbnails[part], thresholds[part])
+        return differences
 
-    def keep(self, slots: list[int], thumbnails: Thumbnails) -> None:
-        """These are the last kept of their tracks from now on."""
-        self._held[slots, _KEPT] = thumbnails
+    def hold_keyframes(self, slots: list[int], thumbnails: Thumbnails) -> None:
+        """Hold `thumbnails` (n, 4608) as the last keyframes of the tracks in `slots`."""
+        self._held[slots, _KEYFRAME] = thumbnails
 
-    def _measure_part(self, slots: list[int], now: Thumbnails, thresholds: NDArray[np.uint8]) -> list[FrameDifference]:
-        differences = _difference(now[:, None], self._held.take(slots, axis=0))
-        changed = _cells_above(differences, thresholds[:, None, None])
-        largest = np.maximum.reduce(differences, axis=2)
-        jumps = np.add.reduce(differences[:, _LATEST, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES
-        alike = [FULLY_CORRELATED] * len(slots)
-        for i in _like_noise(jumps, largest[:, _LATEST]):
-            alike[i] = _alike(now[i], self._held[slots[i], _LATEST])
-        self._held[slots, _LATEST] = now
+    def _compare_batch(
+        self, slots: list[int], thumbnails: Thumbnails, thresholds: NDArray[np.uint8]
+    ) -> list[FrameDifference]:
+        differences = _absolute_difference(thumbnails[:, None], self._held.take(slots, axis=0))
+        cells = _cells_above(differences, thresholds[:, None, None])
+        peaks = np.maximum.reduce(differences, axis=2)
+        means = np.add.reduce(differences[:, _PREVIOUS, :LUMA_BYTES], axis=1, dtype=np.uint32) / LUMA_BYTES
+        correlations = [FULLY_CORRELATED] * len(slots)
+        for i in _maybe_noise(means, peaks[:, _PREVIOUS]):
+            correlations[i] = _neighbour_correlation(thumbnails[i], self._held[slots[i], _PREVIOUS])
+        self._held[slots, _PREVIOUS] = thumbnails
         return [
-            FrameDifference(changed_since_kept, drift, changed_now, moved, jump, together)
-            for (changed_since_kept, changed_now), (drift, moved), jump, together in zip(
-                changed.tolist(), largest.tolist(), jumps.tolist(), alike, strict=True
+            FrameDifference(cells_changed, keyframe_peak, cells_moved, motion_peak, mean, correlation)
+            for (cells_changed, cells_moved), (keyframe_peak, motion_peak), mean, correlation in zip(
+                cells.tolist(), peaks.tolist(), means.tolist(), correlations, strict=True
             )
         ]
 
@@ -100,15 +121,15 @@ class ThumbnailBuffer:
             self._held = np.concatenate([self._held, np.zeros_like(self._held)])
 
 
-def _difference(now: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Absolute differences (n, 2, width), in place of `before`."""
-    lower = np.minimum(now, before)
-    np.maximum(now, before, out=before)
-    return np.subtract(before, lower, out=before)
+def _absolute_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return |a - b| as (n, 2, width), written into `b`."""
+    lower = np.minimum(a, b)
+    np.maximum(a, b, out=b)
+    return np.subtract(b, lower, out=b)
 
 
 def _cells_above(differences: NDArray[np.uint8], levels: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """How many cells (n, 2) differ by more than `levels`."""
+    """Return the number of cells (n, 2) that differ by more than `levels`, by luma or by chroma."""
     above = (differences > levels).view(np.uint8)
     half = CHROMA_BYTES // 2
     u_or_v = above[..., LUMA_BYTES : LUMA_BYTES + half] | above[..., LUMA_BYTES + half :]
@@ -119,17 +140,18 @@ def _cells_above(differences: NDArray[np.uint8], levels: NDArray[np.uint8]) -> N
     return counts
 
 
-def _like_noise(jumps: NDArray[np.float64], largest: NDArray[np.uint8]) -> list[int]:
-    above, below = largest >= NOISE_PEAK_OVER_MEAN_MIN * jumps, largest <= NOISE_PEAK_OVER_MEAN_MAX * jumps
-    found: list[int] = np.flatnonzero((jumps >= _ALIKE_MEASURED_LEVELS) & above & below).tolist()
+def _maybe_noise(means: NDArray[np.float64], peaks: NDArray[np.uint8]) -> list[int]:
+    """Return the indexes of the frames whose mean and largest difference are those of sensor noise."""
+    above, below = peaks >= NOISE_PEAK_OVER_MEAN_MIN * means, peaks <= NOISE_PEAK_OVER_MEAN_MAX * means
+    found: list[int] = np.flatnonzero((means >= _CORRELATION_MEAN_LEVELS_MIN) & above & below).tolist()
     return found
 
 
-def _alike(now: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
-    """How much the luma of neighbours moved together: their mean product over the mean square."""
+def _neighbour_correlation(now: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
+    """Return the mean product of the motion of neighbouring luma cells over its mean square."""
     moved = now[:LUMA_BYTES].astype(np.float32) - before[:LUMA_BYTES]
     square = float(moved @ moved)
-    # The last cell of a row and the first of the next are no neighbours; they are 1 in 64 and change nothing.
+    # The last cell of a row pairs with the first of the next: 1 pair in 64, too few to change the result.
     beside, below = float(moved[1:] @ moved[:-1]), float(moved[_SIDE:] @ moved[:-_SIDE])
     return (beside + below) / (2 * square)
 

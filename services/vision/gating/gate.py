@@ -11,8 +11,8 @@ from services.vision.gating.verdict import Policy
 Gate = CellsGate | HashGate | TimerGate
 
 
-def new_gate(policy: Policy, rules: PolicyOptions) -> Gate:
-    """A gate for a new track."""
+def new_gate(policy: Policy, options: PolicyOptions) -> Gate:
+    """Return the gate of a new track."""
     if policy is Policy.TIMER:
-        return TimerGate(rules)
-    return CellsGate(policy, rules) if policy in {Policy.CELLS, Policy.ECONOMY} else HashGate(rules)
+        return TimerGate(options)
+    return CellsGate(policy, options) if policy in {Policy.CELLS, Policy.ECONOMY} else HashGate(options)

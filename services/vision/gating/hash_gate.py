@@ -1,4 +1,4 @@
-"""Decides by the Hamming distance between a frame and the last keyframe (policies `phash`, `dhash`, `ahash`)."""
+"""Policies `phash`, `dhash`, `ahash`: keep a frame by its Hamming distance to the last keyframe."""
 
 from __future__ import annotations
 
@@ -9,28 +9,39 @@ from services.vision.gating.verdict import DISTANCE, FIRST, STALE, UNCHANGED, De
 
 
 class HashGate:
-    """Policies `phash`, `dhash`, `ahash`: Hamming distance to the last kept frame."""
+    """Gate of one track; compares 64-bit hashes."""
 
-    def __init__(self, rules: PolicyOptions) -> None:
-        """Begin with no frame kept."""
-        self._rules = rules
-        self._kept_hash: int | None = None
-        self._kept_at_s = 0.0
+    def __init__(self, options: PolicyOptions) -> None:
+        """Start without a keyframe."""
+        self._options = options
+        self._keyframe_hash: int | None = None
+        self._keyframe_at_s = 0.0
         self._active_at_s = 0.0
 
     def decide(self, at_s: float, frame_hash: int, *, speaking: bool) -> Decision:
-        """Judge the frame captured at `at_s`."""
-        distance = 0 if self._kept_hash is None else hamming_distance_bits(frame_hash, self._kept_hash)
+        """Decide for one frame.
+
+        Args:
+            at_s: Track time of the frame, in seconds, never less than in the call before.
+            frame_hash: 64-bit hash of the frame.
+            speaking: Whether the track's participant is speaking.
+
+        Returns:
+            The decision, with the Hamming distance to the last keyframe.
+        """
+        distance = 0 if self._keyframe_hash is None else hamming_distance_bits(frame_hash, self._keyframe_hash)
         ruling = self._rule(at_s, distance)
         if ruling.verdict is not Verdict.SKIP:
-            self._kept_hash, self._kept_at_s = frame_hash, at_s
+            self._keyframe_hash, self._keyframe_at_s = frame_hash, at_s
         if ruling.verdict is Verdict.KEEP:
             self._active_at_s = at_s
-        return Decision(ruling, distance, 0, next_frame_in_s(self._rules, at_s, self._active_at_s, speaking=speaking))
+        wait_s = next_frame_in_s(self._options, at_s, self._active_at_s, speaking=speaking)
+        return Decision(ruling, distance, 0, wait_s)
 
-    def _rule(self, at_s: float, distance: int) -> Ruling:
-        if self._kept_hash is None:
+    def _rule(self, at_s: float, distance_bits: int) -> Ruling:
+        if self._keyframe_hash is None:
             return FIRST
-        if distance > self._rules.hash_threshold_bits:
+        if distance_bits > self._options.hash_threshold_bits:
             return DISTANCE
-        return STALE if at_s - self._kept_at_s + FRAME_GRID_S >= self._rules.refresh_interval_s else UNCHANGED
+        age_s = at_s - self._keyframe_at_s + FRAME_GRID_S
+        return STALE if age_s >= self._options.refresh_interval_s else UNCHANGED

@@ -1,4 +1,4 @@
-"""Decides by elapsed time alone (policy `timer`)."""
+"""Policy `timer`: keep a frame at even intervals, independent of its content."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from services.vision.gating.verdict import FIRST, PACED, TIMER, Decision
 
 
 class TimerGate:
-    """Policy `timer`: a frame at even intervals, whatever it shows."""
+    """Gate of one track; compares capture times."""
 
-    def __init__(self, rules: PolicyOptions) -> None:
-        """Begin with no frame kept."""
-        self._rules = rules
-        self._kept_at_s: float | None = None
+    def __init__(self, options: PolicyOptions) -> None:
+        """Start without a keyframe."""
+        self._options = options
+        self._keyframe_at_s: float | None = None
 
     def decide(self, at_s: float) -> Decision:
-        """Judge the frame captured at `at_s`."""
-        interval_s = self._rules.timer_interval_s
-        if self._kept_at_s is None:
+        """Decide for the frame at `at_s` (track time in seconds, never less than in the call before)."""
+        interval_s = self._options.timer_interval_s
+        if self._keyframe_at_s is None:
             ruling = FIRST
         else:
-            ruling = TIMER if at_s - self._kept_at_s + FRAME_GRID_S >= interval_s else PACED
+            ruling = TIMER if at_s - self._keyframe_at_s + FRAME_GRID_S >= interval_s else PACED
         if ruling is not PACED:
-            self._kept_at_s = at_s
-        left_s = interval_s - (at_s - (self._kept_at_s or 0.0))
+            self._keyframe_at_s = at_s
+        left_s = interval_s - (at_s - (self._keyframe_at_s or 0.0))
         return Decision(ruling, 0, 0, max(left_s, 0.0))

@@ -1,4 +1,4 @@
-"""The words of a decision: what to do with a frame, why, and how soon the next one is wanted."""
+"""Types of a decision: policy, verdict, cause, and the wait before the next frame."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Policy(Enum):
-    """The rule that decides."""
+    """Rule that selects keyframes; values name it in metrics."""
 
     CELLS = "cells"
     PHASH = "phash"
@@ -19,7 +19,7 @@ class Policy(Enum):
 
 
 class Verdict(Enum):
-    """What to do with a frame."""
+    """Action for a frame; KEEP and REFRESH make it a keyframe."""
 
     KEEP = "keep"
     SKIP = "skip"
@@ -27,7 +27,7 @@ class Verdict(Enum):
 
 
 class Cause(Enum):
-    """Why a verdict fell; the contract describes each."""
+    """Reason of a verdict; `Cause` in vision.proto describes each value."""
 
     FIRST = "first"
     DISTANCE = "distance"
@@ -43,14 +43,21 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ruling:
-    """A verdict and its cause. There is one of each kind, below, so that they compare and hash by identity."""
+    """Verdict with its cause. The instances below are the only ones, so comparison and hashing go by identity."""
 
     verdict: Verdict
     cause: Cause
 
 
 class Decision(NamedTuple):
-    """A ruling over one frame with what was measured: bits of Hamming distance, cells changed, seconds to the next."""
+    """Result for one frame.
+
+    Attributes:
+        ruling: Verdict and cause.
+        distance_bits: Hamming distance to the last keyframe, 0 to 64; 0 for policies without a hash.
+        cells_changed: Thumbnail cells that differ from the last keyframe, 0 to 4096; 0 for policies without cells.
+        next_frame_in_s: Wait before the next frame of the track is wanted, in seconds, at least 0.
+    """
 
     ruling: Ruling
     distance_bits: int

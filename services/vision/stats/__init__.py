@@ -1,1 +1,1 @@
-"""Counts frames per track, so that sums over servers and restarts stay exact."""
+"""Counts frames per track; sums over servers, restarts and ended tracks stay exact."""

@@ -1,4 +1,4 @@
-"""What is counted of frames, and what the counts say was saved."""
+"""Counts of frames, and the bytes and tokens that skipped frames saved."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from typing import Self
 
 from services.vision.gating.verdict import Verdict
 
-# Vision models bill by area: about one token for 750 pixels, after a picture is scaled to a longest side of 1568
-# (Anthropic, "Vision", image costs). Others bill by tile; the order of magnitude is the same.
+# Vision models bill by area: about one token for 750 pixels, after scaling to a longest side of 1568 pixels
+# (Anthropic, "Vision", image costs). Other vendors bill by tile, in the same order of magnitude.
 _PIXELS_PER_TOKEN = 750
 _LONGEST_PX_MAX = 1568
 
 
 @dataclass(slots=True)
 class FrameCounts:
-    """Frames, bytes and estimated tokens. FrameCounts of several servers add up."""
+    """Counts of frames, bytes and estimated tokens; counts of several servers may be added.
+
+    Attributes:
+        offered: Frames that the server decided for.
+        kept: Frames with verdict KEEP.
+        refreshed: Frames with verdict REFRESH.
+        skipped: Frames with verdict SKIP.
+        suppressed: Frames that the client did not offer, because nothing moved.
+        tokens_saved: Estimated input tokens of the skipped and suppressed frames.
+        uploads: Keyframes received, or returned by Dedup.
+        bytes_uploaded: JPEG bytes of these keyframes.
+    """
 
     offered: int = 0
     kept: int = 0
@@ -28,7 +39,7 @@ class FrameCounts:
     bytes_uploaded: int = 0
 
     def add(self, other: FrameCounts) -> Self:
-        """Add `other` to this one."""
+        """Add `other` to this object and return it."""
         self.offered += other.offered
         self.kept += other.kept
         self.refreshed += other.refreshed
@@ -40,7 +51,14 @@ class FrameCounts:
         return self
 
     def count(self, verdict: Verdict, width: int, height: int, suppressed: int) -> None:
-        """Count a decided frame of `width` x `height` pixels, and `suppressed` frames like it that were not offered."""
+        """Count one frame.
+
+        Args:
+            verdict: Verdict of the frame.
+            width: Width of the full frame in pixels.
+            height: Height of the full frame in pixels.
+            suppressed: Frames of the same size that the client suppressed since its previous offer.
+        """
         self.offered += 1
         self.suppressed += suppressed
         saved = suppressed
@@ -55,28 +73,28 @@ class FrameCounts:
             self.tokens_saved += saved * vision_tokens(width, height)
 
     def count_upload(self, size_bytes: int) -> None:
-        """Count a kept frame that came up."""
+        """Count a keyframe of `size_bytes` of JPEG."""
         self.uploads += 1
         self.bytes_uploaded += size_bytes
 
     @property
     def dedup_rate(self) -> float:
-        """Share of all frames that need not be uploaded, 0 to 1."""
+        """Share of all frames that were skipped or suppressed, 0 to 1."""
         frames = self.offered + self.suppressed
         return (self.skipped + self.suppressed) / frames if frames else 0.0
 
     @property
     def bytes_saved(self) -> int:
-        """Bytes that were not uploaded, had each skipped frame been as large as the mean uploaded one."""
+        """Estimated JPEG bytes of the skipped and suppressed frames, at the mean size of the uploaded ones."""
         return (self.skipped + self.suppressed) * self.bytes_uploaded // self.uploads if self.uploads else 0
 
     def as_row(self) -> tuple[int, ...]:
-        """The numbers in their order, to be stored."""
+        """Return the counts in field order; `FrameCounts(*row)` restores them."""
         return astuple(self)
 
 
 @lru_cache(maxsize=256)
 def vision_tokens(width: int, height: int) -> int:
-    """Estimated input tokens of a picture of `width` x `height` pixels."""
+    """Return the estimated input tokens of a picture of `width` x `height` pixels, at least 1."""
     scale = min(1.0, _LONGEST_PX_MAX / max(width, height))
     return max(1, int(width * height * scale * scale) // _PIXELS_PER_TOKEN)

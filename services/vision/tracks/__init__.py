@@ -1,1 +1,1 @@
-"""The tracks of one stream: order, time, limits, and the decisions over a batch of offers."""
+"""State of the tracks of one stream: frame order, track time, limits, and the decisions for a batch of offers."""

@@ -15,7 +15,11 @@ SUPPRESSED_MAX = 1_000_000
 
 
 class Offer(NamedTuple):
-    """One frame to decide over. `frame_hash` is set where the whole frame was at hand (Dedup)."""
+    """One frame to decide for; the fields are those of `Offer` in vision.proto.
+
+    Attributes:
+        frame_hash: 64-bit hash of the whole frame, set by Dedup for the hash policies; None elsewhere.
+    """
 
     room: str
     track: str
@@ -32,20 +36,29 @@ class Offer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An offer that was not accepted, and why."""
+    """Result of an offer that was not accepted; the stream continues."""
 
     error: MeshError
 
 
 def check_track(room: str, track: str, path: str) -> None:
-    """Raise InvalidArgument for a room or track name that is empty or too long."""
-    fault = invalid_name(room, track)
-    if fault:
-        raise invalid_field(f"{path}.{fault[0]}", fault[1])
+    """Check the names of a track.
+
+    Args:
+        room: Room name.
+        track: Track id.
+        path: Path of the TrackRef in its request, for the error.
+
+    Raises:
+        InvalidArgument: A name is empty or too long.
+    """
+    invalid = find_invalid_name(room, track)
+    if invalid:
+        raise invalid_field(f"{path}.{invalid[0]}", invalid[1])
 
 
-def invalid_part(offer: Offer) -> tuple[str, str] | None:
-    """The field of an offer that breaks the contract, and how."""
+def find_invalid_field(offer: Offer) -> tuple[str, str] | None:
+    """Return the first invalid field of an offer, except its track, and the problem; None if all are valid."""
     if len(offer.luma) != LUMA_BYTES:
         return "luma", f"holds {len(offer.luma)} bytes; send 64x64, {LUMA_BYTES} bytes"
     if len(offer.chroma) not in {0, CHROMA_BYTES}:
@@ -57,10 +70,10 @@ def invalid_part(offer: Offer) -> tuple[str, str] | None:
     return None
 
 
-def invalid_name(room: str, track: str, path: str = "") -> tuple[str, str] | None:
-    """Which name is empty or too long, and by how much."""
-    if not 1 <= len(room.encode()) <= ROOM_BYTES_MAX:
-        return f"{path}room", f"must hold 1 to {ROOM_BYTES_MAX} bytes"
-    if not 1 <= len(track.encode()) <= TRACK_BYTES_MAX:
-        return f"{path}track", f"must hold 1 to {TRACK_BYTES_MAX} bytes"
+def find_invalid_name(room: str, track: str) -> tuple[str, str] | None:
+    """Return the field and the problem of the first invalid name, "room" or "track"; None if both are valid."""
+    for field, name, bytes_max in (("room", room, ROOM_BYTES_MAX), ("track", track, TRACK_BYTES_MAX)):
+        size = len(name.encode())
+        if not 1 <= size <= bytes_max:
+            return field, f"holds {size} bytes; must hold 1 to {bytes_max}"
     return None

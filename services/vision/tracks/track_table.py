@@ -1,4 +1,4 @@
-"""The tracks of one stream: which offers are in order, what time it is on each track, how many there may be."""
+"""Tracks of one stream: frame order, track time, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -12,13 +12,25 @@ from services.vision.gating.policy_options import PolicyOptions
 from services.vision.gating.verdict import Policy
 from services.vision.stats.stats_table import StatsRow, StatsTable, TrackKey
 
-# Kept frames of a track that may still be uploaded: four seconds of the busiest policy.
-_UPLOADS_AWAITED_MAX = 16
+# Keyframes of a track that may still be uploaded: four seconds of the busiest policy.
+_PENDING_UPLOADS_MAX = 16
 
 
 @dataclass(slots=True)
 class Track:
-    """One track's state."""
+    """State of one track.
+
+    Attributes:
+        key: Tenant, room and track.
+        gate: Gate of the stream's policy.
+        slot: Index in the stream's ThumbnailBuffer.
+        row: Row in the server's StatsTable.
+        frame_id: Id of the latest frame; -1 before the first.
+        at_us: Track time of the latest frame, in microseconds from the first one.
+        offset_us: Track time minus the client's capture clock, in microseconds.
+        used_at_s: Server's monotonic time of the latest offer, in seconds.
+        pending_uploads: Ids of the latest keyframes that were not uploaded yet.
+    """
 
     key: TrackKey
     gate: Gate
@@ -26,26 +38,43 @@ class Track:
     row: StatsRow
     frame_id: int = -1
     at_us: int = 0
-    shift_us: int = 0
+    offset_us: int = 0
     used_at_s: float = 0.0
-    awaited: deque[int] = field(default_factory=lambda: deque[int](maxlen=_UPLOADS_AWAITED_MAX))
+    pending_uploads: deque[int] = field(default_factory=lambda: deque[int](maxlen=_PENDING_UPLOADS_MAX))
 
-    def require_order(self, frame_id: int) -> None:
-        """Raise WrongOrder for an id that does not rise."""
+    def require_rising_id(self, frame_id: int) -> None:
+        """Check the order of a frame.
+
+        Raises:
+            WrongOrder: The id is not greater than that of the latest frame.
+        """
         if frame_id <= self.frame_id:
-            raise WrongOrder(f"frame_id {frame_id} does not rise: frame {self.frame_id} of this track came before")
+            raise WrongOrder(
+                f"frame_id {frame_id} does not rise: frame {self.frame_id} of this track came before; send rising ids"
+            )
 
     def advance(self, frame_id: int, captured_at_us: int) -> float:
-        """Time of this frame on the track, in seconds, never falling. Raises WrongOrder for an id that does not rise.
+        """Register a frame and return its track time.
 
-        A clock that jumps back stands still for one frame and goes on from there: intervals after the jump are right.
+        Track time runs with the client's clock and never decreases. Where the clock jumps back, track time stands still
+        for that frame and continues from there, so that later intervals are right.
+
+        Args:
+            frame_id: Id of the frame.
+            captured_at_us: Capture time on any clock of the client, in microseconds.
+
+        Returns:
+            Seconds since the first frame of the track.
+
+        Raises:
+            WrongOrder: The id is not greater than that of the latest frame.
         """
-        self.require_order(frame_id)
+        self.require_rising_id(frame_id)
         if self.frame_id < 0:
-            self.shift_us = -captured_at_us
-        at_us = captured_at_us + self.shift_us
+            self.offset_us = -captured_at_us
+        at_us = captured_at_us + self.offset_us
         if at_us < self.at_us:
-            self.shift_us += self.at_us - at_us
+            self.offset_us += self.at_us - at_us
             at_us = self.at_us
         self.frame_id, self.at_us = frame_id, at_us
         return at_us / 1e6
@@ -53,82 +82,94 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class TrackLimits:
-    """How many tracks a stream holds; one that was idle for `idle_s` seconds gives way to a new one."""
+    """Most tracks of one stream, and the idle time in seconds after which a track is evicted."""
 
     tracks_max: int
     idle_s: float
 
 
 class TrackTable:
-    """The tracks of one stream by (room, track), the least recently used first."""
+    """Tracks of one stream by (room, track), in the order of their last use."""
 
     def __init__(
         self,
         tenant_id: str,
         policy: Policy,
-        rules: PolicyOptions,
+        options: PolicyOptions,
         limits: TrackLimits,
-        budget: TrackQuota,
-        tally: StatsTable,
+        quota: TrackQuota,
+        stats: StatsTable,
     ) -> None:
-        """Hold no track yet."""
+        """Start empty.
+
+        Args:
+            tenant_id: Tenant of the stream.
+            policy: Policy of every track.
+            options: Options of every track's gate.
+            limits: Limits of this stream.
+            quota: Limits of the server, shared by all streams.
+            stats: Counts of the server, shared by all streams.
+        """
         self._tenant_id = tenant_id
         self._policy = policy
-        self._rules = rules
+        self._options = options
         self._limits = limits
-        self._budget = budget
-        self._tally = tally
+        self._quota = quota
+        self._stats = stats
         self._tracks: OrderedDict[tuple[str, str], Track] = OrderedDict()
         self._free_slots: list[int] = []
 
-    def find(self, room: str, track: str, now_s: float) -> Track:
-        """The track, made when it is new. Raises TooManyTracks."""
+    def get_or_create(self, room: str, track: str, now_s: float) -> Track:
+        """Return a track and mark it as used at `now_s` (monotonic seconds).
+
+        Raises:
+            TooManyTracks: The track is new and the stream, the tenant or the server is at its limit.
+        """
         key = (room, track)
         found = self._tracks.get(key)
         if found is None:
-            found = self._tracks[key] = self._make(room, track, now_s)
+            found = self._tracks[key] = self._create(room, track, now_s)
         else:
             self._tracks.move_to_end(key)
         found.used_at_s = now_s
         return found
 
-    def peek(self, room: str, track: str) -> Track | None:
-        """The track if there is one."""
+    def get(self, room: str, track: str) -> Track | None:
+        """Return a track without marking it as used; None if the stream holds none of this name."""
         return self._tracks.get((room, track))
 
     def rows(self) -> list[StatsRow]:
-        """The counts of each track on this server."""
+        """Return the counts of each track on this server."""
         return [track.row for track in self._tracks.values()]
 
     def close(self, now_s: float) -> None:
-        """The stream is over."""
+        """Release all tracks, at the end of the stream."""
         for track in self._tracks.values():
-            self._tally.release(track.key, now_s)
-        self._budget.give_back(self._tenant_id, len(self._tracks))
+            self._stats.release(track.key, now_s)
+        self._quota.release(self._tenant_id, len(self._tracks))
         self._tracks.clear()
 
-    def drop_idle(self, now_s: float) -> None:
-        """Let tracks go that were idle for so long that they may give way."""
+    def evict_idle(self, now_s: float) -> None:
+        """Release tracks that were idle for the limit's `idle_s` at `now_s`."""
         while self._tracks:
             oldest = next(iter(self._tracks.values()))
             if now_s - oldest.used_at_s < self._limits.idle_s:
                 return
             self._tracks.popitem(last=False)
             self._free_slots.append(oldest.slot)
-            self._tally.release(oldest.key, now_s)
-            self._budget.give_back(self._tenant_id, 1)
+            self._stats.release(oldest.key, now_s)
+            self._quota.release(self._tenant_id, 1)
 
-    def _make(self, room: str, name: str, now_s: float) -> Track:
+    def _create(self, room: str, name: str, now_s: float) -> Track:
         if len(self._tracks) >= self._limits.tracks_max:
-            self.drop_idle(now_s)
+            self.evict_idle(now_s)
         if len(self._tracks) >= self._limits.tracks_max:
-            limit, idle_s = self._limits.tracks_max, self._limits.idle_s
             raise TooManyTracks(
-                f"this stream holds {limit} tracks, as many as it may; one that is idle for {idle_s:g} s gives way, or"
-                " open another stream"
+                f"this stream holds {self._limits.tracks_max} tracks, its limit; open another stream, or reuse this one"
+                f" once a track is idle for {self._limits.idle_s:g} s"
             )
-        self._budget.take(self._tenant_id)
-        # Without a free one all that there are, are in use: the next is behind them.
+        self._quota.acquire(self._tenant_id)
+        # Without a free slot all slots below len(self._tracks) are in use.
         slot = self._free_slots.pop() if self._free_slots else len(self._tracks)
         key = TrackKey(self._tenant_id, room, name)
-        return Track(key, new_gate(self._policy, self._rules), slot, self._tally.hold(key))
+        return Track(key, new_gate(self._policy, self._options), slot, self._stats.hold(key))

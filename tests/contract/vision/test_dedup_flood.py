@@ -47,7 +47,7 @@ class Reading:
         self.began: list[int] = []
         self._may_end = asyncio.Semaphore(0)
         self.flows: list[VisionFlow] = []
-        read = PillowImages.read
+        read = PillowImages.decode
 
         async def held(images, frame, policy):
             self.began.append(frame.width)
@@ -58,7 +58,7 @@ class Reading:
             self.flows.append(VisionFlow(**given))
             return self.flows[-1]
 
-        monkeypatch.setattr(PillowImages, "read", held)
+        monkeypatch.setattr(PillowImages, "decode", held)
         monkeypatch.setattr(wiring, "VisionFlow", kept)
 
     def end(self, count: int) -> None:
@@ -75,7 +75,7 @@ async def test_a_picture_waits_for_those_in_hand_and_not_for_all_that_another_te
         for call in flood:
             for frame_id in range(1, 6):
                 await call.write(whole(frame_id))
-        turns = reading.flows[0].pictures
+        turns = reading.flows[0].whole_frame_slots
         await until(lambda: turns.waiting("rival") == STREAMS - 3)
         assert reading.began == [64] * 3
         for frame_id in range(1, 6):

@@ -46,7 +46,7 @@ async def answer(call):
 
 async def test_whole_frames_wait_outside_of_memory_while_others_are_read(serving, channel, monkeypatch):
     open_pictures, most = 0, 0
-    read, encode = PillowImages.read, PillowImages.encode
+    read, encode = PillowImages.decode, PillowImages.encode
 
     async def counted_read(self, *given):
         nonlocal open_pictures, most
@@ -60,7 +60,7 @@ async def test_whole_frames_wait_outside_of_memory_while_others_are_read(serving
         open_pictures -= 1
         return found
 
-    monkeypatch.setattr(PillowImages, "read", counted_read)
+    monkeypatch.setattr(PillowImages, "decode", counted_read)
     monkeypatch.setattr(PillowImages, "encode", counted_encode)
     async with serving(image_threads=1) as server, channel(server) as mesh:
         calls = [await dedup(mesh) for _ in range(12)]
@@ -74,13 +74,13 @@ async def test_an_id_that_does_not_rise_and_a_nameless_room_are_refused_before_t
     serving, channel, monkeypatch
 ):
     reads = []
-    read = PillowImages.read
+    read = PillowImages.decode
 
     async def counted(self, *given):
         reads.append(1)
         return await read(self, *given)
 
-    monkeypatch.setattr(PillowImages, "read", counted)
+    monkeypatch.setattr(PillowImages, "decode", counted)
     async with serving() as server, channel(server) as mesh:
         call = await dedup(mesh)
         await call.write(whole(5))
@@ -133,13 +133,13 @@ async def test_a_client_that_says_nothing_does_not_hold_up_the_end_of_a_server(s
 
 
 async def test_a_tenant_waits_for_its_own_flood_and_not_for_another_tenants():
-    needed = ("rules", "limits", "budget", "tally", "keyframes", "stats", "images", "clock")
-    gauges = SimpleNamespace(held_back_seconds=SimpleNamespace(inc=lambda _: None))
-    flow = VisionFlow(**dict.fromkeys(needed), gauges=gauges, sleep=lambda _: asyncio.sleep(0))
-    others = flow._turns.setdefault("other", asyncio.Lock())
+    needed = ("options", "limits", "quota", "stats_table", "keyframes", "stats_store", "images", "clock")
+    metrics = SimpleNamespace(held_back_seconds=SimpleNamespace(inc=lambda _: None))
+    flow = VisionFlow(**dict.fromkeys(needed), metrics=metrics, sleep=lambda _: asyncio.sleep(0))
+    others = flow._resuming.setdefault("other", asyncio.Lock())
     async with others, asyncio.timeout(DEADLINE_S):
         # The other tenant's turn is taken for as long as this lasts.
-        await flow.hold_back("acme", 1, 10)
+        await flow.apply_backpressure("acme", 1, 10)
 
 
 class SlowStats:
@@ -160,17 +160,17 @@ class SlowStats:
 
 
 async def test_who_asks_for_numbers_while_they_are_being_published_gets_them_too():
-    tally = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
-    row = tally.hold(TrackKey("acme", "r", "t"))
+    table = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    row = table.hold(TrackKey("acme", "r", "t"))
     row.counts.offered, row.dirty = 50, True
-    stats = SlowStats()
-    needed = ("rules", "limits", "budget", "keyframes", "images", "gauges")
-    flow = VisionFlow(**dict.fromkeys(needed), tally=tally, stats=stats, clock=SystemClock())
+    store = SlowStats()
+    needed = ("options", "limits", "quota", "keyframes", "images", "metrics")
+    flow = VisionFlow(**dict.fromkeys(needed), stats_table=table, stats_store=store, clock=SystemClock())
     first = asyncio.create_task(flow.get_stats("acme", "", ""))
-    await stats.writing.wait()
+    await store.writing.wait()
     second = asyncio.create_task(flow.get_stats("acme", "", ""))
     await asyncio.sleep(0)
-    stats.through.set()
+    store.through.set()
     async with asyncio.timeout(DEADLINE_S):
         told = [(await asked)[0].total.offered for asked in (first, second)]
     assert told == [50, 50]

@@ -160,7 +160,7 @@ async def test_without_redis_verdicts_go_on_and_the_rest_says_so(own_redis, how)
             (verdict,) = await stream.offer(frame_id)
             await stream.upload(frame_id)
             assert verdict.verdict == pb.VERDICT_KEEP
-        with pytest.raises(errors.Unavailable, match="keyframes cannot be reached") as caught:
+        with pytest.raises(errors.Unavailable, match="keyframe store is unavailable") as caught:
             await client.list_keyframes("r", "t")
         stats = await client.get_stats()
     assert caught.value.retry_after_s == 1

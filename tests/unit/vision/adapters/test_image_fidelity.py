@@ -11,7 +11,7 @@ from PIL import Image
 
 from services.vision.adapters.images import PillowImages
 from services.vision.gating.verdict import Policy
-from services.vision.ports import Encoded, ReadFrame, WholeFrame
+from services.vision.ports import DecodedFrame, EncodedFrame, WholeFrame
 
 ORIENTATION = 0x0112
 # How a picture lies in a file of each orientation, seen from how it should be looked at (EXIF 2.3, 4.6.4 A).
@@ -39,9 +39,9 @@ def images():
 
 async def through(
     images: PillowImages, frame: WholeFrame, policy: Policy = Policy.CELLS, longest_px: int = 0
-) -> tuple[ReadFrame, Encoded, np.ndarray]:
+) -> tuple[DecodedFrame, EncodedFrame, np.ndarray]:
     """What is read of a frame, its JPEG, and the colours of that."""
-    found = await images.read(frame, policy)
+    found = await images.decode(frame, policy)
     encoded = await images.encode(found, longest_px)
     return found, encoded, np.asarray(Image.open(io.BytesIO(encoded.jpeg)).convert("RGB")).astype(int)
 
@@ -100,6 +100,6 @@ async def test_an_i420_frame_has_the_librarys_hash_of_its_luma_plane(images, pol
     small = Image.fromarray(rng.integers(16, 236, (5, 7), dtype=np.uint8))
     luma = np.asarray(small.resize((162, 90), Image.Resampling.BICUBIC))
     chroma = rng.integers(16, 241, 2 * 81 * 45, dtype=np.uint8)
-    found = await images.read(WholeFrame("i420", luma.tobytes() + chroma.tobytes(), 162, 90), policy)
+    found = await images.decode(WholeFrame("i420", luma.tobytes() + chroma.tobytes(), 162, 90), policy)
     expected = reference(Image.fromarray(luma)).hash.ravel()
     assert found.frame_hash == int("".join("1" if bit else "0" for bit in expected), 2)

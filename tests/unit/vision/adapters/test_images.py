@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hocket.chassis.errors import InvalidArgument
-from services.vision.adapters.images import ANSWER_BYTES_MAX, SCANS_MAX, PillowImages
+from services.vision.adapters.images import RESPONSE_JPEG_BYTES_MAX, SCANS_MAX, PillowImages
 from services.vision.gating.verdict import Policy
 from services.vision.ports import WholeFrame
 
@@ -49,7 +49,7 @@ SEEDS = {
 async def read_or_refuse(images: PillowImages, frame: WholeFrame) -> str:
     """Give "read", or the field that a refusal names."""
     try:
-        found = await images.read(frame, Policy.PHASH)
+        found = await images.decode(frame, Policy.PHASH)
     except InvalidArgument as error:
         return ",".join(error.fields)
     assert (await images.encode(found, 32)).jpeg.startswith(b"\xff\xd8\xff")
@@ -78,14 +78,14 @@ def test_mutated_files_are_read_or_refused_and_nothing_else(images, encoding):
     ("mode", "kind"), [("L", "png"), ("P", "png"), ("LA", "png"), ("1", "png"), ("RGBA", "png"), ("L", "jpeg")]
 )
 async def test_other_modes_are_read_as_colours(images, mode, kind):
-    found = await images.read(WholeFrame(kind, file_of(kind.upper(), PICTURE.convert(mode)), 0, 0), Policy.CELLS)
+    found = await images.decode(WholeFrame(kind, file_of(kind.upper(), PICTURE.convert(mode)), 0, 0), Policy.CELLS)
     assert (found.thumbnail.width, found.thumbnail.height, found.frame_hash) == (90, 60, None)
     assert len(set(found.thumbnail.luma)) > 1
 
 
 async def test_a_raw_frame_is_not_copied_into_a_larger_one(images):
     grey = bytes([100]) * (16 * 16) + bytes([128]) * 128
-    found = await images.read(WholeFrame("i420", grey, 16, 16), Policy.AHASH)
+    found = await images.decode(WholeFrame("i420", grey, 16, 16), Policy.AHASH)
     assert found.thumbnail.luma[0] == 98
     assert found.frame_hash == 0
     assert (await images.encode(found, 0)).jpeg.startswith(b"\xff\xd8\xff")
@@ -93,7 +93,7 @@ async def test_a_raw_frame_is_not_copied_into_a_larger_one(images):
 
 async def test_a_phones_jpeg_with_a_second_picture_behind_it_is_read(images):
     data = file_of("MPO", PICTURE, save_all=True, append_images=[PICTURE.resize((45, 30))])
-    found = await images.read(WholeFrame("jpeg", data, 0, 0), Policy.CELLS)
+    found = await images.decode(WholeFrame("jpeg", data, 0, 0), Policy.CELLS)
     assert (found.thumbnail.width, found.thumbnail.height) == (90, 60)
 
 
@@ -102,17 +102,17 @@ async def test_a_jpeg_that_asks_for_pass_after_pass_is_refused_before_the_first(
     start = whole.rindex(b"\xff\xda")
     bomb = whole[:start] + whole[start:-2] * SCANS_MAX + whole[-2:]
     with pytest.raises(InvalidArgument) as caught:
-        await images.read(WholeFrame("jpeg", bomb, 0, 0), Policy.CELLS)
+        await images.decode(WholeFrame("jpeg", bomb, 0, 0), Policy.CELLS)
     assert caught.value.reason == "TOO_LARGE"
     assert "scans" in caught.value.message
-    await images.read(WholeFrame("jpeg", whole, 0, 0), Policy.CELLS)
+    await images.decode(WholeFrame("jpeg", whole, 0, 0), Policy.CELLS)
 
 
 async def test_a_picture_too_large_for_a_message_at_full_quality_is_sent_at_less(images):
     noise = np.random.default_rng(5).integers(0, 256, 2500 * 2500 * 3, np.uint8).tobytes()
-    found = await images.read(WholeFrame("rgb24", noise, 2500, 2500), Policy.CELLS)
+    found = await images.decode(WholeFrame("rgb24", noise, 2500, 2500), Policy.CELLS)
     encoded = await images.encode(found, 0)
-    assert len(encoded.jpeg) <= ANSWER_BYTES_MAX
+    assert len(encoded.jpeg) <= RESPONSE_JPEG_BYTES_MAX
     assert (encoded.width, encoded.height) == (2500, 2500)
     small = await images.encode(found, 100)
     assert (small.width, small.height) == (100, 100)

@@ -24,24 +24,24 @@ def test_the_servers_budget_is_shared_and_given_back():
     budget = TrackQuota(3)
     first, second = table(budget=budget), table(budget=budget)
     for name in ("a", "b"):
-        first.find("r", name, 0)
-    second.find("r", "a", 0)
+        first.get_or_create("r", name, 0)
+    second.get_or_create("r", "a", 0)
     with pytest.raises(TooManyTracks, match="another replica"):
-        second.find("r", "b", 0)
+        second.get_or_create("r", "b", 0)
     first.close(1)
     assert budget.held == 1
-    second.find("r", "b", 2)
+    second.get_or_create("r", "b", 2)
 
 
 def test_a_tenant_that_opens_all_it_may_leaves_room_for_others():
     budget = TrackQuota(3, tenant_tracks_max=2)
     greedy, also_greedy = table(budget=budget), table(budget=budget)
-    greedy.find("r", "a", 0)
-    also_greedy.find("r", "b", 0)
+    greedy.get_or_create("r", "a", 0)
+    also_greedy.get_or_create("r", "b", 0)
     with pytest.raises(TooManyTracks, match="2 tracks of this tenant"):
-        greedy.find("r", "c", 0)
-    table(budget=budget, tenant="rival").find("r", "a", 0)
+        greedy.get_or_create("r", "c", 0)
+    table(budget=budget, tenant="rival").get_or_create("r", "a", 0)
     assert budget.held == 3
     also_greedy.close(1)
-    greedy.find("r", "c", 2)
+    greedy.get_or_create("r", "c", 2)
     assert budget.held == 3

@@ -39,8 +39,8 @@ def kept(decisions):
     return [i for i, d in enumerate(decisions) if d.ruling.verdict is not Verdict.SKIP]
 
 
-def cells(**rules) -> CellsGate:
-    return CellsGate(Policy.CELLS, PolicyOptions(**rules))
+def cells(**options) -> CellsGate:
+    return CellsGate(Policy.CELLS, PolicyOptions(**options))
 
 
 def test_a_still_picture_is_kept_once_and_then_refreshed():
@@ -233,7 +233,7 @@ def kept_while_busy(gate, size_bytes: int, *, from_s: float, to_s: float) -> lis
     for i in range(round(from_s * 100), round(to_s * 100)):
         if gate.decide(i / 100, moving, speaking=False).ruling.verdict is not Verdict.SKIP:
             times.append(i / 100)
-            gate.notice_upload(size_bytes)
+            gate.record_upload(size_bytes)
     return times
 
 
@@ -247,7 +247,7 @@ def test_large_frames_of_a_busy_track_are_kept_less_often_within_a_bound(policy,
 def test_a_track_that_was_quiet_moves_at_full_pace_first_and_stays_within_its_budget_over_time():
     gate, size_bytes = cells(upload_budget_mbit_s=3.6), 180_000
     gate.decide(0.0, STILL, speaking=False)
-    gate.notice_upload(size_bytes)
+    gate.record_upload(size_bytes)
     times = kept_while_busy(gate, size_bytes, from_s=60, to_s=80)
     gaps = [b - a for a, b in pairwise(times)]
     # 0.4 s of the budget a frame: two seconds in hand are spent after 13 frames.

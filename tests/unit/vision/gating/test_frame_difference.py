@@ -14,13 +14,13 @@ def spot(level: int, cells: int = 1) -> bytes:
 
 
 def measure(memory: ThumbnailBuffer, slots: list[int], lumas: list[bytes], chromas: list[bytes] | None = None):
-    return memory.measure(slots, stack_thumbnails(lumas, chromas or [b""] * len(lumas)), [8] * len(slots))
+    return memory.compare(slots, stack_thumbnails(lumas, chromas or [b""] * len(lumas)), [8] * len(slots))
 
 
 def seen(slot: int = 0, luma: bytes = FLAT) -> ThumbnailBuffer:
     memory = ThumbnailBuffer()
     measure(memory, [slot], [luma])
-    memory.keep([slot], stack_thumbnails([luma], [b""]))
+    memory.hold_keyframes([slot], stack_thumbnails([luma], [b""]))
     return memory
 
 
@@ -40,14 +40,14 @@ def test_red_and_green_of_equal_luma_differ():
     red, green = bytes([90] * 256 + [240] * 256), bytes([54] * 256 + [34] * 256)
     memory = ThumbnailBuffer()
     measure(memory, [0], [FLAT], [red])
-    memory.keep([0], stack_thumbnails([FLAT], [red]))
-    assert measure(memory, [0], [FLAT], [green])[0].changed == 4096
+    memory.hold_keyframes([0], stack_thumbnails([FLAT], [red]))
+    assert measure(memory, [0], [FLAT], [green])[0].cells_changed == 4096
 
 
 def test_tracks_of_one_batch_do_not_mix_and_slots_grow():
     memory = seen(0)
     measure(memory, [9], [spot(50)])
-    memory.keep([9], stack_thumbnails([spot(50)], [b""]))
+    memory.hold_keyframes([9], stack_thumbnails([spot(50)], [b""]))
     assert measure(memory, [9, 0], [spot(50), spot(50)]) == [
         FrameDifference(0, 0, 0, 0, 0.0),
         FrameDifference(1, 50, 1, 50, 50 / 4096),
@@ -62,7 +62,7 @@ def test_a_covered_lens_with_sensor_noise_changes_no_cell():
         return np.clip(rng.normal(12, 6 / 15, 4096) + 0.5, 0, 255).astype(np.uint8).tobytes()
 
     memory = seen(0, noisy())
-    assert all(measure(memory, [0], [noisy()])[0].changed == 0 for _ in range(60))
+    assert all(measure(memory, [0], [noisy()])[0].cells_changed == 0 for _ in range(60))
 
 
 def test_a_large_batch_is_measured_as_its_frames_are_one_by_one():
@@ -72,15 +72,15 @@ def test_a_large_batch_is_measured_as_its_frames_are_one_by_one():
     slots, thresholds = rng.permutation(40).tolist(), rng.integers(1, 200, 40).tolist()
     together, alone = ThumbnailBuffer(), ThumbnailBuffer()
     for batch in frames:
-        expected = [alone.measure([slot], batch[i : i + 1], [thresholds[i]])[0] for i, slot in enumerate(slots)]
-        assert together.measure(slots, batch, thresholds) == expected
+        expected = [alone.compare([slot], batch[i : i + 1], [thresholds[i]])[0] for i, slot in enumerate(slots)]
+        assert together.compare(slots, batch, thresholds) == expected
 
 
 def test_neighbours_that_move_together_are_told_from_cells_that_move_each_by_itself():
     rng = np.random.default_rng(7)
     alone = np.clip(rng.normal(100, 4, 4096), 0, 255).astype(np.uint8)
     together = np.kron(rng.normal(100, 6, (16, 16)), np.ones((4, 4))).astype(np.uint8).reshape(-1)
-    alike = [measure(seen(), [0], [luma])[0].alike for luma in (alone.tobytes(), together.tobytes())]
+    alike = [measure(seen(), [0], [luma])[0].motion_correlation for luma in (alone.tobytes(), together.tobytes())]
     assert abs(alike[0]) < 0.1
     assert 0.6 < alike[1] < 0.9
 
@@ -89,4 +89,6 @@ def test_neighbours_are_not_asked_where_no_noise_could_have_moved_them():
     flicker = bytes([108]) * 4096
     patch = bytes([100]) * 3996 + bytes([220]) * 100
     hardly = bytes([101]) * 4096
-    assert [measure(seen(), [0], [luma])[0].alike for luma in (flicker, patch, hardly)] == [FULLY_CORRELATED] * 3
+    assert [measure(seen(), [0], [luma])[0].motion_correlation for luma in (flicker, patch, hardly)] == [
+        FULLY_CORRELATED
+    ] * 3

@@ -39,4 +39,4 @@ def test_every_number_that_may_be_changed_is_in_the_contract_and_the_other_way_r
 
 
 def test_the_settings_defaults_are_the_rules_defaults():
-    assert Settings().rules() == PolicyOptions()
+    assert Settings().policy_options() == PolicyOptions()

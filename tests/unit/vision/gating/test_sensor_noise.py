@@ -33,12 +33,12 @@ def kept(pictures: Iterator[Picture], policy: Policy = Policy.CELLS) -> tuple[li
         luma = np.clip(picture, 0, 255).astype(np.uint8).tobytes()
         cells = thumbnail(I420Frame(luma + bytes([128]) * (width * height // 2), width, height))
         now = stack_thumbnails([cells.luma], [cells.chroma])
-        (measured,) = memory.measure([0], now, [thresholds[-1]])
+        (measured,) = memory.compare([0], now, [thresholds[-1]])
         ruling = gate.decide(i / FPS, measured, speaking=False).ruling
         thresholds.append(gate.threshold_levels(width * height))
         if ruling.verdict is not Verdict.SKIP:
             times.append((i / FPS, ruling.cause))
-            memory.keep([0], now)
+            memory.hold_keyframes([0], now)
     return times, thresholds
 
 
@@ -100,24 +100,34 @@ def test_motion_without_rest_is_not_taken_for_noise(motion: Callable[[], Iterato
     assert len(times) >= 7
 
 
-STEADY = FrameDifference(changed=0, drift=20, changed_now=0, moved=20, jump=4.0, alike=0.03)
+STEADY = FrameDifference(0, 20, 0, 20, 4.0, motion_correlation=0.03)
 
 
 def after(*measured: FrameDifference, frame_px: int = 320 * 180, threshold: int = 8) -> int:
     noise = NoiseEstimator()
     for each in measured:
-        noise.notice(each, 1 / FPS)
-    return noise.raised_levels(threshold, frame_px)
+        noise.update(each, 1 / FPS)
+    return noise.threshold_levels(threshold, frame_px)
 
 
 def test_steady_noise_raises_the_threshold_as_far_as_the_cells_of_the_frame_are_small():
     assert [after(*[STEADY] * 6, frame_px=w * h) for w, h in ((1280, 720), (320, 180), (160, 90))] == [16, 26, 26]
-    loud = STEADY._replace(jump=10.0, moved=50)
+    loud = STEADY._replace(motion_mean_levels=10.0, motion_peak_levels=50)
     assert [after(*[loud] * 6, frame_px=w * h) for w, h in ((1280, 720), (320, 180), (160, 90))] == [16, 27, 54]
     assert after(*[loud] * 6, frame_px=1) == 54
 
 
-@pytest.mark.parametrize("doubt", [{"alike": 0.2}, {"moved": 41}, {"moved": 11}, {"jump": 4.6}, {"jump": 3.5}], ids=str)
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        {"motion_correlation": 0.2},
+        {"motion_peak_levels": 41},
+        {"motion_peak_levels": 11},
+        {"motion_mean_levels": 4.6},
+        {"motion_mean_levels": 3.5},
+    ],
+    ids=str,
+)
 def test_one_frame_that_moves_otherwise_ends_it_and_six_begin_it_anew(doubt):
     other = STEADY._replace(**doubt)
     assert after(*[STEADY] * 5) == 16
@@ -128,5 +138,5 @@ def test_one_frame_that_moves_otherwise_ends_it_and_six_begin_it_anew(doubt):
 
 
 def test_a_threshold_fits_a_level_whatever_moves():
-    violent = FrameDifference(changed=4096, drift=255, changed_now=4096, moved=255, jump=200.0, alike=0.0)
+    violent = FrameDifference(4096, 255, 4096, 255, 200.0, motion_correlation=0.0)
     assert after(*[violent] * 9, threshold=128) == 255

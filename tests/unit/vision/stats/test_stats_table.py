@@ -100,7 +100,7 @@ def test_what_is_published_comes_in_parts_the_rest_with_what_went_into_it_first(
 
 
 def test_a_tenants_rest_is_forgotten_long_after_its_last_frame():
-    counts = tally(rest_ttl_s=100)
+    counts = tally(remainder_ttl_s=100)
     for i in range(3):
         key = TrackKey("acme", "r", f"t{i}")
         count(counts.hold(key), 1)

@@ -85,13 +85,13 @@ def test_each_field_of_an_offer_is_held_to_the_contract(values, field):
 def test_a_kept_frame_may_be_uploaded_once_and_a_skipped_one_never():
     stream = watching()
     stream.decide([offer(1), offer(2)], 0.0)
-    row = stream.await_upload("r", "t", 1, 5000)
+    row = stream.accept_upload("r", "t", 1, 5000)
     assert (row.counts.uploads, row.counts.bytes_uploaded) == (1, 5000)
     for frame_id in (1, 2, 99):
-        with pytest.raises(WrongOrder, match="is not awaited"):
-            stream.await_upload("r", "t", frame_id, 5000)
+        with pytest.raises(WrongOrder, match="is no pending keyframe"):
+            stream.accept_upload("r", "t", frame_id, 5000)
     with pytest.raises(WrongOrder):
-        stream.await_upload("r", "another", 1, 5000)
+        stream.accept_upload("r", "another", 1, 5000)
 
 
 def test_the_sizes_of_uploads_stretch_the_busy_interval_of_their_track_alone():
@@ -102,7 +102,7 @@ def test_the_sizes_of_uploads_stretch_the_busy_interval_of_their_track_alone():
             if decision.ruling.cause is Cause.BUSY:
                 kept[track] += 1
             if decision.ruling.verdict is not Verdict.SKIP:
-                stream.await_upload("r", track, i, size_bytes)
+                stream.accept_upload("r", track, i, size_bytes)
     assert kept["large"] < 0.75 * kept["small"]
 
 
@@ -111,8 +111,8 @@ def test_frames_that_may_be_uploaded_are_bounded():
     for i in range(1, 101):
         stream.decide([offer(i, at_s=float(i))], 0.0)
     with pytest.raises(WrongOrder):
-        stream.await_upload("r", "t", 84, 10)
-    assert stream.await_upload("r", "t", 85, 10).counts.uploads == 1
+        stream.accept_upload("r", "t", 84, 10)
+    assert stream.accept_upload("r", "t", 85, 10).counts.uploads == 1
 
 
 def test_a_track_that_took_the_slot_of_an_idle_one_begins_anew():

@@ -21,7 +21,7 @@ def table(
 
 
 def test_ids_must_rise_within_a_track():
-    track = table().find("r", "t", 0)
+    track = table().get_or_create("r", "t", 0)
     track.advance(5, 1_000_000)
     for repeated in (5, 4, 0):
         with pytest.raises(WrongOrder, match="does not rise"):
@@ -30,18 +30,18 @@ def test_ids_must_rise_within_a_track():
 
 
 def test_time_begins_with_the_track_and_runs_as_the_client_says():
-    track = table().find("r", "t", 0)
+    track = table().get_or_create("r", "t", 0)
     assert [track.advance(i, 7_000_000 + i * 40_000) for i in range(3)] == [0.0, 0.04, 0.08]
 
 
 def test_a_clock_that_jumps_back_stands_still_and_then_runs_on():
-    track = table().find("r", "t", 0)
+    track = table().get_or_create("r", "t", 0)
     times = [track.advance(i, us) for i, us in enumerate([5_000_000, 6_000_000, 1_000_000, 1_500_000])]
     assert times == [0.0, 1.0, 1.0, 1.5]
 
 
 def test_extreme_clocks_do_no_harm():
-    track = table().find("r", "t", 0)
+    track = table().get_or_create("r", "t", 0)
     low, high = -(2**63), 2**63 - 1
     times = [track.advance(i, us) for i, us in enumerate([low, high, low, high])]
     assert times == sorted(times)
@@ -49,32 +49,32 @@ def test_extreme_clocks_do_no_harm():
 
 def test_a_new_track_beyond_the_limit_is_refused_while_all_are_in_use():
     tracks = table(tracks_max=2)
-    tracks.find("r", "a", 0)
-    tracks.find("r", "b", 1)
+    tracks.get_or_create("r", "a", 0)
+    tracks.get_or_create("r", "b", 1)
     with pytest.raises(TooManyTracks, match="holds 2 tracks"):
-        tracks.find("r", "c", 5)
-    assert tracks.find("r", "a", 6).key.track == "a"
+        tracks.get_or_create("r", "c", 5)
+    assert tracks.get_or_create("r", "a", 6).key.track == "a"
 
 
 def test_an_idle_track_gives_its_slot_to_a_new_one():
     tracks = table(tracks_max=2)
-    idle = tracks.find("r", "a", 0)
-    tracks.find("r", "b", 40)
-    assert tracks.find("r", "c", 41).slot == idle.slot
-    assert tracks.peek("r", "a") is None
+    idle = tracks.get_or_create("r", "a", 0)
+    tracks.get_or_create("r", "b", 40)
+    assert tracks.get_or_create("r", "c", 41).slot == idle.slot
+    assert tracks.get("r", "a") is None
 
 
 def test_idle_tracks_of_one_stream_leave_room_for_another_stream_of_the_tenant():
     budget = TrackQuota(100, tenant_tracks_max=3)
     left, other = table(budget=budget), table(budget=budget)
-    slots = {left.find("r", name, 0).slot for name in ("a", "b", "c")}
+    slots = {left.get_or_create("r", name, 0).slot for name in ("a", "b", "c")}
     with pytest.raises(TooManyTracks):
-        other.find("r", "a", 29)
-    left.find("r", "b", 29)
-    left.drop_idle(31)
-    assert left.peek("r", "b") is not None
+        other.get_or_create("r", "a", 29)
+    left.get_or_create("r", "b", 29)
+    left.evict_idle(31)
+    assert left.get("r", "b") is not None
     assert budget.held == 1
-    other.find("r", "a", 31)
+    other.get_or_create("r", "a", 31)
     # Freed slots are used again, and no two tracks have one.
     other.close(31)
-    assert {left.find("r", name, 31).slot for name in ("b", "d", "e")} == slots
+    assert {left.get_or_create("r", name, 31).slot for name in ("b", "d", "e")} == slots
