@@ -81,7 +81,7 @@ class SessionGate:
         before = stats.kept + stats.refreshed + stats.kept_by_timer
         self.session.submit("clip", "video", frame, captured_at_s=at_s)
         async with asyncio.timeout(_ANSWER_S_MAX):
-            while self.session.unanswered:  # noqa: ASYNC110 - a state, not an event
+            while self.session.pending_offers:  # noqa: ASYNC110 - a state, not an event
                 await asyncio.sleep(0)
         return stats.kept + stats.refreshed + stats.kept_by_timer > before
 

@@ -1,4 +1,4 @@
-"""The vision service for callers: unary calls, a stream of whole frames, and sessions that watch live tracks."""
+"""Typed client of the vision service: watch sessions, streams of whole frames, keyframes and statistics."""
 
 from __future__ import annotations
 
@@ -8,21 +8,47 @@ from hocket.vision.v1 import vision_pb2, vision_pb2_grpc
 
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.status import mesh_errors
+from hocket.client.vision.keyframe import OnKeyframe
 from hocket.client.vision.pacing import PacingRules
 from hocket.client.vision.session import WatchSession
-from hocket.client.vision.watched import OnKeyframe
 
 SERVICE = "hocket.vision.v1.VisionService"
-# For MeshChannel(idempotent=...): these read only.
+# Methods that only read, for MeshChannel(idempotent=...), which retries them.
 IDEMPOTENT = ((SERVICE, "ListKeyframes"), (SERVICE, "GetStats"))
 STREAM_TIMEOUT_S = 4 * 3600.0
 
 
 class VisionClient:
-    """Calls `hocket.vision.v1.VisionService`; every failure is a `hocket.chassis.errors.MeshError`."""
+    """Client of `hocket.vision.v1.VisionService`.
+
+    All methods raise subclasses of `hocket.chassis.errors.MeshError`.
+
+    Example:
+        ::
+
+            async with MeshChannel("dns:///vision:50051", lambda: token, idempotent=IDEMPOTENT) as channel:
+                client = VisionClient(channel)
+
+                async def frames() -> AsyncIterator[vision_pb2.WholeFrame]:
+                    for number, path in enumerate(paths, start=1):
+                        yield vision_pb2.WholeFrame(
+                            frame_id=number,
+                            track=vision_pb2.TrackRef(room="uploads", track="screen"),
+                            captured_at_us=int(path.stat().st_mtime * 1e6),
+                            format=vision_pb2.PIXEL_FORMAT_PNG,
+                            data=path.read_bytes(),
+                        )
+
+                async for response in client.dedup(frames()):
+                    if response.HasField("rejection"):
+                        print("refused:", response.rejection.message)
+                    else:
+                        print(vision_pb2.Verdict.Name(response.result.verdict.verdict))
+                print((await client.get_stats()).total.dedup_rate)
+    """
 
     def __init__(self, channel: MeshChannel) -> None:
-        """Call over `channel`, which the caller owns and closes."""
+        """Call over `channel`, which the caller opens and closes."""
         self._channel = channel
         self._stub = vision_pb2_grpc.VisionServiceStub(channel.channel)
 
@@ -34,10 +60,14 @@ class VisionClient:
         rules: PacingRules | None = None,
         upload: bool = True,
     ) -> WatchSession:
-        """A session over any number of tracks; use as `async with`. It reconnects by itself until it is closed.
+        """Return a session for any number of live tracks, to be used with `async with`.
 
-        `on_keyframe(jpeg, keyframe)` is called on the event loop for every kept frame. With `upload` false kept frames
-        stay with the caller, and `ListKeyframes` knows nothing of them.
+        Args:
+            on_keyframe: Called on the event loop with the JPEG and the metadata of each keyframe.
+            config: Policy and options of all tracks. Defaults to policy `cells` with the server's options.
+            rules: Pacing of the session.
+            upload: Whether to upload keyframes. Without uploads `ListKeyframes` returns none of this session and the
+                upload budget of a policy does not apply.
         """
         return WatchSession(
             self._channel,
@@ -54,7 +84,17 @@ class VisionClient:
         config: vision_pb2.DedupConfig | None = None,
         timeout_s: float = STREAM_TIMEOUT_S,
     ) -> AsyncIterator[vision_pb2.DedupResponse]:
-        """Verdicts over whole frames, in their order; a refused frame is a `rejection` and the stream goes on."""
+        """Yield one response per whole frame, in order; a refused frame yields a `rejection` and the stream continues.
+
+        Args:
+            frames: Frames of any tracks, with rising ids within a track.
+            config: Policy, options and the size of returned JPEGs. Defaults to policy `cells` without JPEGs.
+            timeout_s: Deadline of the whole stream, in seconds.
+
+        Raises:
+            InvalidArgument: The config is invalid.
+            MeshError: The stream failed otherwise.
+        """
 
         async def requests() -> AsyncIterator[vision_pb2.DedupRequest]:
             yield vision_pb2.DedupRequest(config=config or vision_pb2.DedupConfig())
@@ -68,7 +108,19 @@ class VisionClient:
     async def list_keyframes(
         self, room: str, track: str, *, limit: int = 1, include_jpeg: bool = True, timeout_s: float = 2.0
     ) -> vision_pb2.ListKeyframesResponse:
-        """The latest kept frames of a track, latest first."""
+        """Return the latest uploaded keyframes of a track, latest first.
+
+        Args:
+            room: Room name.
+            track: Track id.
+            limit: Most keyframes to return, 1 to 32; the server stores 8 by default.
+            include_jpeg: Whether to return the JPEG files, as many as fit into 3.5 MiB.
+            timeout_s: Deadline in seconds.
+
+        Raises:
+            InvalidArgument: A name or the limit is out of bounds.
+            Unavailable: The server's keyframe store did not answer.
+        """
         request = vision_pb2.ListKeyframesRequest(
             track=vision_pb2.TrackRef(room=room, track=track), limit=limit, include_jpeg=include_jpeg
         )
@@ -78,7 +130,16 @@ class VisionClient:
     async def get_stats(
         self, *, room: str = "", track: str = "", timeout_s: float = 2.0
     ) -> vision_pb2.GetStatsResponse:
-        """Counts of the tenant, of one room or of one track."""
+        """Return frame counts of the caller's tenant.
+
+        Args:
+            room: Only this room; empty for all.
+            track: Only this track of the room; empty for all.
+            timeout_s: Deadline in seconds.
+
+        Raises:
+            InvalidArgument: `track` is set without `room`.
+        """
         with mesh_errors():
             return await self._stub.GetStats(
                 vision_pb2.GetStatsRequest(room=room, track=track), **self._channel.options(timeout_s)

@@ -1,4 +1,4 @@
-"""Frames as callers hold them: planes or interleaved pixels over a buffer, never copied."""
+"""Decoded frames over the caller's buffer, as planes or interleaved pixels; nothing is copied."""
 
 from __future__ import annotations
 
@@ -20,11 +20,20 @@ ROTATIONS = (0, 90, 180, 270)
 
 @dataclass(frozen=True)
 class I420Frame:
-    """Planes Y, U, V one behind the other, as WebRTC decoders give them; U and V at half size, rounded up.
+    """Frame of planes Y, U and V in one buffer, as WebRTC decoders return it; U and V have half size, rounded up.
 
-    Strides are bytes from one row to the next; 0 means the row's own width. `rotation` is the clockwise turn in degrees
-    that makes the picture upright, as WebRTC signals it. `full_range` is for sources that use 0 to 255; video decoders
-    give 16 to 235 (BT.601 limited range), which is the default. The buffer must not change while the frame is held.
+    Attributes:
+        data: Planes Y, U, V, one after the other. Must not change while the frame is held.
+        width: Width in pixels, 1 to 8192.
+        height: Height in pixels, 1 to 8192.
+        stride_y: Bytes from one row of Y to the next; 0 means `width`.
+        stride_u: Bytes from one row of U to the next; 0 means half of `width`, rounded up.
+        stride_v: Bytes from one row of V to the next; 0 means half of `width`, rounded up.
+        rotation: Clockwise turn that makes the picture upright, as WebRTC signals it: 0, 90, 180 or 270 degrees.
+        full_range: Whether luma uses 0 to 255; video decoders use 16 to 235 (BT.601 limited range).
+
+    Raises:
+        InvalidArgument: A size, stride or rotation is invalid, or the buffer is too small.
     """
 
     data: Buffer
@@ -37,11 +46,11 @@ class I420Frame:
     full_range: bool = False
 
     def __post_init__(self) -> None:
-        """Check the geometry against the buffer, so that a wrong size is an error here and not a wrong picture."""
+        """Check the geometry against the buffer, because a wrong size would give a wrong picture."""
         _check_size(self.width, self.height, self.rotation)
         needed = self._offsets[3]
         if memoryview(self.data).nbytes < needed:
-            raise invalid_field("data", f"holds {memoryview(self.data).nbytes} bytes; this I420 frame has {needed}")
+            raise invalid_field("data", f"holds {memoryview(self.data).nbytes} bytes; this I420 frame needs {needed}")
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -55,15 +64,15 @@ class I420Frame:
         strides = (self.stride_y or self.width, self.stride_u or half_width, self.stride_v or half_width)
         for name, stride, width in zip(("stride_y", "stride_u", "stride_v"), strides, widths, strict=True):
             if stride < width:
-                raise invalid_field(name, f"is {stride} bytes, less than a row of {width}")
+                raise invalid_field(name, f"is {stride} bytes; must be 0 or at least {width}, a row")
         u = strides[0] * self.height
         v = u + strides[1] * half_height
-        # The last row may end with its pixels: decoders do not pad behind it.
+        # The last row ends with its pixels: decoders do not pad it.
         return 0, u, v, v + strides[2] * (half_height - 1) + half_width
 
     @cached_property
     def chroma_planes(self) -> Plane | None:
-        """View (2 x half, half): U above V, where they lie in one piece as decoders give them; else None."""
+        """View of U above V, (2 x half height, half width) uint8; None if their strides differ."""
         _, start_u, _, _ = self._offsets
         half_width, half_height = (self.width + 1) // 2, (self.height + 1) // 2
         stride = self.stride_u or half_width
@@ -74,7 +83,7 @@ class I420Frame:
 
     @cached_property
     def planes(self) -> tuple[Plane, Plane, Plane]:
-        """Views (height, width), (half, half), (half, half) of uint8."""
+        """Views of Y (height, width), U and V (half height, half width), uint8."""
         start_y, start_u, start_v, _ = self._offsets
         half_width, half_height = (self.width + 1) // 2, (self.height + 1) // 2
         whole = np.frombuffer(self.data, np.uint8)
@@ -91,7 +100,18 @@ class I420Frame:
 
 @dataclass(frozen=True)
 class RgbFrame:
-    """Interleaved pixels, 3 bytes (R, G, B) or 4 (R, G, B, anything) each, rows without padding."""
+    """Frame of interleaved pixels, rows without padding.
+
+    Attributes:
+        data: Pixels row by row. Must not change while the frame is held.
+        width: Width in pixels, 1 to 8192.
+        height: Height in pixels, 1 to 8192.
+        bytes_per_pixel: 3 (R, G, B) or 4 (R, G, B and a byte that is ignored).
+        rotation: Clockwise turn that makes the picture upright: 0, 90, 180 or 270 degrees.
+
+    Raises:
+        InvalidArgument: A size or the rotation is invalid, or the buffer has another size.
+    """
 
     data: Buffer
     width: int
@@ -106,7 +126,7 @@ class RgbFrame:
             raise invalid_field("bytes_per_pixel", "must be 3 (RGB24) or 4 (RGBA)")
         needed = self.width * self.height * self.bytes_per_pixel
         if memoryview(self.data).nbytes != needed:
-            raise invalid_field("data", f"holds {memoryview(self.data).nbytes} bytes; this frame has {needed}")
+            raise invalid_field("data", f"holds {memoryview(self.data).nbytes} bytes; this frame needs {needed}")
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -115,7 +135,7 @@ class RgbFrame:
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """View (height, width, 3 or 4) of uint8."""
+        """View of the pixels, (height, width, 3 or 4) uint8."""
         return np.frombuffer(self.data, np.uint8).reshape(self.height, self.width, self.bytes_per_pixel)
 
 
@@ -123,7 +143,7 @@ Frame = I420Frame | RgbFrame
 
 
 def upright(picture: NDArray[np.uint8], rotation: int) -> NDArray[np.uint8]:
-    """`picture` (height, width, ...) turned clockwise by `rotation` degrees; contiguous."""
+    """Return `picture`, (height, width, ...) uint8, turned clockwise by `rotation` degrees; contiguous if turned."""
     if rotation == 0:
         return picture
     turn: Callable[..., NDArray[np.uint8]] = np.rot90

@@ -1,4 +1,4 @@
-"""JPEG of a frame straight from its planes, without a detour through RGB."""
+"""Encodes frames to JPEG, I420 directly from its planes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ QUALITY = 85
 
 
 def encode_jpeg(frame: Frame, *, quality: int = QUALITY) -> bytes:
-    """JPEG of an upright frame, 4:2:0. Runs 2 to 6 ms for 720p and releases the GIL for most of it."""
+    """Return a JPEG of the upright frame in full range, with 4:2:0 chroma.
+
+    Takes 2 to 6 ms for 720p and releases the GIL for most of that time.
+
+    Args:
+        frame: Frame to encode.
+        quality: JPEG quality, 1 to 100.
+    """
     if isinstance(frame, I420Frame):
         y, u, v = (upright(plane, frame.rotation) for plane in frame.planes)
         if not frame.full_range:
@@ -27,7 +34,7 @@ def encode_jpeg(frame: Frame, *, quality: int = QUALITY) -> bytes:
 
 
 def _luma_to_full(plane: Plane) -> Plane:
-    # JFIF is full range while video is 16..235: without this, black is grey. (Y - 16) * 255 / 219 in fixed point.
+    # JFIF is full range and video 16..235; unconverted, black would be grey. (Y - 16) * 255 / 219 in fixed point.
     return _scaled(np.clip(plane, 16, 235) - np.uint8(16), 298, 128)
 
 

@@ -1,4 +1,4 @@
-"""Decides for one track, without a server: look at this frame or not, offer it or suppress it, keep it unasked."""
+"""Decides for one track without the service: examine a frame or not, offer or suppress it, keep it by the timer."""
 
 from __future__ import annotations
 
@@ -8,116 +8,130 @@ import numpy as np
 
 from hocket.client.vision.thumbnail import Thumbnail
 
-# A frame may come this much before its time, as a share of the interval and in seconds at most: with none, the
-# jitter of a 30 fps camera would halve a pace of 30 fps.
+# A frame may come this much before its time, as a share of the interval and at most in seconds. Without it the jitter
+# of a 30 fps camera would halve the frame rate.
 _EARLY_SHARE = 0.35
 _EARLY_S_MAX = 0.010
-# Frames of one track overtake each other by less; a clock that goes back by more has jumped.
-_JUMP_S_MIN = 1.0
-# The same picture twice may differ by this much in a cell.
+# Frames of a track come out of order by less than this; a larger step back is a clock jump.
+_CLOCK_JUMP_S_MIN = 1.0
+# Largest difference of a cell between two thumbnails of one picture.
 _ROUNDING_LEVELS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class PacingRules:
-    """What a caller may set; times in seconds, levels of 0 to 255."""
+    """Pacing of a session; defaults suit live video.
 
-    # Without a verdict for this long, frames are kept by the timer.
+    Attributes:
+        verdict_timeout_s: Time without a verdict after which the fallback timer keeps frames, in seconds.
+        fallback_interval_s: Interval of the fallback timer, in seconds.
+        look_interval_s_max: Longest interval between examined frames, in seconds. An idle track is wanted every 0.2 s;
+            examining it more often (0.2 ms each) finds a cut sooner.
+        heartbeat_interval_s: Longest interval between offers of an unchanged picture, in seconds, so that the service
+            can refresh it.
+        drift_interval_s: The same for a picture that moved within the noise floor, because it may have drifted past the
+            service's threshold.
+        noise_floor_levels: Largest difference of a cell that is no motion, in levels (0 to 255).
+    """
+
     verdict_timeout_s: float = 0.050
     fallback_interval_s: float = 0.25
-    # While the server asks for 5 fps, the caller's own look (0.2 ms) still comes this often and finds a cut sooner.
     look_interval_s_max: float = 0.1
-    # A still picture is offered this often, so that the server can refresh it; one that moved within the noise floor
-    # sooner, because it may have drifted past the server's threshold.
     heartbeat_interval_s: float = 1.0
     drift_interval_s: float = 0.4
     noise_floor_levels: int = 3
 
 
 class TrackPacer:
-    """The pace of one track. Times are the capture clock's, in seconds; they may jump."""
+    """Pacing of one track. Times are of the capture clock, in seconds; the clock may jump."""
 
     def __init__(self, rules: PacingRules) -> None:
-        """Begin with the first frame wanted at once."""
+        """Start with the first frame wanted at once."""
         self._rules = rules
         self._interval_s = 0.0
-        self._looked_at_s: float | None = None
+        self._examined_at_s: float | None = None
         self._offered: Thumbnail | None = None
         self._offered_at_s = 0.0
         self._speaking = False
-        self._unsettled = True
-        self._kept_at_s: float | None = None
+        self._settling = True
+        self._keyframe_at_s: float | None = None
         self.suppressed = 0
 
-    def wants(self, at_s: float, *, speaking: bool = False) -> bool:
-        """Whether the frame captured at `at_s` is to be looked at; the rest costs nothing at all."""
-        self._notice_jump(at_s)
-        if self._looked_at_s is None or at_s < self._looked_at_s or speaking != self._speaking:
+    def should_examine(self, at_s: float, *, speaking: bool = False) -> bool:
+        """Whether to make a thumbnail of the frame captured at `at_s`; other frames cost nothing."""
+        self._detect_clock_jump(at_s)
+        if self._examined_at_s is None or at_s < self._examined_at_s or speaking != self._speaking:
             return True
         interval_s = min(self._interval_s, self._rules.look_interval_s_max)
-        return at_s - self._looked_at_s >= interval_s - min(_EARLY_S_MAX, _EARLY_SHARE * interval_s)
+        return at_s - self._examined_at_s >= interval_s - min(_EARLY_S_MAX, _EARLY_SHARE * interval_s)
 
-    def offers(self, thumbnail: Thumbnail, at_s: float, *, speaking: bool = False) -> bool:
-        """Whether the frame is offered; False counts it as suppressed.
+    def should_offer(self, thumbnail: Thumbnail, at_s: float, *, speaking: bool = False) -> bool:
+        """Whether to offer an examined frame; False counts it as suppressed.
 
-        The comparison is with the last *offered* thumbnail: a slow fade adds up until it is offered.
+        The thumbnail is compared with the last offered one, so that a slow fade accumulates until it is offered.
+
+        Args:
+            thumbnail: Thumbnail of the frame.
+            at_s: Capture time of the frame.
+            speaking: Whether the track's participant is speaking; a change is offered at once.
         """
-        self._looked_at_s = at_s
-        if not self._unsettled and speaking == self._speaking and self._shows_what_was_offered(thumbnail, at_s):
+        self._examined_at_s = at_s
+        if not self._settling and speaking == self._speaking and self._matches_offered(thumbnail, at_s):
             self.suppressed += 1
             return False
         self._offered, self._offered_at_s, self._speaking = thumbnail, at_s, speaking
         return True
 
-    def _shows_what_was_offered(self, thumbnail: Thumbnail, at_s: float) -> bool:
-        rules, idle_s = self._rules, at_s - self._offered_at_s
-        if self._offered is None or not 0 <= idle_s < rules.heartbeat_interval_s:
+    def _matches_offered(self, thumbnail: Thumbnail, at_s: float) -> bool:
+        rules, since_offer_s = self._rules, at_s - self._offered_at_s
+        if self._offered is None or not 0 <= since_offer_s < rules.heartbeat_interval_s:
             return False
-        levels = moved_levels(self._offered, thumbnail)
-        return levels <= _ROUNDING_LEVELS or (levels <= rules.noise_floor_levels and idle_s < rules.drift_interval_s)
+        levels = largest_difference_levels(self._offered, thumbnail)
+        within_noise = levels <= rules.noise_floor_levels and since_offer_s < rules.drift_interval_s
+        return levels <= _ROUNDING_LEVELS or within_noise
 
     def take_suppressed(self) -> int:
-        """Frames suppressed since the last offer, to be reported with the next."""
+        """Return the number of frames suppressed since the last offer and reset it."""
         count, self.suppressed = self.suppressed, 0
         return count
 
-    def answered(self, *, next_frame_in_s: float, settled: bool) -> None:
-        """A verdict came: its pace holds, and while the server waits for a change to settle every look is offered."""
+    def record_verdict(self, *, next_frame_in_s: float, settling: bool) -> None:
+        """Adopt the interval of a verdict; while a change settles, every examined frame is offered."""
         self._interval_s = next_frame_in_s
-        self._unsettled = not settled
+        self._settling = settling
 
-    def kept(self, at_s: float) -> None:
-        """The frame captured at `at_s` was kept, by whoever's decision."""
-        self._kept_at_s = at_s if self._kept_at_s is None else max(at_s, self._kept_at_s)
+    def record_keyframe(self, at_s: float) -> None:
+        """Restart the fallback timer at a keyframe captured at `at_s`."""
+        self._keyframe_at_s = at_s if self._keyframe_at_s is None else max(at_s, self._keyframe_at_s)
 
-    def keeps_unasked(self, at_s: float) -> bool:
-        """Whether the timer keeps this frame, for the time in which no verdict comes."""
-        self._notice_jump(at_s)
-        if self._kept_at_s is None:
+    def should_keep_by_timer(self, at_s: float) -> bool:
+        """Whether the fallback timer keeps the frame captured at `at_s`."""
+        self._detect_clock_jump(at_s)
+        if self._keyframe_at_s is None:
             return True
-        return at_s - self._kept_at_s >= self._rules.fallback_interval_s - _EARLY_S_MAX
+        return at_s - self._keyframe_at_s >= self._rules.fallback_interval_s - _EARLY_S_MAX
 
-    def _notice_jump(self, at_s: float) -> None:
-        """A clock that jumped back: what was kept before says nothing of what is kept from here on."""
-        if self._kept_at_s is not None and at_s < self._kept_at_s - _JUMP_S_MIN:
-            self._kept_at_s = None
+    def _detect_clock_jump(self, at_s: float) -> None:
+        """Restart the fallback timer after the clock jumped back; its last time is of the clock before."""
+        if self._keyframe_at_s is not None and at_s < self._keyframe_at_s - _CLOCK_JUMP_S_MIN:
+            self._keyframe_at_s = None
 
     def reset(self) -> None:
-        """The server forgot the track (a new stream): the next look is offered."""
+        """Offer the next examined frame, because the service does not know the track (a new stream)."""
         self._offered = None
-        self._unsettled = True
+        self._settling = True
         self._interval_s = min(self._interval_s, self._rules.look_interval_s_max)
 
 
-def moved_levels(before: Thumbnail, now: Thumbnail) -> int:
-    """The largest difference of any cell, 0 to 255; 255 where the frame's size changed."""
-    if (before.width, before.height) != (now.width, now.height) or len(before.chroma) != len(now.chroma):
+def largest_difference_levels(a: Thumbnail, b: Thumbnail) -> int:
+    """Return the largest difference of any cell, 0 to 255 levels; 255 where the frames differ in size."""
+    if (a.width, a.height) != (b.width, b.height) or len(a.chroma) != len(b.chroma):
         return 255
-    return max(_largest_difference(before.luma, now.luma), _largest_difference(before.chroma, now.chroma))
+    return max(_largest_difference(a.luma, b.luma), _largest_difference(a.chroma, b.chroma))
 
 
-def _largest_difference(before: bytes, now: bytes) -> int:
-    if before == now:
+def _largest_difference(a: bytes, b: bytes) -> int:
+    if a == b:
         return 0
-    a, b = np.frombuffer(before, np.uint8), np.frombuffer(now, np.uint8)
-    return int((np.maximum(a, b) - np.minimum(a, b)).max())
+    x, y = np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)
+    return int((np.maximum(x, y) - np.minimum(x, y)).max())

@@ -1,4 +1,4 @@
-"""A session of watching: offers out in batches, verdicts in, kept frames encoded off the loop and uploaded."""
+"""Watch session: offers frames in batches, handles verdicts, and uploads keyframes encoded off the event loop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import math
 import random
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -22,49 +21,64 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import FailedPrecondition, InvalidArgument, MeshError, PermissionDenied, ResourceExhausted
 from hocket.chassis.status import mesh_errors
 from hocket.client.vision.frame import Frame
-from hocket.client.vision.jpeg import encode_jpeg
+from hocket.client.vision.keyframe import Keyframe, OnKeyframe
+from hocket.client.vision.keyframe_encoder import UPLOAD_BYTES_MAX, KeyframeEncoder
 from hocket.client.vision.pacing import PacingRules
+from hocket.client.vision.session_stats import SessionStats
 from hocket.client.vision.thumbnail import thumbnail
-from hocket.client.vision.watched import HeldFrame, Keyframe, OnKeyframe, SessionStats, WatchedTrack
+from hocket.client.vision.watched_track import PendingFrame, WatchedTrack
 
 OFFERS_PER_MESSAGE_MAX = 64
 OFFERS_QUEUED_MAX = 1024
 UPLOADS_QUEUED_MAX = 16
-# With more kept frames than this waiting for the encoder, a newer one of a track takes the place of its older one.
-ENCODES_QUEUED_MAX = 32
-UPLOAD_BYTES_MAX = 1024 * 1024
-# Tracks of one gateway are offered together: the wait is a sixth of the verdict's deadline, a message costs 50 offers.
+# Offers of several tracks are collected for this long. A message costs as much as 50 offers, and the wait is a sixth of
+# the verdict timeout.
 BATCH_WINDOW_S = 0.008
 STREAM_TIMEOUT_S = 4 * 3600.0
 _BACKOFF_S = (0.1, 1.0)
-_AGAIN_S_MAX = 0.03
-_QUALITIES = (85, 70, 50, 30)
+# Jitter against thundering herds, before a stream that worked is opened again.
+_RECONNECT_JITTER_S_MAX = 0.03
 _DRAIN_S = 1.0
-# Reconnecting cannot mend these.
+# A new connection cannot resolve these.
 _FATAL = (InvalidArgument, PermissionDenied, FailedPrecondition)
 
-_WAITING = frozenset({vision_pb2.CAUSE_SETTLING, vision_pb2.CAUSE_PACED})
-_KEPT = frozenset({vision_pb2.VERDICT_KEEP, vision_pb2.VERDICT_REFRESH})
+_SETTLING_CAUSES = frozenset({vision_pb2.CAUSE_SETTLING, vision_pb2.CAUSE_PACED})
+_KEEP_VERDICTS = frozenset({vision_pb2.VERDICT_KEEP, vision_pb2.VERDICT_REFRESH})
 _log = structlog.get_logger()
 
-# Generic in the type stubs alone.
+# Generic in the type stubs only.
 if TYPE_CHECKING:
     _Call = grpc.aio.StreamStreamCall[vision_pb2.WatchRequest, vision_pb2.WatchResponse]
 else:
     _Call = grpc.aio.StreamStreamCall
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Kept:
-    """A kept frame on its way to the encoder."""
-
-    state: WatchedTrack
-    frame: Frame
-    keyframe: Keyframe
-
-
 class WatchSession:
-    """Tracks of one process, watched over one stream. Everything runs on the loop that entered it."""
+    """Live tracks of one process, watched over one stream; made by `VisionClient.watch`.
+
+    A session belongs to the event loop that entered it; it is not thread-safe. It reconnects until it is closed. While
+    no verdict comes within the verdict timeout, a fallback timer keeps frames and marks them `by_timer`.
+
+    Attributes:
+        stats: Counts of the session.
+        error: Error that ended the stream for good, such as a refused config; None while the session works. With an
+            error set, the fallback timer keeps frames until the session is closed.
+
+    Example:
+        ::
+
+            latest: dict[str, bytes] = {}
+
+            def on_keyframe(jpeg: bytes, keyframe: Keyframe) -> None:
+                latest[keyframe.track] = jpeg  # for the next request to a vision model
+
+            async with client.watch(on_keyframe) as session:  # client: VisionClient
+                async for event in rtc.VideoStream(track, capacity=1, format=rtc.VideoBufferType.I420):
+                    video = event.frame
+                    frame = I420Frame(video.data, video.width, video.height, rotation=90 * event.rotation)
+                    session.submit("room", track.sid, frame, captured_at_s=event.timestamp_us / 1e6)
+                session.forget("room", track.sid)
+    """
 
     def __init__(
         self,
@@ -75,12 +89,12 @@ class WatchSession:
         rules: PacingRules,
         upload: bool,
     ) -> None:
-        """Prepare; nothing is sent before `async with`."""
+        """Prepare a session; it connects in `async with`. The arguments are those of `VisionClient.watch`."""
         self._channel = channel
         self._stub = vision_pb2_grpc.VisionServiceStub(channel.channel)
         self._on_keyframe = on_keyframe
         self._config = config
-        # The timer keeps frames whatever they show: nothing is suppressed, and its own pace is the only one.
+        # The timer policy needs every frame of its own interval: nothing is suppressed.
         timer = config.policy == vision_pb2.POLICY_TIMER
         self._rules = replace(rules, heartbeat_interval_s=0.0, look_interval_s_max=math.inf) if timer else rules
         self._upload = upload
@@ -89,30 +103,26 @@ class WatchSession:
         self._uploads: deque[vision_pb2.FrameUpload] = deque(maxlen=UPLOADS_QUEUED_MAX)
         self._wake = asyncio.Event()
         self._connected = False
-        self._lost_at_s = 0.0
+        self._disconnected_at_s = 0.0
         self._closing = False
-        # Rising over all tracks: one that is forgotten and comes back goes on where the server stands.
+        # One sequence over all tracks: a track that is forgotten and seen again continues with rising ids.
         self._frame_ids = itertools.count(1)
-        self._kept: deque[_Kept] = deque()
-        self._delivering: asyncio.Task[None] | None = None
+        self._encoder = KeyframeEncoder(self._is_watched, self._deliver)
         self._run_task: asyncio.Task[None] | None = None
-        # One thread keeps frames in order and takes no more than one core from the event loop.
-        self._encoder = ThreadPoolExecutor(1, "vision-jpeg")
         self.stats = SessionStats()
         self.error: MeshError | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin to connect; frames may be submitted at once."""
-        self._lost_at_s = time.monotonic()
+        """Start connecting; frames may be submitted at once."""
+        self._disconnected_at_s = time.monotonic()
         self._run_task = asyncio.create_task(self._run(), name="vision-watch")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Deliver what is being encoded, send what is queued, for a second at most, and end the stream."""
-        if self._delivering:
-            await asyncio.wait([self._delivering], timeout=_DRAIN_S)
+        """Deliver queued keyframes, send queued messages, each for 1 s at most, and end the stream."""
+        await self._encoder.drain(_DRAIN_S)
         self._closing = True
         self._wake.set()
         if self._run_task:
@@ -120,17 +130,20 @@ class WatchSession:
             self._run_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._run_task
-        if self._delivering:
-            self._delivering.cancel()
-        self._encoder.shutdown(wait=False, cancel_futures=True)
+        self._encoder.close()
 
     def submit(
         self, room: str, track: str, frame: Frame, *, captured_at_s: float | None = None, speaking: bool = False
     ) -> None:
-        """Consider a frame; at once, without awaiting. Its buffer must not change while it may still be kept (1 s).
+        """Submit a decoded frame; returns without waiting.
 
-        `captured_at_s` is any clock that runs in seconds, the same for all frames of a track; by default the time of
-        this call. `speaking` says that the track's participant is speaking, which asks for the active pace.
+        Args:
+            room: Room name, 1 to 256 bytes.
+            track: Track id, unique in the room, 1 to 128 bytes.
+            frame: The frame. Its buffer must not change while the frame may still be kept, up to 1 s.
+            captured_at_s: Capture time in seconds, on any clock that all frames of the track share. Defaults to the
+                time of the call.
+            speaking: Whether the track's participant is speaking, which asks for the active interval.
         """
         self.stats.seen += 1
         now_s = time.monotonic()
@@ -139,18 +152,18 @@ class WatchSession:
         if state is None:
             state = self._tracks[room, track] = WatchedTrack(room, track, self._rules)
         pacer = state.pacer
-        if self._unanswered(state, now_s) and pacer.keeps_unasked(at_s):
-            self._keep_unasked(state, frame, at_s)
-        # Also while verdicts are late: a server that is slow is not asked more often.
-        if not pacer.wants(at_s, speaking=speaking) or not self._connected or state.rests(now_s):
+        if self._is_verdict_overdue(state, now_s) and pacer.should_keep_by_timer(at_s):
+            self._keep_by_timer(state, frame, at_s)
+        # Also while verdicts are overdue: a slow server gets no more offers than a fast one.
+        if not pacer.should_examine(at_s, speaking=speaking) or not self._connected or state.is_paused(now_s):
             return
         self.stats.looked_at += 1
         cells = thumbnail(frame)
-        if not pacer.offers(cells, at_s, speaking=speaking):
+        if not pacer.should_offer(cells, at_s, speaking=speaking):
             self.stats.suppressed += 1
             return
         frame_id = next(self._frame_ids)
-        state.hold(frame_id, HeldFrame(frame, cells, at_s, now_s))
+        state.add_pending(frame_id, PendingFrame(frame, cells, at_s, now_s))
         self._offer(
             vision_pb2.Offer(
                 frame_id=frame_id,
@@ -165,6 +178,20 @@ class WatchSession:
             )
         )
 
+    def forget(self, room: str, track: str) -> None:
+        """Release the state of a track that has ended; its keyframes still in the encoder are dropped."""
+        self._tracks.pop((room, track), None)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a stream to the service is open; without one the fallback timer keeps frames."""
+        return self._connected
+
+    @property
+    def pending_offers(self) -> int:
+        """Number of offers without a verdict."""
+        return sum(len(state.pending) for state in self._tracks.values())
+
     def _offer(self, offer: vision_pb2.Offer) -> None:
         self._offers.append(offer)
         self.stats.offered += 1
@@ -176,31 +203,17 @@ class WatchSession:
                 state.withdraw(unsent.frame_id)
         self._wake.set()
 
-    def forget(self, room: str, track: str) -> None:
-        """The track has ended: free what is held of it."""
-        self._tracks.pop((room, track), None)
-
-    @property
-    def connected(self) -> bool:
-        """Whether a stream to the service is open; while not, frames are kept by the timer."""
-        return self._connected
-
-    @property
-    def unanswered(self) -> int:
-        """Offers without a verdict yet."""
-        return sum(len(state.held) for state in self._tracks.values())
-
-    def _unanswered(self, state: WatchedTrack, now_s: float) -> bool:
+    def _is_verdict_overdue(self, state: WatchedTrack, now_s: float) -> bool:
         if not self._connected:
-            # A replica that drains is left for another within a moment: no frame is kept for that.
-            return self.error is not None or now_s - self._lost_at_s > self._rules.verdict_timeout_s
+            # Moving from a draining replica to another takes less than the timeout and keeps no extra frame.
+            return self.error is not None or now_s - self._disconnected_at_s > self._rules.verdict_timeout_s
         if state.refused_at_s is not None:
             return True
-        since_s = state.waiting_since_s
+        since_s = state.pending_since_s
         return since_s is not None and now_s - since_s > self._rules.verdict_timeout_s
 
-    def _keep_unasked(self, state: WatchedTrack, frame: Frame, at_s: float) -> None:
-        state.kept_cells = thumbnail(frame)
+    def _keep_by_timer(self, state: WatchedTrack, frame: Frame, at_s: float) -> None:
+        state.keyframe_thumbnail = thumbnail(frame)
         self.stats.kept_by_timer += 1
         self._keep(state, next(self._frame_ids), frame, at_s, vision_pb2.CAUSE_TIMER, by_timer=True)
 
@@ -214,37 +227,19 @@ class WatchSession:
         *,
         by_timer: bool,
     ) -> None:
-        state.pacer.kept(at_s)
-        state.kept_id = frame_id
-        if len(self._kept) >= ENCODES_QUEUED_MAX:
-            older = next((kept for kept in self._kept if kept.state is state), None)
-            if older is not None:
-                # The newest picture of every track is what counts.
-                self._kept.remove(older)
-                self.stats.dropped += 1
+        state.pacer.record_keyframe(at_s)
+        state.keyframe_id = frame_id
         width, height = frame.upright_size
         keyframe = Keyframe(state.ref.room, state.ref.track, frame_id, at_s, width, height, cause, by_timer)
-        self._kept.append(_Kept(state, frame, keyframe))
-        if self._delivering is None or self._delivering.done():
-            self._delivering = asyncio.create_task(self._deliver_all(), name="vision-encode")
-
-    async def _deliver_all(self) -> None:
-        while self._kept:
-            kept = self._kept.popleft()
-            if self._is_watched(kept.state):
-                await self._deliver(kept)
+        if self._encoder.add(state, frame, keyframe):
+            self.stats.dropped += 1
 
     def _is_watched(self, state: WatchedTrack) -> bool:
         return self._tracks.get((state.ref.room, state.ref.track)) is state
 
-    async def _deliver(self, kept: _Kept) -> None:
-        frame, keyframe = kept.frame, kept.keyframe
-        jpeg = await asyncio.get_running_loop().run_in_executor(self._encoder, _encode_within_limit, frame)
-        if not self._is_watched(kept.state):
-            # Forgotten meanwhile: whoever forgot the track has no place for its picture any more.
-            return
+    def _deliver(self, jpeg: bytes, keyframe: Keyframe) -> None:
         self.stats.jpeg_bytes += len(jpeg)
-        # The server knows only frames it was offered.
+        # Frames kept by the timer were not offered: the server would reject their upload.
         if self._upload and self._connected and not keyframe.by_timer and len(jpeg) <= UPLOAD_BYTES_MAX:
             ref = vision_pb2.TrackRef(room=keyframe.room, track=keyframe.track)
             self._uploads.append(vision_pb2.FrameUpload(frame_id=keyframe.frame_id, track=ref, jpeg=jpeg))
@@ -252,6 +247,7 @@ class WatchSession:
         self._on_keyframe(jpeg, keyframe)
 
     async def _run(self) -> None:
+        """Keep a stream open until the session closes or a fatal error occurs."""
         backoff_s = _BACKOFF_S[0]
         while not self._closing:
             started_s = time.monotonic()
@@ -263,28 +259,29 @@ class WatchSession:
                 _log.warning("vision stream refused", error=error.message)
             except _FATAL as error:
                 self.error = error
-                _log.error("vision stream failed; frames are kept by the timer", error=error.message)
+                _log.error("vision stream failed; the fallback timer keeps frames", error=error.message)
                 return
             except MeshError as error:
                 _log.info("vision stream lost", error=error.message)
             finally:
                 if self._connected:
-                    self._lost_at_s = time.monotonic()
+                    self._disconnected_at_s = time.monotonic()
                 self._connected = False
             if self._closing:
                 return
             self.stats.reconnects += 1
-            # A stream that lived begins anew almost at once, at another replica; waits are random, against herds.
-            lived = time.monotonic() - started_s > 1
-            backoff_s = _BACKOFF_S[0] if lived else min(2 * backoff_s, _BACKOFF_S[1])
-            await asyncio.sleep(random.uniform(0, _AGAIN_S_MAX) if lived else backoff_s * random.uniform(0.5, 1))
+            # After a stream that worked, reconnect almost at once, to another replica. Otherwise back off.
+            worked = time.monotonic() - started_s > 1
+            backoff_s = _BACKOFF_S[0] if worked else min(2 * backoff_s, _BACKOFF_S[1])
+            wait_s = random.uniform(0, _RECONNECT_JITTER_S_MAX) if worked else backoff_s * random.uniform(0.5, 1)
+            await asyncio.sleep(wait_s)
 
     async def _stream(self) -> None:
         call = self._stub.Watch(**self._channel.options(STREAM_TIMEOUT_S))
         sender: asyncio.Task[None] | None = None
         try:
             await call.write(vision_pb2.WatchRequest(config=self._config))
-            self._begin()
+            self._reset_tracks()
             sender = asyncio.create_task(self._send(call), name="vision-send")
             async for response in call:
                 self._receive(response)
@@ -294,11 +291,12 @@ class WatchSession:
                 await asyncio.gather(sender, return_exceptions=True)
             call.cancel()
 
-    def _begin(self) -> None:
+    def _reset_tracks(self) -> None:
+        """Start a new stream, whose server knows no track."""
         self._offers.clear()
         self._uploads.clear()
         for state in self._tracks.values():
-            state.forget_offers()
+            state.reset()
         self._connected = True
 
     async def _send(self, call: _Call) -> None:
@@ -324,54 +322,46 @@ class WatchSession:
         kind = response.WhichOneof("payload")
         if kind == "verdicts":
             for verdict in response.verdicts.verdicts:
-                self._decide(verdict)
+                self._apply_verdict(verdict)
             for rejection in response.verdicts.rejections:
-                self._refuse(rejection)
+                self._apply_rejection(rejection)
         elif kind == "rejection":
-            self._tell(response.rejection, "vision upload rejected")
+            self._count_rejection(response.rejection, "vision upload rejected")
 
-    def _decide(self, verdict: vision_pb2.FrameVerdict) -> None:
+    def _apply_verdict(self, verdict: vision_pb2.FrameVerdict) -> None:
         state = self._tracks.get((verdict.track.room, verdict.track.track))
-        held = state.answered(verdict.frame_id) if state else None
-        if state is None or held is None:
+        pending = state.take_pending(verdict.frame_id) if state else None
+        if state is None or pending is None:
             return
         wait = verdict.next_frame_in
-        state.pacer.answered(next_frame_in_s=wait.seconds + wait.nanos / 1e9, settled=verdict.cause not in _WAITING)
+        next_frame_in_s = wait.seconds + wait.nanos / 1e9
+        state.pacer.record_verdict(next_frame_in_s=next_frame_in_s, settling=verdict.cause in _SETTLING_CAUSES)
         state.refused_at_s = None
-        if state.kept_id > verdict.frame_id:
-            # A late verdict over an older frame than the last kept one adds nothing.
+        if state.keyframe_id > verdict.frame_id:
+            # A late verdict on a frame older than the last keyframe.
             return
-        if verdict.verdict not in _KEPT:
-            if state.kept_cells is None:
-                # The server remembers the track from before it was forgotten here, where no picture of it is left.
-                self._keep_unasked(state, held.frame, held.captured_at_s)
+        if verdict.verdict not in _KEEP_VERDICTS:
+            if state.keyframe_thumbnail is None:
+                # The track was forgotten here and is still known to the server, so the caller has no keyframe of it.
+                self._keep_by_timer(state, pending.frame, pending.captured_at_s)
             return
         first = verdict.cause == vision_pb2.CAUSE_FIRST
-        if first and state.shows_what_was_kept(held.cells, self._rules.noise_floor_levels):
+        if first and state.matches_keyframe(pending.thumbnail, self._rules.noise_floor_levels):
             return
-        state.kept_cells = held.cells
+        state.keyframe_thumbnail = pending.thumbnail
         if verdict.verdict == vision_pb2.VERDICT_KEEP:
             self.stats.kept += 1
         else:
             self.stats.refreshed += 1
-        self._keep(state, verdict.frame_id, held.frame, held.captured_at_s, verdict.cause, by_timer=False)
+        self._keep(state, verdict.frame_id, pending.frame, pending.captured_at_s, verdict.cause, by_timer=False)
 
-    def _refuse(self, rejection: vision_pb2.Rejection) -> None:
+    def _apply_rejection(self, rejection: vision_pb2.Rejection) -> None:
         state = self._tracks.get((rejection.track.room, rejection.track.track))
         if state:
-            state.answered(rejection.frame_id)
+            state.take_pending(rejection.frame_id)
             state.refused_at_s = time.monotonic()
-        self._tell(rejection, "vision offer rejected")
+        self._count_rejection(rejection, "vision offer rejected")
 
-    def _tell(self, rejection: vision_pb2.Rejection, what: str) -> None:
+    def _count_rejection(self, rejection: vision_pb2.Rejection, event: str) -> None:
         self.stats.rejected += 1
-        _log.warning(what, frame_id=rejection.frame_id, problem=rejection.message)
-
-
-def _encode_within_limit(frame: Frame) -> bytes:
-    jpeg = b""
-    for quality in _QUALITIES:
-        jpeg = encode_jpeg(frame, quality=quality)
-        if len(jpeg) <= UPLOAD_BYTES_MAX:
-            break
-    return jpeg
+        _log.warning(event, frame_id=rejection.frame_id, problem=rejection.message)

@@ -77,7 +77,7 @@ class Stream:
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "RGB24", "RGBA", "I420"])
-async def test_each_format_is_read_deduplicated_and_comes_back_as_jpeg(form, serving, channel):
+async def test_every_format_is_decoded_and_returned_as_jpeg(form, serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config(return_jpeg=True)
@@ -99,9 +99,7 @@ async def test_each_format_is_read_deduplicated_and_comes_back_as_jpeg(form, ser
         (pb.POLICY_AHASH, imagehash.average_hash),
     ],
 )
-async def test_hash_policies_measure_the_librarys_distance_on_the_same_pixels(
-    form, policy, reference, serving, channel
-):
+async def test_hash_policies_measure_the_distance_of_imagehash(form, policy, reference, serving, channel):
     def hashed(picture: np.ndarray):
         sent = encoded(picture, form)
         if form in {"JPEG", "PNG", "WEBP"}:
@@ -119,7 +117,7 @@ async def test_hash_policies_measure_the_librarys_distance_on_the_same_pixels(
     assert verdict.distance_bits == hashed(PICTURE) - hashed(OTHER)
 
 
-async def test_the_jpeg_is_scaled_down_on_request_and_never_up(serving, channel):
+async def test_the_jpeg_is_scaled_down_on_request(serving, channel):
     async with serving() as server, channel(server) as mesh:
         sizes = []
         for longest, form in ((100, "PNG"), (100, "I420"), (4096, "RGB24")):
@@ -130,7 +128,7 @@ async def test_the_jpeg_is_scaled_down_on_request_and_never_up(serving, channel)
     assert sizes == [(100, 75), (100, 75), (320, 240)]
 
 
-async def test_a_photo_lying_on_its_side_is_set_upright(serving, channel):
+async def test_exif_rotation_is_applied(serving, channel):
     exif = Image.Exif()
     exif[0x0112] = 6
     async with serving() as server, channel(server) as mesh:
@@ -177,7 +175,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_a_hostile_picture_is_refused_by_name_and_the_stream_goes_on(name, serving, channel):
+async def test_a_hostile_picture_is_rejected_and_the_stream_continues(name, serving, channel):
     form, data, problem = HOSTILE[name]
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
@@ -201,14 +199,14 @@ async def test_a_hostile_picture_is_refused_by_name_and_the_stream_goes_on(name,
         ({"format": "PIXEL_FORMAT_UNSPECIFIED", "data": PNG}, "frame.format"),
     ],
 )
-async def test_sizes_that_lie_are_refused_by_name(values, field, serving, channel):
+async def test_wrong_sizes_are_rejected_by_field(values, field, serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config()
         assert (await stream.send(**values)).rejection.field == field
 
 
-async def test_a_frame_larger_than_a_message_is_refused_before_it_is_read(serving, channel):
+async def test_a_frame_above_the_message_limit_is_refused(serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config()
@@ -226,7 +224,7 @@ async def test_a_frame_larger_than_a_message_is_refused_before_it_is_read(servin
         ({"options": pb.PolicyOptions(cut_share=0)}, "config.options.cut_share"),
     ],
 )
-async def test_a_config_out_of_bounds_ends_the_stream_by_name(config, field, serving, channel):
+async def test_an_invalid_config_ends_the_stream_by_field(config, field, serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config(**config)
@@ -235,7 +233,7 @@ async def test_a_config_out_of_bounds_ends_the_stream_by_name(config, field, ser
     assert list(caught.value.fields) == [field]
 
 
-async def test_options_change_the_rule(serving, channel):
+async def test_options_override_the_policy(serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config(policy=pb.POLICY_PHASH, options=pb.PolicyOptions(hash_threshold_bits=64))
@@ -243,7 +241,7 @@ async def test_options_change_the_rule(serving, channel):
         assert (await stream.send(**encoded(OTHER, "PNG"))).result.verdict.verdict == pb.VERDICT_SKIP
 
 
-async def test_kept_frames_are_listed_for_their_tenant_alone(serving, channel):
+async def test_keyframes_are_listed_for_their_tenant_only(serving, channel):
     async with serving() as server, channel(server) as mesh, channel(server, "rival") as rivals:
         stream = Stream(mesh)
         await stream.config(return_jpeg=True)
@@ -269,7 +267,7 @@ async def test_a_call_without_a_token_is_refused(serving):
                 await stream.read()
 
 
-async def test_the_deadline_of_a_stream_is_kept(serving, channel):
+async def test_the_deadline_ends_a_stream(serving, channel):
     async with serving() as server, channel(server) as mesh:
         call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Dedup(**mesh.options(0.3))
         await call.write(pb.DedupRequest(config=pb.DedupConfig()))

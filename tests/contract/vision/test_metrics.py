@@ -115,7 +115,7 @@ async def test_every_documented_metric_is_exposed_with_its_labels(serving, chann
         assert not {"tenant", "tenant_id", "room", "track"} & {key for s in family.samples for key in s.labels}
 
 
-async def test_the_metric_to_scale_on_counts_each_offer_and_the_others_what_is_held(serving, channel):
+async def test_metrics_count_offers_streams_and_tracks(serving, channel):
     async with serving() as server, channel(server) as mesh:
         before = await scraped(server.ops_port)
         call = await watch(mesh, offers(1, 2, 3), offers(3, 4))

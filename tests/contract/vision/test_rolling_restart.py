@@ -62,7 +62,7 @@ class Video:
         """Each frame when the one before has its verdict."""
         for _ in range(round(seconds * FPS)):
             self.show_one()
-            await until(lambda: self._session.unanswered == 0)
+            await until(lambda: self._session.pending_offers == 0)
 
 
 async def watch(serving, pictures: Iterator[I420Frame], *, restarts: int) -> list[Keyframe]:
@@ -86,13 +86,13 @@ async def watch(serving, pictures: Iterator[I420Frame], *, restarts: int) -> lis
                 video.show_one()
             await until(lambda: session.connected)
             await video.show(SHOWN_S)
-        await until(lambda: session._delivering is None or session._delivering.done())
+        await until(lambda: session._encoder.idle)
         assert session.error is None
     return kept
 
 
 @pytest.mark.parametrize("pictures", [mouth, pan])
-async def test_moving_pictures_cost_one_more_frame_a_restart_at_most_and_keep_their_pace(pictures, serving):
+async def test_a_restart_costs_moving_pictures_at_most_one_keyframe(pictures, serving):
     undisturbed = await watch(serving, pictures(), restarts=0)
     kept = await watch(serving, pictures(), restarts=2)
     assert not any(keyframe.by_timer for keyframe in kept)

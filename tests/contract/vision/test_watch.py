@@ -59,7 +59,7 @@ def jpeg(width: int = 64, height: int = 48) -> bytes:
     return simplejpeg.encode_jpeg(np.zeros((height, width, 3), np.uint8))
 
 
-async def test_the_first_frame_is_kept_and_the_same_picture_is_not(serving, channel):
+async def test_the_first_frame_is_kept_and_a_repeat_is_skipped(serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config()
@@ -70,7 +70,7 @@ async def test_the_first_frame_is_kept_and_the_same_picture_is_not(serving, chan
     assert second.next_frame_in.nanos == pytest.approx(1e9 / 30, abs=1)
 
 
-async def test_a_refused_offer_is_named_and_the_stream_goes_on(serving, channel):
+async def test_a_refused_offer_is_named_and_the_stream_continues(serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config()
@@ -85,7 +85,7 @@ async def test_a_refused_offer_is_named_and_the_stream_goes_on(serving, channel)
     assert after.verdicts[0].frame_id == 4
 
 
-async def test_a_stream_without_its_config_first_is_refused(serving, channel):
+async def test_a_stream_without_a_config_is_refused(serving, channel):
     async with serving() as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.call.write(pb.WatchRequest(offers=pb.OfferBatch(offers=[offer(1)])))
@@ -94,7 +94,7 @@ async def test_a_stream_without_its_config_first_is_refused(serving, channel):
     assert caught.value.reason == "STREAM_ORDER"
 
 
-async def test_a_session_gives_back_kept_frames_as_jpeg_and_uploads_them(serving, channel):
+async def test_a_session_delivers_and_uploads_keyframes(serving, channel):
     kept: list[tuple[bytes, object]] = []
     frames = [I420Frame(bytes([level]) * (320 * 240 * 3 // 2), 320, 240) for level in (40, 40, 200)]
     async with serving() as server, channel(server) as mesh:
@@ -103,7 +103,7 @@ async def test_a_session_gives_back_kept_frames_as_jpeg_and_uploads_them(serving
             await until(lambda: session.connected)
             for index, frame in enumerate(frames):
                 session.submit("r", "t", frame, captured_at_s=5.0 + index)
-                await until(lambda: session.unanswered == 0)
+                await until(lambda: session.pending_offers == 0)
             await until(lambda: len(kept) == 2)
         await until_listed(client, 2)
         stats = await client.get_stats()
@@ -118,7 +118,7 @@ async def until_listed(client: VisionClient, count: int, timeout_s: float = DEAD
             await asyncio.sleep(0.01)
 
 
-async def test_listed_keyframes_fit_into_a_message(serving, channel):
+async def test_listed_keyframes_fit_into_one_message(serving, channel):
     track = pb.TrackRef(room="r", track="t")
     large = jpeg() + bytes(900_000)
     async with serving() as server, channel(server) as mesh:

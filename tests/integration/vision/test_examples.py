@@ -64,7 +64,7 @@ async def shown_until_kept(process: asyncio.subprocess.Process, level: int) -> s
     return (await told).decode()
 
 
-async def test_a_video_on_the_standard_input_is_watched_and_its_news_are_told():
+async def test_a_video_on_stdin_is_watched():
     async with running("watch_video.py", "65", "49") as process:
         told = [await shown_until_kept(process, level) for level in (40, 220, 90)]
         process.stdin.write_eof()
@@ -77,7 +77,7 @@ async def test_a_video_on_the_standard_input_is_watched_and_its_news_are_told():
     assert "frames kept" in summary
 
 
-async def test_without_verdicts_the_timer_keeps_frames_and_says_so():
+async def test_the_fallback_timer_is_reported_without_verdicts():
     async with running("watch_video.py", "65", "49", token="nonsense") as process:
         told = ""
         while not told.startswith("frame "):
@@ -91,7 +91,7 @@ async def test_without_verdicts_the_timer_keeps_frames_and_says_so():
     assert kept == by_timer >= 1
 
 
-async def test_screenshots_are_told_new_same_or_refused(tmp_path):
+async def test_screenshots_are_reported_as_new_same_or_refused(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     for name, picture in (("1.png", pixels), ("2.png", pixels), ("3.jpg", 255 - pixels)):
         Image.fromarray(picture).save(tmp_path / name)

@@ -114,7 +114,7 @@ async def listed(client: VisionClient, count: int) -> list[pb.Keyframe]:
     return list(found)
 
 
-async def test_keyframes_and_counts_of_one_server_are_seen_at_the_other(redis_url):
+async def test_keyframes_and_counts_are_shared_by_servers(redis_url):
     async with serving(redis_url) as one, serving(redis_url) as two:
         async with channel(one) as at_one, channel(two) as at_two:
             streams = [Stream(at_one), Stream(at_two)]
@@ -131,7 +131,7 @@ async def test_keyframes_and_counts_of_one_server_are_seen_at_the_other(redis_ur
     assert stats[0].total.bytes_uploaded == 2 * len(JPEG)
 
 
-async def test_counts_are_exact_when_many_streams_at_two_servers_end_together(redis_url):
+async def test_counts_of_two_servers_are_exact(redis_url):
     async with serving(redis_url) as one, serving(redis_url) as two:
         async with channel(one) as at_one, channel(two) as at_two:
 
@@ -148,7 +148,7 @@ async def test_counts_are_exact_when_many_streams_at_two_servers_end_together(re
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
-async def test_without_redis_verdicts_go_on_and_the_rest_says_so(own_redis, how):
+async def test_verdicts_continue_without_redis(own_redis, how):
     async with serving(own_redis.url) as server, channel(server) as mesh:
         client, stream = VisionClient(mesh), Stream(mesh)
         await stream.config()
@@ -167,7 +167,7 @@ async def test_without_redis_verdicts_go_on_and_the_rest_says_so(own_redis, how)
     assert (stats.degraded, stats.total.offered) == (True, 29)
 
 
-async def test_what_was_counted_without_redis_is_shared_when_it_is_back(own_redis):
+async def test_counts_are_published_when_redis_is_back(own_redis):
     async with serving(own_redis.url) as server, channel(server) as mesh:
         stream = Stream(mesh)
         await stream.config()

@@ -35,7 +35,7 @@ def keyframe(frame_id: int, kept_at_s: float) -> StoredKeyframe:
     return StoredKeyframe(frame_id, kept_at_s, 1280, 720, f"jpeg {frame_id}".encode())
 
 
-async def test_a_ring_holds_the_latest_frames_and_no_more(calls):
+async def test_a_ring_holds_the_latest_keyframes(calls):
     clock = Clock()
     store = RedisKeyframes(calls, clock, ring=3, ttl_s=60)
     for frame_id in range(1, 6):
@@ -48,14 +48,14 @@ async def test_a_ring_holds_the_latest_frames_and_no_more(calls):
     assert 0 < await calls.redis.pttl(jpegs[0]) <= 60_000
 
 
-async def test_frames_of_another_tenant_room_or_track_are_not_seen(calls):
+async def test_keyframes_are_separated_by_tenant_room_and_track(calls):
     store = RedisKeyframes(calls, Clock(), ring=3, ttl_s=60)
     await store.add(TRACK, keyframe(1, Clock.now_s))
     for other in (TrackKey("rival", TRACK.room, TRACK.track), TrackKey("acme", "room {1}:t", "1")):
         assert await store.latest(other, 5, include_jpeg=True) == []
 
 
-async def test_a_frame_older_than_its_life_is_gone_though_its_track_lives(calls):
+async def test_keyframes_expire_while_their_track_lives(calls):
     clock = Clock()
     store = RedisKeyframes(calls, clock, ring=3, ttl_s=60)
     await store.add(TRACK, keyframe(1, clock.now_s - 61))
@@ -63,7 +63,7 @@ async def test_a_frame_older_than_its_life_is_gone_though_its_track_lives(calls)
     assert [f.frame_id for f in await store.latest(TRACK, 5, include_jpeg=True)] == [2]
 
 
-async def test_rows_of_several_servers_add_up_and_publishing_twice_changes_nothing(calls):
+async def test_rows_of_servers_add_up_and_repeats_change_nothing(calls):
     store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
     here, there = StatsRow("r", "t", FrameCounts(offered=5, kept=2)), StatsRow("r", "t", FrameCounts(offered=7, kept=1))
     for rows in ([here], [there], [here]):
@@ -73,7 +73,7 @@ async def test_rows_of_several_servers_add_up_and_publishing_twice_changes_nothi
     assert await store.read("rival") == []
 
 
-async def test_a_publishing_that_arrives_late_does_not_overwrite_a_later_one(calls):
+async def test_a_late_publication_does_not_overwrite_a_newer_one(calls):
     store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
     early = StatsRow("r", "t", FrameCounts(offered=5), version=1)
     await store.publish("acme", [StatsRow("r", "t", FrameCounts(offered=9), uid=early.uid, version=2)], [])
@@ -81,7 +81,7 @@ async def test_a_publishing_that_arrives_late_does_not_overwrite_a_later_one(cal
     assert summarize(await store.read("acme"), "", "").total.offered == 9
 
 
-async def test_a_row_that_went_into_the_rest_is_counted_once(calls):
+async def test_a_row_moved_into_the_remainder_counts_once(calls):
     store = RedisStats(calls, Clock(), ttl_s=600, fold_after_s=3600)
     row = StatsRow("r", "t", FrameCounts(offered=5))
     await store.publish("acme", [row], [])
@@ -90,7 +90,7 @@ async def test_a_row_that_went_into_the_rest_is_counted_once(calls):
     assert (summary.total.offered, dict(summary.tracks)) == (5, {})
 
 
-async def test_rows_of_a_dead_server_are_folded_once_and_stay_in_the_sum(calls):
+async def test_rows_of_a_dead_server_move_into_the_archive_once(calls):
     clock = Clock()
     store = RedisStats(calls, clock, ttl_s=600, fold_after_s=3600)
     await store.publish(

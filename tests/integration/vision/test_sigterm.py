@@ -73,7 +73,7 @@ async def dedup(mesh: MeshChannel):
     return call
 
 
-async def test_told_to_end_it_gives_each_open_stream_its_last_counts_and_exits_in_order():
+async def test_sigterm_ends_streams_with_final_stats():
     async with vision_process() as (process, mesh):
         calls = [await watch(mesh, "one", 3), await watch(mesh, "two", 5), await dedup(mesh)]
         process.send_signal(signal.SIGTERM)

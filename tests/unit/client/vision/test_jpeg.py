@@ -40,12 +40,12 @@ def decoded(jpeg: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("full_range", [False, True])
 @pytest.mark.parametrize("colour", COLOURS)
-def test_colours_come_out_as_they_went_in(colour, full_range):
+def test_colours_survive_encoding(colour, full_range):
     jpeg = encode_jpeg(I420Frame(planes_of(colour, full_range=full_range), 64, 64, full_range=full_range))
     assert np.abs(decoded(jpeg)[20, 20] - colour).max() <= 4
 
 
-def test_a_ramp_keeps_its_black_and_its_white():
+def test_black_and_white_survive_encoding():
     ramp = np.tile(np.linspace(16, 235, 256).astype(np.uint8), (64, 1))
     jpeg = encode_jpeg(I420Frame(ramp.tobytes() + bytes([128]) * (2 * 128 * 32), 256, 64))
     row = decoded(jpeg)[32, :, 0]
@@ -54,7 +54,7 @@ def test_a_ramp_keeps_its_black_and_its_white():
     assert np.abs(row - np.linspace(0, 255, 256)).max() <= 5
 
 
-def test_planes_and_pixels_of_one_picture_give_one_image():
+def test_i420_and_rgb_of_one_picture_encode_alike():
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(60, 196, (9, 16, 3), dtype=np.uint8))
     rgb = np.asarray(small.resize((160, 90), Image.Resampling.BICUBIC))
@@ -73,13 +73,13 @@ def test_planes_and_pixels_of_one_picture_give_one_image():
 
 @pytest.mark.parametrize("rotation", ROTATIONS)
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (17, 33), (1, 1), (641, 3)])
-def test_odd_sizes_and_rotations_have_their_upright_size(width, height, rotation):
+def test_odd_sizes_and_rotations_encode_upright(width, height, rotation):
     half = ((width + 1) // 2) * ((height + 1) // 2)
     frame = I420Frame(bytes(width * height + 2 * half), width, height, rotation=rotation)
     assert Image.open(io.BytesIO(encode_jpeg(frame))).size == frame.upright_size
 
 
-def test_a_rotated_picture_is_turned_clockwise():
+def test_rotation_is_clockwise():
     pixels = np.zeros((32, 64, 3), np.uint8)
     pixels[:, :32] = 255
     turned = decoded(encode_jpeg(RgbFrame(pixels.tobytes(), 64, 32, rotation=90)))
@@ -87,6 +87,6 @@ def test_a_rotated_picture_is_turned_clockwise():
     assert (turned[4, 16].min(), turned[60, 16].max()) == (255, 0)
 
 
-def test_rgba_loses_its_alpha_alone():
+def test_rgba_is_encoded_without_alpha():
     pixels = np.full((16, 16, 4), (10, 200, 90, 0), np.uint8)
     assert np.abs(decoded(encode_jpeg(RgbFrame(pixels.tobytes(), 16, 16, 4)))[8, 8] - (10, 200, 90)).max() <= 4

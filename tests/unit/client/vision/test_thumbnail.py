@@ -32,13 +32,13 @@ def luma_of(frame_thumbnail) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_luma_cells_are_area_means_of_any_size(width, height):
+def test_luma_cells_are_area_means_for_any_size(width, height):
     frame = I420Frame(i420(width, height), width, height, full_range=True)
     expected = exact_means(frame.planes[0], 64)
     assert np.abs(luma_of(thumbnail(frame)) - expected).max() <= 0.51
 
 
-def test_a_plane_with_strides_gives_the_thumbnail_of_the_packed_one():
+def test_strides_do_not_change_the_thumbnail():
     width, height, packed = 642, 362, i420(642, 362)
     planes = I420Frame(packed, width, height).planes
     strides = (704, 384, 352)
@@ -63,7 +63,7 @@ def test_a_rotated_frame_has_the_thumbnail_of_the_upright_one(rotation):
     assert np.abs(luma_of(found) - luma_of(expected)).max() <= 1
 
 
-def test_a_switch_of_resolution_moves_no_cell_by_more_than_the_noise_floor():
+def test_a_resolution_switch_stays_within_the_noise_floor():
     """Simulcast: the same picture of hard edges at 720, 360 and 180 lines."""
     rng = np.random.default_rng(3)
     large = np.kron(rng.integers(0, 2, (180, 320)) * 219 + 16, np.ones((4, 4))).astype(np.uint8)
@@ -76,7 +76,7 @@ def test_a_switch_of_resolution_moves_no_cell_by_more_than_the_noise_floor():
     assert max(np.abs(cells[0] - other).max() for other in cells[1:]) <= 3
 
 
-def test_limited_range_becomes_full():
+def test_limited_range_is_expanded_to_full_range():
     def levels(y: int, u: int, v: int):
         of = thumbnail_from_i420(bytes([y]) * 4096 + bytes([u]) * 1024 + bytes([v]) * 1024, 64, 64)
         return of.luma[0], of.chroma[0], of.chroma[-1]
@@ -103,7 +103,7 @@ def test_rgb_rgba_and_i420_of_one_colour_agree(colour):
 
 
 @pytest.mark.parametrize("size", [*SIZES, (5440, 200), (5504, 200)])
-def test_rgba_has_the_thumbnail_of_rgb_whatever_lies_beside_its_colours(size):
+def test_alpha_does_not_change_the_thumbnail(size):
     width, height = size
     # Nearly white: where sums of a cell carried into the next channel, it would show.
     pixels = np.random.default_rng(4).integers(200, 256, (height, width, 4), dtype=np.uint8)
@@ -116,7 +116,7 @@ def test_rgba_has_the_thumbnail_of_rgb_whatever_lies_beside_its_colours(size):
     assert height < 2 or from_rgba.luma[0] == 255
 
 
-def test_the_rows_that_rgb_samples_lie_in_the_middle_of_their_cell():
+def test_sampled_rgb_rows_are_centred_in_their_cell():
     """A slope from top to bottom: sampled off the middle, every cell would be darker than the I420 frame's."""
     slope = np.repeat(np.linspace(0, 255, 704).astype(np.uint8)[:, None], 128, axis=1)
     from_rgb = luma_of(thumbnail(RgbFrame(np.repeat(slope[:, :, None], 3, axis=2).tobytes(), 128, 704)))
@@ -125,7 +125,7 @@ def test_the_rows_that_rgb_samples_lie_in_the_middle_of_their_cell():
 
 @settings(max_examples=60, deadline=None)
 @given(width=st.integers(1, 300), height=st.integers(1, 300), full=st.booleans(), rotation=st.sampled_from(ROTATIONS))
-def test_every_size_gives_a_whole_thumbnail(width, height, full, rotation):
+def test_every_size_gives_a_complete_thumbnail(width, height, full, rotation):
     found = thumbnail(I420Frame(i420(width, height), width, height, full_range=full, rotation=rotation))
     assert (len(found.luma), len(found.chroma)) == (4096, 512)
     assert {found.width, found.height} == {width, height}
@@ -142,20 +142,20 @@ def test_every_size_gives_a_whole_thumbnail(width, height, full, rotation):
         ({"stride_u": 3}, "stride_u"),
     ],
 )
-def test_a_frame_that_does_not_fit_its_buffer_is_refused_by_name(values, field):
+def test_a_frame_larger_than_its_buffer_is_refused(values, field):
     with pytest.raises(InvalidArgument) as caught:
         I420Frame(**{"data": i420(64, 64), "width": 64, "height": 64, **values})
     assert list(caught.value.fields) == [field]
 
 
 @pytest.mark.parametrize(("size", "depth"), [(64 * 64 * 3 - 1, 3), (64 * 64 * 3, 4), (64 * 64 * 2, 2)])
-def test_pixels_that_do_not_fit_are_refused(size, depth):
+def test_pixels_of_the_wrong_size_are_refused(size, depth):
     with pytest.raises(InvalidArgument):
         RgbFrame(bytes(size), 64, 64, depth)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (642, 362), (33, 35), (17, 9)])
-def test_chroma_is_the_same_whether_its_planes_lie_together_or_apart(width, height):
+def test_adjacent_and_separate_chroma_planes_agree(width, height):
     packed = I420Frame(i420(width, height), width, height)
     y, u, v = packed.planes
     half_width = u.shape[1]

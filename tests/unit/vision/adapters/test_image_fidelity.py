@@ -54,7 +54,7 @@ def as_file(picture: Image.Image, kind: str, **options: object) -> WholeFrame:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", LAID_BY)
-async def test_a_picture_of_each_orientation_is_looked_at_and_given_back_upright(images, orientation, kind):
+async def test_pictures_of_every_exif_orientation_are_upright(images, orientation, kind):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     laid_by = LAID_BY[orientation]
@@ -69,7 +69,7 @@ async def test_a_picture_of_each_orientation_is_looked_at_and_given_back_upright
 
 
 @pytest.mark.parametrize("longest_px", [0, 60])
-async def test_what_lies_beside_the_colours_of_rgba_changes_nothing_of_its_jpeg(images, longest_px):
+async def test_alpha_does_not_change_the_jpeg(images, longest_px):
     """Alpha is no transparency here: a resize that weighs the colours by it would darken or empty them."""
     pixels = np.asarray(UPRIGHT)
     alpha = RNG.integers(0, 256, (*pixels.shape[:2], 1), dtype=np.uint8)
@@ -94,7 +94,7 @@ async def test_what_lies_beside_the_colours_of_rgba_changes_nothing_of_its_jpeg(
     ],
 )
 @pytest.mark.parametrize("seed", range(4))
-async def test_an_i420_frame_has_the_librarys_hash_of_its_luma_plane(images, policy, reference, seed):
+async def test_an_i420_frame_has_the_imagehash_of_its_luma_plane(images, policy, reference, seed):
     """The same pixels: those that a decoder gave, as they are, and not what they become in RGB."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(16, 236, (5, 7), dtype=np.uint8))

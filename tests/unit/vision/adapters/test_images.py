@@ -57,7 +57,7 @@ async def read_or_refuse(images: PillowImages, frame: WholeFrame) -> str:
 
 
 @pytest.mark.parametrize("encoding", SEEDS)
-def test_mutated_files_are_read_or_refused_and_nothing_else(images, encoding):
+def test_mutated_files_are_decoded_or_refused(images, encoding):
     random_ = random.Random(7)
     outcomes = set()
     with warnings.catch_warnings():
@@ -77,13 +77,13 @@ def test_mutated_files_are_read_or_refused_and_nothing_else(images, encoding):
 @pytest.mark.parametrize(
     ("mode", "kind"), [("L", "png"), ("P", "png"), ("LA", "png"), ("1", "png"), ("RGBA", "png"), ("L", "jpeg")]
 )
-async def test_other_modes_are_read_as_colours(images, mode, kind):
+async def test_grey_and_palette_modes_are_decoded(images, mode, kind):
     found = await images.decode(WholeFrame(kind, file_of(kind.upper(), PICTURE.convert(mode)), 0, 0), Policy.CELLS)
     assert (found.thumbnail.width, found.thumbnail.height, found.frame_hash) == (90, 60, None)
     assert len(set(found.thumbnail.luma)) > 1
 
 
-async def test_a_raw_frame_is_not_copied_into_a_larger_one(images):
+async def test_a_small_raw_frame_is_decoded(images):
     grey = bytes([100]) * (16 * 16) + bytes([128]) * 128
     found = await images.decode(WholeFrame("i420", grey, 16, 16), Policy.AHASH)
     assert found.thumbnail.luma[0] == 98
@@ -91,13 +91,13 @@ async def test_a_raw_frame_is_not_copied_into_a_larger_one(images):
     assert (await images.encode(found, 0)).jpeg.startswith(b"\xff\xd8\xff")
 
 
-async def test_a_phones_jpeg_with_a_second_picture_behind_it_is_read(images):
+async def test_the_first_picture_of_an_mpo_file_is_decoded(images):
     data = file_of("MPO", PICTURE, save_all=True, append_images=[PICTURE.resize((45, 30))])
     found = await images.decode(WholeFrame("jpeg", data, 0, 0), Policy.CELLS)
     assert (found.thumbnail.width, found.thumbnail.height) == (90, 60)
 
 
-async def test_a_jpeg_that_asks_for_pass_after_pass_is_refused_before_the_first(images):
+async def test_a_jpeg_with_too_many_scans_is_refused(images):
     whole = file_of("JPEG", progressive=True)
     start = whole.rindex(b"\xff\xda")
     bomb = whole[:start] + whole[start:-2] * SCANS_MAX + whole[-2:]
@@ -108,7 +108,7 @@ async def test_a_jpeg_that_asks_for_pass_after_pass_is_refused_before_the_first(
     await images.decode(WholeFrame("jpeg", whole, 0, 0), Policy.CELLS)
 
 
-async def test_a_picture_too_large_for_a_message_at_full_quality_is_sent_at_less(images):
+async def test_a_jpeg_above_the_message_limit_is_encoded_at_lower_quality(images):
     noise = np.random.default_rng(5).integers(0, 256, 2500 * 2500 * 3, np.uint8).tobytes()
     found = await images.decode(WholeFrame("rgb24", noise, 2500, 2500), Policy.CELLS)
     encoded = await images.encode(found, 0)

@@ -33,34 +33,34 @@ async def ids(of: MemoryKeyframes, where: TrackKey, limit: int = 32) -> list[int
     return [f.frame_id for f in await of.latest(where, limit, include_jpeg=True)]
 
 
-async def test_a_ring_holds_the_latest_frames_first():
+async def test_the_latest_keyframes_come_first():
     frames = store()
     for i in range(1, 6):
         await frames.add(key(), frame(i))
     assert (await ids(frames, key()), await ids(frames, key(), 1)) == ([5, 4, 3], [5])
 
 
-async def test_frames_of_another_track_or_tenant_are_not_seen():
+async def test_keyframes_are_separated_by_track_and_tenant():
     frames = store()
     await frames.add(key(), frame(1))
     assert (await ids(frames, key("u")), await ids(frames, key(tenant="rival"))) == ([], [])
 
 
-async def test_an_old_frame_is_gone():
+async def test_keyframes_expire():
     frames = store()
     await frames.add(key(), frame(1, at_s=939.0))
     await frames.add(key(), frame(2, at_s=941.0))
     assert await ids(frames, key()) == [2]
 
 
-async def test_beyond_the_bytes_the_track_idle_longest_gives_way():
+async def test_the_least_recently_used_track_is_evicted_beyond_the_byte_limit():
     frames = store(bytes_max=100)
     for track in ("a", "b", "a", "c"):
         await frames.add(key(track), frame(1, size=30))
     assert [await ids(frames, key(track)) for track in "abc"] == [[1, 1], [], [1]]
 
 
-async def test_without_jpeg_what_is_known_of_a_frame_stays():
+async def test_metadata_is_returned_without_the_jpeg():
     frames = store()
     await frames.add(key(), frame(1))
     (listed,) = await frames.latest(key(), 1, include_jpeg=False)

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 from services.vision.admission.backpressure import DELAY_S_MAX, refusal_delay_s
 
 
-def test_a_stream_in_order_never_waits():
+def test_accepted_offers_cause_no_delay():
     assert refusal_delay_s(0, 256) == 0
 
 
-def test_a_flood_waits_longest_and_one_repeated_id_hardly():
+def test_a_flood_is_delayed_most_and_a_repeated_id_hardly():
     assert refusal_delay_s(256, 256) == DELAY_S_MAX
     assert refusal_delay_s(1, 1) == pytest.approx(0.004)
 
 
-def test_a_few_tracks_too_many_do_not_slow_the_others():
+def test_few_refusals_among_many_offers_cause_little_delay():
     assert refusal_delay_s(4, 64) == pytest.approx(0.001)
 
 
 @given(st.integers(1, 256), st.integers(1, 256))
-def test_more_refusals_wait_longer_and_never_beyond_the_bound(refused, offered):
+def test_the_delay_grows_with_refusals_up_to_its_limit(refused, offered):
     refused = min(refused, offered)
     wait_s = refusal_delay_s(refused, offered)
     assert 0 < wait_s <= DELAY_S_MAX

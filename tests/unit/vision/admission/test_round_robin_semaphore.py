@@ -41,7 +41,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_tenants_wait_in_turn_and_each_for_itself():
+async def test_waiting_tenants_are_served_round_robin():
     turns = RoundRobinSemaphore(2)
     work = Work(turns)
     await work.begin("a1", "a2", "a3", "a4", "a5", "b1", "b2", "c1")
@@ -51,7 +51,7 @@ async def test_tenants_wait_in_turn_and_each_for_itself():
     assert work.began == ["a1", "a2", "a3", "b1", "c1", "a4", "b2", "a5"]
 
 
-async def test_a_free_slot_is_taken_at_once_and_comes_back_however_its_holder_ends():
+async def test_a_slot_is_released_when_its_holder_fails():
     turns = RoundRobinSemaphore(1)
     for _ in range(3):
         with pytest.raises(ValueError, match="broken"):
@@ -62,7 +62,7 @@ async def test_a_free_slot_is_taken_at_once_and_comes_back_however_its_holder_en
     assert work.began == ["a1"]
 
 
-async def test_who_gives_up_waiting_takes_no_turn_and_no_slot():
+async def test_a_cancelled_waiter_takes_no_slot():
     turns = RoundRobinSemaphore(1)
     work = Work(turns)
     await work.begin("a1", "b1", "b2", "c1")
@@ -78,7 +78,7 @@ async def test_who_gives_up_waiting_takes_no_turn_and_no_slot():
     assert work.began == ["a1", "b2", "d1"]
 
 
-async def test_a_slot_that_comes_as_its_waiter_gives_up_is_the_next_ones():
+async def test_a_slot_granted_to_a_cancelled_waiter_goes_to_the_next():
     turns = RoundRobinSemaphore(1)
     work = Work(turns)
     async with turns.slot("a"):

@@ -20,7 +20,7 @@ def table(
     return TrackTable(tenant, Policy.CELLS, PolicyOptions(), limits, budget or TrackQuota(server_max), tally)
 
 
-def test_the_servers_budget_is_shared_and_given_back():
+def test_the_server_limit_counts_all_streams_and_released_tracks():
     budget = TrackQuota(3)
     first, second = table(budget=budget), table(budget=budget)
     for name in ("a", "b"):
@@ -33,7 +33,7 @@ def test_the_servers_budget_is_shared_and_given_back():
     second.get_or_create("r", "b", 2)
 
 
-def test_a_tenant_that_opens_all_it_may_leaves_room_for_others():
+def test_a_tenant_at_its_limit_leaves_room_for_others():
     budget = TrackQuota(3, tenant_tracks_max=2)
     greedy, also_greedy = table(budget=budget), table(budget=budget)
     greedy.get_or_create("r", "a", 0)

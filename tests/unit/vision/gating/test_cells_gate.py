@@ -53,7 +53,7 @@ def test_a_still_picture_is_kept_once_and_then_refreshed():
     assert decisions[4].ruling.verdict is Verdict.REFRESH
 
 
-def test_a_picture_kept_in_motion_is_kept_once_more_at_rest_and_no_more_often():
+def test_a_keyframe_taken_in_motion_is_followed_by_one_refined_keyframe():
     """A video encoder refines a picture when nothing moves, and the cells' means stay as they were."""
     moving, refined = seen(400, 400, 90), seen(0, 0, 2, drift=4)
     frames = [(0.0, STILL), (1.0, moving), *((1.0 + i / 30, refined) for i in range(1, 90))]
@@ -67,32 +67,32 @@ def test_a_picture_kept_in_motion_is_kept_once_more_at_rest_and_no_more_often():
     assert decisions[-1].ruling.cause is Cause.UNCHANGED
 
 
-def test_a_picture_kept_in_motion_that_is_not_refined_is_not_kept_twice():
+def test_a_keyframe_taken_in_motion_without_refinement_is_final():
     frames = [(0.0, STILL), (1.0, seen(400, 400, 90)), *((1.0 + i / 30, STILL) for i in range(1, 90))]
     assert kept(run(cells(), frames)) == [0, 1]
 
 
-def test_a_cut_is_kept_at_once_even_right_after_a_kept_frame():
+def test_a_cut_is_kept_at_once():
     gate = cells()
     cut = seen(changed=MANY, changed_now=MANY, moved=200)
     decisions = run(gate, [(0.0, STILL), (0.033, STILL), (0.12, cut)])
     assert causes(decisions) == [Cause.FIRST, Cause.UNCHANGED, Cause.CUT]
 
 
-def test_a_cut_right_behind_the_first_frame_is_kept_with_the_next():
+def test_a_cut_after_the_first_frame_is_kept_with_the_next_frame():
     cut, after = seen(MANY, MANY, 200), seen(MANY, 0, 0)
     decisions = run(cells(), [(0.0, STILL), (0.1, cut), (0.2, after)])
     assert causes(decisions) == [Cause.FIRST, Cause.SETTLING, Cause.CUT]
 
 
-def test_a_cut_within_the_strobe_limit_is_kept_when_the_limit_has_passed():
+def test_a_cut_within_the_strobe_limit_is_kept_after_it():
     gate = cells()
     cut, after = seen(MANY, MANY, 200), seen(MANY, 0, 0)
     decisions = run(gate, [(0.0, STILL), (0.033, cut), (0.066, after), (0.1, after)])
     assert causes(decisions) == [Cause.FIRST, Cause.SETTLING, Cause.SETTLING, Cause.CUT]
 
 
-def test_a_pan_is_no_series_of_cuts():
+def test_a_pan_has_at_most_one_cut():
     gate = cells()
     frames = [(i / 30, seen(MANY, MANY, 90)) for i in range(31)]
     decisions = run(gate, frames)
@@ -101,31 +101,31 @@ def test_a_pan_is_no_series_of_cuts():
 
 
 @pytest.mark.parametrize("fps", [30, 15, 10])
-def test_a_pan_that_was_under_way_when_its_track_began_has_no_cut(fps):
+def test_a_pan_that_began_before_the_track_has_no_cut(fps):
     """A restarted server sees the middle of it: the first frame, and then the pace."""
     decisions = run(cells(), [(i / fps, seen(MANY, MANY, 90, jump=9.0 + i % 2)) for i in range(fps // 2)])
     assert [causes(decisions)[i] for i in kept(decisions)] == [Cause.FIRST, Cause.BUSY]
 
 
-def test_a_cut_into_motion_is_kept_though_it_has_to_wait():
+def test_a_cut_into_motion_is_kept_after_the_strobe_limit():
     pan = [(0.066 + i / 30, seen(MANY, MANY, 90, jump=9.0)) for i in range(3)]
     decisions = run(cells(), [(0.0, STILL), (0.033, seen(4000, 4000, 240, jump=60.0)), *pan])
     assert [causes(decisions)[i] for i in kept(decisions)] == [Cause.FIRST, Cause.CUT]
 
 
-def test_a_cut_out_of_a_pan_is_a_cut():
+def test_a_cut_during_a_pan_is_detected():
     pan = [(i / 30, seen(MANY, MANY, 90, jump=9.0)) for i in range(16)]
     decisions = run(cells(), [*pan, (0.6, seen(4000, 4000, 240, jump=60.0))])
     assert causes(decisions)[-1] is Cause.CUT
 
 
-def test_while_the_picture_changes_a_frame_is_kept_each_busy_interval():
+def test_a_changing_picture_is_kept_every_busy_interval():
     decisions = run(cells(), [(i / 25, seen(200, 100, 50)) for i in range(51)])
     times = [i / 25 for i in kept(decisions)]
     assert all(b - a == pytest.approx(0.28) for a, b in pairwise(times))
 
 
-def test_a_change_that_comes_to_rest_is_kept_before_the_busy_interval():
+def test_a_settled_change_is_kept_before_the_busy_interval():
     moving, rest = seen(50, 50, 90), seen(50, 0, 0)
     frames = [(0.0, STILL), (0.033, moving), (0.066, rest), (0.1, rest), (0.133, rest)]
     decisions = run(cells(), frames)
@@ -137,25 +137,25 @@ def test_a_blinking_caret_is_kept_about_once_a_second():
     assert len(kept(run(cells(), blink))) <= 11
 
 
-def test_a_word_is_kept_within_a_second_even_where_it_touches_few_cells():
+def test_a_word_of_few_cells_is_kept_within_a_second():
     word = seen(2, 0, 0)
     decisions = run(cells(), [(0.0, STILL), (0.033, seen(2, 2, 90)), *((0.066 + i / 30, word) for i in range(30))])
     at = kept(decisions)[1]
     assert 0.033 + at / 30 <= 1.0
 
 
-def test_sensor_noise_below_the_threshold_is_nothing():
+def test_motion_below_the_threshold_keeps_no_frame():
     decisions = run(cells(refresh_interval_s=NEVER_S), [(i / 30, seen(0, 0, 8)) for i in range(300)])
     assert kept(decisions) == [0]
 
 
-def test_the_pace_is_active_after_a_change_and_while_somebody_speaks_and_idle_otherwise():
+def test_the_active_interval_follows_changes_and_speech():
     frames = [(0.0, STILL), (0.5, STILL), (1.5, STILL)]
     assert [round(d.next_frame_in_s, 3) for d in run(cells(), frames)] == [0.033, 0.033, 0.2]
     assert [round(d.next_frame_in_s, 3) for d in run(cells(), frames, speaking=True)] == [0.033] * 3
 
 
-def test_a_refresh_does_not_wake_an_idle_track():
+def test_a_refresh_keeps_the_idle_interval():
     decisions = run(cells(refresh_interval_s=2), [(0.0, STILL), (1.5, STILL), (2.0, STILL), (2.2, STILL)])
     assert decisions[2].ruling.cause is Cause.STALE
     assert decisions[3].next_frame_in_s == 0.2
@@ -183,13 +183,13 @@ def test_no_change_stays_hidden_longer_than_the_policy_allows(changes, policy):
         assert hidden_since is None or at_s - hidden_since <= bound_s
 
 
-def test_economy_keeps_fewer_frames_of_small_motion_than_cells_does():
+def test_economy_keeps_a_third_of_the_frames_of_small_motion():
     frames = [(i / 30, seen(60, 40, 50)) for i in range(300)]
     frugal, default = (run(CellsGate(p, PolicyOptions()), frames) for p in (Policy.ECONOMY, Policy.CELLS))
     assert 0 < len(kept(frugal)) <= len(kept(default)) / 3
 
 
-def test_a_page_that_an_encoder_refines_in_steps_is_kept_without_waiting_for_the_last():
+def test_a_page_refined_in_steps_is_kept_after_the_sharpen_interval():
     """Each step moves cells by more than noise does and none by the threshold: half a second after the scroll it is."""
     moving, step = seen(1200, 1200, 120), seen(0, 0, 5, drift=8)
     frames = [(0.0, STILL), (1.0, moving), *((1.0 + i / 30, step) for i in range(1, 60))]
@@ -200,7 +200,7 @@ MOVING = seen(400, 400, 90)
 
 
 @pytest.mark.parametrize("fps", [10, 12.5, 15, 24, 25, 30])
-def test_the_sustained_pace_hits_the_frame_at_which_the_next_one_is_kept(fps):
+def test_the_sustained_interval_includes_the_next_keyframe(fps):
     """A client that takes the first frame at or after the time wanted keeps no later than its frame rate lets it."""
     gate, times, wanted_s = cells(), [], 0.0
     for i in range(int(10 * fps)):
@@ -212,7 +212,7 @@ def test_the_sustained_pace_hits_the_frame_at_which_the_next_one_is_kept(fps):
     assert [b - a for a, b in pairwise(times)][8:] == pytest.approx([due_s] * (len(times) - 9))
 
 
-def test_a_picture_that_moves_without_rest_is_wanted_half_as_often_until_it_rests():
+def test_constant_motion_doubles_the_interval_until_it_rests():
     frames = [(0.0, STILL), *((1.0 + i / 30, MOVING) for i in range(60)), *((3.0 + i / 30, STILL) for i in range(60))]
     decisions = run(cells(), frames)
     wanted = {round(at_s, 2): d.next_frame_in_s for (at_s, _), d in zip(frames, decisions, strict=True)}
@@ -222,7 +222,7 @@ def test_a_picture_that_moves_without_rest_is_wanted_half_as_often_until_it_rest
     assert wanted[4.5] == pytest.approx(0.2)
 
 
-def test_the_sustained_pace_is_never_faster_than_the_active_one():
+def test_the_sustained_interval_is_at_least_the_active_one():
     decisions = run(cells(active_interval_s=0.1), [(i / 10, MOVING) for i in range(30)])
     assert decisions[-1].next_frame_in_s == pytest.approx(0.1)
 
@@ -239,12 +239,12 @@ def kept_while_busy(gate, size_bytes: int, *, from_s: float, to_s: float) -> lis
 
 @pytest.mark.parametrize(("size_bytes", "interval_s"), [(20_000, 0.25), (135_000, 0.3), (1_000_000, 0.4)])
 @pytest.mark.parametrize("policy", [Policy.CELLS, Policy.ECONOMY])
-def test_large_frames_of_a_busy_track_are_kept_less_often_within_a_bound(policy, size_bytes, interval_s):
+def test_large_keyframes_stretch_the_busy_interval_up_to_its_limit(policy, size_bytes, interval_s):
     times = kept_while_busy(CellsGate(policy, PolicyOptions(upload_budget_mbit_s=3.6)), size_bytes, from_s=0, to_s=5)
     assert [b - a for a, b in pairwise(times)][1:] == pytest.approx([interval_s] * (len(times) - 2), abs=0.011)
 
 
-def test_a_track_that_was_quiet_moves_at_full_pace_first_and_stays_within_its_budget_over_time():
+def test_a_quiet_track_spends_its_credit_and_stays_within_its_budget():
     gate, size_bytes = cells(upload_budget_mbit_s=3.6), 180_000
     gate.decide(0.0, STILL, speaking=False)
     gate.record_upload(size_bytes)

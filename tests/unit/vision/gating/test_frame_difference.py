@@ -24,19 +24,19 @@ def seen(slot: int = 0, luma: bytes = FLAT) -> ThumbnailBuffer:
     return memory
 
 
-def test_a_cell_changes_above_the_threshold_and_not_at_it():
+def test_a_cell_changes_above_the_threshold():
     assert measure(seen(), [0], [spot(108)]) == [FrameDifference(0, 8, 0, 8, 8 / 4096)]
     assert measure(seen(), [0], [spot(109)]) == [FrameDifference(1, 9, 1, 9, 9 / 4096)]
     assert measure(seen(), [0], [spot(91)]) == [FrameDifference(1, 9, 1, 9, 9 / 4096)]
 
 
-def test_the_kept_and_the_latest_frame_are_told_apart():
+def test_keyframe_and_previous_frame_are_compared_separately():
     memory = seen()
     measure(memory, [0], [spot(200, cells=5)])
     assert measure(memory, [0], [spot(200, cells=5)]) == [FrameDifference(5, 100, 0, 0, 0.0)]
 
 
-def test_red_and_green_of_equal_luma_differ():
+def test_colours_of_equal_luma_differ():
     red, green = bytes([90] * 256 + [240] * 256), bytes([54] * 256 + [34] * 256)
     memory = ThumbnailBuffer()
     measure(memory, [0], [FLAT], [red])
@@ -44,7 +44,7 @@ def test_red_and_green_of_equal_luma_differ():
     assert measure(memory, [0], [FLAT], [green])[0].cells_changed == 4096
 
 
-def test_tracks_of_one_batch_do_not_mix_and_slots_grow():
+def test_tracks_of_one_batch_are_independent():
     memory = seen(0)
     measure(memory, [9], [spot(50)])
     memory.hold_keyframes([9], stack_thumbnails([spot(50)], [b""]))
@@ -54,7 +54,7 @@ def test_tracks_of_one_batch_do_not_mix_and_slots_grow():
     ]
 
 
-def test_a_covered_lens_with_sensor_noise_changes_no_cell():
+def test_sensor_noise_of_a_covered_lens_changes_no_cell():
     rng = np.random.default_rng(5)
 
     def noisy() -> bytes:
@@ -65,7 +65,7 @@ def test_a_covered_lens_with_sensor_noise_changes_no_cell():
     assert all(measure(memory, [0], [noisy()])[0].cells_changed == 0 for _ in range(60))
 
 
-def test_a_large_batch_is_measured_as_its_frames_are_one_by_one():
+def test_a_batch_gives_the_differences_of_single_frames():
     """Large ones are compared in parts: each frame with its own track and by its own threshold."""
     rng = np.random.default_rng(6)
     frames = rng.integers(0, 256, (2, 40, 4608), dtype=np.uint8)
@@ -76,7 +76,7 @@ def test_a_large_batch_is_measured_as_its_frames_are_one_by_one():
         assert together.compare(slots, batch, thresholds) == expected
 
 
-def test_neighbours_that_move_together_are_told_from_cells_that_move_each_by_itself():
+def test_motion_correlation_tells_motion_from_noise():
     rng = np.random.default_rng(7)
     alone = np.clip(rng.normal(100, 4, 4096), 0, 255).astype(np.uint8)
     together = np.kron(rng.normal(100, 6, (16, 16)), np.ones((4, 4))).astype(np.uint8).reshape(-1)
@@ -85,7 +85,7 @@ def test_neighbours_that_move_together_are_told_from_cells_that_move_each_by_its
     assert 0.6 < alike[1] < 0.9
 
 
-def test_neighbours_are_not_asked_where_no_noise_could_have_moved_them():
+def test_correlation_is_measured_only_where_noise_is_possible():
     flicker = bytes([108]) * 4096
     patch = bytes([100]) * 3996 + bytes([220]) * 100
     hardly = bytes([101]) * 4096

@@ -15,7 +15,7 @@ def kept(decisions):
     return [i for i, d in enumerate(decisions) if d.ruling.verdict is not Verdict.SKIP]
 
 
-def test_a_hash_keeps_what_differs_in_more_bits_than_the_threshold():
+def test_a_frame_above_the_threshold_distance_is_kept():
     gate = HashGate(PolicyOptions(hash_threshold_bits=2, refresh_interval_s=NEVER_S))
     hashes = [0, 0b11, 0b111, 0b111, 0]
     decisions = [gate.decide(float(i), h, speaking=False) for i, h in enumerate(hashes)]
@@ -23,7 +23,7 @@ def test_a_hash_keeps_what_differs_in_more_bits_than_the_threshold():
     assert [d.distance_bits for d in decisions] == [0, 2, 3, 0, 3]
 
 
-def test_a_hash_compares_with_the_last_kept_frame_and_not_with_the_one_before():
+def test_hashes_are_compared_with_the_last_keyframe():
     gate = HashGate(PolicyOptions(hash_threshold_bits=3, refresh_interval_s=NEVER_S))
     drift = [(1 << i) - 1 for i in range(9)]
     assert kept([gate.decide(float(i), h, speaking=False) for i, h in enumerate(drift)]) == [0, 4, 8]

@@ -44,14 +44,14 @@ PICTURES = {
 
 @pytest.mark.parametrize("policy", REFERENCE)
 @pytest.mark.parametrize("name", PICTURES)
-def test_flat_two_tone_and_symmetric_pictures_have_the_librarys_bits(policy, name):
+def test_flat_and_symmetric_pictures_match_imagehash(policy, name):
     picture = Image.fromarray(PICTURES[name])
     assert image_hash(policy, picture) == bits(REFERENCE[policy](picture))
 
 
 @pytest.mark.parametrize("policy", REFERENCE)
 @pytest.mark.parametrize("seed", range(20))
-def test_noise_and_smooth_pictures_have_the_librarys_bits(policy, seed):
+def test_noise_and_smooth_pictures_match_imagehash(policy, seed):
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 256, (72, 128), dtype=np.uint8)
     blurred = Image.fromarray(rng.integers(0, 256, (5, 7), dtype=np.uint8)).resize((300, 200), Image.Resampling.BICUBIC)
@@ -66,7 +66,7 @@ def test_noise_and_smooth_pictures_have_the_librarys_bits(policy, seed):
     mirrored=st.booleans(),
     turned=st.booleans(),
 )
-def test_structured_thumbnails_have_the_librarys_bits(levels, rows, mirrored, turned):
+def test_structured_thumbnails_match_imagehash(levels, rows, mirrored, turned):
     line = np.resize(np.repeat(np.array(levels, np.uint8), rows), 64)
     picture = np.tile(np.concatenate([line[:32], line[:32][::-1]]) if mirrored else line, (64, 1))
     picture = np.ascontiguousarray(picture.T if turned else picture)
@@ -74,7 +74,7 @@ def test_structured_thumbnails_have_the_librarys_bits(levels, rows, mirrored, tu
         assert thumbnail_hash(policy, picture.tobytes(), 64) == bits(reference(Image.fromarray(picture)))
 
 
-def test_a_plain_dct_would_fail_these_tests():
+def test_the_plain_matrix_dct_differs_on_symmetric_pictures():
     """The guard earns its keep: on symmetric pictures coefficients tie with the median."""
     wrong = 0
     for picture in PICTURES.values():
@@ -86,7 +86,7 @@ def test_a_plain_dct_would_fail_these_tests():
     assert wrong > 0
 
 
-def test_the_distance_counts_differing_bits():
+def test_hamming_distance_counts_differing_bits():
     assert (
         hamming_distance_bits(0, 0),
         hamming_distance_bits(0b1011, 0b0001),

@@ -11,19 +11,19 @@ from services.vision.gating.verdict import Policy
 from services.vision.settings import Settings
 
 
-def test_without_options_the_defaults_hold_and_the_hashes_never_refresh():
+def test_hash_policies_refresh_only_on_request():
     assert options_for(Policy.CELLS, PolicyOptions(), {}) == PolicyOptions()
     assert options_for(Policy.PHASH, PolicyOptions(), {}).refresh_interval_s == NEVER_S
     assert options_for(Policy.PHASH, PolicyOptions(), {"refresh_interval_s": 5}).refresh_interval_s == 5
 
 
-def test_whole_numbers_stay_whole():
+def test_integer_options_stay_integers():
     changed = options_for(Policy.CELLS, PolicyOptions(), {"changed_cells_min": 4.0, "busy_interval_s": 1})
     assert (changed.changed_cells_min, type(changed.changed_cells_min), changed.busy_interval_s) == (4, int, 1)
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_a_number_beyond_its_bounds_is_named(name):
+def test_an_option_out_of_bounds_is_refused_by_field(name):
     least, greatest = BOUNDS[name]
     field = name if name in pb.PolicyOptions.DESCRIPTOR.fields_by_name else name.removesuffix("_s")
     for value in (least - 1, greatest + 1, float("nan")):
@@ -32,11 +32,11 @@ def test_a_number_beyond_its_bounds_is_named(name):
         assert list(caught.value.fields) == [f"config.options.{field}"]
 
 
-def test_every_number_that_may_be_changed_is_in_the_contract_and_the_other_way_round():
+def test_overridable_options_match_the_proto():
     timed = {f.name for f in pb.PolicyOptions.DESCRIPTOR.fields if f.message_type is not None}
     named = {f"{f.name}_s" if f.name in timed else f.name for f in pb.PolicyOptions.DESCRIPTOR.fields}
     assert named == set(BOUNDS)
 
 
-def test_the_settings_defaults_are_the_rules_defaults():
+def test_settings_have_the_defaults_of_the_options():
     assert Settings().policy_options() == PolicyOptions()

@@ -51,14 +51,14 @@ def noisy(size: tuple[int, int], level: float, sigma: float, *, frames: int = 36
 @pytest.mark.parametrize("sigma", [4, 8, 12])
 @pytest.mark.parametrize("level", [16, 24, 110])
 @pytest.mark.parametrize("size", [(640, 360), SMALL, (160, 90)])
-def test_a_covered_lens_keeps_almost_nothing_whatever_its_noise(size, level, sigma):
+def test_sensor_noise_of_any_strength_keeps_few_frames(size, level, sigma):
     times, _ = kept(noisy(size, level, sigma))
     # Of twelve seconds: the first, a refresh, and what noise does before it is known.
     assert len(times) <= 5
 
 
 @pytest.mark.parametrize("policy", [Policy.CELLS, Policy.ECONOMY])
-def test_what_shows_in_strong_noise_is_kept_within_a_third_of_a_second(policy):
+def test_a_word_in_strong_noise_is_kept_within_a_third_of_a_second(policy):
     """A word, four cells wide, appears every two seconds; the noise is as strong as the strongest above."""
 
     def words() -> Iterator[Picture]:
@@ -94,7 +94,7 @@ def pan() -> Iterator[Picture]:
 
 
 @pytest.mark.parametrize("motion", [ripples, flicker, pan])
-def test_motion_without_rest_is_not_taken_for_noise(motion: Callable[[], Iterator[Picture]]):
+def test_constant_motion_is_not_taken_for_noise(motion: Callable[[], Iterator[Picture]]):
     times, thresholds = kept(motion())
     assert max(thresholds) <= 16
     assert len(times) >= 7
@@ -110,7 +110,7 @@ def after(*measured: FrameDifference, frame_px: int = 320 * 180, threshold: int 
     return noise.threshold_levels(threshold, frame_px)
 
 
-def test_steady_noise_raises_the_threshold_as_far_as_the_cells_of_the_frame_are_small():
+def test_steady_noise_raises_the_threshold_by_frame_size():
     assert [after(*[STEADY] * 6, frame_px=w * h) for w, h in ((1280, 720), (320, 180), (160, 90))] == [16, 26, 26]
     loud = STEADY._replace(motion_mean_levels=10.0, motion_peak_levels=50)
     assert [after(*[loud] * 6, frame_px=w * h) for w, h in ((1280, 720), (320, 180), (160, 90))] == [16, 27, 54]
@@ -128,7 +128,7 @@ def test_steady_noise_raises_the_threshold_as_far_as_the_cells_of_the_frame_are_
     ],
     ids=str,
 )
-def test_one_frame_that_moves_otherwise_ends_it_and_six_begin_it_anew(doubt):
+def test_one_frame_of_motion_ends_certainty_about_noise(doubt):
     other = STEADY._replace(**doubt)
     assert after(*[STEADY] * 5) == 16
     assert after(*[STEADY] * 6) == 26
@@ -137,6 +137,6 @@ def test_one_frame_that_moves_otherwise_ends_it_and_six_begin_it_anew(doubt):
     assert after(*[STEADY] * 6, other, *[STEADY] * 6) >= 23
 
 
-def test_a_threshold_fits_a_level_whatever_moves():
+def test_the_threshold_never_exceeds_255():
     violent = FrameDifference(4096, 255, 4096, 255, 200.0, motion_correlation=0.0)
     assert after(*[violent] * 9, threshold=128) == 255

@@ -13,7 +13,7 @@ def kept(decisions):
     return [i for i, d in enumerate(decisions) if d.ruling.verdict is not Verdict.SKIP]
 
 
-def test_a_timer_keeps_at_even_intervals_and_says_when_the_next_is_wanted():
+def test_frames_are_kept_at_even_intervals():
     gate = TimerGate(PolicyOptions(timer_interval_s=0.5))
     decisions = [gate.decide(i * 0.125) for i in range(9)]
     assert kept(decisions) == [0, 4, 8]

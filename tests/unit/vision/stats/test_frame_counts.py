@@ -8,7 +8,7 @@ from services.vision.gating.verdict import Verdict
 from services.vision.stats.frame_counts import FrameCounts, vision_tokens
 
 
-def test_counts_say_what_was_saved():
+def test_counts_report_dedup_rate_and_savings():
     counts = FrameCounts()
     counts.count(Verdict.KEEP, 1280, 720, 0)
     counts.count(Verdict.SKIP, 1280, 720, 7)
@@ -21,7 +21,7 @@ def test_counts_say_what_was_saved():
     assert counts.tokens_saved == 8 * 1228
 
 
-def test_tokens_follow_the_area_up_to_the_largest_picture_a_model_reads():
+def test_tokens_follow_the_area_up_to_the_model_limit():
     assert vision_tokens(1280, 720) == 1228
     assert vision_tokens(4096, 2304) == vision_tokens(1568, 882)
     assert vision_tokens(1, 1) == 1

@@ -18,7 +18,7 @@ def total(of: StatsTable, tenant: str = "acme") -> int:
     return summarize(of.rows(tenant), "", "").total.offered
 
 
-def test_two_streams_of_one_track_count_in_one_row():
+def test_two_streams_of_one_track_share_a_row():
     counts = tally()
     key = TrackKey("acme", "r", "t")
     count(counts.hold(key), 3)
@@ -26,7 +26,7 @@ def test_two_streams_of_one_track_count_in_one_row():
     assert {k: c.offered for k, c in summarize(counts.rows("acme"), "", "").tracks.items()} == {("r", "t"): 7}
 
 
-def test_ended_rows_beyond_the_limit_go_into_the_rest_and_the_sum_stays():
+def test_ended_rows_beyond_the_limit_move_into_the_remainder():
     counts = tally()
     for i in range(5):
         key = TrackKey("acme", "r", f"t{i}")
@@ -45,7 +45,7 @@ def test_held_rows_are_never_retired():
     assert len(summarize(counts.rows("acme"), "", "").tracks) == 5
 
 
-def test_what_was_published_is_not_published_again_until_it_changes_or_ages():
+def test_rows_are_published_again_when_they_change_or_age():
     counts = tally()
     row = counts.hold(TrackKey("acme", "r", "t"))
     count(row, 1)
@@ -55,7 +55,7 @@ def test_what_was_published_is_not_published_again_until_it_changes_or_ages():
     assert counts.tenants_to_publish(601.0) == {"acme"}
 
 
-def test_a_failed_publish_is_put_back_whole():
+def test_a_failed_publication_is_put_back():
     counts = tally(rows_ended_max=1)
     for name in ("a", "b"):
         count(counts.hold(TrackKey("acme", "r", name)), 1)
@@ -67,7 +67,7 @@ def test_a_failed_publish_is_put_back_whole():
     assert ({r.uid for r in again}, gone_again) == ({r.uid for r in rows}, gone)
 
 
-def test_copies_to_publish_do_not_change_while_they_travel():
+def test_rows_to_publish_are_copies():
     counts = tally()
     row = counts.hold(TrackKey("acme", "r", "t"))
     count(row, 1)
@@ -76,7 +76,7 @@ def test_copies_to_publish_do_not_change_while_they_travel():
     assert copy.counts.offered == 1
 
 
-def test_a_summary_narrows_to_room_and_track():
+def test_a_summary_filters_by_room_and_track():
     counts = tally(rows_ended_max=10)
     for room, track, offered in (("a", "t", 1), ("a", "u", 2), ("b", "t", 4)):
         count(counts.hold(TrackKey("acme", room, track)), offered)
@@ -84,7 +84,7 @@ def test_a_summary_narrows_to_room_and_track():
     assert sums == [7, 3, 2]
 
 
-def test_what_is_published_comes_in_parts_the_rest_with_what_went_into_it_first():
+def test_the_remainder_is_published_first():
     counts = tally()
     for i in range(7):
         key = TrackKey("acme", "r", f"t{i}")
@@ -99,7 +99,7 @@ def test_what_is_published_comes_in_parts_the_rest_with_what_went_into_it_first(
     assert sum(rest) + len(first) == 5
 
 
-def test_a_tenants_rest_is_forgotten_long_after_its_last_frame():
+def test_a_remainder_expires():
     counts = tally(remainder_ttl_s=100)
     for i in range(3):
         key = TrackKey("acme", "r", f"t{i}")

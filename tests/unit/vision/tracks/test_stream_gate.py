@@ -46,7 +46,7 @@ def offer(frame_id: int, *, track: str = "t", level: int = 100, at_s: float | No
     levels=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 255)), min_size=1, max_size=40),
     cuts=st.lists(st.integers(1, 8), min_size=1, max_size=6),
 )
-def test_batches_of_any_shape_give_the_decisions_of_one_by_one(policy, levels, cuts):
+def test_batching_does_not_change_decisions(policy, levels, cuts):
     offers = [offer(i + 1, track=track, level=level) for i, (track, level) in enumerate(levels)]
     one_by_one = watching(policy)
     expected = [one_by_one.decide([o], 0.0)[0] for o in offers]
@@ -58,7 +58,7 @@ def test_batches_of_any_shape_give_the_decisions_of_one_by_one(policy, levels, c
     assert found == expected
 
 
-def test_a_refused_offer_leaves_its_batch_as_it_was():
+def test_a_refused_offer_does_not_affect_its_batch():
     results = watching().decide([offer(1), offer(2, luma=b"x"), offer(2)], 0.0)
     assert [type(r) for r in results] == [Decision, Refusal, Decision]
 
@@ -76,13 +76,13 @@ def test_a_refused_offer_leaves_its_batch_as_it_was():
         ({"track": "x" * 129}, "offers[0].track.track"),
     ],
 )
-def test_each_field_of_an_offer_is_held_to_the_contract(values, field):
+def test_invalid_fields_of_an_offer_are_refused_by_name(values, field):
     (result,) = watching().decide([offer(1, **values)], 0.0)
     assert isinstance(result, Refusal)
     assert list(result.error.fields) == [field]
 
 
-def test_a_kept_frame_may_be_uploaded_once_and_a_skipped_one_never():
+def test_a_keyframe_may_be_uploaded_once():
     stream = watching()
     stream.decide([offer(1), offer(2)], 0.0)
     row = stream.accept_upload("r", "t", 1, 5000)
@@ -94,7 +94,7 @@ def test_a_kept_frame_may_be_uploaded_once_and_a_skipped_one_never():
         stream.accept_upload("r", "another", 1, 5000)
 
 
-def test_the_sizes_of_uploads_stretch_the_busy_interval_of_their_track_alone():
+def test_uploads_stretch_the_busy_interval_of_their_track_only():
     stream, kept = watching(), {"large": 0, "small": 0}
     for i in range(1, 300):
         for track, size_bytes in (("large", 180_000), ("small", 10_000)):
@@ -106,7 +106,7 @@ def test_the_sizes_of_uploads_stretch_the_busy_interval_of_their_track_alone():
     assert kept["large"] < 0.75 * kept["small"]
 
 
-def test_frames_that_may_be_uploaded_are_bounded():
+def test_pending_uploads_are_limited():
     stream = watching(Policy.TIMER)
     for i in range(1, 101):
         stream.decide([offer(i, at_s=float(i))], 0.0)
@@ -115,7 +115,7 @@ def test_frames_that_may_be_uploaded_are_bounded():
     assert stream.accept_upload("r", "t", 85, 10).counts.uploads == 1
 
 
-def test_a_track_that_took_the_slot_of_an_idle_one_begins_anew():
+def test_a_reused_slot_starts_without_a_keyframe():
     stream = watching(tracks_max=1)
     stream.decide([offer(1, level=100)], 0.0)
     (decision,) = stream.decide([offer(1, track="u", level=100)], 31.0)
@@ -124,7 +124,7 @@ def test_a_track_that_took_the_slot_of_an_idle_one_begins_anew():
     assert decision.ruling.verdict is Verdict.SKIP
 
 
-def test_sizes_of_one_picture_do_not_matter():
+def test_a_resolution_switch_is_no_change():
     """A simulcast switch: the same thumbnail of a smaller frame is the same picture."""
     stream = watching()
     stream.decide([offer(1)], 0.0)
@@ -132,7 +132,7 @@ def test_sizes_of_one_picture_do_not_matter():
     assert decision.ruling.cause is Cause.UNCHANGED
 
 
-def test_noise_of_a_covered_lens_keeps_the_first_frame_and_refreshes_alone():
+def test_noise_of_a_covered_lens_keeps_only_refreshes():
     rng = np.random.default_rng(2)
     stream, kept = watching(), []
     for i in range(900):

@@ -20,7 +20,7 @@ def table(
     return TrackTable(tenant, Policy.CELLS, PolicyOptions(), limits, budget or TrackQuota(server_max), tally)
 
 
-def test_ids_must_rise_within_a_track():
+def test_frame_ids_must_rise_within_a_track():
     track = table().get_or_create("r", "t", 0)
     track.advance(5, 1_000_000)
     for repeated in (5, 4, 0):
@@ -29,25 +29,25 @@ def test_ids_must_rise_within_a_track():
     assert track.advance(9, 1_500_000) == 0.5
 
 
-def test_time_begins_with_the_track_and_runs_as_the_client_says():
+def test_track_time_starts_at_zero_and_follows_the_client_clock():
     track = table().get_or_create("r", "t", 0)
     assert [track.advance(i, 7_000_000 + i * 40_000) for i in range(3)] == [0.0, 0.04, 0.08]
 
 
-def test_a_clock_that_jumps_back_stands_still_and_then_runs_on():
+def test_track_time_stands_still_when_the_clock_jumps_back():
     track = table().get_or_create("r", "t", 0)
     times = [track.advance(i, us) for i, us in enumerate([5_000_000, 6_000_000, 1_000_000, 1_500_000])]
     assert times == [0.0, 1.0, 1.0, 1.5]
 
 
-def test_extreme_clocks_do_no_harm():
+def test_track_time_never_decreases_for_extreme_clocks():
     track = table().get_or_create("r", "t", 0)
     low, high = -(2**63), 2**63 - 1
     times = [track.advance(i, us) for i, us in enumerate([low, high, low, high])]
     assert times == sorted(times)
 
 
-def test_a_new_track_beyond_the_limit_is_refused_while_all_are_in_use():
+def test_a_track_beyond_the_stream_limit_is_refused():
     tracks = table(tracks_max=2)
     tracks.get_or_create("r", "a", 0)
     tracks.get_or_create("r", "b", 1)
@@ -56,7 +56,7 @@ def test_a_new_track_beyond_the_limit_is_refused_while_all_are_in_use():
     assert tracks.get_or_create("r", "a", 6).key.track == "a"
 
 
-def test_an_idle_track_gives_its_slot_to_a_new_one():
+def test_an_idle_track_is_evicted_for_a_new_one():
     tracks = table(tracks_max=2)
     idle = tracks.get_or_create("r", "a", 0)
     tracks.get_or_create("r", "b", 40)
@@ -64,7 +64,7 @@ def test_an_idle_track_gives_its_slot_to_a_new_one():
     assert tracks.get("r", "a") is None
 
 
-def test_idle_tracks_of_one_stream_leave_room_for_another_stream_of_the_tenant():
+def test_evicted_tracks_are_released_to_other_streams():
     budget = TrackQuota(100, tenant_tracks_max=3)
     left, other = table(budget=budget), table(budget=budget)
     slots = {left.get_or_create("r", name, 0).slot for name in ("a", "b", "c")}

@@ -22,7 +22,7 @@ FLAT = bytes([100]) * (64 * 64 * 3 // 2)
 
 
 def delivered(session: WatchSession) -> bool:
-    return session._delivering is None or session._delivering.done()
+    return session._encoder.idle
 
 
 class Deaf(vision_pb2_grpc.VisionServiceServicer):
@@ -35,7 +35,7 @@ class Deaf(vision_pb2_grpc.VisionServiceServicer):
         yield
 
 
-async def test_without_a_service_a_frame_is_kept_every_quarter_second():
+async def test_the_fallback_timer_keeps_frames_without_a_service():
     kept = []
     async with MeshChannel(f"127.0.0.1:{free_port()}", lambda: "") as mesh:
         async with VisionClient(mesh).watch(lambda _, keyframe: kept.append(keyframe)) as session:
@@ -47,7 +47,7 @@ async def test_without_a_service_a_frame_is_kept_every_quarter_second():
     assert [round(k.captured_at_s, 2) for k in kept] == [0.0, 0.27, 0.53, 0.8]
 
 
-async def test_when_verdicts_stay_out_the_timer_keeps_frames():
+async def test_the_fallback_timer_keeps_frames_without_verdicts():
     kept = []
     servicers = [
         Servicer("vision", lambda s: vision_pb2_grpc.add_VisionServiceServicer_to_server(Deaf(), s)),
@@ -65,13 +65,13 @@ async def test_when_verdicts_stay_out_the_timer_keeps_frames():
                 for i in range(1, 31):
                     session.submit("r", "t", frame(), captured_at_s=i / 30)
                 await until(lambda: len(kept) == 4)
-                assert session.unanswered <= 8
+                assert session.pending_offers <= 8
     finally:
         await server.stop()
     assert all(k.by_timer for k in kept)
 
 
-async def test_a_restarted_service_is_found_again_with_one_more_frame_a_track_at_most(serving, channel):
+async def test_a_session_reconnects_after_a_restart(serving, channel):
     kept: list[tuple[str, str]] = []
     port = free_port()
     tracks = ("a", "b", "c")
@@ -88,14 +88,14 @@ async def test_a_restarted_service_is_found_again_with_one_more_frame_a_track_at
         async with client.watch(lambda _, k: kept.append((k.track, k.by_timer)), rules=PATIENT) as session:
             await until(lambda: session.connected)
             await show(1.0, 0.0)
-            await until(lambda: session.unanswered == 0 and delivered(session))
+            await until(lambda: session.pending_offers == 0 and delivered(session))
             before = [track for track, _ in kept]
             await first.stop()
             await until(lambda: not session.connected)
             async with serving(grpc_port=port):
                 await until(lambda: session.connected)
                 await show(1.0, 2.0)
-                await until(lambda: session.unanswered == 0 and delivered(session))
+                await until(lambda: session.pending_offers == 0 and delivered(session))
                 assert session.stats.reconnects >= 1
                 assert session.error is None
     assert sorted(before) == sorted(tracks)
@@ -103,7 +103,7 @@ async def test_a_restarted_service_is_found_again_with_one_more_frame_a_track_at
     assert sorted(track for track, _ in kept) == sorted(tracks)
 
 
-async def test_a_rolling_restart_moves_the_stream_to_another_replica_at_one_more_frame_at_most(serving):
+async def test_a_session_moves_to_another_replica_during_a_rolling_restart(serving):
     kept: list[str] = []
     async with serving() as one, serving() as two:
         both = f"ipv4:127.0.0.1:{one.grpc_port},127.0.0.1:{two.grpc_port}"
@@ -117,7 +117,7 @@ async def test_a_rolling_restart_moves_the_stream_to_another_replica_at_one_more
                     at_s = next(times) / 30
                     for track in ("a", "b"):
                         session.submit("r", track, frame(), captured_at_s=at_s)
-                    await until(lambda: session.unanswered == 0)
+                    await until(lambda: session.pending_offers == 0)
 
                 for _ in range(20):
                     await show_one()
@@ -131,7 +131,7 @@ async def test_a_rolling_restart_moves_the_stream_to_another_replica_at_one_more
     assert max(kept.count(track) for track in ("a", "b")) <= 2
 
 
-async def test_a_new_stream_keeps_what_changed_meanwhile(serving, channel):
+async def test_a_new_stream_keeps_changes_made_during_the_gap(serving, channel):
     kept: list[bool] = []
     port = free_port()
     async with serving(grpc_port=port, drain_grace_s=0.5) as first, channel(first) as mesh:
@@ -148,27 +148,27 @@ async def test_a_new_stream_keeps_what_changed_meanwhile(serving, channel):
     assert kept == [False, False]
 
 
-async def test_offers_of_several_tracks_travel_together(serving, channel):
+async def test_offers_of_several_tracks_share_messages(serving, channel):
     async with serving() as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda *_: None, rules=PATIENT) as session:
             await until(lambda: session.connected)
             for i in range(10):
                 for track in range(20):
                     session.submit("r", f"t{track}", frame(100 + i), captured_at_s=i / 30)
-                await until(lambda: session.unanswered == 0)
+                await until(lambda: session.pending_offers == 0)
     offers = session.stats.offered
     assert offers >= 40
     assert session.stats.messages - session.stats.kept <= offers / 5
 
 
-async def test_a_still_track_is_suppressed_and_the_server_learns_how_often(serving, channel):
+async def test_suppressed_frames_are_reported_to_the_server(serving, channel):
     async with serving() as server, channel(server) as mesh:
         client = VisionClient(mesh)
         async with client.watch(lambda *_: None, rules=PATIENT) as session:
             await until(lambda: session.connected)
             for i in range(150):
                 session.submit("r", "t", frame(), captured_at_s=i / 30)
-                await until(lambda: session.unanswered == 0)
+                await until(lambda: session.pending_offers == 0)
         await until(lambda: not session.connected)
         total = (await client.get_stats()).total
     stats = session.stats
@@ -178,7 +178,7 @@ async def test_a_still_track_is_suppressed_and_the_server_learns_how_often(servi
     assert (total.offered, total.kept) == (stats.offered, 1)
 
 
-async def test_a_refused_config_is_told_and_frames_are_still_kept_by_the_timer(serving, channel):
+async def test_a_refused_config_sets_the_error_and_starts_the_timer(serving, channel):
     kept = []
     config = pb.WatchConfig(options=pb.PolicyOptions(hash_threshold_bits=99))
     async with serving() as server, channel(server) as mesh:
@@ -190,14 +190,14 @@ async def test_a_refused_config_is_told_and_frames_are_still_kept_by_the_timer(s
     assert kept[0].by_timer
 
 
-async def test_a_cut_after_a_still_stretch_is_kept_within_200_ms_of_video(serving, channel):
+async def test_a_cut_after_a_still_stretch_is_kept_within_200_ms(serving, channel):
     kept = []
     async with serving() as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda _, k: kept.append(k), rules=PATIENT) as session:
             await until(lambda: session.connected)
             for i in range(120):
                 session.submit("r", "t", frame(100 if i < 91 else 220), captured_at_s=i / 30)
-                await until(lambda: session.unanswered == 0)
+                await until(lambda: session.pending_offers == 0)
             await until(lambda: len(kept) >= 2)
     assert kept[1].captured_at_s - 91 / 30 <= 0.2
 
@@ -208,11 +208,11 @@ async def test_forgotten_tracks_and_closed_sessions_hold_nothing(serving, channe
             await until(lambda: session.connected)
             session.submit("r", "t", frame())
             session.forget("r", "t")
-            assert session.unanswered == 0
+            assert session.pending_offers == 0
     assert not session.connected
 
 
-async def test_a_frame_too_rich_for_one_mebibyte_is_encoded_at_less_quality(serving, channel):
+async def test_a_jpeg_above_1_mib_is_encoded_at_lower_quality(serving, channel):
     width, height = 1600, 900
     rng = np.random.default_rng(0)
     data = rng.integers(16, 235, width * height * 3 // 2, dtype=np.uint8).tobytes()

@@ -11,12 +11,13 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.client.vision import PacingRules, VisionClient
-from hocket.client.vision.session import ENCODES_QUEUED_MAX, OFFERS_QUEUED_MAX
+from hocket.client.vision.keyframe_encoder import ENCODES_QUEUED_MAX
+from hocket.client.vision.session import OFFERS_QUEUED_MAX
 from tests.fakes.waiting import until
 from tests.fakes.watched import PATIENT, frame
 
 
-async def test_a_track_that_is_forgotten_and_seen_again_is_offered_and_its_picture_kept(serving, channel):
+async def test_a_forgotten_track_is_offered_again(serving, channel):
     kept = []
     async with serving() as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda _, k: kept.append(k.frame_id), rules=PATIENT) as session:
@@ -33,13 +34,13 @@ async def test_a_track_that_is_forgotten_and_seen_again_is_offered_and_its_pictu
     assert kept == sorted(kept)
 
 
-async def test_a_track_that_the_server_has_no_room_for_is_kept_by_the_timer_and_seldom_offered(serving, channel):
+async def test_a_refused_track_is_kept_by_the_timer(serving, channel):
     kept = []
     async with serving(tracks_per_stream_max=1) as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda _, k: kept.append((k.track, k.by_timer)), rules=PATIENT) as session:
             await until(lambda: session.connected)
             session.submit("r", "a", frame(), captured_at_s=0.0)
-            await until(lambda: session.unanswered == 0)
+            await until(lambda: session.pending_offers == 0)
             session.submit("r", "b", frame(), captured_at_s=0.0)
             await until(lambda: session.stats.rejected == 1)
             for i in range(1, 31):
@@ -48,7 +49,7 @@ async def test_a_track_that_the_server_has_no_room_for_is_kept_by_the_timer_and_
     assert session.stats.rejected == 1
 
 
-async def test_of_many_tracks_that_begin_together_every_one_gets_its_picture(serving, channel):
+async def test_many_tracks_that_start_together_all_get_a_keyframe(serving, channel):
     tracks = 3 * ENCODES_QUEUED_MAX
     kept = set()
     async with serving() as server, channel(server) as mesh:
@@ -60,19 +61,19 @@ async def test_of_many_tracks_that_begin_together_every_one_gets_its_picture(ser
     assert session.stats.dropped == 0
 
 
-async def test_an_offer_that_was_never_sent_leaves_its_track_waiting_for_nothing(serving, channel):
+async def test_an_unsent_offer_is_withdrawn(serving, channel):
     async with serving(tracks_per_stream_max=2 * OFFERS_QUEUED_MAX) as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda *_: None, rules=PATIENT) as session:
             await until(lambda: session.connected)
             # More at once than the queue takes.
             for i in range(OFFERS_QUEUED_MAX + 50):
                 session.submit("r", f"t{i}", frame(), captured_at_s=0.0)
-            await until(lambda: session.unanswered == 0)
+            await until(lambda: session.pending_offers == 0)
             assert session.stats.offered == OFFERS_QUEUED_MAX
-    assert all(not state.held for state in session._tracks.values())
+    assert all(not state.pending for state in session._tracks.values())
 
 
-async def test_a_clock_that_goes_back_a_little_costs_no_kept_picture(serving, channel):
+async def test_a_small_clock_step_back_loses_no_keyframe(serving, channel):
     kept = []
     async with serving() as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda _, k: kept.append(k.captured_at_s), rules=PATIENT) as session:
@@ -80,16 +81,16 @@ async def test_a_clock_that_goes_back_a_little_costs_no_kept_picture(serving, ch
             for at_s, level in ((5.0, 100), (6.0, 20), (5.5, 220)):
                 before = len(kept)
                 session.submit("r", "t", frame(level), captured_at_s=at_s)
-                await until(lambda before=before: session.unanswered == 0 and len(kept) >= before)
+                await until(lambda before=before: session.pending_offers == 0 and len(kept) >= before)
             # What comes to rest in the new time is kept in it.
             for i in range(1, 10):
                 session.submit("r", "t", frame(220), captured_at_s=5.5 + i / 30)
-                await until(lambda: session.unanswered == 0)
+                await until(lambda: session.pending_offers == 0)
             await until(lambda: len(kept) == 3)
     assert kept[-1] < 6.0
 
 
-async def test_a_picture_of_a_track_that_was_forgotten_meanwhile_is_not_delivered(serving, channel):
+async def test_a_keyframe_of_a_forgotten_track_is_not_delivered(serving, channel):
     kept = []
     async with serving() as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda _, k: kept.append(k.track), rules=PATIENT) as session:
@@ -122,7 +123,7 @@ class Late(vision_pb2_grpc.VisionServiceServicer):
         await asyncio.Event().wait()
 
 
-async def test_a_late_verdict_over_an_older_picture_than_the_timer_kept_adds_nothing():
+async def test_a_late_verdict_on_an_older_frame_is_ignored():
     kept, servicer = [], Late()
     add = vision_pb2_grpc.add_VisionServiceServicer_to_server
     server = MeshServer(
@@ -138,9 +139,9 @@ async def test_a_late_verdict_over_an_older_picture_than_the_timer_kept_adds_not
                 await asyncio.sleep(0.05)
                 session.submit("r", "t", frame(200), captured_at_s=1.0)
                 await until(lambda: kept == [True])
-                held = session.unanswered
+                held = session.pending_offers
                 servicer.speaks.set()
-                await until(lambda: session.unanswered < held)
+                await until(lambda: session.pending_offers < held)
                 await asyncio.sleep(0.05)
     finally:
         await server.stop()

@@ -66,9 +66,7 @@ class Reading:
             self._may_end.release()
 
 
-async def test_a_picture_waits_for_those_in_hand_and_not_for_all_that_another_tenant_sent(
-    serving, channel, monkeypatch
-):
+async def test_whole_frames_of_tenants_are_served_round_robin(serving, channel, monkeypatch):
     reading = Reading(monkeypatch)
     async with serving(image_threads=1) as server, channel(server) as mesh, channel(server, "rival") as rivals:
         flood, neighbour = [await opened(rivals) for _ in range(STREAMS)], await opened(mesh)
@@ -92,9 +90,7 @@ async def test_a_picture_waits_for_those_in_hand_and_not_for_all_that_another_te
         reading.end(STREAMS * 5)
 
 
-async def test_streams_that_send_what_is_refused_are_read_no_further_while_a_neighbour_is(
-    serving, channel, monkeypatch
-):
+async def test_streams_with_rejected_frames_do_not_delay_a_neighbour(serving, channel, monkeypatch):
     over = asyncio.Event()
 
     async def sleep(wait_s: float) -> None:

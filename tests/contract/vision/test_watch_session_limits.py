@@ -12,9 +12,9 @@ import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 from PIL import Image
 
-from hocket.client.vision import I420Frame, Keyframe, PacingRules, RgbFrame, VisionClient
-from hocket.client.vision import session as session_module
-from hocket.client.vision.session import ENCODES_QUEUED_MAX, OFFERS_PER_MESSAGE_MAX
+from hocket.client.vision import I420Frame, Keyframe, PacingRules, RgbFrame, VisionClient, keyframe_encoder
+from hocket.client.vision.keyframe_encoder import ENCODES_QUEUED_MAX
+from hocket.client.vision.session import OFFERS_PER_MESSAGE_MAX
 from tests.fakes.waiting import until
 from tests.fakes.watched import frame
 
@@ -32,7 +32,7 @@ def blinking(level: int, i: int) -> I420Frame:
     return I420Frame(luma.tobytes() + bytes([128]) * 2048, 64, 64)
 
 
-async def test_of_many_tracks_each_gets_its_own_pictures_at_its_own_pace_in_few_messages(serving, channel):
+async def test_many_tracks_are_independent_and_share_messages(serving, channel):
     levels = {f"t{n}": 40 + 2 * n for n in range(90)}
     kept: defaultdict[str, list[tuple[Keyframe, bytes]]] = defaultdict(list)
     async with serving() as server, channel(server) as mesh:
@@ -43,8 +43,8 @@ async def test_of_many_tracks_each_gets_its_own_pictures_at_its_own_pace_in_few_
                 for track, level in levels.items():
                     session.submit("r", track, blinking(level, i), captured_at_s=i / FPS)
                 # The encoder keeps up by waiting for it: a queue that is longer gives up a track's older frames.
-                await until(lambda: session.unanswered == 0 and not session._kept)
-            await until(lambda: session._delivering is None or session._delivering.done())
+                await until(lambda: session.pending_offers == 0 and not session._encoder.queued)
+            await until(lambda: session._encoder.idle)
             total = (await VisionClient(mesh).get_stats()).total
     stats = session.stats
     assert (stats.seen, stats.offered) == (SHOWN * len(levels), total.offered)
@@ -73,9 +73,9 @@ class Encoder:
         return bytes([given.width, quality])
 
 
-async def test_an_encoder_that_stands_still_holds_up_no_verdict_and_no_memory(serving, channel, monkeypatch):
+async def test_a_stalled_encoder_blocks_no_verdict_and_bounds_memory(serving, channel, monkeypatch):
     encoder, tracks = Encoder(), ("a", "b", "c")
-    monkeypatch.setattr(session_module, "encode_jpeg", encoder)
+    monkeypatch.setattr(keyframe_encoder, "encode_jpeg", encoder)
     alive: list[weakref.ref[I420Frame]] = []
     kept: list[tuple[str, int]] = []
 
@@ -90,17 +90,17 @@ async def test_an_encoder_that_stands_still_holds_up_no_verdict_and_no_memory(se
                     session.submit("r", track, picture, captured_at_s=i / FPS)
                     del picture
                 # The loop runs: verdicts come while nothing is encoded.
-                await until(lambda: session.unanswered == 0)
-                assert len(session._kept) <= ENCODES_QUEUED_MAX
+                await until(lambda: session.pending_offers == 0)
+                assert session._encoder.queued <= ENCODES_QUEUED_MAX
                 assert len(session._uploads) == 0
             assert session.stats.kept > 2 * ENCODES_QUEUED_MAX
             assert session.stats.dropped >= session.stats.kept - ENCODES_QUEUED_MAX - 1
             assert kept == []
             # Those that wait, the one in the encoder's hands, and the last of each track.
             assert sum(ref() is not None for ref in alive) <= ENCODES_QUEUED_MAX + 1 + len(tracks)
-            newest = {track: session._tracks["r", track].kept_id for track in tracks}
+            newest = {track: session._tracks["r", track].keyframe_id for track in tracks}
             encoder.may_go.set()
-            await until(lambda: session._delivering is None or session._delivering.done())
+            await until(lambda: session._encoder.idle)
     assert threading.get_ident() not in encoder.threads
     assert len(encoder.threads) == 1
     # The newest picture of each track was among those that waited, and comes last.
@@ -108,7 +108,7 @@ async def test_an_encoder_that_stands_still_holds_up_no_verdict_and_no_memory(se
     assert len(kept) == session.stats.kept - session.stats.dropped
 
 
-async def test_frames_that_wait_for_a_verdict_are_few_and_the_newest(serving, channel):
+async def test_frames_pending_a_verdict_are_limited_to_the_newest(serving, channel):
     """Without a word of the server for a whole second of video."""
     async with serving() as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda *_: None, rules=PATIENT) as session:
@@ -120,11 +120,11 @@ async def test_frames_that_wait_for_a_verdict_are_few_and_the_newest(serving, ch
                 # No await: nothing is sent and nothing comes.
                 session.submit("r", "t", picture, captured_at_s=i / FPS)
                 del picture
-            assert session.unanswered <= 8
+            assert session.pending_offers <= 8
             held = [i for i, ref in enumerate(alive) if ref() is not None]
             assert held == list(range(FPS - len(held), FPS))
             assert len(held) <= 8
-            await until(lambda: session.unanswered == 0)
+            await until(lambda: session.pending_offers == 0)
 
 
 WALL = np.asarray(
@@ -144,7 +144,7 @@ def wall(width: int, height: int, rotation: int = 0) -> I420Frame:
     return I420Frame(data, width, height, rotation=rotation, full_range=True)
 
 
-async def test_another_size_or_rotation_of_the_same_picture_in_the_middle_of_a_track_is_no_news(serving, channel):
+async def test_a_change_of_size_or_rotation_keeps_no_frame(serving, channel):
     """What simulcast switches between, a phone that is turned with its picture upright, and RGB in place of planes."""
     switches = [
         wall(1280, 720),
@@ -162,7 +162,7 @@ async def test_another_size_or_rotation_of_the_same_picture_in_the_middle_of_a_t
             offered = []
             for i in range(15 * len(switches)):
                 session.submit("r", "t", switches[i // 15], captured_at_s=i / FPS)
-                await until(lambda: session.unanswered == 0)
+                await until(lambda: session.pending_offers == 0)
                 offered += [session.stats.offered]
             assert session.error is None
             assert session.stats.rejected == 0
