@@ -41,7 +41,7 @@ DROPPED := $(shell [ ! -x $(BIN)/python ] || [ "$$("$(PYTHON)" -V 2>&1)" = "$$($
 endif
 
 .PHONY: help setup demo up down status test steady fresh unit contract integration e2e check format lint mypy pyright \
-	imports buf stubs docs-fresh site licences licences-fresh extras wheel-check fmt protos docs cover bench clean distclean
+	imports buf stubs docs-fresh site licences licences-fresh extras wheel-check fmt protos docs release cover bench clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
@@ -199,6 +199,9 @@ docs: $(VENV)/.develops ## Regenerate the generated pages of docs/, build the do
 
 licences: $(VENV)/.develops ## List the licence of every dependency in docs/licences.md
 	@$(BIN)/python -m scripts.licences
+
+release: $(VENV)/.develops ## Check version and CHANGELOG, build wheel, sdist, SBOMs, images and charts into dist/, tag; publish nothing
+	@UV="$(UV)" $(BIN)/python -m scripts.release $(ARGS)
 
 # --- cleaning ---------------------------------------------------------------------------------------------------
 

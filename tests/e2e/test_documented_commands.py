@@ -51,7 +51,10 @@ def documented() -> list[tuple[str, str]]:
         docstring = path.read_text(encoding="utf-8").split('"""')[1]
         if "\n\n" in docstring:
             found += [(f"examples/{path.name}", c) for c in commands_in(docstring.split("\n\n", 1)[1])]
-    return list(dict.fromkeys(found))
+    first: dict[str, str] = {}
+    for document, command in found:
+        first.setdefault(command, document)
+    return [(document, command) for command, document in first.items()]
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +66,18 @@ def mesh():
     try:
         try:
             subprocess.run((*BASH, "make up"), cwd=ROOT, env=env, check=True, timeout=900)
-            yield env
+            yield env | variables(env)
         finally:
             subprocess.run((*BASH, "make down"), cwd=ROOT, env=env, check=True, timeout=120)
     finally:
         shutil.rmtree(data, ignore_errors=True)
+
+
+def variables(env: dict[str, str]) -> dict[str, str]:
+    """What a shell has after it evaluated `hocket-local env`."""
+    done = run('eval "$(.venv/bin/hocket-local env)"; env -0', ROOT, env)
+    assert done.returncode == 0, done.stderr
+    return dict(entry.split("=", 1) for entry in done.stdout.split("\0") if "=" in entry)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +116,7 @@ def test_a_documented_command_succeeds(document, command, mesh, folder):
     elif command.startswith("make "):
         done = run(command, ROOT, mesh)
     else:
-        done = run(f'eval "$(.venv/bin/hocket-local env)"\n{command}', folder, mesh)
+        done = run(command, folder, mesh)
     assert done.returncode == 0, f"{document}: {command}\n{done.stdout}{done.stderr}"
 
 
