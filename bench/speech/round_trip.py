@@ -1,8 +1,8 @@
-"""The embedded engines against each other over real gRPC: word errors, CPU, and when preflight and final come.
+"""Round trip of the embedded engines over real gRPC: word errors, CPU, and times of preflight and final.
 
     python -m bench.speech.round_trip [--voice en-us] [--realtime]
 
-Without --realtime audio goes in as fast as it is taken, and only audio times mean something.
+Without --realtime audio is sent as fast as the service accepts it; only CPU and word errors are meaningful then.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ QUESTIONS = PHRASES[:15]
 
 
 def word_errors(wanted: str, heard: str) -> int:
-    """Edits between two texts, in words."""
+    """Return the edit distance between two texts in words."""
     a, b = wanted.lower().split(), heard.lower().split()
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
@@ -71,8 +71,8 @@ def word_errors(wanted: str, heard: str) -> int:
     return row[-1]
 
 
-async def hear(client: SpeechClient, pcm: bytes, terms: list[str], *, realtime: bool) -> dict[str, object]:
-    """Send `pcm` and a second of silence; times of the events after the end of speech, in milliseconds."""
+async def transcribe(client: SpeechClient, pcm: bytes, terms: list[str], *, realtime: bool) -> dict[str, object]:
+    """Send `pcm` and a second of silence; return texts, and times of the events after the end of speech in ms."""
     samples = np.frombuffer(pcm, "<i2")
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > 100)
     noise = np.random.default_rng(0)
@@ -109,8 +109,8 @@ async def hear(client: SpeechClient, pcm: bytes, terms: list[str], *, realtime: 
     return seen
 
 
-async def speak(client: SpeechClient, voice: str) -> None:
-    """Time to the first audio of a sentence written token by token."""
+async def measure_first_audio(client: SpeechClient, voice: str) -> None:
+    """Print the time from a sentence to its first audio."""
     first: list[float] = []
     for text in ("Sure, the meeting starts at nine.", *QUESTIONS[:9]):
         started = time.perf_counter()
@@ -125,7 +125,7 @@ async def speak(client: SpeechClient, voice: str) -> None:
 
 
 async def main() -> None:
-    """Measure and print."""
+    """Start the service and print all measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--voice", default="en-us")
     parser.add_argument("--realtime", action="store_true")
@@ -143,15 +143,15 @@ async def main() -> None:
 
 
 async def measure(client: SpeechClient, options: argparse.Namespace) -> None:
-    """All questions in one voice."""
-    await speak(client, options.voice)
+    """Synthesize and transcribe all questions in one voice."""
+    await measure_first_audio(client, options.voice)
     errors = words = 0
     cpu_s = audio_s = 0.0
     rows: list[dict[str, object]] = []
     for question in QUESTIONS:
         pcm = await client.say(question, speech_pb2.SynthesizeConfig(sample_rate_hz=RATE_HZ, voice=options.voice))
         before = time.process_time()
-        seen = await hear(client, pcm, [] if options.open else PHRASES, realtime=options.realtime)
+        seen = await transcribe(client, pcm, [] if options.open else PHRASES, realtime=options.realtime)
         cpu_s += time.process_time() - before
         audio_s += float(str(seen["audio_s"]))
         wrong = word_errors(question, str(seen.get("final", "")))

@@ -1,7 +1,7 @@
-"""The command: python -m bench.voice. Median and p95 of the caller's clock, with speech and model emulated.
+"""Command python -m bench.voice: voice latency on the caller's clock, median and p95, with emulated vendors.
 
-Everything but the two vendors is real: LiveKit, the gateway and its AgentSession, gRPC, the caller's client SDK; all on
-loopback, so no network, microphone or loudspeaker is in the numbers.
+LiveKit, the gateway and its AgentSession, gRPC and the caller's client SDK are real and on loopback: the numbers hold
+no network, microphone or loudspeaker.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from local.demo.run import in_room
 from local.mesh import Mesh
 
 PROFILES = ("safe", "fast")
-# Without commas: a pause within a question is another measurement (how often a profile cuts people off).
+# Without commas: pauses within a question are another measurement (false endpoints per profile).
 SENTENCES = (
     "what time does the company meeting start",
     "where do visitors park their cars",
@@ -47,12 +47,12 @@ _WARM_UP_TURNS = 1
 # From the last sample of a question to the first of its answer, on the caller's clock.
 CALLER = "caller"
 
-# What was timed -> milliseconds, turn by turn.
+# Name of the timing -> milliseconds of each turn.
 Measured = dict[str, list[float]]
 
 
 async def main(turns: int, floor_turns: int) -> Mapping[str, object]:
-    """Measure every profile, print a row for each, and give every number."""
+    """Measure every profile, print the table, and return all numbers."""
     with tempfile.TemporaryDirectory(prefix="hocket-bench-") as folder:
         async with _vendors() as vendors:
             with Address.claim() as address:
@@ -83,7 +83,7 @@ async def _measure(data_dir: Path, vendors: str, address: Address, turns: int, f
 
 
 async def _turns(clients: Clients, profile: str, turns: int) -> Measured:
-    """What each turn took, by what was timed, in milliseconds; a turn that was not answered is left out and told."""
+    """Return the timings of the answered turns; print a line for each turn without an answer."""
     config = SynthesizeConfig(sample_rate_hz=RATE_HZ)
     questions = [
         Question(text, trimmed(np.frombuffer(await clients.speech.say(text, config), np.int16))) for text in SENTENCES
@@ -105,16 +105,18 @@ async def _turns(clients: Clients, profile: str, turns: int) -> Measured:
 
 @asynccontextmanager
 async def _vendors() -> AsyncGenerator[str, None]:
-    """The emulated vendors in a process of their own; gives their gRPC target."""
+    """Run the emulated vendors in a process of their own; yield their gRPC target."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.voice.vendors", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     try:
         if process.stdout is None:
-            raise RuntimeError("the vendors' process has no output")
+            raise RuntimeError("the process of the emulated vendors has no standard output")
         while not (line := (await process.stdout.readline()).decode().strip()).startswith("127."):
             if not line and process.returncode is not None:
-                raise RuntimeError("the emulated vendors did not start")
+                raise RuntimeError(
+                    f"the emulated vendors exited with code {process.returncode}; run python -m bench.voice.vendors"
+                )
         yield line
     finally:
         process.terminate()
@@ -122,7 +124,7 @@ async def _vendors() -> AsyncGenerator[str, None]:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that at least `share` of them do not exceed."""
+    """Return the smallest of `values` that at least `share` (0 to 1) of them do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * int(share * 1000) // 1000) - 1)]
 
@@ -132,7 +134,7 @@ def _conditions() -> Mapping[str, object]:
 
 
 def table(measured: Mapping[str, Measured]) -> list[str]:
-    """Rows of median, p95 and maximum; the agent's own timings below those of the caller."""
+    """Return rows of median, p95 and maximum: per profile the caller's clock, then the agent's own timings."""
     delays = Delays()
     conditions = (
         f"emulated: final transcript {delays.final_s * 1000:.0f} ms, first token {delays.first_token_s * 1000:.0f} ms, "

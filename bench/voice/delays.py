@@ -1,4 +1,4 @@
-"""What the emulated vendors take, in seconds; the figures of the voice objective."""
+"""Delays of the emulated vendors in seconds, as the objective of voice latency sets them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class Delays:
     """Delays of a speech recogniser, a language model and a voice.
 
     Attributes:
-        preflight_s: silence after which the recogniser guesses that the turn is over; within 50 ms of the end.
-        final_s: from the arrival of the last loud audio to the final transcript.
-        interim_s: between interim transcripts while somebody speaks.
-        first_token_s: from a request to the model's first token.
-        token_s: between its tokens.
-        first_audio_s: from the first text to the first audio.
+        preflight_s: Silence before the preflight transcript.
+        final_s: From the arrival of the last loud audio to the final transcript.
+        interim_s: Between interim transcripts during speech.
+        first_token_s: From a request to the model's first token.
+        token_s: Between later tokens.
+        first_audio_s: From the first text to the first audio.
     """
 
     preflight_s: float = 0.040

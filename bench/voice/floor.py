@@ -1,4 +1,4 @@
-"""The floor under every voice agent: a client that plays back what it hears, with no agent in between."""
+"""Floor of any voice agent's latency: a client that plays back its input, without an agent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BURST_S, _REST_S = 0.3, 0.5
 
 
 async def round_trips_ms(livekit: Livekit, turns: int) -> list[float]:
-    """From the first sample of a burst to its first loud sample coming back, `turns` times."""
+    """Return `turns` round trips in milliseconds: from a burst's first sample to its first loud sample back."""
     times = np.arange(int(_BURST_S * RATE_HZ)) / RATE_HZ
     burst: Pcm = (8000 * np.cos(2 * np.pi * 440 * times)).astype(np.int16)
     found: list[float] = []

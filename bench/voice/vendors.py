@@ -1,7 +1,7 @@
-"""The emulated vendors as gRPC services: python -m bench.voice.vendors. Prints its port, serves until SIGTERM.
+"""Emulated vendors as gRPC services: python -m bench.voice.vendors prints its address and serves until SIGTERM.
 
-SpeechService and LlmRouterService with set delays, in a process of their own, so that they share no event loop with
-the caller whose clock is read.
+SpeechService and LlmRouterService with set delays. They run in a process of their own, so that they share no event loop
+with the caller, on whose clock the benchmark measures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hocket.speech.v1 import speech_pb2 as speech
 from hocket.speech.v1 import speech_pb2_grpc as speech_grpc
 
 from bench.voice.delays import Delays
-from bench.voice.ear import Ear, Event
+from bench.voice.endpointing import EmulatedEndpointer, Event
 from hocket.chassis.errors import Unimplemented
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
@@ -30,12 +30,12 @@ ANSWER = ("Sure.", " That", " is", " easy:", " it", " opens", " at", " nine", " 
 LOUD_AMPLITUDE = 400
 _TONE_HZ, _TONE_AMPLITUDE, _TONE_S = 330, 9000, 0.8
 _CHUNK_S = 0.04
-_ONLY_GENERATE = "the emulated router only generates"
-_SPEED = 4  # a vendor's stream runs ahead of real time by about this much
+_ONLY_GENERATE = "the emulated router serves Generate only"
+_SPEED = 4  # vendors stream audio about four times faster than real time
 
 
 class EmulatedSpeech(speech_grpc.SpeechServiceServicer):
-    """A recogniser that hears only when somebody speaks, and a voice that is a tone, loud from its first sample."""
+    """A recogniser that detects speech by loudness, and a voice that is a tone, loud from its first sample."""
 
     def __init__(self, delays: Delays) -> None:
         """Answer with `delays`."""
@@ -44,26 +44,26 @@ class EmulatedSpeech(speech_grpc.SpeechServiceServicer):
     async def Transcribe(
         self, request_iterator: AsyncIterator[speech.TranscribeRequest], _context: Context
     ) -> AsyncIterator[speech.TranscribeResponse]:
-        """Endpointing by loudness; the text only counts the turns and what was heard of them."""
-        ear, turn, rate_hz = Ear(self._delays), 1, 16_000
+        """Send the events of the emulated endpointing; the text counts turns and milliseconds of speech."""
+        endpointer, turn, rate_hz = EmulatedEndpointer(self._delays), 1, 16_000
         async for request in request_iterator:
             if request.HasField("config"):
                 rate_hz = request.config.sample_rate_hz
                 continue
             pcm = np.frombuffer(request.audio, "<i2")
-            for event in ear.hear(
+            for event in endpointer.push(
                 len(pcm) * 1_000_000 // rate_hz, loud=bool(np.abs(pcm).max(initial=0) >= LOUD_AMPLITUDE)
             ):
-                # The text changes with every frame of speech: a guess made in a pause must not pass for the whole.
-                text = f"this is question {turn} of {ear.loud_us // 1000} milliseconds"
-                for response in _responses(event, text, ear.audio_us):
+                # The text changes with every frame of speech: a preflight sent in a pause must differ from the final.
+                text = f"this is question {turn} of {endpointer.loud_us // 1000} milliseconds"
+                for response in _responses(event, text, endpointer.audio_us):
                     yield response
                 turn += event is Event.FINAL
 
     async def Synthesize(
         self, request_iterator: AsyncIterator[speech.SynthesizeRequest], _context: Context
     ) -> AsyncIterator[speech.SynthesizeResponse]:
-        """A tone after the first text, in pieces four times faster than they last."""
+        """Send a tone after the first text, in chunks at four times real time."""
         rate_hz, characters, first = 24_000, 0, True
         async for request in request_iterator:
             if request.HasField("config"):
@@ -103,21 +103,21 @@ def _responses(event: Event, text: str, audio_us: int) -> list[speech.Transcribe
 
 def _tone(rate_hz: int) -> list[bytes]:
     times = np.arange(int(rate_hz * _TONE_S)) / rate_hz
-    # A cosine is loud from its first sample; a real voice has leading silence, which is to be added.
+    # A cosine is loud from its first sample; the leading silence of a real voice comes on top of these numbers.
     tone = (_TONE_AMPLITUDE * np.cos(2 * np.pi * _TONE_HZ * times)).astype("<i2")
     size = int(rate_hz * _CHUNK_S)
     return [tone[start : start + size].tobytes() for start in range(0, len(tone), size)]
 
 
 class EmulatedModel(llm_grpc.LlmRouterServiceServicer):
-    """A language model that always says the same, at a vendor's pace."""
+    """A language model with one constant answer at a vendor's pace."""
 
     def __init__(self, delays: Delays) -> None:
         """Answer with `delays`."""
         self._delays = delays
 
     async def Generate(self, _request: llm.GenerateRequest, _context: Context) -> AsyncIterator[llm.GenerateResponse]:
-        """A route, the answer token by token, and a finish."""
+        """Send a route, the answer token by token, and a finish."""
         began_s = time.monotonic()
         route = llm.RouteDecision(tier=llm.TIER_SIMPLE, model="emulated", provider="emulated", attempt=1)
         yield llm.GenerateResponse(route=route)
@@ -134,28 +134,28 @@ class EmulatedModel(llm_grpc.LlmRouterServiceServicer):
         yield llm.GenerateResponse(finish=finish)
 
     async def Route(self, _request: llm.RouteRequest, _context: Context) -> llm.RouteResponse:
-        """Not emulated."""
+        """Raise Unimplemented."""
         raise Unimplemented(_ONLY_GENERATE)
 
     async def ListModels(self, _request: llm.ListModelsRequest, _context: Context) -> llm.ListModelsResponse:
-        """Not emulated."""
+        """Raise Unimplemented."""
         raise Unimplemented(_ONLY_GENERATE)
 
     async def GetHealth(self, _request: llm.GetHealthRequest, _context: Context) -> llm.GetHealthResponse:
-        """Not emulated."""
+        """Raise Unimplemented."""
         raise Unimplemented(_ONLY_GENERATE)
 
     async def Prewarm(self, _request: llm.PrewarmRequest, _context: Context) -> llm.PrewarmResponse:
-        """Not emulated."""
+        """Raise Unimplemented."""
         raise Unimplemented(_ONLY_GENERATE)
 
     async def RecordOutcome(self, _request: llm.RecordOutcomeRequest, _context: Context) -> llm.RecordOutcomeResponse:
-        """Not emulated."""
+        """Raise Unimplemented."""
         raise Unimplemented(_ONLY_GENERATE)
 
 
 def assembly(delays: Delays) -> Assembly:
-    """Both vendors behind one port."""
+    """Return both services for one server."""
     return Assembly(
         [
             Servicer(
@@ -171,7 +171,7 @@ def assembly(delays: Delays) -> Assembly:
 
 
 async def serve(settings: ServerSettings, delays: Delays) -> None:
-    """Serve until SIGTERM, and print where."""
+    """Print the address and serve until SIGTERM."""
     server = MeshServer("bench_vendors", settings, assembly(delays))
     await server.start()
     print(f"127.0.0.1:{server.grpc_port}", flush=True)
@@ -179,5 +179,5 @@ async def serve(settings: ServerSettings, delays: Delays) -> None:
 
 
 if __name__ == "__main__":
-    # With no key on loopback the chassis takes every caller for the local tenant, and these hold no tenant's data.
+    # Without a key the chassis binds to loopback only and serves every call as the local tenant.
     asyncio.run(serve(ServerSettings(drain_grace_s=1), Delays()))

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SpeechServiceStub:
-    """SpeechService turns audio to text and text to audio.
+    """SpeechService transcribes and synthesizes speech in streams. Audio is signed 16-bit little-endian PCM, one channel.
+    Positions are counted from the first sample of the stream.
     """
 
     def __init__(self, channel):
@@ -48,18 +49,23 @@ class SpeechServiceStub:
 
 
 class SpeechServiceServicer:
-    """SpeechService turns audio to text and text to audio.
+    """SpeechService transcribes and synthesizes speech in streams. Audio is signed 16-bit little-endian PCM, one channel.
+    Positions are counted from the first sample of the stream.
     """
 
     def Transcribe(self, request_iterator, context):
-        """Transcribe takes a config and then audio in real time; events come as they are known.
+        """Transcribe takes a config, then audio in real time. Per utterance it sends speech_started, interims, preflights and
+        one final, then usage; end_of_turn follows once the speaker has finished.
+        Errors: STREAM_ORDER, INVALID_FIELD, TOO_LARGE, RATE_LIMITED, OVERLOADED, VENDOR_CREDENTIALS, DEPENDENCY_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Synthesize(self, request_iterator, context):
-        """Synthesize takes a config and then text as it is written; audio comes from the first sentence on.
+        """Synthesize takes a config, then text as a model writes it. It sends the format, then audio from the first clause on,
+        and one usage at the end, also after a cancel.
+        Errors: STREAM_ORDER, INVALID_FIELD, TOO_LARGE, RATE_LIMITED, VENDOR_CREDENTIALS, DEPENDENCY_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +93,8 @@ def add_SpeechServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SpeechService:
-    """SpeechService turns audio to text and text to audio.
+    """SpeechService transcribes and synthesizes speech in streams. Audio is signed 16-bit little-endian PCM, one channel.
+    Positions are counted from the first sample of the stream.
     """
 
     @staticmethod

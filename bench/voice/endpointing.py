@@ -1,4 +1,4 @@
-"""Decides what an emulated recogniser reports, from the loudness of the audio and the time at which it arrives."""
+"""Endpointing of the emulated recogniser: its events from the loudness of the audio, with set delays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.voice.delays import Delays
 
 
 class Event(Enum):
-    """What the recogniser says."""
+    """Event of the emulated recogniser."""
 
     STARTED = "started"
     INTERIM = "interim"
@@ -18,10 +18,10 @@ class Event(Enum):
 
 
 @dataclass(slots=True)
-class Ear:
-    """State of one stream. It recognises nothing: it knows when somebody speaks, as a vendor's endpointing does.
+class EmulatedEndpointer:
+    """State of one stream. It recognises no words; like a vendor's endpointing it separates speech from silence.
 
-    Silence is counted in audio, not on the wall: a delivery that stalls must not look like the end of a turn.
+    Silence is counted in audio, not on the clock: a stalled delivery must not look like the end of a turn.
     """
 
     delays: Delays
@@ -30,28 +30,28 @@ class Ear:
     loud_us: int = 0
     _last_loud_us: int = 0
     _last_interim_us: int = 0
-    _guessed: bool = False
+    _preflight_sent: bool = False
 
-    def hear(self, duration_us: int, *, loud: bool) -> list[Event]:
-        """The events that `duration_us` microseconds more of audio, loud or not, cause."""
+    def push(self, duration_us: int, *, loud: bool) -> list[Event]:
+        """Advance by `duration_us` microseconds of audio; return the events that they cause."""
         self.audio_us += duration_us
         if loud:
-            return self._loud(duration_us)
+            return self._push_loud(duration_us)
         if not self.speaking:
             return []
         silent_us = self.audio_us - self._last_loud_us
         events: list[Event] = []
-        if silent_us >= self.delays.preflight_s * 1e6 and not self._guessed:
-            self._guessed = True
+        if silent_us >= self.delays.preflight_s * 1e6 and not self._preflight_sent:
+            self._preflight_sent = True
             events.append(Event.PREFLIGHT)
         if silent_us >= self.delays.final_s * 1e6:
             self.speaking = False
             events.append(Event.FINAL)
         return events
 
-    def _loud(self, duration_us: int) -> list[Event]:
+    def _push_loud(self, duration_us: int) -> list[Event]:
         self._last_loud_us = self.audio_us
-        self._guessed = False
+        self._preflight_sent = False
         if not self.speaking:
             self.speaking, self.loud_us, self._last_interim_us = True, duration_us, self.audio_us
             return [Event.STARTED]
