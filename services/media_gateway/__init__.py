@@ -1,4 +1,4 @@
-"""media_gateway decides whether to accept a job and when a turn begins and ends; the only code that knows LiveKit.
+"""media_gateway decides whether to accept a job and when a turn begins and ends. It is the only code that uses LiveKit.
 
-For the people in a room: they speak, show and write, and an agent answers. No model, no prompt, no price lives here.
+It holds no model, prompt or price; see README.md for the path of a turn.
 """

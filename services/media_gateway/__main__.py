@@ -1,4 +1,4 @@
-"""Wires the media gateway: RoomService over gRPC and HTTP, and the worker that gives each room its agent."""
+"""Entry point: RoomService over gRPC and HTTP, and the LiveKit worker that serves each room in its own process."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from services.media_gateway.adapters.room_slots import JobSlots
 from services.media_gateway.dispatch.dispatcher import AgentDispatcher
 from services.media_gateway.dispatch.watcher import RoomWatcher
 from services.media_gateway.flow import Rooms
-from services.media_gateway.http.room_api import FrontEnd
+from services.media_gateway.http.app import create_app
+from services.media_gateway.http.room_routes import RoomRoutes
+from services.media_gateway.http.webhook import WebhookReceiver
 from services.media_gateway.session.job import prewarm, serve_room
 from services.media_gateway.settings import Settings
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
-    """Everything that runs in this process; the rooms' own processes are wired by `job`."""
+    """Wire the worker's process; `session.job` wires the rooms' processes."""
     secret = settings.livekit_api_secret.get_secret_value()
     client = api.LiveKitAPI(settings.livekit_url, settings.livekit_api_key, secret)
     resources.push_async_callback(client.aclose)  # pyright: ignore[reportUnknownMemberType] - livekit-api leaves it untyped
@@ -53,27 +55,25 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     )
     worker.start()
     resources.push_async_callback(worker.close)
-    front_end = FrontEnd(
-        rooms,
-        watcher,
-        settings.token_verifier(),
-        WebhookReader(settings.livekit_api_key, secret),
-        local_identity=settings.local_identity(),
+
+    app = create_app(
+        RoomRoutes(rooms, settings.token_verifier(), local_identity=settings.local_identity()),
+        WebhookReceiver(watcher, WebhookReader(settings.livekit_api_key, secret)),
         origins=frozenset(settings.http_origins),
     )
-    runner = web.AppRunner(front_end.app(), access_log=None)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     resources.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, settings.http_host, settings.http_port).start()
 
     add = partial(media_gateway_pb2_grpc.add_RoomServiceServicer_to_server, server.RoomServicer(rooms))
     checks = {"livekit": livekit.check, "worker": worker.check}
-    # Rooms talk on while the gateway drains, and both ports stay open for them.
+    # Running rooms go on while the gateway drains, and both ports stay open for their participants.
     return Assembly([Servicer(server.SERVICE, add)], checks, on_drain=[worker.drain], until_drained=[worker.drained])
 
 
 def main() -> None:
-    """Be `hocket-media-gateway`."""
+    """Run `hocket-media-gateway`."""
     run("media_gateway", "Rooms, and the agents in them.", Settings, build)
 
 

@@ -112,6 +112,7 @@ class Rooms:
         Raises:
             InvalidArgument: A value is malformed.
             RoomNotFound: The tenant has no room of that name.
+            AgentNotDispatched: LiveKit did not accept the dispatch of an agent.
             Unavailable: LiveKit did not answer.
         """
         requests.check_display_name("display_name", display_name)

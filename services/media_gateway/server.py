@@ -1,4 +1,4 @@
-"""hocket.media_gateway.v1.RoomService: proto to flow and back."""
+"""Servicer of hocket.media_gateway.v1.RoomService: converts requests, calls the flow, converts results."""
 
 # ruff: noqa: ARG002 - gRPC passes request and context to every method
 from __future__ import annotations
@@ -15,14 +15,14 @@ SERVICE = "hocket.media_gateway.v1.RoomService"
 
 
 class RoomServicer(pb_grpc.RoomServiceServicer):
-    """Serves the rooms of the caller's tenant."""
+    """Serves RoomService for the tenant of each call's token."""
 
     def __init__(self, rooms: Rooms) -> None:
-        """Serve `rooms`."""
+        """Serve the operations of `rooms`."""
         self._rooms = rooms
 
     async def CreateRoom(self, request: pb.CreateRoomRequest, context: Context) -> pb.CreateRoomResponse:
-        """Make a room."""
+        """Create a room, or return the existing one."""
         timeout = request.empty_timeout if request.HasField("empty_timeout") else None
         room = await self._rooms.create(
             identity.current(),
@@ -33,17 +33,17 @@ class RoomServicer(pb_grpc.RoomServiceServicer):
         return pb.CreateRoomResponse(room=room_to_proto(room))
 
     async def JoinRoom(self, request: pb.JoinRoomRequest, context: Context) -> pb.JoinRoomResponse:
-        """Let a person in."""
+        """Return access for a person and dispatch an agent."""
         access = await self._rooms.join(identity.current(), request.room, request.identity, request.display_name)
         return pb.JoinRoomResponse(access=access_to_proto(access))
 
     async def GetRoomToken(self, request: pb.GetRoomTokenRequest, context: Context) -> pb.GetRoomTokenResponse:
-        """Mint a token again."""
+        """Return access for a person without dispatching an agent."""
         access = await self._rooms.access(identity.current(), request.room, request.identity)
         return pb.GetRoomTokenResponse(access=access_to_proto(access))
 
     async def ListRooms(self, request: pb.ListRoomsRequest, context: Context) -> pb.ListRoomsResponse:
-        """List the tenant's rooms."""
+        """Return the tenant's rooms."""
         return pb.ListRoomsResponse(rooms=[room_to_proto(room) for room in await self._rooms.list(identity.current())])
 
     async def DeleteRoom(self, request: pb.DeleteRoomRequest, context: Context) -> pb.DeleteRoomResponse:
@@ -53,7 +53,7 @@ class RoomServicer(pb_grpc.RoomServiceServicer):
 
 
 def room_to_proto(room: RoomView) -> pb.Room:
-    """The message of a room."""
+    """Convert a room."""
     return pb.Room(
         name=room.name,
         created_at=_timestamp(room.created_at_s),
@@ -63,7 +63,7 @@ def room_to_proto(room: RoomView) -> pb.Room:
 
 
 def access_to_proto(access: RoomAccess) -> pb.RoomAccess:
-    """The message of an access."""
+    """Convert the access to a room."""
     return pb.RoomAccess(
         url=access.url,
         token=access.token,

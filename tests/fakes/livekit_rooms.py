@@ -1,4 +1,4 @@
-"""A LiveKit server in memory: rooms, people, dispatches. Its agents come only when a test lets them."""
+"""A LiveKit server in memory: rooms, participants, dispatches. Agents join only if `agents_come` is set."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ class MemoryRooms:
     dispatches: dict[str, list[Dispatch]] = field(default_factory=dict)
     sizes: dict[str, tuple[float, int]] = field(default_factory=dict)
     away: bool = False
+    rejects_dispatch: bool = False
     agents_come: bool = False
     dispatched: int = 0
 
     def __post_init__(self) -> None:
         self._ids = itertools.count(1)
 
-    def _there(self) -> None:
+    def _check_available(self) -> None:
         if self.away:
             raise Unavailable("LiveKit does not answer", retry_after_s=1)
 
@@ -48,33 +49,35 @@ class MemoryRooms:
         self.people[livekit_room] = [p for p in self.people.get(livekit_room, []) if p.identity != identity]
 
     async def create_room(self, livekit_room, *, metadata, empty_timeout_s, participants_max):
-        self._there()
+        self._check_available()
         self.sizes[livekit_room] = (empty_timeout_s, participants_max)
         return self.rooms.setdefault(livekit_room, LiveRoom(livekit_room, self.clock.time(), metadata))
 
     async def find_room(self, livekit_room):
-        self._there()
+        self._check_available()
         return self.rooms.get(livekit_room)
 
     async def list_rooms(self):
-        self._there()
+        self._check_available()
         return list(self.rooms.values())
 
     async def delete_room(self, livekit_room):
-        self._there()
+        self._check_available()
         for held in (self.rooms, self.people, self.dispatches):
             held.pop(livekit_room, None)
 
     async def list_participants(self, livekit_room):
-        self._there()
+        self._check_available()
         return list(self.people.get(livekit_room, []))
 
     async def list_dispatches(self, livekit_room):
-        self._there()
+        self._check_available()
         return list(self.dispatches.get(livekit_room, []))
 
     async def create_dispatch(self, livekit_room, metadata):
-        self._there()
+        self._check_available()
+        if self.rejects_dispatch:
+            raise Unavailable("LiveKit rejected the call: resource_exhausted", retry_after_s=1)
         self.dispatched += 1
         dispatch = Dispatch(f"d{next(self._ids)}", self.clock.time(), metadata)
         self.dispatches.setdefault(livekit_room, []).append(dispatch)
@@ -83,6 +86,6 @@ class MemoryRooms:
         return dispatch
 
     async def delete_dispatch(self, livekit_room, dispatch_id):
-        self._there()
+        self._check_available()
         held = self.dispatches.get(livekit_room, [])
         self.dispatches[livekit_room] = [d for d in held if d.dispatch_id != dispatch_id]

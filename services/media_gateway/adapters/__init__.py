@@ -1,1 +1,1 @@
-"""What reaches outside: LiveKit, the other services, the tenant's backend, Redis."""
+"""Adapters to LiveKit's server and worker protocol, the tenant's backend, ratelimit, Redis and the turn reports."""

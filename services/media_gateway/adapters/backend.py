@@ -1,4 +1,4 @@
-"""The tenant's backend over HTTP: settings, people, tasks, insights. Called with a token that names the tenant."""
+"""The tenant's backend over HTTP: settings, users, tasks, insights."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
-import structlog
 
 from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import Clock, SystemClock
 from hocket.chassis.errors import MeshError, NotFound, PermissionDenied, Unavailable
 
-_TRIES = 3
+_ATTEMPTS_MAX = 3
 _BACKOFF_S = 0.1
 _FAILURES_MAX = 3
 _OPEN_S = 10.0
 _BODY_BYTES_MAX = 256 * 1024
-_RETRIED = frozenset({429, 502, 503, 504})
-_log = structlog.get_logger()
+_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 
 class BackendClient:
-    """Calls one tenant's backend. Each failure leaves as a MeshError; nothing waits longer than its timeout."""
+    """Calls the backend in the name of one tenant. Fail-open: each caller goes on without the backend.
+
+    A call makes at most three attempts. After three failed calls in a row the circuit breaker rejects calls for 10 s.
+
+    Every call raises:
+        NotFound: HTTP 404.
+        PermissionDenied: HTTP 401 or 403.
+        MeshError: Any other HTTP 4xx.
+        Unavailable: The backend did not answer, kept failing, answered too much or no JSON, or the circuit breaker is
+            open.
+    """
 
     def __init__(
         self,
@@ -36,72 +44,92 @@ class BackendClient:
         *,
         timeout_s: float,
         clock: Clock | None = None,
-        authorities: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Call `url`; `timeout_s` bounds each try, and a call tries thrice at most.
+        """Call one backend.
 
-        `authorities` made beforehand spare the event loop 130 ms here.
+        Args:
+            url: Base URL without a trailing slash.
+            token: Returns the bearer token, whose claims name the tenant.
+            timeout_s: Timeout of each attempt in seconds; a timeout is not retried.
+            clock: Clock of the circuit breaker; the system's by default.
+            tls: Certificate authorities for HTTPS. Loading them here would block the event loop for 130 ms.
         """
         self._token = token
         self._clock = clock or SystemClock()
         self._breaker = CircuitBreaker(failures_max=_FAILURES_MAX, open_s=_OPEN_S)
-        self._client = httpx.AsyncClient(base_url=url, timeout=timeout_s, verify=authorities or True)
+        self._client = httpx.AsyncClient(base_url=url, timeout=timeout_s, verify=tls or True)
 
-    async def settings(self) -> dict[str, Any]:
-        """What the tenant wants of its agent."""
+    async def get_settings(self) -> dict[str, Any]:
+        """Return the tenant's settings for its agent."""
         return await self._call("GET", "/v1/settings")
 
-    async def user(self, user_id: str) -> dict[str, Any]:
-        """Who a person is. Raises NotFound."""
+    async def get_user(self, user_id: str) -> dict[str, Any]:
+        """Return the profile of a user."""
         return await self._call("GET", f"/v1/users/{quote(user_id, safe='')}")
 
     async def create_task(
         self, title: str, due: str, *, room: str, user_id: str, idempotency_key: str
     ) -> dict[str, Any]:
-        """Write down a task; again under the same key gives the same task."""
+        """Create a task.
+
+        Args:
+            title: What is to be done.
+            due: When it is due, in the user's words; empty for no date.
+            room: Name of the room within the tenant.
+            user_id: User for whom the task is created.
+            idempotency_key: A repeated key returns the task of the first call.
+        """
         task = {"title": title, "room": room, "user_id": user_id, **({"due": due} if due else {})}
         return await self._call("POST", "/v1/tasks", body=task, idempotency_key=idempotency_key)
 
     async def log_insight(self, text: str, *, room: str, user_id: str, idempotency_key: str) -> dict[str, Any]:
-        """Keep a fact; again under the same key keeps it once."""
+        """Store a fact about a user.
+
+        Args:
+            text: The fact in one sentence.
+            room: Name of the room within the tenant.
+            user_id: User whom the fact is about.
+            idempotency_key: A repeated key stores nothing again.
+        """
         insight = {"text": text, "room": room, "user_id": user_id}
         return await self._call("POST", "/v1/insights", body=insight, idempotency_key=idempotency_key)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close the connections."""
         await self._client.aclose()
 
     async def __aenter__(self) -> Self:
-        """Use as `async with`."""
+        """Return the client itself."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        """Close the connections."""
         await self.close()
 
     async def _call(
         self, method: str, path: str, *, body: dict[str, Any] | None = None, idempotency_key: str = ""
     ) -> dict[str, Any]:
         if not self._breaker.allows(self._clock.monotonic()):
-            raise Unavailable("the backend has failed lately and is left alone for some seconds")
+            raise Unavailable(f"circuit breaker of the backend is open after {_FAILURES_MAX} failed calls in a row")
         headers = {"Authorization": f"Bearer {self._token()}"}
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
         try:
-            response = await self._try(method, path, body, headers)
+            response = await self._request_with_retries(method, path, body, headers)
         except Unavailable:
             self._breaker.record_failure(self._clock.monotonic())
             raise
         self._breaker.record_success()
-        return _read(response)
+        return _parse(response)
 
-    async def _try(
+    async def _request_with_retries(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
     ) -> httpx.Response:
         problem = ""
-        for attempt in range(_TRIES):
+        for attempt in range(_ATTEMPTS_MAX):
             if attempt:
                 await asyncio.sleep(_BACKOFF_S * 2**attempt * random.uniform(0.5, 1))
             try:
@@ -109,29 +137,34 @@ class BackendClient:
             except httpx.TransportError as error:
                 problem = type(error).__name__
                 if isinstance(error, httpx.TimeoutException):
-                    # A turn is waiting: a backend that is slow once is not asked to be slow thrice.
+                    # The user is waiting for the turn: a second timeout would only double the wait.
                     break
                 continue
-            if response.status_code not in _RETRIED and response.status_code < 500:
+            if response.status_code not in _RETRIED_STATUSES and response.status_code < 500:
                 return response
             problem = f"HTTP {response.status_code}"
-        raise Unavailable(f"the backend does not answer: {problem}", retry_after_s=1)
+        raise Unavailable(f"backend does not answer {method} {path}: {problem}", retry_after_s=1)
 
 
-def _read(response: httpx.Response) -> dict[str, Any]:
+def _parse(response: httpx.Response) -> dict[str, Any]:
     match response.status_code:
         case 404:
-            raise NotFound("the backend knows no such thing")
-        case 401 | 403:
-            raise PermissionDenied("the backend refuses the service's token")
+            raise NotFound("backend answered HTTP 404: it has no such resource")
+        case 401 | 403 as status:
+            raise PermissionDenied(
+                f"backend answered HTTP {status}: it rejects the gateway's token; let it trust the gateway's key"
+            )
         case status if status >= 400:
-            raise MeshError(f"the backend refuses the call: HTTP {status}", reason="INTERNAL")
+            raise MeshError(f"backend rejects the call: HTTP {status}", reason="INTERNAL")
         case _:
             pass
-    if len(response.content) > _BODY_BYTES_MAX:
-        raise Unavailable("the backend's answer is too large", reason="TOO_LARGE")
+    size_bytes = len(response.content)
+    if size_bytes > _BODY_BYTES_MAX:
+        raise Unavailable(
+            f"backend's response has {size_bytes} bytes; at most {_BODY_BYTES_MAX} are read", reason="TOO_LARGE"
+        )
     try:
         body: Any = response.json()
     except ValueError as error:
-        raise Unavailable("the backend's answer is not JSON") from error
+        raise Unavailable("backend's response is not JSON") from error
     return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType] - JSON has no type

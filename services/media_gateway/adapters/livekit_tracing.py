@@ -1,4 +1,4 @@
-"""Sends the spans of livekit-agents where ours go; what people said goes along only where a setting allows it."""
+"""Routes the spans of livekit-agents to hocket's tracer provider."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from opentelemetry import trace
 
 
 def trace_turns(provider: trace.TracerProvider, *, log_content: bool) -> None:
-    """Trace this process's turns with `provider`.
+    """Trace the turns of this process.
 
-    Left to itself livekit-agents exports transcripts, prompts and tool payloads to any collector it finds.
+    By default livekit-agents exports transcripts, prompts and tool arguments to any configured collector.
+
+    Args:
+        provider: Provider that receives the spans.
+        log_content: Whether spans may contain what users said.
     """
     telemetry.set_tracer_provider(provider, allow_pii=log_content)

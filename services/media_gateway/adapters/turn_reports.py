@@ -1,7 +1,7 @@
-"""Turns reported by the rooms' processes to the process whose metrics are scraped.
+"""Turn reports from the rooms' processes to the worker's process, whose metrics are scraped.
 
-Over a Unix datagram socket: a report never blocks a turn, and one that is lost is missed in a histogram and nowhere
-else. A process of its own per room has no port that a scraper could know.
+A room's process is short-lived and has no port that a scraper could know. Reports travel over a Unix datagram socket:
+sending never blocks a turn, and a lost report is missing from the metrics only.
 """
 
 from __future__ import annotations
@@ -21,27 +21,36 @@ _PARTS = frozenset({"llm_router", "speech", "rag", "vision", "backend", "ratelim
 
 
 class TurnReporter:
-    """Sends reports from a room's process."""
+    """Sends the reports of a room's process."""
 
     def __init__(self, path: str, tenant_tier: str) -> None:
-        """Send to the socket at `path`; an empty one sends nothing."""
+        """Open the socket.
+
+        Args:
+            path: Path of the receiver's socket; empty sends nothing.
+            tenant_tier: Tier of the room's tenant, label of the metrics.
+        """
         self._path = path
         self._tenant_tier = tenant_tier
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
 
-    def report(self, facts: dict[str, Any]) -> None:
-        """Send what metrics count of a turn: nothing of what was said."""
+    def report(self, summary: dict[str, Any]) -> None:
+        """Send the values that metrics count; nothing that the user or the agent said.
+
+        Args:
+            summary: Result of `turn_log.turn_summary`.
+        """
         if not self._path:
             return
-        told = {
+        report = {
             "tenant_tier": self._tenant_tier,
-            "outcome": "interrupted" if facts["interrupted"] else "degraded" if facts["degraded"] else "answered",
-            "degraded": facts["degraded"],
-            "e2e_ms": facts["timings_ms"].get("e2e"),
+            "outcome": "interrupted" if summary["interrupted"] else "degraded" if summary["degraded"] else "answered",
+            "degraded": summary["degraded"],
+            "e2e_ms": summary["timings_ms"].get("e2e"),
         }
         with contextlib.suppress(OSError):
-            self._socket.sendto(json.dumps(told).encode(), self._path)
+            self._socket.sendto(json.dumps(report).encode(), self._path)
 
     def close(self) -> None:
         """Close the socket."""
@@ -49,16 +58,16 @@ class TurnReporter:
 
 
 class TurnReports(asyncio.DatagramProtocol):
-    """Receives reports and counts them."""
+    """Receives reports and counts them. Malformed ones are ignored."""
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002 - the protocol's signature
         """Count one turn."""
         if len(data) > _BYTES_MAX:
             return
         try:
-            told: Any = json.loads(data)
-            tier, outcome = str(told["tenant_tier"]), str(told["outcome"])
-            parts, e2e_ms = list(told["degraded"]), told["e2e_ms"]
+            report: Any = json.loads(data)
+            tier, outcome = str(report["tenant_tier"]), str(report["outcome"])
+            parts, e2e_ms = list(report["degraded"]), report["e2e_ms"]
         except (ValueError, KeyError, TypeError):
             return
         if tier not in TENANT_TIERS:
@@ -71,7 +80,11 @@ class TurnReports(asyncio.DatagramProtocol):
 
 
 async def listen(path: Path) -> asyncio.DatagramTransport:
-    """Receive reports at `path` until the transport is closed."""
+    """Receive reports until the returned transport is closed.
+
+    Args:
+        path: Path at which the socket is created.
+    """
     loop = asyncio.get_running_loop()
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiver.settimeout(0)

@@ -11,6 +11,7 @@ from hocket.chassis.clock import Clock
 from hocket.chassis.errors import Unavailable
 from services.media_gateway import telemetry
 from services.media_gateway.config import RoomConfig
+from services.media_gateway.errors import AgentNotDispatched
 from services.media_gateway.ports import RoomServer
 from services.media_gateway.rooms.dispatch_rule import needs_dispatch
 from services.media_gateway.rooms.job_context import JobContext
@@ -50,7 +51,8 @@ class AgentDispatcher:
             Whether an agent was dispatched.
 
         Raises:
-            Unavailable: LiveKit did not answer.
+            AgentNotDispatched: LiveKit did not accept the dispatch.
+            Unavailable: LiveKit did not answer an earlier call.
         """
         # Serializes joins of one room on this replica, so that two people who join at once get one agent. Agents
         # dispatched by two replicas share AGENT_IDENTITY, and LiveKit keeps one of them.
@@ -69,11 +71,21 @@ class AgentDispatcher:
             return False
         for dispatch in dispatches:
             await self._server.delete_dispatch(livekit_room, dispatch.dispatch_id)
-        await self._server.create_dispatch(livekit_room, context.to_json())
+        await self._create_dispatch(livekit_room, context)
         telemetry.dispatches.labels(cause).inc()
         _log.info("agent dispatched", livekit_room=livekit_room, cause=cause, unanswered=unanswered)
         self._watch_arrival(livekit_room)
         return True
+
+    async def _create_dispatch(self, livekit_room: str, context: JobContext) -> None:
+        try:
+            await self._server.create_dispatch(livekit_room, context.to_json())
+        except Unavailable as error:
+            raise AgentNotDispatched(
+                f"no agent could be dispatched to room {context.room!r}: {error.message}; retry JoinRoom",
+                metadata={"room": context.room},
+                retry_after_s=error.retry_after_s,
+            ) from error
 
     def forget_room(self, livekit_room: str) -> None:
         """Drop the count of unanswered dispatches of a room that has ended."""

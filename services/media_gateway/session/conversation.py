@@ -1,4 +1,4 @@
-"""What happens in a session, followed through its events: turns are closed, kept, and told to clients."""
+"""Follows a session's events: commits and closes turns, saves the conversation, and publishes turn summaries."""
 
 # livekit and redis leave parameters of their generics open.
 # pyright: reportUnknownMemberType=false
@@ -19,12 +19,11 @@ from livekit.agents.voice import ConversationItemAddedEvent, SpeechCreatedEvent,
 
 from hocket.chassis.errors import MeshError
 from hocket.client.llm_router import RouterClient
-from services.media_gateway.turns import turn_log
-from services.media_gateway.turns.turn_log import Turn, TurnBook
+from services.media_gateway.turns.turn_log import Turn, TurnLog, turn_summary
 
-WRITTEN_CHARS_MAX = 8000
+TYPED_CHARS_MAX = 8000
 _PUBLISH_TIMEOUT_S = 2.0
-# AgentSession's per-message metrics (seconds) and what clients read (milliseconds).
+# Keys of AgentSession's per-message metrics (seconds) and of the turn summary's `timings_ms`.
 _USER_TIMINGS = {"transcription_delay": "transcription", "end_of_turn_delay": "end_of_turn"}
 _ANSWER_TIMINGS = {
     "llm_node_ttft": "llm_first_token",
@@ -35,153 +34,170 @@ _ANSWER_TIMINGS = {
 _log = structlog.get_logger()
 
 
-class Keeper(Protocol):
-    """Keeps the conversation for an agent to come."""
+class ConversationStore(Protocol):
+    """Stores the conversation for an agent that may replace this one. Fail-open."""
 
     async def save(self, context: llm.ChatContext) -> bool:
-        """False when it could not be kept."""
+        """Save the conversation; False if it could not be saved."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class FramesWatched:
-    """Frames since the session began, and whether vision was away."""
+class VideoStatus:
+    """Video of a session.
+
+    Attributes:
+        counts: Frame counts since the start of the session.
+        degraded: Whether vision gives no verdicts.
+    """
 
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     degraded: bool = False
 
 
 class Conversation:
-    """Follows one session. Everything here happens beside the turn, never in its way."""
+    """Keeps the turn log of one session up to date. Its I/O runs in background tasks and delays no turn."""
 
     def __init__(
         self,
         session: AgentSession[Any],
         room: rtc.Room,
-        book: TurnBook,
+        turn_log: TurnLog,
         *,
         topic: str,
-        frames: Callable[[], FramesWatched],
-        keeper: Keeper | None,
+        video_status: Callable[[], VideoStatus],
+        store: ConversationStore | None,
         router: RouterClient,
         report: Callable[[dict[str, Any]], None],
     ) -> None:
-        """Tell clients on `topic` (empty: nobody), keep with `keeper`, and `report` each turn for metrics.
+        """Follow one session.
 
-        `router` learns of answers that were interrupted, for its scorer.
+        Args:
+            session: Session whose events are followed.
+            room: Room in which turn summaries are published.
+            turn_log: Log of the session's turns.
+            topic: LiveKit text topic of turn summaries; empty publishes none.
+            video_status: Returns the video's status for a turn summary.
+            store: Stores the conversation after each turn; None stores nothing.
+            router: Receives interruptions as outcomes, to train its scorer.
+            report: Called with each turn summary, for metrics.
         """
         self._session = session
         self._room = room
-        self._book = book
+        self._turn_log = turn_log
         self._topic = topic
-        self._frames = frames
-        self._keeper = keeper
+        self._video_status = video_status
+        self._store = store
         self._router = router
         self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
-        self._text_at_s = 0.0
+        self._typed_at_s = 0.0
 
     def follow(self) -> None:
-        """Listen to the session's events."""
-        self._session.on("conversation_item_added", self._on_item)
-        self._session.on("speech_created", self._on_speech)
+        """Subscribe to the session's events."""
+        self._session.on("conversation_item_added", self._on_item_added)
+        self._session.on("speech_created", self._on_speech_created)
 
-    async def write(self, text: str) -> None:
-        """The person has written instead of spoken."""
-        text = text.strip()[:WRITTEN_CHARS_MAX]
+    async def answer_typed(self, text: str) -> None:
+        """Interrupt the agent and answer text that the user typed.
+
+        Args:
+            text: Text from the room's chat; cut to 8000 characters, ignored if blank.
+        """
+        text = text.strip()[:TYPED_CHARS_MAX]
         if not text:
             return
-        self._book.confirm(by_text=True)
-        self._text_at_s = time.time()
+        self._turn_log.mark_input_complete(typed=True)
+        self._typed_at_s = time.time()
         await self._session.interrupt()
         self._session.generate_reply(user_input=text, input_modality="text")
 
     async def close(self) -> None:
-        """Close the turn that is open and let what is under way end."""
-        self._close_turn(self._book.close())
+        """Close the current turn and wait up to 2 s for background tasks."""
+        self._finish_turn(self._turn_log.close_turn())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_PUBLISH_TIMEOUT_S)
 
-    def _on_item(self, event: ConversationItemAddedEvent) -> None:
+    def _on_item_added(self, event: ConversationItemAddedEvent) -> None:
         item = event.item
         if not isinstance(item, llm.ChatMessage):
             return
         if item.role == "user":
-            self._close_turn(self._book.commit(item.id, item.text_content or ""))
-            self._note_timings(item.metrics, _USER_TIMINGS)
+            self._finish_turn(self._turn_log.commit_turn(item.id, item.text_content or ""))
+            self._record_timings(item.metrics, _USER_TIMINGS)
         elif item.role == "assistant":
-            self._book.answer(item.text_content or "", interrupted=item.interrupted)
-            self._note_timings(item.metrics, _ANSWER_TIMINGS)
-            self._note_written(item.metrics)
+            self._turn_log.record_answer(item.text_content or "", interrupted=item.interrupted)
+            self._record_timings(item.metrics, _ANSWER_TIMINGS)
+            self._record_typed_latency(item.metrics)
 
-    def _on_speech(self, event: SpeechCreatedEvent) -> None:
-        event.speech_handle.add_done_callback(self._on_spoken)
+    def _on_speech_created(self, event: SpeechCreatedEvent) -> None:
+        event.speech_handle.add_done_callback(self._on_speech_done)
 
-    def _on_spoken(self, handle: SpeechHandle) -> None:
-        # An answer begun early and thrown away was never scheduled, and has said nothing.
+    def _on_speech_done(self, handle: SpeechHandle) -> None:
+        # A discarded preemptive answer was never scheduled; speech without an assistant message is no answer.
         if handle.scheduled and any(
             isinstance(i, llm.ChatMessage) and i.role == "assistant" for i in handle.chat_items
         ):
-            self._close_turn(self._book.close())
+            self._finish_turn(self._turn_log.close_turn())
 
-    def _note_timings(self, metrics: Mapping[str, Any], names: Mapping[str, str]) -> None:
-        turn = self._book.current
+    def _record_timings(self, metrics: Mapping[str, Any], keys: Mapping[str, str]) -> None:
+        turn = self._turn_log.current
         if turn is not None:
-            # The first answer of a turn is what the person waited for; an answer after a tool comes later.
-            for name, told in names.items():
-                if name in metrics:
-                    turn.timings_ms.setdefault(told, round(metrics[name] * 1000))
+            # setdefault: the user waited for the first answer of the turn; an answer after a tool call comes later.
+            for metric, timing in keys.items():
+                if metric in metrics:
+                    turn.timings_ms.setdefault(timing, round(metrics[metric] * 1000))
 
-    def _note_written(self, metrics: Mapping[str, Any]) -> None:
-        turn = self._book.current
-        if turn is not None and turn.by_text and "started_speaking_at" in metrics:
-            turn.timings_ms.setdefault("e2e", round((metrics["started_speaking_at"] - self._text_at_s) * 1000))
+    def _record_typed_latency(self, metrics: Mapping[str, Any]) -> None:
+        turn = self._turn_log.current
+        if turn is not None and turn.typed and "started_speaking_at" in metrics:
+            turn.timings_ms.setdefault("e2e", round((metrics["started_speaking_at"] - self._typed_at_s) * 1000))
 
-    def _close_turn(self, turn: Turn | None) -> None:
+    def _finish_turn(self, turn: Turn | None) -> None:
         if turn is None:
             return
-        frames = self._frames()
-        if frames.degraded:
+        video = self._video_status()
+        if video.degraded:
             turn.degraded.add("vision")
-        facts = turn_log.facts(turn, frames.counts)
+        summary = turn_summary(turn, video.counts)
         _log.info(
             "turn",
             turn_id=turn.turn_id,
-            tier=facts["tier"],
-            model=facts["model"],
-            timings_ms=facts["timings_ms"],
-            cost_micro_usd=facts["cost_micro_usd"],
-            degraded=facts["degraded"],
+            tier=summary["tier"],
+            model=summary["model"],
+            timings_ms=summary["timings_ms"],
+            cost_micro_usd=summary["cost_micro_usd"],
+            degraded=summary["degraded"],
             interrupted=turn.interrupted,
-            **{"hocket.pii.heard": turn.heard, "hocket.pii.answered": turn.answered},
+            **{"hocket.pii.heard": turn.user_text, "hocket.pii.answered": turn.answer_text},
         )
-        self._report(facts)
+        self._report(summary)
         if self._topic:
-            self._begin(self._publish(json.dumps(facts)))
-        if self._keeper:
-            self._begin(self._keep(self._keeper))
-        if turn.interrupted and facts["model"]:
-            self._begin(self._tell_router(turn.turn_id))
+            self._start(self._publish(json.dumps(summary)))
+        if self._store:
+            self._start(self._save(self._store))
+        if turn.interrupted and summary["model"]:
+            self._start(self._record_barge_in(turn.turn_id))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _publish(self, facts: str) -> None:
+    async def _publish(self, summary: str) -> None:
         try:
             async with asyncio.timeout(_PUBLISH_TIMEOUT_S):
-                await self._room.local_participant.send_text(facts, topic=self._topic)
+                await self._room.local_participant.send_text(summary, topic=self._topic)
         except (TimeoutError, RuntimeError, ConnectionError) as error:
-            # The room is going down, and with it those who would have read.
-            _log.info("turn not told", error=str(error) or "late")
+            # Usual while the room closes, when its clients leave too.
+            _log.info("turn summary not published", error=str(error) or "late")
 
-    async def _tell_router(self, turn_id: str) -> None:
+    async def _record_barge_in(self, turn_id: str) -> None:
         try:
             await self._router.record_outcome(turn_id, llm_router_pb2.OUTCOME_BARGE_IN)
         except MeshError as error:
             _log.info("outcome not recorded", error=error.message)
 
-    async def _keep(self, keeper: Keeper) -> None:
-        if not await keeper.save(self._session.history):
-            self._book.degrade("redis")
+    async def _save(self, store: ConversationStore) -> None:
+        if not await store.save(self._session.history):
+            self._turn_log.record_degraded("redis")

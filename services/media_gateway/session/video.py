@@ -1,4 +1,4 @@
-"""Video of a room: frames are offered to vision, and the few that were kept lately are held for the next turn."""
+"""Video of a room: offers the frames of remote tracks to vision, and holds the kept ones for the next turn."""
 
 # livekit and redis leave parameters of their generics open.
 # pyright: reportUnknownMemberType=false
@@ -12,18 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-import structlog
 from livekit import rtc
 
 from hocket.client.vision import I420Frame, Keyframe, WatchSession
-from services.media_gateway.turns.visible import HeldFrame
-
-_log = structlog.get_logger()
+from services.media_gateway.turns.frame_attachment import FrameState
 
 
 @dataclass(slots=True)
 class KeptFrame:
-    """A kept frame as JPEG; `kept_at_s` since the epoch."""
+    """A frame that vision kept.
+
+    Attributes:
+        jpeg: The encoded image.
+        track: LiveKit id of the track.
+        kept_at_s: Time of the verdict, seconds since the epoch.
+        used: Whether a turn has carried the frame.
+    """
 
     jpeg: bytes
     track: str
@@ -31,59 +35,72 @@ class KeptFrame:
     used: bool = False
 
 
-class FrameShelf:
-    """The latest kept frames of a room."""
+class FrameBuffer:
+    """The most recently kept frames of a room."""
 
     def __init__(self, frames_max: int) -> None:
-        """Hold `frames_max` frames."""
+        """Hold up to `frames_max` frames."""
         self._frames: deque[KeptFrame] = deque(maxlen=frames_max)
 
-    def keep(self, jpeg: bytes, keyframe: Keyframe) -> None:
-        """Hold a frame; the oldest leaves."""
+    def add(self, jpeg: bytes, keyframe: Keyframe) -> None:
+        """Add a kept frame and drop the oldest if the buffer is full."""
         self._frames.append(KeptFrame(jpeg, keyframe.track, time.time()))
 
     def newest(self) -> KeptFrame | None:
-        """The newest frame, or None."""
+        """Return the newest frame, or None."""
         return self._frames[-1] if self._frames else None
 
-    def held(self) -> HeldFrame | None:
-        """The newest frame as decisions see it."""
+    def newest_state(self) -> FrameState | None:
+        """Return age and use of the newest frame, or None."""
         frame = self.newest()
-        return HeldFrame(max(0.0, time.time() - frame.kept_at_s), frame.used) if frame else None
+        return FrameState(max(0.0, time.time() - frame.kept_at_s), frame.used) if frame else None
 
-    def forget(self, track: str) -> None:
-        """A track has ended: what it showed is shown no longer."""
+    def drop_track(self, track: str) -> None:
+        """Drop the frames of a track that has ended."""
         kept = [frame for frame in self._frames if frame.track != track]
         self._frames.clear()
         self._frames.extend(kept)
 
 
-class VideoWatch:
-    """Reads every remote video track of a room. AgentSession would drop its frames: they are read here."""
+class VideoReader:
+    """Reads every remote video track of a room and submits its frames to a watch session of vision."""
 
     def __init__(
-        self, room: rtc.Room, room_name: str, session: WatchSession, shelf: FrameShelf, speaking: Callable[[], bool]
+        self,
+        room: rtc.Room,
+        room_name: str,
+        watch: WatchSession,
+        frames: FrameBuffer,
+        user_is_speaking: Callable[[], bool],
     ) -> None:
-        """Watch tracks over `session`; `speaking` says whether the person is."""
+        """Read the tracks of one room.
+
+        Args:
+            room: Connected LiveKit room.
+            room_name: Name of the room within the tenant.
+            watch: Open session with vision.
+            frames: Buffer from which frames of ended tracks are dropped.
+            user_is_speaking: Returns whether the user is speaking now; vision keeps the frame rate high then.
+        """
         self._room = room
         self._room_name = room_name
-        self._session = session
-        self._shelf = shelf
-        self._speaking = speaking
+        self._watch = watch
+        self._frames = frames
+        self._user_is_speaking = user_is_speaking
         self._readers: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
-        """Watch the tracks there are and those to come."""
+        """Read the present tracks and those that are subscribed later."""
         self._room.on("track_subscribed", self._on_subscribed)
         self._room.on("track_unsubscribed", self._on_unsubscribed)
         for participant in self._room.remote_participants.values():
             for publication in participant.track_publications.values():
                 if publication.track is not None:
-                    self._watch(publication.track)
+                    self._start_reader(publication.track)
 
     def counts(self) -> dict[str, int]:
-        """Frames since the session began."""
-        stats = self._session.stats
+        """Return frame counts and JPEG bytes since the start of the session."""
+        stats = self._watch.stats
         return {
             "seen": stats.seen,
             "offered": stats.offered,
@@ -95,8 +112,8 @@ class VideoWatch:
 
     @property
     def degraded(self) -> bool:
-        """Whether frames are kept by the timer for want of verdicts."""
-        return bool(self._readers) and not self._session.connected
+        """Whether frames are kept by the timer because vision gives no verdicts."""
+        return bool(self._readers) and not self._watch.connected
 
     async def close(self) -> None:
         """Stop reading."""
@@ -113,9 +130,9 @@ class VideoWatch:
         publication: rtc.RemoteTrackPublication,  # noqa: ARG002 - the event's signature
         participant: rtc.RemoteParticipant,  # noqa: ARG002 - the event's signature
     ) -> None:
-        self._watch(track)
+        self._start_reader(track)
 
-    def _watch(self, track: rtc.Track) -> None:
+    def _start_reader(self, track: rtc.Track) -> None:
         if track.kind == rtc.TrackKind.KIND_VIDEO and track.sid not in self._readers:
             self._readers[track.sid] = asyncio.create_task(self._read(track), name=f"video-{track.sid}")
 
@@ -130,21 +147,21 @@ class VideoWatch:
             reader.cancel()
 
     async def _read(self, track: rtc.Track) -> None:
-        # Capacity 1 keeps the newest frame; the default queue has no bound.
+        # Capacity 1 keeps the newest frame only; the default queue is unbounded.
         stream = rtc.VideoStream.from_track(track=track, capacity=1, format=rtc.VideoBufferType.I420)
         try:
             async for event in stream:
                 picture, quarter_turns = event.frame, cast("int", event.rotation)
                 frame = I420Frame(picture.data, picture.width, picture.height, rotation=90 * quarter_turns)
-                self._session.submit(
+                self._watch.submit(
                     self._room_name,
                     track.sid,
                     frame,
                     captured_at_s=event.timestamp_us / 1e6,
-                    speaking=self._speaking(),
+                    speaking=self._user_is_speaking(),
                 )
         finally:
-            self._session.forget(self._room_name, track.sid)
-            self._shelf.forget(track.sid)
+            self._watch.forget(self._room_name, track.sid)
+            self._frames.drop_track(track.sid)
             with contextlib.suppress(RuntimeError):
                 await stream.aclose()

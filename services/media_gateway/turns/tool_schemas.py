@@ -1,7 +1,8 @@
-"""The tools an agent offers to the model, as JSON schemas."""
+"""JSON schemas of the tools that the agent offers to the model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 SEARCH_KNOWLEDGE = "search_knowledge"
@@ -12,6 +13,7 @@ ARGUMENT_CHARS_MAX = 2000
 
 
 def _schema(name: str, description: str, **properties: str) -> dict[str, Any]:
+    """Return a schema of string properties; the suffix `_optional` of a name makes its property optional."""
     optional = {key for key in properties if key.endswith("_optional")}
     return {
         "name": name,
@@ -49,7 +51,15 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
-def text_argument(arguments: dict[str, object], name: str) -> str:
-    """A tool's argument as text, cut to its limit; empty when it is missing or of another kind."""
+def text_argument(arguments: Mapping[str, object], name: str) -> str:
+    """Return a tool's argument as text.
+
+    Args:
+        arguments: Parsed arguments of the call, written by the model.
+        name: Name of the argument.
+
+    Returns:
+        The argument without surrounding white space, cut to 2000 characters; empty if missing or not a string.
+    """
     value = arguments.get(name)
     return value.strip()[:ARGUMENT_CHARS_MAX] if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""The book of a conversation's turns: which calls served which turn, what each cost, and what clients are told."""
+"""Log of a conversation's turns: the model calls of each turn, what they cost, and the summary sent to clients."""
 
 from __future__ import annotations
 
@@ -6,12 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_TEXT_CHARS_MAX = 4000
+_SUMMARY_TEXT_CHARS_MAX = 4000
 
 
 @dataclass(slots=True)
 class ModelCall:
-    """One call to the router. `message_id` names the person's message it answers."""
+    """One call to llm_router.
+
+    Attributes:
+        message_id: Id of the user message that the call answers.
+        speculative: Whether the call started before the user's input was complete.
+        tier: Tier chosen by the router, in lower case; empty until the router has decided.
+        model: Model chosen by the router.
+        provider: Provider of that model.
+        score: Complexity score of the request, 0 to 1.
+        reasons: Reasons of the score: name, weight, detail.
+        document_ids: Documents whose passages were attached.
+        images: Images attached to the request.
+        cost_micro_usd: Cost in micro-USD; 0 until the call has finished.
+        first_event_ms: Milliseconds from the start of the call to its first event after the route.
+        knowledge_ms: Milliseconds the call waited for passages.
+    """
 
     message_id: str
     speculative: bool
@@ -29,93 +44,161 @@ class ModelCall:
 
 @dataclass(slots=True)
 class Turn:
-    """One turn: a person's words and the agent's answer. Committed when the person was found to have finished."""
+    """One turn: the user's input and the agent's answer.
+
+    Attributes:
+        turn_id: Id of the turn, unique in the tenant.
+        message_id: Id of the user message; empty until the turn is committed.
+        user_text: Transcript or typed text of the user.
+        answer_text: Text of the answer, up to an interruption.
+        typed: Whether the user typed instead of speaking.
+        input_complete: Whether the end of the user's input was detected.
+        interrupted: Whether the user interrupted the answer.
+        model_calls: Calls to llm_router, including speculative ones that were discarded.
+        tool_calls: Tool calls: name, arguments, ok.
+        speech_cost_micro_usd: Cost of transcription and synthesis, micro-USD.
+        timings_ms: Milliseconds per stage, on the agent's clock.
+        degraded: Services and stores that failed during the turn.
+    """
 
     turn_id: str
     message_id: str = ""
-    heard: str = ""
-    answered: str = ""
-    by_text: bool = False
-    confirmed: bool = False
+    user_text: str = ""
+    answer_text: str = ""
+    typed: bool = False
+    input_complete: bool = False
     interrupted: bool = False
-    calls: list[ModelCall] = field(default_factory=list[ModelCall])
-    tools: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    model_calls: list[ModelCall] = field(default_factory=list[ModelCall])
+    tool_calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     speech_cost_micro_usd: int = 0
     timings_ms: dict[str, int] = field(default_factory=dict[str, int])
     degraded: set[str] = field(default_factory=set[str])
 
 
-class TurnBook:
-    """Turns of one conversation: one pending (words still coming in) and at most one being answered.
+class TurnLog:
+    """The turns of one conversation: one pending turn (input incomplete) and at most one being answered.
 
-    The model may be asked before a turn is committed (preemptive generation), several times over, each time under a
-    message of its own; the message that is committed in the end tells which of the calls counted.
+    With preemptive generation the model is called before a turn is committed, possibly several times, each time for
+    another message id. The id of the committed message decides which of these calls the answer comes from.
     """
 
     def __init__(self, new_turn_id: Callable[[], str]) -> None:
-        """Begin with a pending turn; `new_turn_id` gives names that are unique in the tenant."""
+        """Start with one pending turn.
+
+        Args:
+            new_turn_id: Returns ids that are unique in the tenant.
+        """
         self._new_turn_id = new_turn_id
         self._pending = Turn(new_turn_id())
         self._current: Turn | None = None
 
     @property
     def current(self) -> Turn | None:
-        """The turn being answered, or None."""
+        """The committed turn that is being answered, or None."""
         return self._current
 
-    def serving(self, message_id: str) -> Turn:
-        """The turn that a call for `message_id` serves."""
+    def turn_for(self, message_id: str) -> Turn:
+        """Return the turn that a model call for `message_id` belongs to."""
         if self._current is not None and message_id and message_id == self._current.message_id:
             return self._current
         return self._pending
 
-    def begin_call(self, message_id: str) -> tuple[Turn, ModelCall]:
-        """Note a call to the model; it is speculative while nobody has said that the person has finished."""
-        turn = self.serving(message_id)
-        call = ModelCall(message_id, speculative=turn is self._pending and not turn.confirmed)
-        turn.calls.append(call)
+    def begin_model_call(self, message_id: str) -> tuple[Turn, ModelCall]:
+        """Add a model call; it is speculative until the user's input is complete.
+
+        Args:
+            message_id: Id of the user message that the call answers.
+
+        Returns:
+            The turn and its new call, to be filled in by the caller.
+        """
+        turn = self.turn_for(message_id)
+        call = ModelCall(message_id, speculative=turn is self._pending and not turn.input_complete)
+        turn.model_calls.append(call)
         return turn, call
 
-    def confirm(self, *, by_text: bool = False) -> None:
-        """The person has finished: calls from now on are meant."""
-        self._pending.confirmed = True
-        self._pending.by_text = by_text
+    def mark_input_complete(self, *, typed: bool = False) -> None:
+        """Mark the user's input of the pending turn as complete; model calls from now on are not speculative.
 
-    def commit(self, message_id: str, heard: str) -> Turn | None:
-        """The turn is in the conversation; gives the one before when that was never closed."""
+        Args:
+            typed: Whether the user typed instead of speaking.
+        """
+        self._pending.input_complete = True
+        self._pending.typed = typed
+
+    def commit_turn(self, message_id: str, user_text: str) -> Turn | None:
+        """Make the pending turn the current one and start a new pending turn.
+
+        Args:
+            message_id: Id of the user message that entered the conversation.
+            user_text: Text of that message.
+
+        Returns:
+            The previous turn, marked as interrupted, if it was not closed; else None.
+        """
         unclosed = self._current
         if unclosed is not None:
             unclosed.interrupted = True
         self._current, self._pending = self._pending, Turn(self._new_turn_id())
         self._current.message_id = message_id
-        self._current.heard = heard
+        self._current.user_text = user_text
         return unclosed
 
-    def answer(self, text: str, *, interrupted: bool) -> None:
-        """The agent has said `text`, or as much of it as was heard."""
+    def record_answer(self, text: str, *, interrupted: bool) -> None:
+        """Append to the answer of the current turn.
+
+        Args:
+            text: Text that was played, up to an interruption.
+            interrupted: Whether the user interrupted it.
+        """
         if self._current is not None:
-            self._current.answered = " ".join(part for part in (self._current.answered, text) if part)
+            self._current.answer_text = " ".join(part for part in (self._current.answer_text, text) if part)
             self._current.interrupted = interrupted
 
-    def speech_cost(self, cost_micro_usd: int) -> None:
-        """Listening or speaking has cost something."""
+    def record_tool_call(self, name: str, arguments: str, *, ok: bool) -> None:
+        """Record a tool call in the current turn.
+
+        Args:
+            name: Name of the tool.
+            arguments: Arguments as JSON, as the model wrote them.
+            ok: Whether the tool succeeded.
+        """
+        if self._current is not None:
+            self._current.tool_calls.append({"name": name, "arguments": arguments, "ok": ok})
+
+    def record_speech_cost(self, cost_micro_usd: int) -> None:
+        """Add a cost of transcription or synthesis, in micro-USD, to the current or else the pending turn."""
         (self._current or self._pending).speech_cost_micro_usd += cost_micro_usd
 
-    def degrade(self, part: str, message_id: str = "") -> None:
-        """The turn goes on without `part`."""
-        turn = self.serving(message_id) if message_id else (self._current or self._pending)
+    def record_degraded(self, part: str, message_id: str = "") -> None:
+        """Record that a turn goes on without a service or store.
+
+        Args:
+            part: Name of the service or store, such as `rag` or `redis`.
+            message_id: Message whose turn is affected; empty means the current or else the pending turn.
+        """
+        turn = self.turn_for(message_id) if message_id else (self._current or self._pending)
         turn.degraded.add(part)
 
-    def close(self) -> Turn | None:
-        """The answer is over; gives the turn once."""
+    def close_turn(self) -> Turn | None:
+        """End the current turn and return it; None if there is none."""
         closed, self._current = self._current, None
         return closed
 
 
-def facts(turn: Turn, frames: Mapping[str, int]) -> dict[str, Any]:
-    """What clients are told of a turn, as a JSON object. Times are in milliseconds on the agent's clock."""
-    counted = [call for call in turn.calls if call.message_id == turn.message_id]
-    first, last = (counted[0], counted[-1]) if counted else (None, None)
+def turn_summary(turn: Turn, frames: Mapping[str, int]) -> dict[str, Any]:
+    """Return the JSON object that clients in the room receive for a turn.
+
+    Args:
+        turn: A closed turn.
+        frames: Frame counts since the start of the session.
+
+    Returns:
+        The summary. Times are milliseconds on the agent's clock, costs micro-USD. `passages`, `score`, `model` and the
+        like describe the calls for the committed message; `cost_micro_usd` includes discarded calls.
+    """
+    used = [call for call in turn.model_calls if call.message_id == turn.message_id]
+    first, last = (used[0], used[-1]) if used else (None, None)
     timings = dict(turn.timings_ms)
     if first and first.first_event_ms is not None:
         timings["llm_first_event"] = first.first_event_ms
@@ -123,9 +206,9 @@ def facts(turn: Turn, frames: Mapping[str, int]) -> dict[str, Any]:
         timings["knowledge"] = first.knowledge_ms
     return {
         "turn_id": turn.turn_id,
-        "input": "text" if turn.by_text else "voice",
-        "heard": turn.heard[:_TEXT_CHARS_MAX],
-        "answered": turn.answered[:_TEXT_CHARS_MAX],
+        "input": "text" if turn.typed else "voice",
+        "heard": turn.user_text[:_SUMMARY_TEXT_CHARS_MAX],
+        "answered": turn.answer_text[:_SUMMARY_TEXT_CHARS_MAX],
         "interrupted": turn.interrupted,
         "tier": last.tier if last else "",
         "model": last.model if last else "",
@@ -133,12 +216,12 @@ def facts(turn: Turn, frames: Mapping[str, int]) -> dict[str, Any]:
         "score": round(last.score, 4) if last else 0.0,
         "reasons": last.reasons if last else [],
         "passages": list(first.document_ids) if first else [],
-        "images": max((call.images for call in counted), default=0),
-        "tool_calls": turn.tools,
+        "images": max((call.images for call in used), default=0),
+        "tool_calls": turn.tool_calls,
         "speculative": bool(first and first.speculative),
-        "model_calls": len(turn.calls),
-        "calls_discarded": len(turn.calls) - len(counted),
-        "cost_micro_usd": turn.speech_cost_micro_usd + sum(call.cost_micro_usd for call in turn.calls),
+        "model_calls": len(turn.model_calls),
+        "calls_discarded": len(turn.model_calls) - len(used),
+        "cost_micro_usd": turn.speech_cost_micro_usd + sum(call.cost_micro_usd for call in turn.model_calls),
         "timings_ms": timings,
         "frames": dict(frames),
         "degraded": sorted(turn.degraded),

@@ -23,7 +23,9 @@ from services.media_gateway.config import RoomConfig
 from services.media_gateway.dispatch.dispatcher import AgentDispatcher
 from services.media_gateway.dispatch.watcher import RoomWatcher
 from services.media_gateway.flow import Rooms
-from services.media_gateway.http.room_api import FrontEnd
+from services.media_gateway.http.app import create_app
+from services.media_gateway.http.room_routes import RoomRoutes
+from services.media_gateway.http.webhook import WebhookReceiver
 from services.media_gateway.rooms.dispatch_rule import DispatchRule
 from tests.fakes.livekit_rooms import MemoryRooms
 
@@ -53,23 +55,20 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     livekit = MemoryRooms()
-    rules = RoomConfig("ws://livekit.test", 600, agent_join_timeout_s=0.3, dispatch=DispatchRule(10, 60))
-    dispatcher = AgentDispatcher(livekit, livekit.clock, rules)
-    rooms = Rooms(livekit, LiveKitTokens(LIVEKIT_KEY, LIVEKIT_SECRET), dispatcher, livekit.clock, rules)
+    config = RoomConfig("ws://livekit.test", 600, agent_join_timeout_s=0.3, dispatch=DispatchRule(10, 60))
+    dispatcher = AgentDispatcher(livekit, livekit.clock, config)
+    rooms = Rooms(livekit, LiveKitTokens(LIVEKIT_KEY, LIVEKIT_SECRET), dispatcher, livekit.clock, config)
     watcher = RoomWatcher(livekit, dispatcher, sweep_interval_s=3600)
     add = partial(media_gateway_pb2_grpc.add_RoomServiceServicer_to_server, server.RoomServicer(rooms))
     settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2)
     mesh = MeshServer("media_gateway", settings, Assembly([Servicer(server.SERVICE, add)]))
     await mesh.start()
-    front_end = FrontEnd(
-        rooms,
-        watcher,
-        TokenVerifier(secret=SECRET),
-        WebhookReader(LIVEKIT_KEY, LIVEKIT_SECRET),
-        local_identity=None,
+    app = create_app(
+        RoomRoutes(rooms, TokenVerifier(secret=SECRET), local_identity=None),
+        WebhookReceiver(watcher, WebhookReader(LIVEKIT_KEY, LIVEKIT_SECRET)),
         origins=frozenset({ORIGIN}),
     )
-    runner = web.AppRunner(front_end.app(), access_log=None)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

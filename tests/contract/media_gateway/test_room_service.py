@@ -1,4 +1,4 @@
-"""RoomService over a real gRPC socket: each RPC, and what it refuses."""
+"""RoomService over a real gRPC socket: each RPC and its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def sample(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-async def test_a_room_is_made_once_and_holds_its_tenant(served):
+async def test_creating_a_room_twice_returns_the_same_room(served):
     async with served.client() as rooms:
         first = await rooms.create_room("demo", empty_timeout_s=60, max_participants=3)
         again = await rooms.create_room("demo")
@@ -26,14 +26,14 @@ async def test_a_room_is_made_once_and_holds_its_tenant(served):
     assert served.livekit.rooms["acme__demo"].metadata == '{"tenant_id": "acme"}'
 
 
-async def test_sizes_reach_livekit_with_their_defaults(served):
+async def test_limits_and_their_defaults_reach_livekit(served):
     async with served.client() as rooms:
         await rooms.create_room("small", empty_timeout_s=60, max_participants=3)
         await rooms.create_room("usual")
     assert served.livekit.sizes == {"acme__small": (60, 3), "acme__usual": (300, 10)}
 
 
-async def test_joining_gives_a_token_for_one_room_and_brings_one_agent(served):
+async def test_joining_returns_a_token_for_one_room_and_dispatches_one_agent(served):
     async with served.client() as rooms:
         await rooms.create_room("demo")
         access = await rooms.join_room("demo", "ann", display_name="Ann")
@@ -54,14 +54,14 @@ async def test_joining_gives_a_token_for_one_room_and_brings_one_agent(served):
     )
 
 
-async def test_two_people_joining_at_once_bring_one_agent(served):
+async def test_concurrent_joins_dispatch_one_agent(served):
     async with served.client() as rooms:
         await rooms.create_room("demo")
         await asyncio.gather(*(rooms.join_room("demo", f"p{n}") for n in range(8)))
     assert served.livekit.dispatched == 1
 
 
-async def test_an_agent_that_is_gone_is_sent_again_after_a_grace(served):
+async def test_a_missing_agent_is_dispatched_again_after_the_grace_time(served):
     async with served.client() as rooms:
         await rooms.create_room("demo")
         served.livekit.agents_come = True
@@ -75,7 +75,7 @@ async def test_an_agent_that_is_gone_is_sent_again_after_a_grace(served):
     assert len(served.livekit.dispatches["acme__demo"]) == 1
 
 
-async def test_an_agent_that_never_comes_is_counted_and_holds_nobody_up(served):
+async def test_an_unanswered_dispatch_is_counted_and_delays_no_join(served):
     before = sample("hocket_media_gateway_agents_missing_total")
     async with served.client() as rooms:
         await rooms.create_room("demo")
@@ -83,13 +83,13 @@ async def test_an_agent_that_never_comes_is_counted_and_holds_nobody_up(served):
         async with asyncio.timeout(DEADLINE_S):
             while sample("hocket_media_gateway_agents_missing_total") == before:  # noqa: ASYNC110 - metrics are pulled
                 await asyncio.sleep(0.05)
-        # The next wait is twice as long.
+        # The grace time has doubled.
         served.livekit.clock.now_s += 11
         await rooms.join_room("demo", "ann")
     assert served.livekit.dispatched == 1
 
 
-async def test_a_token_can_be_had_again_without_an_agent(served):
+async def test_get_room_token_dispatches_no_agent(served):
     async with served.client() as rooms:
         await rooms.create_room("demo")
         access = await rooms.get_room_token("demo", "ann")
@@ -97,7 +97,7 @@ async def test_a_token_can_be_had_again_without_an_agent(served):
     assert served.livekit.dispatched == 0
 
 
-async def test_rooms_are_listed_by_name_with_who_is_there(served):
+async def test_rooms_are_listed_by_name_with_their_participants(served):
     async with served.client() as rooms:
         for name in ("b", "a"):
             await rooms.create_room(name)
@@ -107,7 +107,7 @@ async def test_rooms_are_listed_by_name_with_who_is_there(served):
     assert [(r.name, r.participants, r.agent_present) for r in listed] == [("a", 0, False), ("b", 1, True)]
 
 
-async def test_deleting_is_final_and_can_be_done_twice(served):
+async def test_deleting_a_missing_room_succeeds(served):
     async with served.client() as rooms:
         await rooms.create_room("demo")
         await rooms.delete_room("demo")
@@ -115,7 +115,7 @@ async def test_deleting_is_final_and_can_be_done_twice(served):
         assert list(await rooms.list_rooms()) == []
 
 
-async def test_a_room_of_another_tenant_is_not_there(served):
+async def test_a_room_of_another_tenant_is_not_found(served):
     async with served.client("acme") as acme, served.client("other") as other:
         await acme.create_room("demo")
         assert list(await other.list_rooms()) == []
@@ -127,7 +127,7 @@ async def test_a_room_of_another_tenant_is_not_there(served):
         assert [room.name for room in await acme.list_rooms()] == ["demo"]
 
 
-async def test_a_tenant_whose_name_begins_like_anothers_room_cannot_reach_it(served):
+async def test_tenant_ids_with_the_separator_reach_no_other_tenants_room(served):
     async with served.client("a__b") as victim, served.client("a") as attacker:
         await victim.create_room("c")
         with pytest.raises(InvalidArgument):
@@ -148,24 +148,36 @@ async def test_a_tenant_whose_name_begins_like_anothers_room_cannot_reach_it(ser
         (lambda r: r.delete_room(""), "name"),
     ],
 )
-async def test_bad_input_names_its_field(served, call, field):
+async def test_invalid_input_names_its_field(served, call, field):
     async with served.client() as rooms:
         with pytest.raises(InvalidArgument) as caught:
             await call(rooms)
     assert list(caught.value.fields) == [field]
 
 
-async def test_without_a_token_nothing_is_served(served):
+async def test_a_call_without_a_token_is_rejected(served):
     async with served.client(token="") as rooms:
         with pytest.raises(Unauthenticated) as caught:
             await rooms.list_rooms()
     assert caught.value.reason == "TOKEN_MISSING"
 
 
-async def test_a_livekit_that_is_away_is_said_so(served):
+async def test_an_outage_of_livekit_is_unavailable(served):
     served.livekit.away = True
     async with served.client() as rooms:
         for call in (rooms.list_rooms(), rooms.create_room("demo"), rooms.join_room("demo", "ann")):
             with pytest.raises(Unavailable) as caught:
                 await call
             assert caught.value.retry_after_s == 1
+
+
+async def test_a_rejected_dispatch_is_agent_not_dispatched(served):
+    served.livekit.rejects_dispatch = True
+    async with served.client() as rooms:
+        await rooms.create_room("demo")
+        with pytest.raises(Unavailable) as caught:
+            await rooms.join_room("demo", "ann")
+        assert (caught.value.reason, caught.value.retry_after_s) == ("AGENT_NOT_DISPATCHED", 1)
+        served.livekit.rejects_dispatch = False
+        await rooms.join_room("demo", "ann")
+    assert served.livekit.dispatched == 1

@@ -1,4 +1,4 @@
-"""A media gateway as its own process, on a real LiveKit server, with fake peers behind it."""
+"""A media gateway in its own process, on a real LiveKit server, with fake services behind it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def free_ports(count: int) -> list[int]:
 @asynccontextmanager
 async def gateway_running(livekit, folder: Path, peers: mesh_peers.Peers, **settings: str) -> AsyncIterator[Gateway]:
     grpc_port, ops_port, http_port = free_ports(3)
-    told = {
+    environment = {
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": livekit.api_key,
         "LIVEKIT_API_SECRET": livekit.api_secret,
@@ -97,7 +97,7 @@ async def gateway_running(livekit, folder: Path, peers: mesh_peers.Peers, **sett
             sys.executable,
             "-m",
             "services.media_gateway",
-            env={**os.environ, **{f"HOCKET_MEDIA_GATEWAY_{name}": value for name, value in told.items()}},
+            env={**os.environ, **{f"HOCKET_MEDIA_GATEWAY_{name}": value for name, value in environment.items()}},
             cwd=ROOT,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,

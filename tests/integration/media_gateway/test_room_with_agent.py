@@ -1,4 +1,4 @@
-"""People in a room on a real LiveKit server, with an agent whose peers are fakes."""
+"""Conversations in a room on a real LiveKit server, with an agent whose services are fakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2
 
 from hocket.chassis.errors import Unavailable
-from services.media_gateway.session import llm as livekit_llm
+from services.media_gateway.session import llm as session_llm
 from tests.fakes import mesh_peers, room_guest
 from tests.fakes.waiting import DEADLINE_S
 
@@ -43,7 +43,7 @@ async def in_a_room(gateway):
         await rooms.delete_room(name)
 
 
-async def test_a_spoken_question_is_answered_by_voice_with_what_is_known(gateway):
+async def test_a_spoken_question_is_answered_from_passages(gateway):
     async with in_a_room(gateway) as (guest, name):
         gateway.peers.speech.lines = ["when does the office open"]
         ended_s = await guest.say(QUESTION)
@@ -61,7 +61,7 @@ async def test_a_spoken_question_is_answered_by_voice_with_what_is_known(gateway
     assert ("hocket-agent", "The office opens at nine. ") in guest.transcripts
 
 
-async def test_a_written_question_is_answered_by_voice(gateway):
+async def test_a_typed_question_is_answered_by_voice(gateway):
     async with in_a_room(gateway) as (guest, _):
         asked_s = time.time()
         await guest.write("when does the office open")
@@ -71,7 +71,7 @@ async def test_a_written_question_is_answered_by_voice(gateway):
     assert not turn["speculative"]
 
 
-async def test_speaking_over_the_agent_cancels_the_answer_down_to_the_peers(gateway):
+async def test_barge_in_cancels_the_answer_at_the_router(gateway):
     async def endless(request):
         yield mesh_peers.route()
         for _ in range(1000):
@@ -97,7 +97,7 @@ async def test_speaking_over_the_agent_cancels_the_answer_down_to_the_peers(gate
     assert (second["heard"], second["answered"].strip()) == ("stop that please", "All right.")
 
 
-async def test_a_dead_router_is_answered_with_a_spoken_apology_and_the_next_turn_works(gateway):
+async def test_a_failed_router_call_is_answered_with_an_apology(gateway):
     async def dead(request):
         raise Unavailable("no models")
         yield
@@ -109,14 +109,14 @@ async def test_a_dead_router_is_answered_with_a_spoken_apology_and_the_next_turn
             await guest.write("when does the office open")
             await guest.hears(asked_s)
             turn = await guest.turn()
-            assert turn["answered"].strip() == livekit_llm.APOLOGY
+            assert turn["answered"].strip() == session_llm.APOLOGY
             assert turn["degraded"] == ["llm_router"]
         gateway.peers.router.answer = mesh_peers.says("At nine.")
         await guest.write("and now")
         assert (await guest.turn())["answered"].strip() == "At nine."
 
 
-async def test_a_late_router_is_not_waited_for(gateway):
+async def test_a_late_router_is_answered_with_an_apology(gateway):
     async def late(request):
         yield mesh_peers.route()
         await asyncio.sleep(60)
@@ -125,11 +125,11 @@ async def test_a_late_router_is_not_waited_for(gateway):
         gateway.peers.router.answer = late
         await guest.write("when does the office open")
         turn = await guest.turn()
-    assert turn["answered"].strip() == livekit_llm.APOLOGY
+    assert turn["answered"].strip() == session_llm.APOLOGY
 
 
 @pytest.mark.parametrize("trouble", ["dead_voice", "mute"])
-async def test_a_voice_that_fails_is_replaced_by_the_recorded_apology(gateway, trouble):
+async def test_failed_synthesis_plays_the_recorded_apology(gateway, trouble):
     async with in_a_room(gateway) as (guest, _):
         setattr(gateway.peers.speech, trouble, True)
         for _ in range(4):
@@ -142,7 +142,7 @@ async def test_a_voice_that_fails_is_replaced_by_the_recorded_apology(gateway, t
         assert (await guest.turn())["degraded"] == []
 
 
-async def test_ears_that_fail_are_told_of_and_listen_again(gateway):
+async def test_failed_transcription_plays_an_apology_and_recovers(gateway):
     gateway.peers.speech.dead_ears = True
     peers = gateway.peers
     name = f"room-{uuid.uuid4().hex[:8]}"
@@ -159,7 +159,7 @@ async def test_ears_that_fail_are_told_of_and_listen_again(gateway):
 
 
 @pytest.mark.parametrize(("dead", "delay_s"), [(True, 0.0), (False, 5.0)])
-async def test_a_turn_goes_on_without_knowledge(gateway, dead, delay_s):
+async def test_a_turn_goes_on_without_passages(gateway, dead, delay_s):
     async with in_a_room(gateway) as (guest, _):
         gateway.peers.rag.dead, gateway.peers.rag.delay_s = dead, delay_s
         await guest.write("when does the office open")
@@ -168,7 +168,7 @@ async def test_a_turn_goes_on_without_knowledge(gateway, dead, delay_s):
     assert turn["timings_ms"]["knowledge"] < 1000
 
 
-async def test_the_room_is_left_and_its_slot_given_back_when_the_person_leaves(gateway):
+async def test_the_slot_is_released_when_the_person_leaves(gateway):
     async with in_a_room(gateway) as (_, name):
         assert ("acme", f"acme__{name}") in gateway.peers.limits.holders
     await gateway.until_metric("livekit_active_rooms 0.0")
@@ -185,7 +185,7 @@ async def test_a_killed_agent_is_replaced(gateway):
         assert (await guest.turn())["answered"].strip() == "The office opens at nine."
 
 
-async def test_a_tenant_without_a_free_slot_gets_no_agent_and_the_lack_is_counted(gateway):
+async def test_a_tenant_without_a_free_slot_gets_no_agent(gateway):
     gateway.peers.limits.capacity = 0
     held, gateway.peers.limits.holders = gateway.peers.limits.holders, set()
     try:

@@ -1,4 +1,4 @@
-"""Rooms of a tenant with a backend, a camera and a memory."""
+"""Rooms of a tenant with a backend, video and a session store."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def in_a_room(gateway):
         await rooms.delete_room(name)
 
 
-async def test_a_task_is_written_down_once_and_confirmed(gateway, backend):
+async def test_a_task_is_created_once_and_confirmed(gateway, backend):
     async with in_a_room(gateway) as guest:
         gateway.peers.router.answer = mesh_peers.calls(
             "create_task", '{"title": "call Bob", "due": "tomorrow"}', "I noted it."
@@ -110,7 +110,7 @@ async def test_a_task_is_written_down_once_and_confirmed(gateway, backend):
     assert first.messages[0].parts[0].text == "Be brief."
 
 
-async def test_a_backend_that_dies_is_told_of_by_the_model(gateway, backend):
+async def test_a_failed_backend_is_reported_to_the_model(gateway, backend):
     async with in_a_room(gateway) as guest:
         backend.dead = True
         try:
@@ -124,7 +124,7 @@ async def test_a_backend_that_dies_is_told_of_by_the_model(gateway, backend):
     assert gateway.peers.router.requests[-1].messages[-1].parts[0].tool_result.is_error
 
 
-async def test_without_a_backend_the_defaults_serve(gateway, backend):
+async def test_without_a_backend_default_settings_are_used(gateway, backend):
     backend.dead = True
     try:
         async with in_a_room(gateway) as guest:
@@ -134,7 +134,7 @@ async def test_without_a_backend_the_defaults_serve(gateway, backend):
         backend.dead = False
 
 
-async def test_a_greeting_is_spoken_first(gateway, backend):
+async def test_the_greeting_is_spoken_first(gateway, backend):
     backend.greeting = "Welcome to the office."
     try:
         async with in_a_room(gateway) as guest:
@@ -144,7 +144,7 @@ async def test_a_greeting_is_spoken_first(gateway, backend):
         backend.greeting = ""
 
 
-async def test_a_question_about_the_camera_carries_the_newest_picture_and_others_do_not(gateway):
+async def test_only_a_question_about_the_camera_carries_a_frame(gateway):
     pictures = [np.full((360, 640, 4), shade, np.uint8) for shade in (40, 200)]
     async with in_a_room(gateway) as guest:
         await guest.show(pictures)
@@ -164,7 +164,7 @@ async def test_a_question_about_the_camera_carries_the_newest_picture_and_others
     assert shown["frames"]["seen"] >= shown["frames"]["kept"] >= 1
 
 
-async def test_an_agent_that_follows_a_killed_one_remembers_the_conversation(gateway, backend):
+async def test_a_replacing_agent_continues_the_conversation(gateway, backend):
     backend.greeting = "Welcome to the office."
     try:
         async with in_a_room(gateway) as guest:
@@ -188,7 +188,7 @@ async def test_an_agent_that_follows_a_killed_one_remembers_the_conversation(gat
     assert gateway.peers.speech.spoken.count("Welcome to the office.") == greetings
 
 
-async def test_a_gateway_that_is_stopped_leaves_its_rooms_in_order(gateway):
+async def test_a_stopped_gateway_releases_its_slots(gateway):
     async with gateway.rooms() as rooms:
         await rooms.create_room("last")
         access = await rooms.join_room("last", "ann")
@@ -202,9 +202,7 @@ async def test_a_gateway_that_is_stopped_leaves_its_rooms_in_order(gateway):
     assert "acme__last" in gateway.peers.limits.released
 
 
-async def test_a_gateway_that_is_stopped_lets_a_conversation_come_to_its_end(
-    run_gateway, livekit_server, tmp_path_factory
-):
+async def test_a_stopped_gateway_lets_a_conversation_end(run_gateway, livekit_server, tmp_path_factory):
     async with mesh_peers.serving() as peers:
         folder = tmp_path_factory.mktemp("gateway")
         async with run_gateway(livekit_server, folder, peers, WORKER_DRAIN_S="120") as gateway:

@@ -1,4 +1,4 @@
-"""Settings that would be unsafe are refused."""
+"""Settings of the gateway: defaults, unsafe values, signing keys."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from services.media_gateway.settings import Settings
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
 
-def test_the_defaults_hold_and_a_rooms_process_can_be_told_of_them():
-    plan = Settings().job_config("/tmp/turns")  # noqa: S108 - a path that is not opened
-    assert pickle.loads(pickle.dumps(plan)) == plan  # noqa: S301 - pickled here
-    assert isinstance(plan, JobConfig)
-    assert plan.peers.key is None
+def test_the_default_job_config_can_be_pickled():
+    config = Settings().job_config("/tmp/turns")  # noqa: S108 - a path that is not opened
+    assert pickle.loads(pickle.dumps(config)) == config  # noqa: S301 - pickled here
+    assert isinstance(config, JobConfig)
+    assert config.peers.key is None
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ def test_the_defaults_hold_and_a_rooms_process_can_be_told_of_them():
         {"jwks_url": "https://keys.example.org"},
     ],
 )
-def test_settings_that_would_be_unsafe_are_refused(values):
+def test_unsafe_settings_are_rejected(values):
     with pytest.raises(ValidationError):
         Settings(**values)
 
 
-def test_a_private_key_signs_where_there_is_one(tmp_path):
+def test_a_private_key_takes_precedence_over_the_shared_secret(tmp_path):
     (tmp_path / "key.pem").write_text("PEM")
     settings = Settings(jwt_secret=SECRET, mesh_key_file=tmp_path / "key.pem", mesh_key_id="k1")
     key = settings.mesh_key()

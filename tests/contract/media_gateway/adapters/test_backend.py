@@ -1,4 +1,4 @@
-"""The tenant's backend over a real HTTP socket."""
+"""Calls to the tenant's backend over a real HTTP socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fakes.livekit_rooms import Clock
 
 
 class Backend:
-    """Answers with the next of `statuses`, 200 after them, and remembers what it was sent."""
+    """Answers with the next of `statuses`, then with 200, and records the requests."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
@@ -42,22 +42,22 @@ async def reaching(backend: Backend, clock: Clock | None = None):
         await runner.cleanup()
 
 
-async def test_settings_are_asked_for_in_the_tenants_name():
+async def test_a_call_carries_the_tenants_token():
     backend = Backend()
     async with reaching(backend) as client:
-        assert await client.settings() == {"ok": True}
+        assert await client.get_settings() == {"ok": True}
     method, path, headers, _ = backend.calls[0]
     assert (method, path, headers["Authorization"]) == ("GET", "/v1/settings", "Bearer token")
 
 
-async def test_a_person_is_named_safely_in_the_path():
+async def test_a_user_id_is_quoted_in_the_path():
     backend = Backend()
     async with reaching(backend) as client:
-        await client.user("../tasks?x=ann@example.org")
+        await client.get_user("../tasks?x=ann@example.org")
     assert backend.calls[0][1] == "/v1/users/..%2Ftasks%3Fx%3Dann%40example.org"
 
 
-async def test_a_task_is_tried_again_under_the_same_key():
+async def test_a_retry_repeats_the_idempotency_key():
     backend = Backend(503, 502)
     async with reaching(backend) as client:
         await client.create_task("call Bob", "", room="demo", user_id="ann", idempotency_key="k1")
@@ -77,35 +77,35 @@ async def test_an_insight_and_a_due_date_are_sent():
 @pytest.mark.parametrize(
     ("status", "error"), [(404, NotFound), (401, PermissionDenied), (403, PermissionDenied), (422, MeshError)]
 )
-async def test_a_refusal_is_not_tried_again(status, error):
+async def test_an_http_4xx_is_not_retried(status, error):
     backend = Backend(status)
     async with reaching(backend) as client:
         with pytest.raises(error):
-            await client.settings()
+            await client.get_settings()
     assert len(backend.calls) == 1
 
 
-async def test_a_backend_that_keeps_failing_is_left_alone_and_asked_again_later():
+async def test_the_circuit_breaker_opens_after_three_failed_calls_and_closes_again():
     backend, clock = Backend(*[500] * 9), Clock()
     async with reaching(backend, clock) as client:
         for _ in range(3):
             with pytest.raises(Unavailable):
-                await client.settings()
+                await client.get_settings()
         with pytest.raises(Unavailable):
-            await client.settings()
+            await client.get_settings()
         assert len(backend.calls) == 9
         clock.now_s += 11
-        assert await client.settings() == {"ok": True}
+        assert await client.get_settings() == {"ok": True}
 
 
-async def test_a_backend_that_is_not_there_is_unavailable():
+async def test_a_refused_connection_is_unavailable():
     async with BackendClient("http://127.0.0.1:1", lambda: "", timeout_s=1) as client:
         with pytest.raises(Unavailable):
-            await client.settings()
+            await client.get_settings()
 
 
-async def test_an_answer_that_is_no_object_holds_nothing():
+async def test_a_json_array_counts_as_an_empty_object():
     backend = Backend()
     backend.body = ["text"]
     async with reaching(backend) as client:
-        assert await client.settings() == {}
+        assert await client.get_settings() == {}

@@ -1,4 +1,4 @@
-"""A collector learns how a turn went, and what was said only where a setting allows it."""
+"""Spans of livekit-agents contain what was said only if a setting allows it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from services.media_gateway.adapters.livekit_tracing import trace_turns
 
 
 @pytest.mark.parametrize("log_content", [False, True])
-def test_what_was_said_leaves_only_where_a_setting_allows_it(log_content):
+def test_spans_contain_transcripts_only_if_allowed(log_content):
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace_turns(provider, log_content=log_content)
-    # In the library's own way: its spans carry content under keys with a pii part.
+    # As livekit-agents does: attributes with content have `pii` in their key.
     with tracer.start_as_current_span("agent_turn") as span:
         span.set_attribute("lk.pii.user_transcript", "my secret plan")
         span.set_attribute("lk.turn", 7)

@@ -1,4 +1,4 @@
-"""Which jobs are accepted."""
+"""Which jobs the worker accepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.media_gateway.rooms.job_context import JobContext
 JOB = JobContext("acme", "free", "demo", "ann")
 
 
-def test_a_job_names_its_tenant_and_the_room_it_is_for():
+def test_valid_metadata_is_parsed():
     assert admission.read_job(JOB.to_json(), "acme__demo") == JOB
 
 
@@ -24,7 +24,7 @@ def test_a_job_names_its_tenant_and_the_room_it_is_for():
         (JobContext("acme", "gold", "demo", "ann"), "acme__demo"),
     ],
 )
-def test_metadata_that_does_not_fit_its_room_is_nobodys_job(job, livekit_room):
+def test_metadata_of_another_room_or_an_invalid_tenant_is_rejected(job, livekit_room):
     assert admission.read_job(job.to_json(), livekit_room) is None
 
 
@@ -36,13 +36,15 @@ def test_metadata_that_does_not_fit_its_room_is_nobodys_job(job, livekit_room):
         (JOB, False, 3, JobOutcome.FULL, False),
     ],
 )
-def test_what_needs_no_slot_to_be_refused_is_refused_first(job, draining, active_rooms, expected, terminate):
-    verdict = admission.refuse_before_slot(job, draining=draining, active_rooms=active_rooms, rooms_max=3)
-    assert verdict is not None
-    assert (verdict.outcome, verdict.terminate, verdict.accepted) == (expected, terminate, False)
+def test_a_malformed_job_a_draining_worker_and_a_full_worker_need_no_slot(
+    job, draining, active_rooms, expected, terminate
+):
+    decision = admission.refuse_before_slot(job, draining=draining, active_rooms=active_rooms, rooms_max=3)
+    assert decision is not None
+    assert (decision.outcome, decision.terminate, decision.accepted) == (expected, terminate, False)
 
 
-def test_a_free_worker_asks_for_a_slot_and_serves_without_an_answer():
+def test_a_job_is_accepted_unless_the_slot_is_refused():
     assert admission.refuse_before_slot(JOB, draining=False, active_rooms=2, rooms_max=3) is None
     assert admission.decide_by_slot(SlotAnswer(acquired=True)).accepted
     assert admission.decide_by_slot(SlotAnswer(acquired=None)).accepted
@@ -50,5 +52,5 @@ def test_a_free_worker_asks_for_a_slot_and_serves_without_an_answer():
     assert (limited.outcome, limited.terminate) == (JobOutcome.LIMITED, True)
 
 
-def test_load_reaches_one_when_every_room_is_taken():
+def test_load_is_one_when_every_room_is_taken():
     assert [admission.load(n, 4) for n in (0, 2, 4)] == [0, 0.5, 1]

@@ -1,4 +1,4 @@
-"""A tenant's settings with their defaults."""
+"""Settings of a tenant's agent and their defaults."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 from services.media_gateway.turns import tenant_settings
 
 
-@pytest.mark.parametrize("read", [None, [], "text", {}, {"profile": "reckless"}, {"instructions": 1, "voice": None}])
-def test_what_a_backend_leaves_out_or_gets_wrong_stays_at_its_default(read):
-    assert tenant_settings.tenant_settings(read) == tenant_settings.TenantSettings()
+@pytest.mark.parametrize("raw", [None, [], "text", {}, {"profile": "reckless"}, {"instructions": 1, "voice": None}])
+def test_missing_and_malformed_fields_have_their_defaults(raw):
+    assert tenant_settings.parse_tenant_settings(raw) == tenant_settings.TenantSettings()
 
 
-def test_what_a_backend_says_is_taken():
-    settings = tenant_settings.tenant_settings(
+def test_valid_fields_replace_the_defaults():
+    settings = tenant_settings.parse_tenant_settings(
         {
             "instructions": "Be brief.",
             "greeting": "Hello!",

@@ -1,13 +1,12 @@
-"""Whether a turn is about something that is shown."""
+"""When a kept frame is attached to a turn."""
 
 from __future__ import annotations
 
 import pytest
 
-from services.media_gateway.turns import visible
-from services.media_gateway.turns.visible import HeldFrame
+from services.media_gateway.turns.frame_attachment import FrameState, attaches_frame, refers_to_visible
 
-FRESH, USED, OLD = HeldFrame(1, used=False), HeldFrame(1, used=True), HeldFrame(60, used=False)
+FRESH, USED, OLD = FrameState(1, used=False), FrameState(1, used=True), FrameState(60, used=False)
 
 
 @pytest.mark.parametrize(
@@ -26,8 +25,8 @@ FRESH, USED, OLD = HeldFrame(1, used=False), HeldFrame(1, used=True), HeldFrame(
         "What's this here",
     ],
 )
-def test_words_that_point_at_something_shown_are_about_it(text):
-    assert visible.refers_to_visible(text)
+def test_references_to_something_visible_are_recognized(text):
+    assert refers_to_visible(text)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +44,8 @@ def test_words_that_point_at_something_shown_are_about_it(text):
         "",
     ],
 )
-def test_words_that_point_at_nothing_are_not(text):
-    assert not visible.refers_to_visible(text)
+def test_idioms_and_other_texts_are_no_references(text):
+    assert not refers_to_visible(text)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,5 @@ def test_words_that_point_at_nothing_are_not(text):
         ("when do you open", OLD, True, False),
     ],
 )
-def test_a_picture_goes_with_a_turn_that_asks_for_it_or_where_each_new_one_is_wanted(
-    text, frame, attach_newest, expected
-):
-    assert visible.attach(text, frame, age_s_max=10, attach_newest=attach_newest) is expected
+def test_a_frame_is_attached_on_reference_or_if_new_frames_are_wanted(text, frame, attach_newest, expected):
+    assert attaches_frame(text, frame, age_s_max=10, attach_newest=attach_newest) is expected
