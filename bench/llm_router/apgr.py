@@ -27,7 +27,7 @@ import numpy as np
 from services.llm_router.adapters.files.outcome_log import read_weights, scorer_with
 from services.llm_router.routing.complexity import SurfaceScorer
 from services.llm_router.routing.fitting import auroc
-from services.llm_router.routing.training_data import Row, Weights
+from services.llm_router.routing.training_data import ScorerWeights, TrainingRow
 
 BOOTSTRAPS = 200
 _NUMBER = re.compile(r"\d+")
@@ -90,8 +90,9 @@ def told(name: str, score: Score, sets: dict[str, list[Graded]], voice: list[str
         value, error = apgr(scored[key], graded, chance), half_width(scored[key], graded, chance)
         cells.append(f"{value:.3f} ± {error:.3f}")
     if voice:
-        rows = [Row({"s": s}, 1.0) for s in scored["all"]] + [Row({"s": score(text)}, 0.0) for text in voice]
-        cells.append(f"{auroc(rows, Weights({'s': 1.0}, 0.0)):.3f}")
+        rows = [TrainingRow({"s": s}, 1.0) for s in scored["all"]]
+        rows += [TrainingRow({"s": score(text)}, 0.0) for text in voice]
+        cells.append(f"{auroc(rows, ScorerWeights({'s': 1.0}, 0.0)):.3f}")
     return f"| {name} | {' | '.join(cells)} | {took_ms:.3f} |"
 
 

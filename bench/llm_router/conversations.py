@@ -25,9 +25,9 @@ from services.llm_router.catalog.toml_file import parse_tiers
 from services.llm_router.chat.events import Usage
 from services.llm_router.chat.request import Message, MixMode, Request, Role, Text, Tier, tokens_of
 from services.llm_router.routing.complexity import SurfaceScorer
-from services.llm_router.routing.decision import Situation, decide
+from services.llm_router.routing.decision import RoutingContext, decide
 from services.llm_router.routing.sessions import CACHE_TTL_S, Session, after_turn
-from services.llm_router.routing.tier_mix import Mix, tie_of
+from services.llm_router.routing.tier_mix import TierMix, tie_break
 
 TURNS = 20
 GAP_S = 20.0
@@ -103,7 +103,7 @@ def cost_of(talk: Talk, prompt: Prompt, model: Candidate, now_s: float, chance: 
 
 def top(table: TierTable) -> Candidate:
     """The first living model of the top tier."""
-    return next(c for c in table.candidates(Tier.COMPLEX) if c.alive(AT_S))
+    return next(c for c in table.candidates(Tier.COMPLEX) if c.in_service(AT_S))
 
 
 def always_top(_: Prompt, __: Talk, ___: float) -> tuple[Candidate, Tier]:
@@ -112,7 +112,7 @@ def always_top(_: Prompt, __: Talk, ___: float) -> tuple[Candidate, Tier]:
 
 def by_mix(mode: MixMode, *, sticky: bool, cache_aware: bool) -> Choose:
     """The router's own decision, with layers left out."""
-    mix, scorer, numbers = Mix(TABLE.shares), SurfaceScorer(), iter(range(10**9))
+    mix, scorer, numbers = TierMix(TABLE.shares), SurfaceScorer(), iter(range(10**9))
 
     def choose(prompt: Prompt, talk: Talk, now_s: float) -> tuple[Candidate, Tier]:
         users = [Message(Role.USER, (Text(text),)) for text in (*talk.said[-3:], prompt.text)]
@@ -120,16 +120,16 @@ def by_mix(mode: MixMode, *, sticky: bool, cache_aware: bool) -> Choose:
         session = talk.session if sticky else None
         if session is not None and not cache_aware:
             session = replace(session, warm={})
-        situation = Situation(TABLE, now_s, mode, tie_of(next(numbers)), _usable, session)
+        situation = RoutingContext(TABLE, now_s, mode, tie_break(next(numbers)), _usable, session)
         decision = decide(request, scorer.score(request), mix, situation)
         mix.count(decision.score, decision.counted or decision.tier)
-        model = decision.ladder[0]
+        model = decision.candidates[0]
         held = talk.prefix_tokens if model.cache != "none" else 0
         warm = held if held >= model.cache_prefix_tokens_min else 0
         talk.session = after_turn(
             talk.session,
             tier=decision.tier,
-            wished=decision.wished,
+            mix_tier=decision.mix_tier,
             model=model.alias,
             usage=Usage(cached_input_tokens=warm),
             now_s=now_s,

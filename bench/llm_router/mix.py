@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.llm_router.traffic import prompts
 from services.llm_router.chat.request import MixMode, Tier
-from services.llm_router.routing.tier_mix import Mix, tie_of
+from services.llm_router.routing.tier_mix import TierMix, tie_break
 
 SHARES = {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
 SETTLED = 300
@@ -41,9 +41,9 @@ def streams(folder: Path | None) -> dict[str, list[float]]:
 
 def row(name: str, scores: list[float]) -> str:
     """One stream through the mix in share mode."""
-    mix, tiers, worst = Mix(SHARES), list[Tier](), 0.0
+    mix, tiers, worst = TierMix(SHARES), list[Tier](), 0.0
     for score in scores:
-        placed = mix.place(score, MixMode.SHARE, tie_of(mix.total))
+        placed = mix.place(score, MixMode.SHARE, tie_break(mix.total))
         mix.count(score, placed.tier)
         tiers.append(placed.tier)
         if len(tiers) >= SETTLED:

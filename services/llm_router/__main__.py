@@ -16,18 +16,18 @@ from services.llm_router.adapters.files.outcome_log import OutcomeLog, open_scor
 from services.llm_router.adapters.files.tiers_file import TiersFile
 from services.llm_router.adapters.mesh.day_budget import DayBudget
 from services.llm_router.adapters.mesh.ledger import open_ledger
-from services.llm_router.adapters.mesh.rate_limits import open_limits
+from services.llm_router.adapters.mesh.rate_limits import open_rate_limits
 from services.llm_router.adapters.state.redis_state import open_state
 from services.llm_router.adapters.vendors.access import VendorAccess, open_providers
-from services.llm_router.attempts.model_health import Inventory
-from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.attempts.model_health import ModelHealth
+from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.chat.request import MixMode
 from services.llm_router.commands import fit as fit_command
 from services.llm_router.commands import score as score_command
 from services.llm_router.flow import Router
 from services.llm_router.ports import RouterPorts
 from services.llm_router.server import FULL_NAME, LlmRouterServicer
-from services.llm_router.settings import Settings, shown, vendor_access
+from services.llm_router.settings import Settings, reveal, vendor_access
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
@@ -40,9 +40,9 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     ledger = open_ledger(target, settings.cost_journal_file, settings.minter, resources, tls=tls)
     providers = open_providers(access, clock, ledger, tables, resources)
     embedded = settings.embedded == "always" or (settings.embedded == "auto" and len(providers) == 1)
-    state = open_state(shown(settings.redis_url), resources)
-    inventory = Inventory(tables, providers, state, clock, embedded=embedded, keys=access.fingerprint)
-    limits, spent_since = open_limits(target, resources, tls=tls)
+    state = open_state(reveal(settings.redis_url), resources)
+    model_health = ModelHealth(tables, providers, state, clock, embedded=embedded, keys=access.fingerprint)
+    limits, spent_since = open_rate_limits(target, resources, tls=tls)
     budgets = DayBudget(spent_since, clock)
     outcomes = OutcomeLog(settings.outcomes_file, state)
     resources.callback(outcomes.close)
@@ -50,11 +50,11 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     router = Router(
         ports,
         open_scorer(settings.weights_file),
-        inventory,
+        model_health,
         mode=MixMode(settings.mix_mode),
         budget_micro_usd=settings.budget_micro_usd_per_day,
         answers_per_tenant_max=settings.answers_per_tenant_max,
-        limits=AttemptLimits(
+        limits=AttemptTimeouts(
             settings.first_token_timeout_s,
             settings.fallback_first_token_timeout_s,
             settings.between_tokens_timeout_s,
@@ -62,10 +62,10 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
         ),
     )
     # First of all that is let go: what is cut short is booked before its book closes.
-    resources.push_async_callback(router.drained)
+    resources.push_async_callback(router.drain)
     refresh = asyncio.create_task(tables.keep_fresh(settings.tiers_refresh_s))
     resources.callback(refresh.cancel)
-    servicer = LlmRouterServicer(router, inventory)
+    servicer = LlmRouterServicer(router, model_health)
     return Assembly(
         [Servicer(FULL_NAME, lambda s: llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server(servicer, s))]
     )

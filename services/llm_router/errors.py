@@ -1,11 +1,13 @@
-"""What the router raises to its callers, and how an attempt at a vendor may fail.
+"""Errors that the router raises to its callers, and the failure of one attempt at a model.
 
-ModelFailure            an attempt failed; `kind` says what may be done about it (never crosses the wire)
-NoCapableModel          FAILED_PRECONDITION: no model serves what the request needs
-TurnNotFound            NOT_FOUND: an outcome was told for a turn that is not known (any more)
-AllModelsFailed         UNAVAILABLE: every candidate was tried and failed
-BudgetExhausted         RESOURCE_EXHAUSTED: the tenant's money for the day is spent
-TooManyAnswers          RESOURCE_EXHAUSTED: the tenant has as many answers running here as it may
+| exception         | gRPC status         | condition                                                     |
+|-------------------|---------------------|---------------------------------------------------------------|
+| `ModelFailure`    | never on the wire   | one attempt at a model failed; `kind` decides what follows     |
+| `NoCapableModel`  | FAILED_PRECONDITION | no model of the table can serve the request                    |
+| `TurnNotFound`    | NOT_FOUND           | an outcome names a turn that is unknown or older than an hour  |
+| `AllModelsFailed` | UNAVAILABLE         | every candidate was tried and failed                           |
+| `BudgetExhausted` | RESOURCE_EXHAUSTED  | the tenant's budget of the day is spent                        |
+| `TooManyAnswers`  | RESOURCE_EXHAUSTED  | the tenant's concurrency slots on this server are all taken    |
 """
 
 from __future__ import annotations
@@ -17,81 +19,92 @@ from hocket.chassis.errors import FailedPrecondition, NotFound, ResourceExhauste
 
 
 class FailureKind(StrEnum):
-    """Why an attempt failed. MISSING: the vendor knows no such model. INTERNAL: our own fault, not the model's."""
+    """Why an attempt failed.
+
+    UNKNOWN_MODEL: the vendor has no model of this name. CALLER_DEADLINE: the caller's time was too short for this
+    model. INTERNAL: an error of the router itself.
+    """
 
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
-    HURRIED = "hurried"
+    CALLER_DEADLINE = "caller_deadline"
     CUT = "cut"
     REFUSED = "refused"
     CREDENTIALS = "credentials"
     INVALID = "invalid"
     EMPTY = "empty"
-    MISSING = "missing"
+    UNKNOWN_MODEL = "missing"
     INTERNAL = "internal"
 
 
-# Sent again to the same model: the vendor said "later", or the network failed; everything else moves on.
-RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.UNAVAILABLE})
-# Says nothing about the model's health: the request, a caller in a hurry, or the router is to blame.
-BLAMELESS = frozenset(
-    {FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY, FailureKind.HURRIED, FailureKind.INTERNAL}
+# Transient: the same model may be tried again after a wait. All other kinds go to the next candidate at once.
+RETRYABLE = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.UNAVAILABLE})
+# Not counted by the circuit breaker: the request, the caller's deadline or the router caused them.
+NOT_MODEL_FAULT = frozenset(
+    {FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY, FailureKind.CALLER_DEADLINE, FailureKind.INTERNAL}
 )
-# The vendor answered, and what it said was about the request.
-WELL = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY})
-# The same for whoever asks next.
-FOR_ALL = frozenset({FailureKind.CREDENTIALS, FailureKind.MISSING})
+# The vendor answered, so a half-open probe that ends in one of these closes the breaker.
+REQUEST_FAULT = frozenset({FailureKind.REFUSED, FailureKind.INVALID, FailureKind.EMPTY})
+# Every request would fail the same way: the breaker opens at the first failure.
+PERMANENT = frozenset({FailureKind.CREDENTIALS, FailureKind.UNKNOWN_MODEL})
 
-# The vendor may have done, and may bill, what was asked.
-_UNHEARD = frozenset({FailureKind.TIMEOUT, FailureKind.HURRIED, FailureKind.CUT})
-# The model worked and had nothing to say; should nobody else have, that is the answer.
+# The vendor may have processed the request, and may bill it.
+_MAY_BE_BILLED = frozenset({FailureKind.TIMEOUT, FailureKind.CALLER_DEADLINE, FailureKind.CUT})
+# The model answered without output. When no candidate gives output, the caller gets this end instead of an error.
 DECLINED = frozenset({FailureKind.REFUSED, FailureKind.EMPTY})
 
 
 class ModelFailure(Exception):
-    """An attempt at a vendor failed. Holds neither a secret nor what a user said."""
+    """An attempt at a model failed. The message contains no secret and no user content."""
 
     def __init__(
-        self, kind: FailureKind, message: str, *, retry_after_s: float | None = None, unheard: bool = False
+        self, kind: FailureKind, message: str, *, retry_after_s: float | None = None, may_be_billed: bool = False
     ) -> None:
-        """`unheard` where the vendor may have done, and may bill, what was asked; of some kinds that is so always."""
+        """Describe the failure.
+
+        Args:
+            kind: Decides on retry, fallback and breaker.
+            message: For logs; must not quote vendor text, which may repeat the prompt.
+            retry_after_s: Wait in seconds that the vendor asked for; None when it named none.
+            may_be_billed: True when the vendor may have processed the request. Implied by timeouts and cut streams.
+        """
         super().__init__(message)
         self.kind = kind
         self.retry_after_s = retry_after_s
-        self.unheard = unheard or kind in _UNHEARD
+        self.may_be_billed = may_be_billed or kind in _MAY_BE_BILLED
 
 
 class NoCapableModel(FailedPrecondition):
-    """No model of the table serves what the request needs."""
+    """No model of the table can serve the request."""
 
     default_reason = "NO_CAPABLE_MODEL"
 
 
 class TurnNotFound(NotFound):
-    """An outcome was told for a turn that is not known, or not any more."""
+    """An outcome names a turn that is unknown or older than an hour."""
 
     default_reason = "TURN_NOT_FOUND"
 
 
 class BudgetExhausted(ResourceExhausted):
-    """The tenant's money for the day is spent."""
+    """The tenant's budget of the day is spent."""
 
     default_reason = "BUDGET_EXHAUSTED"
 
 
 class TooManyAnswers(ResourceExhausted):
-    """The tenant has as many answers running on this server as it may."""
+    """The tenant's concurrency slots on this server are all taken."""
 
     default_reason = "OVERLOADED"
 
 
 class AllModelsFailed(Unavailable):
-    """Every candidate failed. `failures` maps a model's alias to how it failed."""
+    """Every candidate failed. The metadata maps the alias of each model to its failure kind."""
 
     default_reason = "ALL_MODELS_FAILED"
 
     def __init__(self, failures: Mapping[str, str], retry_after_s: float | None = None) -> None:
-        told = ", ".join(f"{alias}: {kind}" for alias, kind in failures.items()) or "none could be tried"
-        super().__init__(f"no model answered ({told}); try again", metadata=dict(failures), retry_after_s=retry_after_s)
+        kinds = ", ".join(f"{alias}: {kind}" for alias, kind in failures.items()) or "no candidate available"
+        super().__init__(f"no model answered ({kinds}); retry", metadata=dict(failures), retry_after_s=retry_after_s)

@@ -10,21 +10,21 @@ from hocket.chassis.clock import Clock
 from services.llm_router.billing.attempt_cost import AttemptCost
 from services.llm_router.billing.budget import BudgetStanding
 from services.llm_router.catalog.tiers import Candidate, TierTable
-from services.llm_router.chat.events import ModelEvent, UsageSeen
+from services.llm_router.chat.events import ModelEvent, UsageUpdate
 from services.llm_router.chat.request import MixMode, Request, Tier
-from services.llm_router.routing.circuit_breaker import Breaker
+from services.llm_router.routing.circuit_breaker import ModelCircuitBreaker
 from services.llm_router.routing.sessions import Session
-from services.llm_router.routing.tier_mix import Mix
+from services.llm_router.routing.tier_mix import TierMix
 
 
 class Provider(Protocol):
     """A vendor. Its stream raises ModelFailure; closing it ends the vendor's work at once."""
 
     def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
-        """The events of one answer; the last is Ended. A stream without one was cut."""
+        """The events of one answer; the last is AnswerEnd. A stream without one was cut."""
         ...
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:
+    async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:
         """Write the request's instructions and tools into the vendor's cache: what that used.
 
         Asked of candidates with an explicit cache alone. Raises ModelFailure.
@@ -59,7 +59,7 @@ class Limits(Protocol):
         """Spend one request and the tokens of its prompt for the caller's tenant. Raises ResourceExhausted."""
         ...
 
-    def used(self, tokens: int) -> None:
+    def charge(self, tokens: int) -> None:
         """The answer took so many tokens beyond those required; spent behind the caller's back, and not refused."""
         ...
 
@@ -67,11 +67,11 @@ class Limits(Protocol):
 class Ledger(Protocol):
     """The book of costs. Never waits and never fails the caller; what cannot be booked is logged and counted."""
 
-    def begin(self, cost: AttemptCost) -> None:
+    def reserve(self, cost: AttemptCost) -> None:
         """An attempt has begun to cost: should the process die, this much is booked by the next."""
         ...
 
-    def book(self, cost: AttemptCost) -> None:
+    def record(self, cost: AttemptCost) -> None:
         """Book one attempt for the caller's tenant."""
         ...
 
@@ -83,7 +83,7 @@ class Budgets(Protocol):
         """Where the caller's tenant stands in a day of `budget_micro_usd`; 0 is no budget."""
         ...
 
-    def spent(self, tenant_id: str, micro_usd: int) -> None:
+    def record(self, tenant_id: str, micro_usd: int) -> None:
         """A cost was booked."""
         ...
 
@@ -91,11 +91,13 @@ class Budgets(Protocol):
 class Outcomes(Protocol):
     """What was decided and how it was received, for refitting. Fails open: an outcome that is not kept is counted."""
 
-    def decided(self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str) -> None:
+    def record_decision(
+        self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str
+    ) -> None:
         """A turn began to be answered by `model`, which stands in `tier`."""
         ...
 
-    async def received(self, tenant_id: str, turn_id: str, outcome: str) -> bool:
+    async def record_outcome(self, tenant_id: str, turn_id: str, outcome: str) -> bool:
         """How its answer was received; False when the turn is not known."""
         ...
 
@@ -111,7 +113,7 @@ class SharedState(Protocol):
         """Keep the conversation; does not wait."""
         ...
 
-    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
+    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> TierMix:
         """The mix of a tenant, mode and use ("generate", "route"), with the counts of other replicas merged in."""
         ...
 
@@ -119,24 +121,24 @@ class SharedState(Protocol):
         """Tell other replicas of one more request in `tier`; does not wait."""
         ...
 
-    def remember(self, name: str, text: str) -> None:
+    def store_text(self, name: str, text: str) -> None:
         """Keep `text` for an hour, here and for other replicas; does not wait."""
         ...
 
-    async def recall(self, name: str) -> str | None:
+    async def load_text(self, name: str) -> str | None:
         """What was remembered under `name`, or None."""
         ...
 
     @property
-    def breakers(self) -> Mapping[str, Breaker]:
+    def breakers(self) -> Mapping[str, ModelCircuitBreaker]:
         """The newest breaker of each name, this process's own or another's."""
         ...
 
-    def keep_breaker(self, name: str, breaker: Breaker) -> None:
+    def set_local_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
         """Keep a breaker here, where it changed for this process alone."""
         ...
 
-    def share_breaker(self, name: str, breaker: Breaker) -> None:
+    def publish_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
         """Keep a breaker that changed, and tell other replicas; does not wait."""
         ...
 

@@ -10,10 +10,10 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from hocket.llm_router.v1 import llm_router_pb2_grpc
 
 from hocket.chassis.guard import Context
-from services.llm_router.attempts.model_health import Inventory
+from services.llm_router.attempts.model_health import ModelHealth
 from services.llm_router.flow import Router
-from services.llm_router.wire.requests import read_outcome, read_request
-from services.llm_router.wire.responses import tell_decision, tell_event, tell_health, tell_models
+from services.llm_router.wire.requests import outcome_from_proto, request_from_proto
+from services.llm_router.wire.responses import decision_to_proto, event_to_proto, health_to_proto, models_to_proto
 
 FULL_NAME = "hocket.llm_router.v1.LlmRouterService"
 
@@ -21,38 +21,38 @@ FULL_NAME = "hocket.llm_router.v1.LlmRouterService"
 class LlmRouterServicer(llm_router_pb2_grpc.LlmRouterServiceServicer):
     """LlmRouterService."""
 
-    def __init__(self, router: Router, inventory: Inventory) -> None:
+    def __init__(self, router: Router, model_health: ModelHealth) -> None:
         self._router = router
-        self._inventory = inventory
+        self._model_health = model_health
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncGenerator[pb.GenerateResponse, Any]:  # noqa: ARG002 - gRPC passes it
         """Answer."""
-        asked = read_request(request, self._inventory.table)
+        asked = request_from_proto(request, self._model_health.table)
         async with aclosing(self._router.generate(asked)) as events:
             async for event in events:
-                yield tell_event(event)
+                yield event_to_proto(event)
 
     async def Route(self, request: pb.RouteRequest, context: Context) -> pb.RouteResponse:  # noqa: ARG002 - gRPC passes it
         """Decide."""
-        decision = await self._router.route(read_request(request.request, self._inventory.table, "request."))
-        return pb.RouteResponse(decision=tell_decision(decision, decision.ladder[0]))
+        decision = await self._router.route(request_from_proto(request.request, self._model_health.table, "request."))
+        return pb.RouteResponse(decision=decision_to_proto(decision, decision.candidates[0]))
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002 - gRPC passes them
         """List every candidate."""
-        return tell_models(self._inventory.models(), self._inventory.now_s)
+        return models_to_proto(self._model_health.models(), self._model_health.now_s)
 
     async def GetHealth(self, request: pb.GetHealthRequest, context: Context) -> pb.GetHealthResponse:  # noqa: ARG002 - gRPC passes them
         """Tell each candidate's breaker."""
-        return tell_health(self._inventory.health())
+        return health_to_proto(self._model_health.health())
 
     async def Prewarm(self, request: pb.PrewarmRequest, context: Context) -> pb.PrewarmResponse:  # noqa: ARG002 - gRPC passes it
         """Fill a prompt cache ahead of a conversation."""
-        warmed = await self._router.prewarm(read_request(request.request, self._inventory.table, "request."))
+        warmed = await self._router.prewarm(request_from_proto(request.request, self._model_health.table, "request."))
         return pb.PrewarmResponse(
             model=warmed.candidate.alias, cached_tokens=warmed.cached_tokens, cost_micro_usd=warmed.cost_micro_usd
         )
 
     async def RecordOutcome(self, request: pb.RecordOutcomeRequest, context: Context) -> pb.RecordOutcomeResponse:  # noqa: ARG002 - gRPC passes it
         """Keep how an answer was received."""
-        await self._router.record_outcome(*read_outcome(request))
+        await self._router.record_outcome(*outcome_from_proto(request))
         return pb.RecordOutcomeResponse()

@@ -130,7 +130,7 @@ def _is_http(url: str) -> bool:
     return whole and not (parts.username or parts.query or parts.fragment or any(map(str.isspace, url)))
 
 
-def shown(secret: SecretStr | None) -> str | None:
+def reveal(secret: SecretStr | None) -> str | None:
     """The secret itself, for whoever must use it."""
     return secret.get_secret_value() if secret else None
 
@@ -138,10 +138,10 @@ def shown(secret: SecretStr | None) -> str | None:
 def vendor_access(settings: Settings) -> dict[str, str | None]:
     """Keys and addresses of the vendors, by the names of `VendorAccess`."""
     return {
-        "anthropic_api_key": shown(settings.anthropic_api_key),
+        "anthropic_api_key": reveal(settings.anthropic_api_key),
         "anthropic_base_url": settings.anthropic_base_url,
-        "gemini_api_key": shown(settings.gemini_api_key),
+        "gemini_api_key": reveal(settings.gemini_api_key),
         "gemini_base_url": settings.gemini_base_url,
         "openai_base_url": settings.openai_base_url,
-        "openai_api_key": shown(settings.openai_api_key),
+        "openai_api_key": reveal(settings.openai_api_key),
     }

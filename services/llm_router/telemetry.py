@@ -138,7 +138,7 @@ def _kinds(cost: AttemptCost) -> Mapping[str, int]:
     }
 
 
-def tell_route(decision: Decision) -> None:
+def record_route_span(decision: Decision) -> None:
     """The decision as a span of its own under the running one: what was chosen, why, and what else it would cost."""
     with _tracer.start_as_current_span("route") as span:
         if not span.is_recording():
@@ -146,11 +146,11 @@ def tell_route(decision: Decision) -> None:
         span.set_attributes(
             {
                 "hocket.llm_router.tier": decision.tier.name.lower(),
-                "hocket.llm_router.wished_tier": decision.wished.name.lower(),
+                "hocket.llm_router.wished_tier": decision.mix_tier.name.lower(),
                 "hocket.llm_router.cause": decision.cause.value,
                 "hocket.llm_router.mix_mode": decision.mode.value,
                 "hocket.llm_router.score": decision.score,
-                "hocket.llm_router.model": decision.ladder[0].alias,
+                "hocket.llm_router.model": decision.candidates[0].alias,
                 "hocket.llm_router.reasons": [f"{r.name} {r.weight:+.2f} {r.detail}" for r in decision.reasons],
                 "hocket.llm_router.alternatives": [
                     f"{a.model} {a.cost_micro_usd} micro-USD: {a.why_not}" for a in decision.alternatives

@@ -1,4 +1,4 @@
-"""A router on loopback before emulated vendors, with its book open to the test."""
+"""A router on loopback before emulated vendors, with its recorded costs readable by the test."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from hocket.client.llm_router import RouterClient
 from services.llm_router.adapters.files.outcome_log import OutcomeLog
 from services.llm_router.adapters.files.tiers_file import TiersFile
 from services.llm_router.adapters.mesh.day_budget import DayBudget
-from services.llm_router.adapters.mesh.rate_limits import NoLimits
-from services.llm_router.adapters.state.memory_state import LocalState
+from services.llm_router.adapters.mesh.rate_limits import NoRateLimits
+from services.llm_router.adapters.state.memory_state import MemoryState
 from services.llm_router.adapters.vendors.access import VendorAccess, open_providers
-from services.llm_router.attempts.model_health import Inventory
-from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.attempts.model_health import ModelHealth
+from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.billing.attempt_cost import AttemptCost
 from services.llm_router.chat.request import MixMode
 from services.llm_router.flow import Router
@@ -39,8 +39,8 @@ from tests.emulators.openai_emulator import OpenAiEmulator
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
 # Patient, for a busy machine; a test of a deadline brings its own.
-PATIENT = AttemptLimits(first_token_s=5, fallback_first_token_s=5, between_tokens_s=5, total_s=20)
-QUICK = AttemptLimits(first_token_s=2, fallback_first_token_s=5, between_tokens_s=1.5, total_s=20)
+PATIENT = AttemptTimeouts(first_token_s=5, fallback_first_token_s=5, between_tokens_s=5, total_s=20)
+QUICK = AttemptTimeouts(first_token_s=2, fallback_first_token_s=5, between_tokens_s=1.5, total_s=20)
 
 
 # The shipped table's models end and its prices change by the calendar; the tests' day stands still.
@@ -66,15 +66,15 @@ class ClockOfTheDay:
 
 
 @dataclass
-class Book:
+class FakeLedger:
     costs: list[AttemptCost] = field(default_factory=list)
-    begun: list[AttemptCost] = field(default_factory=list)
+    reserved: list[AttemptCost] = field(default_factory=list)
 
-    def book(self, cost: AttemptCost) -> None:
+    def record(self, cost: AttemptCost) -> None:
         self.costs.append(cost)
 
-    def begin(self, cost: AttemptCost) -> None:
-        self.begun.append(cost)
+    def reserve(self, cost: AttemptCost) -> None:
+        self.reserved.append(cost)
 
     @property
     def total_micro_usd(self) -> int:
@@ -88,8 +88,8 @@ class World:
     openai: OpenAiEmulator
     client: RouterClient
     router: Router
-    inventory: Inventory
-    book: Book
+    model_health: ModelHealth
+    ledger: FakeLedger
     target: str
     clock: ClockOfTheDay
 
@@ -110,38 +110,40 @@ class World:
 
 @asynccontextmanager
 async def world(
-    limits: AttemptLimits = PATIENT,
+    limits: AttemptTimeouts = PATIENT,
     mode: MixMode = MixMode.SHARE,
     budget_micro_usd: int = 0,
     outcomes_file: Path | None = None,
     tiers_file: Path | None = None,
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        clock, book = ClockOfTheDay(), Book()
+        clock, ledger = ClockOfTheDay(), FakeLedger()
         anthropic, gemini, openai = (e(clock.time) for e in (AnthropicEmulator, GeminiEmulator, OpenAiEmulator))
         for emulator in (anthropic, gemini, openai):
             await emulator.start()
             stack.push_async_callback(emulator.stop)
         tables = TiersFile(tiers_file, lambda t: t.with_vendor_model("openai-compatible", "local-model"), clock.time)
         access = VendorAccess("key", anthropic.url, "key", gemini.url, openai.url, None)
-        providers = open_providers(access, clock, book, tables, stack)
-        state = LocalState()
+        providers = open_providers(access, clock, ledger, tables, stack)
+        state = MemoryState()
         outcomes = OutcomeLog(outcomes_file, state)
         stack.callback(outcomes.close)
-        inventory = Inventory(tables, providers, state, clock, embedded=False)
+        model_health = ModelHealth(tables, providers, state, clock, embedded=False)
         ports = RouterPorts(
             tables,
             providers,
-            NoLimits(),
-            book,
+            NoRateLimits(),
+            ledger,
             DayBudget(None, clock),
             outcomes,
             state,
             clock,
             lambda: str(uuid.uuid4()),
         )
-        router = Router(ports, SurfaceScorer(), inventory, mode=mode, limits=limits, budget_micro_usd=budget_micro_usd)
-        servicer = LlmRouterServicer(router, inventory)
+        router = Router(
+            ports, SurfaceScorer(), model_health, mode=mode, limits=limits, budget_micro_usd=budget_micro_usd
+        )
+        servicer = LlmRouterServicer(router, model_health)
         settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, message_bytes_max=16 * 1024 * 1024)
         add = llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server
         server = MeshServer("llm_router", settings, Assembly([Servicer(FULL_NAME, lambda s: add(servicer, s))]))
@@ -150,7 +152,7 @@ async def world(
         target = f"127.0.0.1:{server.grpc_port}"
         token = MINTER.mint("acme", caller="test")
         channel = await stack.enter_async_context(MeshChannel(target, lambda: token))
-        yield World(anthropic, gemini, openai, RouterClient(channel), router, inventory, book, target, clock)
+        yield World(anthropic, gemini, openai, RouterClient(channel), router, model_health, ledger, target, clock)
 
 
 def user(*parts: pb.Part | str) -> pb.Message:

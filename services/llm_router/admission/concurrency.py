@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from services.llm_router.errors import TooManyAnswers
 
 
-class TenantAnswers:
+class TenantConcurrency:
     """Answers running on this server, by tenant."""
 
     def __init__(self, answers_max: int) -> None:
@@ -23,7 +23,7 @@ class TenantAnswers:
         return self._running.total()
 
     @contextmanager
-    def one_more(self, tenant_id: str) -> Generator[None, None, None]:
+    def slot(self, tenant_id: str) -> Generator[None, None, None]:
         """Around one answer. Raises TooManyAnswers."""
         if self._running[tenant_id] >= self._answers_max:
             raise TooManyAnswers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.llm_router.catalog.tiers import Candidate
-from services.llm_router.chat.events import CallMade, EndReason, StateGiven, TextDelta, Usage
+from services.llm_router.chat.events import EndReason, ProviderStateEvent, TextDelta, ToolCallEvent, Usage
 from services.llm_router.routing.decision import Decision
 
 
@@ -32,7 +32,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Warmed:
+class Prewarmed:
     """Whose cache was filled, how many tokens it holds (0: nothing was to be done), and micro-USD paid for it."""
 
     candidate: Candidate
@@ -40,4 +40,4 @@ class Warmed:
     cost_micro_usd: int
 
 
-FlowEvent = Routed | TextDelta | CallMade | StateGiven | Finished
+FlowEvent = Routed | TextDelta | ToolCallEvent | ProviderStateEvent | Finished

@@ -1,4 +1,4 @@
-"""Who is asked next after a failure: down the ladder at once, then again whoever said "later", within bounds."""
+"""Who is asked next after a failure: down the candidates at once, then again whoever said "later", within bounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.llm_router.catalog.tiers import Candidate
-from services.llm_router.errors import RETRIED, FailureKind, ModelFailure
+from services.llm_router.errors import RETRYABLE, FailureKind, ModelFailure
 
 ATTEMPTS_MAX = 6
 BACKOFF_S = 0.25
@@ -37,7 +37,7 @@ class RetryBudget:
         self.left -= 1
         return True
 
-    def earn(self) -> None:
+    def credit(self) -> None:
         """An answer came."""
         self.left = min(self.left + BUDGET_PER_SUCCESS, BUDGET_MAX)
 
@@ -51,65 +51,65 @@ class Step:
 
 
 @dataclass(slots=True)
-class Pursuit:
-    """The attempts of one request. `chance` gives numbers from 0 to 1."""
+class Fallback:
+    """The attempts of one request. `random_share` gives numbers from 0 to 1."""
 
-    ladder: Sequence[Candidate]
+    candidates: Sequence[Candidate]
     budget: RetryBudget
-    chance: Callable[[], float] = random.random
+    random_share: Callable[[], float] = random.random
     failures: dict[str, str] = field(default_factory=dict[str, str])
     retry_after_s: float | None = None
     _attempts: int = 0
     _position: int = 0
     _later: list[tuple[float, Candidate]] = field(default_factory=list[tuple[float, Candidate]])
 
-    def next(self, now_s: float, left_s: float | None) -> Step | None:
+    def next_attempt(self, now_s: float, left_s: float | None) -> Step | None:
         """Whom to ask now, or None when nobody is left. `left_s` is the caller's remaining time."""
         if self._attempts >= ATTEMPTS_MAX:
             return None
-        step = self._down(left_s) or self._again(now_s, left_s)
+        step = self._next_candidate(left_s) or self._retry(now_s, left_s)
         if step is not None:
             self._attempts += 1
         return step
 
-    def _down(self, left_s: float | None) -> Step | None:
+    def _next_candidate(self, left_s: float | None) -> Step | None:
         """The next in line; after the first, only one who can still answer: the others would be paid for nothing."""
         hurried = bool(self._attempts) and left_s is not None and left_s < ANSWER_MIN_S
-        while self._position < len(self.ladder):
-            candidate = self.ladder[self._position]
+        while self._position < len(self.candidates):
+            candidate = self.candidates[self._position]
             self._position += 1
             if not hurried or candidate.provider == "embedded":
                 return Step(candidate)
-            self.failures[candidate.alias] = FailureKind.HURRIED.value
+            self.failures[candidate.alias] = FailureKind.CALLER_DEADLINE.value
         return None
 
     @property
     def exhausted(self) -> bool:
         """Whether everybody has been asked once."""
-        return self._position >= len(self.ladder)
+        return self._position >= len(self.candidates)
 
-    def hedge(self, fit: Callable[[Candidate], bool]) -> Candidate | None:
+    def next_hedge(self, fit: Callable[[Candidate], bool]) -> Candidate | None:
         """The next in line to ask beside the one being waited for, where it is `fit`; counted as an attempt."""
-        if self.exhausted or self._attempts >= ATTEMPTS_MAX or not fit(self.ladder[self._position]):
+        if self.exhausted or self._attempts >= ATTEMPTS_MAX or not fit(self.candidates[self._position]):
             return None
         self._position += 1
         self._attempts += 1
-        return self.ladder[self._position - 1]
+        return self.candidates[self._position - 1]
 
-    def passed_by(self, candidate: Candidate) -> None:
+    def skip(self, candidate: Candidate) -> None:
         """`candidate` was not asked: its breaker is open, or somebody else probes it."""
         self.failures.setdefault(candidate.alias, "breaker_open")
 
-    def failed(self, candidate: Candidate, failure: ModelFailure, now_s: float) -> None:
+    def record_failure(self, candidate: Candidate, failure: ModelFailure, now_s: float) -> None:
         """`candidate` failed at `now_s` (seconds of any steady clock)."""
         self.failures[candidate.alias] = failure.kind.value
         if failure.retry_after_s is not None:
             self.retry_after_s = min(self.retry_after_s or failure.retry_after_s, failure.retry_after_s)
-        if failure.kind in RETRIED:
+        if failure.kind in RETRYABLE:
             wait = BACKOFF_S * 2 ** len(self._later) if failure.retry_after_s is None else failure.retry_after_s
-            self._later.append((now_s + wait + WAIT_SLACK_S + wait * JITTER_SHARE * self.chance(), candidate))
+            self._later.append((now_s + wait + WAIT_SLACK_S + wait * JITTER_SHARE * self.random_share(), candidate))
 
-    def _again(self, now_s: float, left_s: float | None) -> Step | None:
+    def _retry(self, now_s: float, left_s: float | None) -> Step | None:
         if not self._later:
             return None
         self._later.sort(key=lambda row: row[0])

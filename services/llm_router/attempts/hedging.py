@@ -9,26 +9,26 @@ from services.llm_router.attempts.attempt import Attempt
 from services.llm_router.errors import ModelFailure
 
 
-class Race:
+class HedgedCall:
     """Begins with one attempt; `close` ends whatever still runs."""
 
-    def __init__(self, first: Attempt, *, hedge_after_s: float | None, hedge: Callable[[], Attempt | None]) -> None:
+    def __init__(self, first: Attempt, *, hedge_delay_s: float | None, hedge: Callable[[], Attempt | None]) -> None:
         """`hedge` makes the second attempt, or None when there is nobody else to ask."""
         self.attempts = [first]
-        self._hedge_after_s = hedge_after_s
+        self._hedge_after_s = hedge_delay_s
         self._hedge = hedge
 
     async def winner(self) -> Attempt:
         """The attempt that spoke first. Raises ModelFailure (of the first attempt) when none did."""
         first = self.attempts[0]
         second = None
-        if self._hedge_after_s is not None and not await first.heard(self._hedge_after_s):
+        if self._hedge_after_s is not None and not await first.has_output_within(self._hedge_after_s):
             second = self._hedge()
         if second is None:
-            await first.first_useful()
+            await first.first_output()
             return first
         self.attempts.append(second)
-        waiting = {asyncio.create_task(a.first_useful()): a for a in self.attempts}
+        waiting = {asyncio.create_task(a.first_output()): a for a in self.attempts}
         try:
             return await self._first_of(waiting)
         finally:
@@ -65,6 +65,6 @@ async def _end(attempts: Iterable[Attempt]) -> None:
     running = [a for a in attempts if a.running]
     # At once: whoever is cancelled while waiting must not leave a vendor at work.
     for attempt in running:
-        attempt.end()
+        attempt.cancel()
     if running:
         await asyncio.gather(*(a.close() for a in running))

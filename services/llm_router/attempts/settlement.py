@@ -13,12 +13,12 @@ from services.llm_router.billing.attempt_cost import AttemptCost
 _log = structlog.get_logger()
 
 
-class Accounts:
+class Settlement:
     """Attempts that are over are opened at once and closed before the request ends, whichever way it does."""
 
-    def __init__(self, book: Callable[[AttemptCost], None], tenant_tier: str) -> None:
+    def __init__(self, record_cost: Callable[[AttemptCost], None], tenant_tier: str) -> None:
         """`book` is told of each cost once."""
-        self._book = book
+        self._record_cost = record_cost
         self._tenant_tier = tenant_tier
         self._open: list[tuple[Attempt, asyncio.Task[None] | None]] = []
         self.costs: list[AttemptCost] = []
@@ -28,13 +28,13 @@ class Accounts:
         """Tokens of all attempts, read and written."""
         return sum(cost.usage.prompt_tokens + cost.usage.output_tokens for cost in self.costs)
 
-    def open(self, attempts: Sequence[Attempt]) -> None:
+    def add(self, attempts: Sequence[Attempt]) -> None:
         """These are over. A vendor that must count does it beside whatever comes next: nobody hears it."""
         for attempt in attempts:
-            counting = asyncio.create_task(_count(attempt), name="count") if attempt.uncounted else None
+            counting = asyncio.create_task(_count(attempt), name="count") if attempt.has_unreported_output else None
             self._open.append((attempt, counting))
 
-    async def close(self, within_s: float | None = None) -> None:
+    async def settle(self, within_s: float | None = None) -> None:
         """Book all that is open; what is not counted `within_s` seconds is estimated."""
         opened, self._open = self._open, []
         counting = [task for _, task in opened if task is not None]
@@ -45,14 +45,14 @@ class Accounts:
             for task in counting:
                 task.cancel()
             for attempt, _ in opened:
-                self._settle(attempt)
+                self._record(attempt)
 
-    def _settle(self, attempt: Attempt) -> None:
+    def _record(self, attempt: Attempt) -> None:
         try:
             cost = attempt.cost()
             self.costs.append(cost)
-            self._book(cost)
-            attempt.tell(self._tenant_tier)
+            self._record_cost(cost)
+            attempt.record_telemetry(self._tenant_tier)
         except Exception:  # noqa: BLE001 - whatever is wrong with one
             # The others are money, too.
             _log.exception("attempt not booked", model=attempt.candidate.alias)
@@ -60,6 +60,6 @@ class Accounts:
 
 async def _count(attempt: Attempt) -> None:
     try:
-        await attempt.count()
+        await attempt.count_tokens()
     except Exception:  # noqa: BLE001 - a vendor's odd answer costs the exact number and no more
         _log.exception("attempt not counted", model=attempt.candidate.alias)

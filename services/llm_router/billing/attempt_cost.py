@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from services.llm_router.billing.pricing import cost_micro_usd
 from services.llm_router.catalog.tiers import Candidate, TierTable
-from services.llm_router.chat.events import Usage, UsageSeen
+from services.llm_router.chat.events import Usage, UsageUpdate
 from services.llm_router.chat.request import Request, Tier
 
 # As many as the book of costs takes.
@@ -52,11 +52,11 @@ def _bookable(name: str) -> str:
     return printable.encode(errors="ignore")[:MODEL_BYTES_MAX].decode(errors="ignore").strip()
 
 
-def reckon(
+def cost_of_attempt(
     table: TierTable,
     request: Request,
     candidate: Candidate,
-    seen: UsageSeen,
+    seen: UsageUpdate,
     *,
     event_id: str,
     tier: Tier,
@@ -70,7 +70,7 @@ def reckon(
     A model that the table has no prices of is booked at those of the candidate, as an estimate. `unconfirmed` when the
     vendor did not say that it took the request.
     """
-    served = table.served_as(candidate, seen.served_model) if seen.served_model else candidate
+    served = table.candidate_served(candidate, seen.served_model) if seen.served_model else candidate
     price = (served or candidate).price(now_s, seen.usage.prompt_tokens)
     cost = cost_micro_usd(seen.usage, price)
     return AttemptCost(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hocket.chassis.identity import TENANT_TIERS
-from services.llm_router.catalog.tenant_policy import TermsChange
+from services.llm_router.catalog.tenant_policy import TenantPolicyOverride
 from services.llm_router.catalog.tiers import Cache, Candidate, PriceRow, TableError, Thinking, TierTable
 from services.llm_router.chat.request import MixMode, Tier
 
@@ -134,15 +134,15 @@ class _Shares(_Entry):
         return self
 
 
-class _Terms(_Entry):
+class _TenantPolicy(_Entry):
     mix_mode: Literal["share", "cap", "quality"] | None = None
     shares: _Shares | None = None
     budget_usd_per_day: Usd | None = None
 
     @property
-    def change(self) -> TermsChange:
+    def change(self) -> TenantPolicyOverride:
         shares = self.shares
-        return TermsChange(
+        return TenantPolicyOverride(
             mode=None if self.mix_mode is None else MixMode(self.mix_mode),
             shares=None
             if shares is None
@@ -155,8 +155,8 @@ class _Table(_Entry):
     version: str
     tiers: _Tiers
     models: dict[Alias, _Model]
-    tenant_tiers: dict[TenantTier, _Terms] = {}
-    tenants: dict[str, _Terms] = {}
+    tenant_tiers: dict[TenantTier, _TenantPolicy] = {}
+    tenants: dict[str, _TenantPolicy] = {}
 
 
 def read_table(data: Mapping[str, Any]) -> TierTable:
@@ -181,8 +181,8 @@ def read_table(data: Mapping[str, Any]) -> TierTable:
         models={alias: model.candidate(alias) for alias, model in table.models.items()},
         tiers={tier: tuple(row.models) for tier, row in tiers.items()},
         shares={tier: row.share for tier, row in tiers.items()},
-        tenant_tiers={name: terms.change for name, terms in table.tenant_tiers.items()},
-        tenants={name: terms.change for name, terms in table.tenants.items()},
+        tenant_tiers={name: policy.change for name, policy in table.tenant_tiers.items()},
+        tenants={name: policy.change for name, policy in table.tenants.items()},
     )
 
 

@@ -9,7 +9,7 @@ from services.llm_router.chat.request import MixMode, Tier
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class TenantPolicy:
     """`shares` of the tiers add up to 1; `budget_micro_usd` is for a day (UTC), 0 for no budget."""
 
     mode: MixMode
@@ -18,16 +18,16 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class TermsChange:
+class TenantPolicyOverride:
     """What differs for one tenant, or for all tenants of a tier; None leaves it as it is."""
 
     mode: MixMode | None = None
     shares: Mapping[Tier, float] | None = None
     budget_micro_usd: int | None = None
 
-    def over(self, terms: Terms) -> Terms:
+    def apply_to(self, terms: TenantPolicy) -> TenantPolicy:
         """`terms` with these changes."""
-        return Terms(
+        return TenantPolicy(
             mode=terms.mode if self.mode is None else self.mode,
             shares=terms.shares if self.shares is None else self.shares,
             budget_micro_usd=terms.budget_micro_usd if self.budget_micro_usd is None else self.budget_micro_usd,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from services.llm_router.catalog.tenant_policy import Terms, TermsChange
+from services.llm_router.catalog.tenant_policy import TenantPolicy, TenantPolicyOverride
 from services.llm_router.chat.request import MixMode, Tier
 
 # What vendors put behind the name of a model that stays the same one: a build (-001), a date (-20251001, @20251001,
@@ -73,7 +73,7 @@ class Candidate:
         bands = sorted((p for p in started if p.valid_from_s == newest), key=_band)
         return next((p for p in bands if prompt_tokens <= _band(p)), bands[-1])
 
-    def alive(self, now_s: float) -> bool:
+    def in_service(self, now_s: float) -> bool:
         """Whether the vendor still serves it."""
         return self.end_of_life_s is None or now_s < self.end_of_life_s
 
@@ -105,18 +105,24 @@ class TierTable:
     models: Mapping[str, Candidate]
     tiers: Mapping[Tier, tuple[str, ...]]
     shares: Mapping[Tier, float] = field(default_factory=dict[Tier, float])
-    tenant_tiers: Mapping[str, TermsChange] = field(default_factory=dict[str, TermsChange])
-    tenants: Mapping[str, TermsChange] = field(default_factory=dict[str, TermsChange])
+    tenant_tiers: Mapping[str, TenantPolicyOverride] = field(default_factory=dict[str, TenantPolicyOverride])
+    tenants: Mapping[str, TenantPolicyOverride] = field(default_factory=dict[str, TenantPolicyOverride])
 
-    def terms_of(self, tenant_id: str, tenant_tier: str, *, mode: MixMode, budget_micro_usd: int) -> Terms:
-        """What a tenant is given: its own terms before those of its tier, before `mode`, `budget_micro_usd` and shares.
+    def policy_of(self, tenant_id: str, tenant_tier: str, *, mode: MixMode, budget_micro_usd: int) -> TenantPolicy:
+        """Return the policy of a tenant: its own entries override those of its tier, which override the defaults.
 
-        Not kept anywhere: a table read again holds from the next request on.
+        Computed for each request, so that a reloaded table takes effect with the next one.
+
+        Args:
+            tenant_id: Tenant of the caller's token.
+            tenant_tier: Its tier: "free", "standard" or "premium".
+            mode: Mix mode where the table names none.
+            budget_micro_usd: Budget of a day (UTC) in micro-USD where the table names none; 0 is unlimited.
         """
-        terms = Terms(mode, self.shares, budget_micro_usd)
+        policy = TenantPolicy(mode, self.shares, budget_micro_usd)
         for change in (self.tenant_tiers.get(tenant_tier), self.tenants.get(tenant_id)):
-            terms = terms if change is None else change.over(terms)
-        return terms
+            policy = policy if change is None else change.apply_to(policy)
+        return policy
 
     def candidates(self, tier: Tier) -> Iterator[Candidate]:
         """The candidates of `tier` in the order in which they are tried."""
@@ -126,7 +132,7 @@ class TierTable:
         """The tier that lists `alias`: `first` if it does, else the cheapest; `first` where none does (any more)."""
         return next((tier for tier in (first, *tuple(Tier)) if alias in self.tiers[tier]), first)
 
-    def ending(self, now_s: float) -> list[Candidate]:
+    def near_end_of_life(self, now_s: float) -> list[Candidate]:
         """Candidates in use that end within 60 days of `now_s`, or have ended."""
         used = {alias for aliases in self.tiers.values() for alias in aliases}
         return [
@@ -135,7 +141,7 @@ class TierTable:
             if m.alias in used and m.end_of_life_s is not None and m.end_of_life_s - now_s < END_OF_LIFE_WARNING_S
         ]
 
-    def served_as(self, asked: Candidate, name: str) -> Candidate | None:
+    def candidate_served(self, asked: Candidate, name: str) -> Candidate | None:
         """The candidate that the vendor of `asked` calls `name`; None where the table has no price for it.
 
         A whole name before one with a date or build after it; `asked` itself before others of the same name.

@@ -59,14 +59,14 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class CallMade:
+class ToolCallEvent:
     """A whole tool call."""
 
     call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
-class Unheard:
+class HiddenOutput:
     """Output that is billed and not passed on: thinking, or (`of_call`) a piece of a tool call not whole yet."""
 
     text: str
@@ -74,7 +74,7 @@ class Unheard:
 
 
 @dataclass(frozen=True, slots=True)
-class StateGiven:
+class ProviderStateEvent:
     """What `provider` wants back with the text (`call_id` empty) or with a tool call."""
 
     provider: str
@@ -83,22 +83,22 @@ class StateGiven:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageSeen:
+class UsageUpdate:
     """Usage known so far; a later one replaces it. `served_model` as the vendor names it, empty when not told.
 
-    `output_told` is false where the vendor has not said yet how much the output is that came with it and before.
+    `output_reported` is false where the vendor has not said yet how much the output is that came with it and before.
     """
 
     usage: Usage
     served_model: str = ""
-    output_told: bool = True
+    output_reported: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AnswerEnd:
     """The vendor's own end of the answer. A stream that stops without one was cut."""
 
     reason: EndReason
 
 
-ModelEvent = TextDelta | CallMade | Unheard | StateGiven | UsageSeen | Ended
+ModelEvent = TextDelta | ToolCallEvent | HiddenOutput | ProviderStateEvent | UsageUpdate | AnswerEnd

@@ -17,7 +17,7 @@ _BEGIN = Text("(The conversation begins.)")
 _GO_ON = Text("(Go on.)")
 
 
-def mended(turns: Sequence[Message], keeps_state_of: str = "") -> list[tuple[Role, list[Part]]]:
+def normalize_turns(turns: Sequence[Message], keeps_state_of: str = "") -> list[tuple[Role, list[Part]]]:
     """Alternating turns of USER and ASSISTANT, the first and last of USER, each call answered in the turn after it.
 
     Tool results stand first in their USER turn, as Anthropic asks. A text of blanks, which vendors refuse, is left out

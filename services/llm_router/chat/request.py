@@ -62,7 +62,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImagePart:
     """A picture: JPEG, PNG or WebP bytes, its size in pixels, and when it was taken (Unix seconds)."""
 
     data: bytes
@@ -102,13 +102,13 @@ class Passage:
     score: float = 0.0
 
     @property
-    def shown(self) -> str:
+    def prompt_text(self) -> str:
         """How a model sees it: marked, so that it is read as material and not as the person's words."""
         title = self.title.replace('"', "'")
         return f'<passage title="{title}">\n{self.text}\n</passage>'
 
 
-Part = Text | Picture | ToolCall | ToolResult | Passage
+Part = Text | ImagePart | ToolCall | ToolResult | Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +176,16 @@ class Request:
         return bool(self.messages) and self.messages[-1].role is Role.TOOL
 
     @cached_property
-    def needs(self) -> frozenset[str]:
+    def required_capabilities(self) -> frozenset[str]:
         """Capabilities a model must have: of "text", "vision", "tools", "json_schema"."""
-        needs = {"text"}
-        if any(isinstance(p, Picture) for p in self.parts):
-            needs.add("vision")
+        required_capabilities = {"text"}
+        if any(isinstance(p, ImagePart) for p in self.parts):
+            required_capabilities.add("vision")
         if self.tools and self.tool_choice is not ToolChoice.NONE:
-            needs.add("tools")
+            required_capabilities.add("tools")
         if self.response_schema is not None:
-            needs.add("json_schema")
-        return frozenset(needs)
+            required_capabilities.add("json_schema")
+        return frozenset(required_capabilities)
 
     @cached_property
     def prefix_tokens(self) -> int:
@@ -204,7 +204,7 @@ def _instruction(part: Part) -> str:
         case Text(text=text):
             return text
         case Passage():
-            return part.shown
+            return part.prompt_text
         case _:
             return ""
 
@@ -219,7 +219,7 @@ def part_tokens(part: Part) -> int:
     match part:
         case Text(text=text):
             return tokens_of(text)
-        case Picture():
+        case ImagePart():
             return IMAGE_TOKENS
         case ToolCall():
             return tokens_of(part.name) + tokens_of(part.arguments_json)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from services.llm_router.chat import strict_json
-from services.llm_router.chat.events import CallMade, StateGiven
+from services.llm_router.chat.events import ProviderStateEvent, ToolCallEvent
 from services.llm_router.chat.request import CALL_ID_CHARACTERS_MAX, TOOL_NAME, Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 
 
 @dataclass(slots=True)
-class CallBook:
+class ToolCallLog:
     """The calls of one answer: their ids, each used once in the whole conversation, by the ids their vendor gave."""
 
     tools: frozenset[str]
@@ -24,12 +24,12 @@ class CallBook:
     _ours: dict[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
-    def of(cls, request: Request) -> CallBook:
+    def of(cls, request: Request) -> ToolCallLog:
         """For an answer to `request`."""
         used = {part.call_id for part in request.parts if isinstance(part, ToolCall)}
         return cls(frozenset(tool.name for tool in request.tools), used)
 
-    def made(self, event: CallMade) -> CallMade:
+    def accept(self, event: ToolCallEvent) -> ToolCallEvent:
         """The call with an id of our own where the vendor's cannot be carried back.
 
         Raises ModelFailure for a call that no caller could run.
@@ -45,9 +45,13 @@ class CallBook:
             ours = f"call_{uuid.uuid4().hex[:24]}"
         self._used.add(ours)
         self._ours[call.call_id] = ours
-        return event if (ours, name) == (call.call_id, call.name) else CallMade(replace(call, call_id=ours, name=name))
+        return (
+            event
+            if (ours, name) == (call.call_id, call.name)
+            else ToolCallEvent(replace(call, call_id=ours, name=name))
+        )
 
-    def given(self, event: StateGiven) -> StateGiven:
+    def accept_state(self, event: ProviderStateEvent) -> ProviderStateEvent:
         """State under the id that its call has here."""
         ours = self._ours.get(event.call_id, event.call_id)
         return event if ours == event.call_id else replace(event, call_id=ours)
@@ -67,7 +71,7 @@ def _malformed(problem: str) -> ModelFailure:
     return ModelFailure(FailureKind.CUT, f"the model made a call that nobody can run: {problem}")
 
 
-def arguments_of(arguments_json: str) -> dict[str, Any]:
+def parse_arguments(arguments_json: str) -> dict[str, Any]:
     """A call's arguments in values that JSON has. Raises ValueError where they are no object.
 
     Numbers that are none are null, as JavaScript writes them, and half a character is replaced by the sign for that:

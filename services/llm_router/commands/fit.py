@@ -9,7 +9,7 @@ from pathlib import Path
 from services.llm_router.adapters.files.outcome_log import read_rows, read_weights, write_weights
 from services.llm_router.routing.complexity import BIAS, WEIGHTS
 from services.llm_router.routing.fitting import fit
-from services.llm_router.routing.training_data import Weights
+from services.llm_router.routing.training_data import ScorerWeights
 
 
 def main(arguments: list[str]) -> None:
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("weights", type=Path, help="what HOCKET_LLM_ROUTER_WEIGHTS_FILE names; may not exist yet")
     given = parser.parse_args(arguments)
     try:
-        old = read_weights(given.weights) if given.weights.exists() else Weights(WEIGHTS, BIAS)
+        old = read_weights(given.weights) if given.weights.exists() else ScorerWeights(WEIGHTS, BIAS)
         with given.log.open(encoding="utf-8") as lines:
             rows, passed_over = read_rows(lines)
         for problem in passed_over:

@@ -14,7 +14,7 @@ from services.llm_router.adapters.files.tiers_file import shipped_table
 from services.llm_router.catalog.toml_file import parse_tiers
 from services.llm_router.chat.request import MixMode, Tier
 from services.llm_router.routing.complexity import SurfaceScorer
-from services.llm_router.routing.tier_mix import Mix, tie_of
+from services.llm_router.routing.tier_mix import TierMix, tie_break
 
 PROMPT_CHARACTERS_MAX = 10_000_000
 BYTE_ORDER_MARK = "\ufeff"
@@ -24,17 +24,19 @@ def score_lines(
     lines: IO[str], mode: MixMode, shares: dict[Tier, float], scorer: SurfaceScorer
 ) -> Iterator[dict[str, Any]]:
     """One row for each line. Raises ValueError naming the line that is wrong."""
-    mix = Mix(shares)
+    mix = TierMix(shares)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         row = _row(line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line, number)
         complexity = scorer.score_text(row["prompt"])
-        placed = mix.place(complexity.score, mode, tie_of(mix.total))
+        placed = mix.place(complexity.score, mode, tie_break(mix.total))
         mix.count(complexity.score, placed.tier)
         reasons = [{"name": c.name, "weight": round(c.weight, 4), "detail": c.detail} for c in complexity.contributions]
         if placed.moved:
-            reasons.append({"name": "mix", "weight": 0.0, "detail": f"{placed.wished.name.lower()} by its score alone"})
+            reasons.append(
+                {"name": "mix", "weight": 0.0, "detail": f"{placed.score_tier.name.lower()} by its score alone"}
+            )
         yield {
             "id": row.get("id"),
             "score": round(complexity.score, 6),

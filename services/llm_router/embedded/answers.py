@@ -12,23 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from services.llm_router.chat.request import Message, Passage, Picture, Request, Role, ToolChoice, ToolResult
+from services.llm_router.chat.request import ImagePart, Message, Passage, Request, Role, ToolChoice, ToolResult
 from services.llm_router.embedded.extraction import extract
-from services.llm_router.embedded.task_words import task_in, wants_task
+from services.llm_router.embedded.task_words import mentions_task, parse_task
 
 UNKNOWN = "I don't know that. I could not find it in the documents I have."
 UNKNOWN_ALONE = "I don't know that. I can only answer from your documents."
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Reply:
     """Words to speak."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ToolRequest:
     """A tool to call."""
 
     name: str
@@ -36,7 +36,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageSummary:
     """What can be measured of a picture: size in pixels, mean brightness 0..1, the name of the main colour.
 
     The brightness is None, and the colour empty, of one that could not be looked at.
@@ -48,7 +48,7 @@ class Look:
     colour: str
 
 
-Looker = Callable[[Picture], Look]
+SummarizeImage = Callable[[ImagePart], ImageSummary]
 
 _HELLO = r"(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings|hallo|howdy)"
 _GREETING = re.compile(rf"^(?:{_HELLO}\b[\s,.!]*(?:there|everyone|again|hocket)?[\s,.!?]*)+$", re.IGNORECASE)
@@ -103,60 +103,60 @@ _QUESTION = re.compile(
 )
 
 
-def respond(request: Request, look: Looker, now_s: float) -> Say | Call:
+def respond(request: Request, summarize_image: SummarizeImage, now_s: float) -> Reply | ToolRequest:
     """What to say or call next. `look` measures a picture, `now_s` is the time in Unix seconds."""
     turns = request.turns
     last = turns[-1] if turns else None
     if last is None or last.role is Role.ASSISTANT:
-        return Say("Hello. How can I help you?")
+        return Reply("Hello. How can I help you?")
     if last.role is Role.TOOL:
-        return Say(_after_tools(request, last))
-    return _to_user(request, last, look, now_s)
+        return Reply(_after_tools(request, last))
+    return _to_user(request, last, summarize_image, now_s)
 
 
-def _to_user(request: Request, last: Message, look: Looker, now_s: float) -> Say | Call:
+def _to_user(request: Request, last: Message, summarize_image: SummarizeImage, now_s: float) -> Reply | ToolRequest:
     words = _LEADING_GREETING.sub("", last.words.strip()) or last.words.strip()
     tools = set[str]() if request.tool_choice is ToolChoice.NONE else {t.name for t in request.tools}
     called = _tool(words, tools, required=request.tool_choice is ToolChoice.REQUIRED)
     if called is not None:
         return called
-    pictures = [p for p in last.parts if isinstance(p, Picture)]
+    pictures = [p for p in last.parts if isinstance(p, ImagePart)]
     said = _task_talk(words, tools) or _small_talk(request, words)
     if not said and (_PICTURE.search(words) or (pictures and not words)):
-        said = _of_pictures(pictures, look, now_s)
-    return Say(said) if said else _from_passages(words, [p for p in last.parts if isinstance(p, Passage)], tools)
+        said = _of_pictures(pictures, summarize_image, now_s)
+    return Reply(said) if said else _from_passages(words, [p for p in last.parts if isinstance(p, Passage)], tools)
 
 
-def _from_passages(words: str, passages: Sequence[Passage], tools: set[str]) -> Say | Call:
+def _from_passages(words: str, passages: Sequence[Passage], tools: set[str]) -> Reply | ToolRequest:
     found = extract(words, passages)
     if found is not None:
-        return Say(" ".join(found.sentences))
+        return Reply(" ".join(found.sentences))
     if passages:
-        return Say(UNKNOWN)
+        return Reply(UNKNOWN)
     if not _QUESTION.search(words):
-        return Say("I'm not sure what you mean. Ask me something about your documents.")
-    return Call("search_knowledge", {"query": words}) if "search_knowledge" in tools else Say(UNKNOWN_ALONE)
+        return Reply("I'm not sure what you mean. Ask me something about your documents.")
+    return ToolRequest("search_knowledge", {"query": words}) if "search_knowledge" in tools else Reply(UNKNOWN_ALONE)
 
 
 def _task_talk(words: str, tools: set[str]) -> str:
-    if not wants_task(words):
+    if not mentions_task(words):
         return ""
     return "What should the task say?" if "create_task" in tools else "I'm sorry, I cannot create tasks here."
 
 
-def _tool(words: str, tools: set[str], *, required: bool) -> Call | None:
+def _tool(words: str, tools: set[str], *, required: bool) -> ToolRequest | None:
     """The tool that the words ask for; some tool in any case when one must be called."""
     if "create_task" in tools:
-        wish = task_in(words)
+        wish = parse_task(words)
         if wish is not None:
-            return Call("create_task", {"title": wish.title, **({"due": wish.due} if wish.due else {})})
+            return ToolRequest("create_task", {"title": wish.title, **({"due": wish.due} if wish.due else {})})
     if "get_user_profile" in tools and _PROFILE.search(words):
-        return Call("get_user_profile", {})
+        return ToolRequest("get_user_profile", {})
     note = _NOTE.match(words)
     if "log_insight" in tools and note is not None:
-        return Call("log_insight", {"text": note["text"].strip()})
+        return ToolRequest("log_insight", {"text": note["text"].strip()})
     if required and "search_knowledge" in tools:
-        return Call("search_knowledge", {"query": words})
+        return ToolRequest("search_knowledge", {"query": words})
     return None
 
 
@@ -172,25 +172,25 @@ def _small_talk(request: Request, words: str) -> str:
     return ""
 
 
-def _of_pictures(pictures: Sequence[Picture], look: Looker, now_s: float) -> str:
+def _of_pictures(pictures: Sequence[ImagePart], summarize_image: SummarizeImage, now_s: float) -> str:
     if not pictures:
         return "I don't have a picture of that. Share your screen or camera and ask again."
     newest = pictures[-1]
-    seen = look(newest)
+    seen = summarize_image(newest)
     number = "one picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
     size = f"{seen.width_px} by {seen.height_px} pixels"
     which = "It is" if len(pictures) == 1 else "The newest is"
     return f"I have {number}, but I cannot read what is on it. {which} {size}{_age(newest, now_s)}{_light(seen)}."
 
 
-def _light(seen: Look) -> str:
+def _light(seen: ImageSummary) -> str:
     if seen.brightness is None:
         return ""
     lightness = "dark" if seen.brightness < 0.3 else "bright" if seen.brightness > 0.7 else "of middle brightness"
     return f", {lightness} and mostly {seen.colour}"
 
 
-def _age(picture: Picture, now_s: float) -> str:
+def _age(picture: ImagePart, now_s: float) -> str:
     if picture.captured_at_s is None:
         return ""
     age_s = max(now_s - picture.captured_at_s, 0)
@@ -230,7 +230,7 @@ def _after_tool(result: ToolResult, asked: str) -> str:
 
 
 def _task_made(row: Mapping[str, Any], asked: str) -> str:
-    wish = task_in(asked)
+    wish = parse_task(asked)
     title = row.get("title") or (wish.title if wish else "")
     due = f", due {wish.due}" if wish and wish.due else ""
     return f"Done. I created the task {title}{due}." if title else "Done. I created the task."
@@ -256,6 +256,6 @@ def _json(content: str) -> Any:
         return None
 
 
-def deltas_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """`text` in pieces of one word with the space before it, so that a voice can begin with the first."""
     return re.findall(r"\s*\S+", text)

@@ -65,7 +65,7 @@ def sentences_of(text: str) -> list[str]:
     return [" ".join(s.split()) for s in _SENTENCE.split(text) if s.strip()]
 
 
-def terms_of(text: str) -> list[str]:
+def policy_of(text: str) -> list[str]:
     """The words of `text` that carry meaning, lower case, roughly stemmed."""
     return [_stem(w) for w in _WORD.findall(text.lower()) if w not in _STOP]
 
@@ -80,11 +80,11 @@ def _stem(word: str) -> str:
 
 def extract(question: str, passages: Sequence[Passage]) -> Extract | None:
     """The best one or two sentences for `question`, or None when no sentence shares enough of its words."""
-    wanted = set(terms_of(question))
+    wanted = set(policy_of(question))
     if not wanted:
         return None
     rows = [
-        (sentence, frozenset(terms_of(sentence)), frozenset(terms_of(passage.title)), place, number)
+        (sentence, frozenset(policy_of(sentence)), frozenset(policy_of(passage.title)), place, number)
         for place, passage in enumerate(passages[:PASSAGES_MAX])
         for number, sentence in enumerate(sentences_of(passage.text))
     ][:SENTENCES_MAX]

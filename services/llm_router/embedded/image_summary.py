@@ -8,15 +8,15 @@ import io
 from PIL import Image
 
 from services.llm_router.chat.images import DECODE_ERRORS, FORMATS
-from services.llm_router.chat.request import Picture
-from services.llm_router.embedded.answers import Look
+from services.llm_router.chat.request import ImagePart
+from services.llm_router.embedded.answers import ImageSummary
 
 # A picture of one colour takes a few kilobytes and, decoded, four bytes a pixel: more is not looked at.
 DECODED_PIXELS_MAX = 12_000_000
 _SAMPLE_PX = 32
 
 
-def look(picture: Picture) -> Look:
+def summarize_image(picture: ImagePart) -> ImageSummary:
     """Size, mean brightness (0..1) and the main colour of `picture`, from a sample of 32x32 pixels."""
     try:
         with Image.open(io.BytesIO(picture.data), formats=[FORMATS[picture.mime_type]]) as image:
@@ -32,11 +32,11 @@ def look(picture: Picture) -> Look:
     pixels = [(raw[i], raw[i + 1], raw[i + 2]) for i in range(0, len(raw), 3)]
     brightness = sum(0.299 * r + 0.587 * g + 0.114 * b for r, g, b in pixels) / len(pixels) / 255
     names = [_colour(*pixel) for pixel in pixels]
-    return Look(picture.width_px, picture.height_px, brightness, max(sorted(set(names)), key=names.count))
+    return ImageSummary(picture.width_px, picture.height_px, brightness, max(sorted(set(names)), key=names.count))
 
 
-def _unseen(picture: Picture) -> Look:
-    return Look(picture.width_px, picture.height_px, None, "")
+def _unseen(picture: ImagePart) -> ImageSummary:
+    return ImageSummary(picture.width_px, picture.height_px, None, "")
 
 
 def _colour(red: int, green: int, blue: int) -> str:

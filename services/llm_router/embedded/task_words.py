@@ -54,14 +54,14 @@ TITLE_CHARACTERS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class TaskWish:
+class TaskIntent:
     """A task somebody wants. `due` is in the speaker's own words; empty when not said."""
 
     title: str
     due: str = ""
 
 
-def task_in(text: str) -> TaskWish | None:
+def parse_task(text: str) -> TaskIntent | None:
     """The task that `text` asks for, or None when it asks for none or does not say what."""
     text = " ".join(text.split())
     for form in _FORMS:
@@ -72,13 +72,13 @@ def task_in(text: str) -> TaskWish | None:
         title, due = _split_due(groups["title"])
         due = due or _split_due(f" {groups.get('due') or ''}")[1] or (groups.get("due") or "").strip(" .,!?")
         title = title.strip(" .,!?:;\"'")
-        return TaskWish(title[:1].upper() + title[1:TITLE_CHARACTERS_MAX], due) if title else None
+        return TaskIntent(title[:1].upper() + title[1:TITLE_CHARACTERS_MAX], due) if title else None
     return None
 
 
-def wants_task(text: str) -> bool:
-    """Whether `text` speaks of making a task, also where `task_in` finds no title; questions about tasks do not."""
-    return task_in(text) is not None or (bool(_WISH.search(text)) and not _ASKS.match(text))
+def mentions_task(text: str) -> bool:
+    """Whether `text` speaks of making a task, also where `parse_task` finds no title; questions about tasks do not."""
+    return parse_task(text) is not None or (bool(_WISH.search(text)) and not _ASKS.match(text))
 
 
 def _split_due(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from services.llm_router.catalog.tiers import Candidate, PriceRow
-from services.llm_router.chat.request import Part, Passage, Picture, Request, Role
+from services.llm_router.chat.request import ImagePart, Part, Passage, Request, Role
 from services.llm_router.chat.request import part_tokens as tokens_of_part
 
 Ttl = Literal["5m", "1h"]
@@ -49,14 +49,14 @@ def plan_cache(
     # What was found for this question (passages, frames) is not sent again with the next one: a prefix that holds it
     # would be written and never read.
     steady = len(turns)
-    if turns and any(isinstance(p, Passage | Picture) for p in turns[-1][1]):
+    if turns and any(isinstance(p, Passage | ImagePart) for p in turns[-1][1]):
         steady -= 1
     tokens = fixed + sum(tokens_of_part(p) for _, parts in turns[:steady] for p in parts)
     turn = steady - 1 if steady > 0 and tokens >= candidate.cache_prefix_tokens_min else None
     return CachePlan(fixed >= candidate.cache_prefix_tokens_min, turn, ttl_for(gap_s))
 
 
-def can_be_warmed(request: Request, candidate: Candidate) -> bool:
+def can_prewarm(request: Request, candidate: Candidate) -> bool:
     """Whether a call of its own would write the request's instructions and tools into the cache of `candidate`."""
     return candidate.cache == "explicit" and request.prefix_tokens >= candidate.cache_prefix_tokens_min
 
@@ -79,7 +79,7 @@ class PrefixGaps:
 
     _seen: OrderedDict[int, _Seen] = field(default_factory=OrderedDict[int, _Seen])
 
-    def seen(self, request: Request, owner: str, now_s: float) -> float | None:
+    def observe(self, request: Request, owner: str, now_s: float) -> float | None:
         """The usual gap before this request, which is counted; None for a prefix seen for the first time.
 
         `owner` names whose cache it is: a model, and where tenants have caches of their own, the tenant. Further

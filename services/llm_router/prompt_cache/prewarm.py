@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from hocket.chassis import identity
 from services.llm_router import telemetry
-from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome, reckon
+from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome, cost_of_attempt
 from services.llm_router.catalog.tiers import Candidate, TierTable
-from services.llm_router.chat.events import Usage, UsageSeen
+from services.llm_router.chat.events import Usage, UsageUpdate
 from services.llm_router.chat.request import Request, Tier
 from services.llm_router.errors import AllModelsFailed, ModelFailure
 from services.llm_router.ports import Ledger, Providers
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class PrewarmCall:
     """Whose cache is filled with what, and at which prices."""
 
     request: Request
@@ -29,11 +29,11 @@ class Filling:
         self, event_id: str, usage: Usage, outcome: AttemptOutcome, *, served: str = "", estimated: bool = False
     ) -> AttemptCost:
         """What the call is booked as."""
-        return reckon(
+        return cost_of_attempt(
             self.table,
             self.request,
             self.candidate,
-            UsageSeen(usage, served),
+            UsageUpdate(usage, served),
             event_id=event_id,
             tier=self.tier,
             now_s=self.now_s,
@@ -42,8 +42,12 @@ class Filling:
         )
 
 
-async def fill(
-    filling: Filling, providers: Providers, ledger: Ledger, event_id: str, book: Callable[[AttemptCost], None]
+async def prewarm_cache(
+    filling: PrewarmCall,
+    providers: Providers,
+    ledger: Ledger,
+    event_id: str,
+    record_cost: Callable[[AttemptCost], None],
 ) -> AttemptCost:
     """Fill the cache: what it cost. What nobody heard the end of is taken for done, and marked as an estimate.
 
@@ -52,15 +56,15 @@ async def fill(
     candidate = filling.candidate
     guessed = Usage(cache_write_5m_tokens=filling.request.prefix_tokens)
     cost = filling.cost(event_id, guessed, AttemptOutcome.FAILED, estimated=True)
-    ledger.begin(cost)
+    ledger.reserve(cost)
     try:
-        seen = await providers[candidate.provider].warm(filling.request, candidate)
+        seen = await providers[candidate.provider].prewarm(filling.request, candidate)
         cost = filling.cost(event_id, seen.usage, AttemptOutcome.OK, served=seen.served_model)
     except ModelFailure as failure:
-        if not failure.unheard:
+        if not failure.may_be_billed:
             cost = filling.cost(event_id, Usage(), AttemptOutcome.FAILED)
         raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
     finally:
-        book(cost)
+        record_cost(cost)
         telemetry.count_cost(cost, identity.current().tenant_tier)
     return cost

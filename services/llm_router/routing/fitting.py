@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.llm_router.routing.tier_mix import ABSOLUTE_CUTS
-from services.llm_router.routing.training_data import Row, Weights
+from services.llm_router.routing.training_data import ScorerWeights, TrainingRow
 
 ROWS_MIN = 200
 APART_PERIOD = 3
@@ -25,10 +25,10 @@ _SPREAD_MIN = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FitResult:
     """What a fit came to: ordering (AUROC) of old and new weights on the rows kept apart, and whether to promote."""
 
-    fitted: Weights
+    fitted: ScorerWeights
     auroc_old: float
     auroc_new: float
     rows: int
@@ -40,7 +40,7 @@ class Verdict:
         return self.auroc_new >= self.auroc_old
 
 
-def fit(rows: Sequence[Row], old: Weights) -> Verdict:
+def fit(rows: Sequence[TrainingRow], old: ScorerWeights) -> FitResult:
     """New weights from `rows`, every third of which (by position) is kept apart. Raises ValueError for too few rows."""
     if len(rows) < ROWS_MIN:
         raise ValueError(f"{len(rows)} outcomes are too few; {ROWS_MIN} are needed")
@@ -49,10 +49,10 @@ def fit(rows: Sequence[Row], old: Weights) -> Verdict:
     if any(len({row.needed for row in part}) < 2 for part in (seen, apart)):
         raise ValueError("all outcomes say the same; there is nothing to learn from")
     fitted = _on_the_scale_of(old, _newton(seen, old), rows)
-    return Verdict(fitted, auroc(apart, old), auroc(apart, fitted), len(rows), len(apart))
+    return FitResult(fitted, auroc(apart, old), auroc(apart, fitted), len(rows), len(apart))
 
 
-def _newton(rows: Sequence[Row], old: Weights) -> Weights:
+def _newton(rows: Sequence[TrainingRow], old: ScorerWeights) -> ScorerWeights:
     names = sorted(old.weights)
     prior = np.array([old.bias, *(old.weights[name] for name in names)])
     x = np.array([[1.0, *(row.features.get(name, 0.0) for name in names)] for row in rows])
@@ -68,10 +68,10 @@ def _newton(rows: Sequence[Row], old: Weights) -> Weights:
         if np.abs(step).max() < _STEP_MIN:
             break
     bias, *weights = theta.tolist()
-    return Weights(dict(zip(names, weights, strict=True)), bias)
+    return ScorerWeights(dict(zip(names, weights, strict=True)), bias)
 
 
-def _on_the_scale_of(old: Weights, fitted: Weights, rows: Sequence[Row]) -> Weights:
+def _on_the_scale_of(old: ScorerWeights, fitted: ScorerWeights, rows: Sequence[TrainingRow]) -> ScorerWeights:
     """`fitted` with its sums stretched and moved so that as much of the traffic falls below each fixed cut as before.
 
     An order is all that outcomes can teach: how many complain depends on who answers, and a score that meant the chance
@@ -89,11 +89,11 @@ def _on_the_scale_of(old: Weights, fitted: Weights, rows: Sequence[Row]) -> Weig
     return _scaled(fitted, scale, float(before.mean()) - scale * float(after.mean()))
 
 
-def _scaled(weights: Weights, scale: float, shift: float) -> Weights:
-    return Weights({name: scale * w for name, w in weights.weights.items()}, scale * weights.bias + shift)
+def _scaled(weights: ScorerWeights, scale: float, shift: float) -> ScorerWeights:
+    return ScorerWeights({name: scale * w for name, w in weights.weights.items()}, scale * weights.bias + shift)
 
 
-def auroc(rows: Sequence[Row], weights: Weights) -> float:
+def auroc(rows: Sequence[TrainingRow], weights: ScorerWeights) -> float:
     """The chance that a row in need scores above one that is not, ties counted half (Mann-Whitney)."""
     needed = np.array([row.needed for row in rows])
     _, place, ties = np.unique([weights.raw(row.features) for row in rows], return_inverse=True, return_counts=True)

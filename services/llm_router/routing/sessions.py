@@ -16,7 +16,7 @@ SESSION_TTL_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Warm:
+class WarmCache:
     """A vendor's cache of the conversation's prefix: how many tokens, until when (Unix seconds), and how long it lives.
 
     A read renews it for `ttl_s` seconds.
@@ -34,7 +34,7 @@ class Session:
     tier: Tier
     model: str
     easier_turns: int = 0
-    warm: Mapping[str, Warm] = field(default_factory=dict[str, Warm])
+    warm: Mapping[str, WarmCache] = field(default_factory=dict[str, WarmCache])
     seen_s: float = 0.0
 
     def warm_tokens(self, alias: str, now_s: float) -> int:
@@ -42,36 +42,38 @@ class Session:
         warm = self.warm.get(alias)
         return warm.tokens if warm is not None and warm.until_s > now_s else 0
 
-    def all_warm(self, now_s: float) -> Mapping[str, int]:
-        """Tokens that the cache of each model still holds, by alias."""
+    def warm_caches(self, now_s: float) -> Mapping[str, int]:
+        """Tokens that the cache of each model still holds_tier, by alias."""
         return {alias: warm.tokens for alias, warm in self.warm.items() if warm.until_s > now_s}
 
 
-def holds(session: Session, wished: Tier, now_s: float) -> bool:
+def holds_tier(session: Session, mix_tier: Tier, now_s: float) -> bool:
     """Whether the conversation stays in its tier although a cheaper one would do: climb at once, descend slowly."""
     fresh = now_s - session.seen_s < SESSION_TTL_S
-    return fresh and wished < session.tier and session.easier_turns < TURNS_HELD
+    return fresh and mix_tier < session.tier and session.easier_turns < TURNS_HELD
 
 
-def warmed(session: Session | None, model: str, cached_tokens: int, now_s: float) -> Session:
+def with_warm_cache(session: Session | None, model: str, cached_tokens: int, now_s: float) -> Session:
     """The session once the cache of `model` was filled ahead of its first turn; it stands where it stood."""
     before = session or Session(Tier.SIMPLE, "")
-    return replace(before, warm={**before.warm, model: Warm(cached_tokens, now_s + CACHE_TTL_S)}, seen_s=now_s)
+    return replace(before, warm={**before.warm, model: WarmCache(cached_tokens, now_s + CACHE_TTL_S)}, seen_s=now_s)
 
 
-def after_turn(session: Session | None, *, tier: Tier, wished: Tier, model: str, usage: Usage, now_s: float) -> Session:
+def after_turn(
+    session: Session | None, *, tier: Tier, mix_tier: Tier, model: str, usage: Usage, now_s: float
+) -> Session:
     """The session after a turn that `model` answered, whose cache now holds what `usage` says was read and written."""
     warm = dict(session.warm) if session else {}
     warm = {alias: w for alias, w in warm.items() if w.until_s > now_s}
     cached_tokens = usage.cached_input_tokens + usage.cache_write_tokens
     if cached_tokens:
         ttl_s = _ttl_s(usage, warm.get(model))
-        warm[model] = Warm(cached_tokens, now_s + ttl_s, ttl_s)
-    easier = session.easier_turns + 1 if session and session.tier is tier and wished < tier else 0
+        warm[model] = WarmCache(cached_tokens, now_s + ttl_s, ttl_s)
+    easier = session.easier_turns + 1 if session and session.tier is tier and mix_tier < tier else 0
     return Session(tier=tier, model=model, easier_turns=easier, warm=warm, seen_s=now_s)
 
 
-def _ttl_s(usage: Usage, before: Warm | None) -> float:
+def _ttl_s(usage: Usage, before: WarmCache | None) -> float:
     """Seconds that the cache lives from now on: as it was written now, or as before where it was only read."""
     if usage.cache_write_tokens:
         return CACHE_TTL_LONG_S if usage.cache_write_1h_tokens else CACHE_TTL_S

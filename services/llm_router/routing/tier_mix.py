@@ -34,62 +34,62 @@ SURPLUS_MAX = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a score falls: the tier wished for by rank or cut alone, and the tier that the mix allows."""
+    """Where a score falls: the tier score_tier for by rank or cut alone, and the tier that the mix allows."""
 
-    wished: Tier
+    score_tier: Tier
     tier: Tier
     rank: float
 
     @property
     def moved(self) -> bool:
         """Whether the mix overruled the score."""
-        return self.wished is not self.tier
+        return self.score_tier is not self.tier
 
 
 @dataclass(slots=True)
-class Mix:
+class TierMix:
     """The mix of one tenant in one mode: recent scores, and how many requests each tier served.
 
-    `others` are the counts of other replicas, as last heard. Not safe for threads; no method awaits.
+    `remote` are the counts of other replicas, as last heard. Not safe for threads; no method awaits.
     """
 
     shares: Mapping[Tier, float]
     served: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
-    others: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
-    # Served here since the others were last heard of.
-    _since: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
+    remote: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
+    # Served here since the remote were last heard of.
+    _since_sync: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
     _recent: deque[float] = field(default_factory=deque[float])
     _sorted: list[float] = field(default_factory=lambda: sorted(PRIOR_SCORES))
 
     @property
     def total(self) -> int:
         """Requests counted, on all replicas."""
-        return sum(self.served.values()) + sum(self.others.values())
+        return sum(self.served.values()) + sum(self.remote.values())
 
     def surplus(self, tier: Tier) -> float:
-        """Requests that `tier` served beyond its share, with what the others are presumed to have done meanwhile.
+        """Requests that `tier` served beyond its share, with what the remote are presumed to have done meanwhile.
 
         They saw what is seen here, and do what is done here: a surplus that all of them worked off alone would turn
         into a lack of it before they hear of each other.
         """
-        known = self.served[tier] + self.others[tier] - self.shares[tier] * self.total
-        own, since = sum(self.served.values()), sum(self._since.values())
+        known = self.served[tier] + self.remote[tier] - self.shares[tier] * self.total
+        own, since = sum(self.served.values()), sum(self._since_sync.values())
         if not since or own == self.total:
             return known
-        return known + (self._since[tier] - self.shares[tier] * since) * (self.total - own) / own
+        return known + (self._since_sync[tier] - self.shares[tier] * since) * (self.total - own) / own
 
-    def heard(self, tier: Tier, count: int) -> None:
-        """The others have served `count` requests in `tier`."""
-        self.others[tier] = count
-        self._since[tier] = 0
+    def set_remote(self, tier: Tier, count: int) -> None:
+        """The remote have served `count` requests in `tier`."""
+        self.remote[tier] = count
+        self._since_sync[tier] = 0
 
-    def full(self, tier: Tier) -> bool:
+    def at_bound(self, tier: Tier) -> bool:
         """Whether one more request would take `tier` past its bound."""
         after = self.surplus(tier) + 1 - self.shares[tier]
-        return after > surplus_bound(self.total) or self._full_here(tier)
+        return after > surplus_bound(self.total) or self._at_local_bound(tier)
 
-    def _full_here(self, tier: Tier) -> bool:
-        """Whether this replica has used up its part of the bound: of the others it knows what they served a while ago.
+    def _at_local_bound(self, tier: Tier) -> bool:
+        """Whether this replica has used up its part of the bound: of the remote it knows what they served a while ago.
 
         Parts go by traffic and add up to the whole, so that replicas that know nothing of each other hold it together.
         """
@@ -103,20 +103,20 @@ class Mix:
         """The tier of `score`; counts nothing. `tie` in 0..1 places the score among equal ones."""
         rank = self._rank(score, tie)
         if mode is not MixMode.SHARE:
-            wished = tier_at(score, ABSOLUTE_CUTS)
+            score_tier = tier_at(score, ABSOLUTE_CUTS)
             if mode is MixMode.QUALITY:
-                return Placement(wished, wished, rank)
-            return Placement(wished, self._below_ceiling(wished), rank)
+                return Placement(score_tier, score_tier, rank)
+            return Placement(score_tier, self._below_ceiling(score_tier), rank)
         simple = self.shares[Tier.SIMPLE]
         cuts = (simple, simple + self.shares[Tier.MODERATE])
-        wished = tier_at(rank, cuts)
-        steered = tier_at(rank, self._steered(cuts))
-        return Placement(wished, self._with_room(steered), rank)
+        score_tier = tier_at(rank, cuts)
+        steered = tier_at(rank, self._corrected_cuts(cuts))
+        return Placement(score_tier, self._nearest_open_tier(steered), rank)
 
     def count(self, score: float, tier: Tier) -> None:
         """A request of `score` was served by `tier`."""
         self.served[tier] += 1
-        self._since[tier] += 1
+        self._since_sync[tier] += 1
         self._recent.append(score)
         bisect.insort(self._sorted, score)
         if len(self._recent) > WINDOW_SCORES:
@@ -127,18 +127,18 @@ class Mix:
         low, high = bisect.bisect_left(self._sorted, score), bisect.bisect_right(self._sorted, score)
         return (low + tie * (high - low + 1)) / (len(self._sorted) + 1)
 
-    def _steered(self, cuts: Sequence[float]) -> tuple[float, float]:
+    def _corrected_cuts(self, cuts: Sequence[float]) -> tuple[float, float]:
         first = cuts[0] - FEEDBACK_PER_REQUEST * self.surplus(Tier.SIMPLE)
         second = cuts[1] + FEEDBACK_PER_REQUEST * self.surplus(Tier.COMPLEX)
         return first, max(first, second)
 
-    def _with_room(self, tier: Tier) -> Tier:
+    def _nearest_open_tier(self, tier: Tier) -> Tier:
         """The tier nearest to `tier` that may serve one more; the surpluses add up to 0, so there is one."""
-        open_tiers = [t for t in Tier if not self.full(t)] or [min(Tier, key=self.surplus)]
+        open_tiers = [t for t in Tier if not self.at_bound(t)] or [min(Tier, key=self.surplus)]
         return min(open_tiers, key=lambda t: (abs(t - tier), self.surplus(t)))
 
     def _below_ceiling(self, tier: Tier) -> Tier:
-        while tier > Tier.SIMPLE and self.full(tier):
+        while tier > Tier.SIMPLE and self.at_bound(tier):
             tier = Tier(tier - 1)
         return tier
 
@@ -153,6 +153,6 @@ def tier_at(value: float, cuts: Sequence[float]) -> Tier:
     return Tier.SIMPLE if value < cuts[0] else Tier.MODERATE if value < cuts[1] else Tier.COMPLEX
 
 
-def tie_of(number: int) -> float:
+def tie_break(number: int) -> float:
     """A number in 0..1 for the `number`th request: evenly spread without chance (golden-ratio sequence)."""
     return (number * 0.6180339887498949) % 1.0

@@ -18,7 +18,7 @@ GOODNESS: Mapping[str, float] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrainingRow:
     """One turn: what the scorer saw, and how far a stronger model was needed (0 not at all, 1 wholly)."""
 
     features: Mapping[str, float]
@@ -31,7 +31,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class ScorerWeights:
     """A logistic scorer."""
 
     weights: Mapping[str, float]
@@ -42,7 +42,7 @@ class Weights:
         return self.bias + sum(self.weights.get(name, 0.0) * value for name, value in features.items())
 
 
-def need_of(outcomes: Sequence[str], tier: int) -> float | None:
+def need_from_outcomes(outcomes: Sequence[str], tier: int) -> float | None:
     """How far a turn needed a stronger model, from its outcomes; None where they do not tell.
 
     A bad answer of the top tier says the request is hard, a good answer of the bottom tier that it is easy; a good

@@ -17,11 +17,11 @@ from services.llm_router.chat.images import MIME_TYPES, size_of
 from services.llm_router.chat.request import (
     CALL_ID_CHARACTERS_MAX,
     TOOL_NAME,
+    ImagePart,
     Message,
     MixMode,
     Part,
     Passage,
-    Picture,
     Request,
     Role,
     Text,
@@ -63,7 +63,7 @@ _CHOICES = {
 _MODES = {pb.MIX_MODE_SHARE: MixMode.SHARE, pb.MIX_MODE_CAP: MixMode.CAP, pb.MIX_MODE_QUALITY: MixMode.QUALITY}
 
 
-def read_request(wire: pb.GenerateRequest, table: TierTable, inside: str = "") -> Request:
+def request_from_proto(wire: pb.GenerateRequest, table: TierTable, inside: str = "") -> Request:
     """The request in the domain's words. Raises InvalidArgument naming the first wrong field, behind `inside`."""
     try:
         return _request(wire, table)
@@ -74,7 +74,7 @@ def read_request(wire: pb.GenerateRequest, table: TierTable, inside: str = "") -
         raise InvalidArgument(f"{inside}{error.message}", fields=fields, reason=error.reason) from None
 
 
-def read_outcome(wire: pb.RecordOutcomeRequest) -> tuple[str, str]:
+def outcome_from_proto(wire: pb.RecordOutcomeRequest) -> tuple[str, str]:
     """The turn and how it was received ("thumbs_up", "re_asked", ...). Raises InvalidArgument."""
     if not wire.turn_id:
         raise invalid_field("turn_id", "must be set, as given to Generate")
@@ -195,7 +195,7 @@ def _check_place(path: str, kind: str | None, role: Role) -> None:
         raise invalid_field(f"{path}.{kind}", "a message of role TOOL holds tool results alone")
 
 
-def _picture(path: str, wire: pb.Image) -> Picture:
+def _picture(path: str, wire: pb.Image) -> ImagePart:
     if len(wire.data) > IMAGE_BYTES_MAX:
         raise _too_large(f"{path}.data", f"must be at most {IMAGE_BYTES_MAX} bytes")
     if wire.mime_type not in MIME_TYPES:
@@ -204,7 +204,7 @@ def _picture(path: str, wire: pb.Image) -> Picture:
         size = size_of(wire.data, wire.mime_type)
     except ValueError as error:
         raise invalid_field(f"{path}.data", str(error)) from error
-    return Picture(wire.data, wire.mime_type, *size, _moment(f"{path}.captured_at", wire))
+    return ImagePart(wire.data, wire.mime_type, *size, _moment(f"{path}.captured_at", wire))
 
 
 def _moment(path: str, wire: pb.Image) -> float | None:

@@ -8,9 +8,9 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from services.llm_router.attempts.answer_events import Finished, FlowEvent, Routed
 from services.llm_router.catalog.tiers import Candidate, PriceRow
-from services.llm_router.chat.events import CallMade, EndReason, StateGiven, TextDelta, Usage
+from services.llm_router.chat.events import EndReason, ProviderStateEvent, TextDelta, ToolCallEvent, Usage
 from services.llm_router.chat.request import Tier, ToolCall
-from services.llm_router.routing.circuit_breaker import Breaker, BreakerState
+from services.llm_router.routing.circuit_breaker import BreakerState, ModelCircuitBreaker
 from services.llm_router.routing.decision import Decision
 
 _TIERS = {Tier.SIMPLE: pb.TIER_SIMPLE, Tier.MODERATE: pb.TIER_MODERATE, Tier.COMPLEX: pb.TIER_COMPLEX}
@@ -29,18 +29,18 @@ _BREAKERS = {
 }
 
 
-def tell_event(event: FlowEvent) -> pb.GenerateResponse:
+def event_to_proto(event: FlowEvent) -> pb.GenerateResponse:
     """One event of an answer."""
     match event:
         case TextDelta():
             return pb.GenerateResponse(text_delta=_whole(event.text))
-        case CallMade():
+        case ToolCallEvent():
             return pb.GenerateResponse(tool_call=_call(event.call))
-        case StateGiven():
+        case ProviderStateEvent():
             state = pb.ProviderState(provider=event.provider, call_id=event.call_id, data=event.data)
             return pb.GenerateResponse(provider_state=state)
         case Routed():
-            return pb.GenerateResponse(route=tell_decision(event.decision, event.candidate, event.attempt))
+            return pb.GenerateResponse(route=decision_to_proto(event.decision, event.candidate, event.attempt))
         case Finished():
             return pb.GenerateResponse(finish=_finish(event))
 
@@ -57,7 +57,7 @@ def _whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def tell_decision(decision: Decision, candidate: Candidate, attempt: int = 1) -> pb.RouteDecision:
+def decision_to_proto(decision: Decision, candidate: Candidate, attempt: int = 1) -> pb.RouteDecision:
     """A decision with `candidate` as the model that answers."""
     return pb.RouteDecision(
         tier=_TIERS[decision.tier],
@@ -100,7 +100,7 @@ def _usage(usage: Usage) -> pb.Usage:
     )
 
 
-def tell_models(rows: Sequence[tuple[Tier, Candidate, str | None]], now_s: float) -> pb.ListModelsResponse:
+def models_to_proto(rows: Sequence[tuple[Tier, Candidate, str | None]], now_s: float) -> pb.ListModelsResponse:
     """Every candidate with its tier and why it may not be chosen now (None: it may)."""
     return pb.ListModelsResponse(models=[_model(*row, now_s) for row in rows])
 
@@ -134,12 +134,12 @@ def _price(row: PriceRow) -> pb.Price:
     return price
 
 
-def tell_health(rows: Mapping[str, tuple[Breaker, BreakerState]]) -> pb.GetHealthResponse:
+def health_to_proto(rows: Mapping[str, tuple[ModelCircuitBreaker, BreakerState]]) -> pb.GetHealthResponse:
     """The breaker of each candidate, by alias."""
     return pb.GetHealthResponse(candidates=[_health(alias, *row) for alias, row in rows.items()])
 
 
-def _health(alias: str, breaker: Breaker, state: BreakerState) -> pb.CandidateHealth:
+def _health(alias: str, breaker: ModelCircuitBreaker, state: BreakerState) -> pb.CandidateHealth:
     health = pb.CandidateHealth(alias=alias, breaker=_BREAKERS[state], consecutive_failures=breaker.failures)
     if state is not BreakerState.CLOSED:
         health.open_until.FromMilliseconds(int(breaker.open_until_s * 1000))

@@ -10,7 +10,7 @@ import pytest
 from hocket.chassis import deadline, errors
 from hocket.chassis.clock import SystemClock
 from services.llm_router.adapters.mesh.day_budget import DayBudget
-from services.llm_router.adapters.mesh.rate_limits import MeshLimits
+from services.llm_router.adapters.mesh.rate_limits import MeshRateLimits
 from tests.emulators.world import asking, world
 from tests.fakes.waiting import DEADLINE_S
 
@@ -30,7 +30,7 @@ async def test_tokens_of_an_answer_that_used_all_its_time_are_told(out_of_time):
         told.put_nowait((spends[0].cost, deadline.timeout_for(timeout_s) == timeout_s))
         return SimpleNamespace(admitted=True, standings=[SimpleNamespace(remaining=0)])
 
-    MeshLimits(SimpleNamespace(check=check)).used(70)
+    MeshRateLimits(SimpleNamespace(check=check)).charge(70)
     async with asyncio.timeout(DEADLINE_S):
         assert await told.get() == (70, True)
 

@@ -34,22 +34,22 @@ async def test_a_prefix_that_is_asked_for_every_ten_minutes_is_written_for_an_ho
         for turn in range(4):
             await w.answer(asking(RULES, user(f"Hello for the time of number {turn}?"), pin_model=SONNET))
             w.clock.leap(600)
-    cold, expired, *warm = w.book.costs
+    cold, expired, *warm = w.ledger.costs
     assert cold.usage.cache_write_5m_tokens > 1024
     # How far apart they come is known from the second on; by then what the first wrote has ended.
     assert expired.usage.cache_write_1h_tokens > 1024
     assert all(c.usage.cached_input_tokens > 1024 for c in warm)
-    assert booked(w.book.costs) == billed(w)
+    assert booked(w.ledger.costs) == billed(w)
 
 
 async def test_a_prompt_of_more_than_a_hundred_thousand_tokens_is_booked_in_its_band():
     async with world() as w:
         for words in (10, 90_000):
             await w.answer(asking("word " * words, pin_model=HAIKU))
-    short, long = w.book.costs
+    short, long = w.ledger.costs
     assert (short.price_row, long.price_row) == ("claude-haiku-5-5@2026-10-07<=100000", "claude-haiku-5-5@2026-10-07")
     assert long.usage.prompt_tokens > 100_000
-    assert booked(w.book.costs) == billed(w)
+    assert booked(w.ledger.costs) == billed(w)
 
 
 async def test_a_price_that_changes_at_midnight_is_booked_as_it_is_billed_on_both_days():
@@ -58,8 +58,8 @@ async def test_a_price_that_changes_at_midnight_is_booked_as_it_is_billed_on_bot
         await w.answer(asking("Hello?" * 300, pin_model=FLASH))
         w.clock.leap((new_year - DAY).total_seconds())
         await w.answer(asking("Hello again?" * 300, pin_model=FLASH))
-    assert [c.price_row for c in w.book.costs] == ["gemini-3.8-flash@2026-09-01", "gemini-3.8-flash@2027-01-01"]
-    assert booked(w.book.costs) == billed(w)
+    assert [c.price_row for c in w.ledger.costs] == ["gemini-3.8-flash@2026-09-01", "gemini-3.8-flash@2027-01-01"]
+    assert booked(w.ledger.costs) == billed(w)
 
 
 async def test_a_loser_of_a_hedge_that_had_begun_to_think_is_booked_as_it_is_billed():
@@ -70,13 +70,13 @@ async def test_a_loser_of_a_hedge_that_had_begun_to_think_is_booked_as_it_is_bil
         w.anthropic.play("*", Scenario("stall", after=0, text="Never said."))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
         await asyncio.wait_for(w.anthropic.gone.wait(), DEADLINE_S)
-    loser, winner = sorted(w.book.costs[-2:], key=lambda c: c.outcome is AttemptOutcome.OK)
+    loser, winner = sorted(w.ledger.costs[-2:], key=lambda c: c.outcome is AttemptOutcome.OK)
     assert loser.outcome is AttemptOutcome.CANCELLED
     assert loser.cost_micro_usd > 0
     assert not loser.estimated
     assert winner.model != loser.model
     assert set(events[-1].finish.cost_event_ids) == {loser.event_id, winner.event_id}
-    assert booked(w.book.costs) == billed(w)
+    assert booked(w.ledger.costs) == billed(w)
 
 
 async def test_everything_that_can_cost_in_one_conversation_adds_up():
@@ -92,7 +92,7 @@ async def test_everything_that_can_cost_in_one_conversation_adds_up():
         await w.answer(asking(RULES, user("Hello?"), pin_tier=pb.TIER_COMPLEX, conversation_id="c"))
         w.anthropic.play("*", Scenario("cut", after=0))
         await w.answer(asking(RULES, user("Hello?"), pin_tier=pb.TIER_COMPLEX, conversation_id="d"))
-    assert [c.outcome for c in w.book.costs].count(AttemptOutcome.OK) == 3
-    assert [c.speculative for c in w.book.costs].count(True) == 1
-    assert len({c.event_id for c in w.book.costs}) == len(w.book.costs) == len(billed(w)) == 5
-    assert booked(w.book.costs) == billed(w)
+    assert [c.outcome for c in w.ledger.costs].count(AttemptOutcome.OK) == 3
+    assert [c.speculative for c in w.ledger.costs].count(True) == 1
+    assert len({c.event_id for c in w.ledger.costs}) == len(w.ledger.costs) == len(billed(w)) == 5
+    assert booked(w.ledger.costs) == billed(w)

@@ -10,9 +10,9 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from hocket.chassis import errors
-from services.llm_router.attempts import fallback as pursuit
+from services.llm_router.attempts import fallback
 from services.llm_router.attempts.fallback import BUDGET_MAX
-from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.routing import circuit_breaker as breaker
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, system, text_of, world
@@ -45,7 +45,7 @@ async def test_the_loser_of_a_hedge_is_ended_when_the_winner_speaks_and_not_when
 async def test_retries_are_bounded_over_all_requests_when_a_vendor_fails_for_all(monkeypatch):
     # Breakers would hide whether the budget holds.
     monkeypatch.setattr(breaker, "FAILURES_TO_OPEN", 10**9)
-    monkeypatch.setattr(pursuit, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(fallback, "BACKOFF_S", 0.001)
     requests = 12
     async with world() as w:
         w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=0.001))
@@ -72,7 +72,7 @@ async def test_two_tenants_with_one_prefix_have_a_cache_each():
 
 
 async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_whole():
-    limits = AttemptLimits(first_token_s=20, fallback_first_token_s=20, between_tokens_s=20, total_s=1)
+    limits = AttemptTimeouts(first_token_s=20, fallback_first_token_s=20, between_tokens_s=20, total_s=1)
     async with world(limits) as w:
         w.anthropic.always("*", Scenario(text="word " * 4000, between_s=0.05))
         events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=60)
@@ -81,7 +81,7 @@ async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_who
 
 
 async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_has_not():
-    limits = AttemptLimits(first_token_s=0.3, fallback_first_token_s=20, between_tokens_s=20, total_s=60)
+    limits = AttemptTimeouts(first_token_s=0.3, fallback_first_token_s=20, between_tokens_s=20, total_s=60)
     async with world(limits) as w:
         # The second is slower than a first attempt may be.
         w.anthropic.play("*", Scenario("keep_alive"), Scenario(first_s=1.2))
@@ -91,7 +91,7 @@ async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_ha
 
 
 async def test_a_cold_model_that_is_silent_is_given_up_after_its_own_time():
-    limits = AttemptLimits(first_token_s=20, fallback_first_token_s=2, between_tokens_s=20, total_s=60)
+    limits = AttemptTimeouts(first_token_s=20, fallback_first_token_s=2, between_tokens_s=20, total_s=60)
     async with world(limits) as w:
         w.anthropic.play("*", Scenario("status", status=529), Scenario("keep_alive"))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=60)

@@ -34,7 +34,7 @@ async def test_a_busy_long_prefix_gets_an_explicit_cache_that_is_used_and_delete
         await ask_often(w)
         last = w.gemini.requests[-1]["body"]
         made = dict(w.gemini.cached_contents)
-        cached = w.book.costs[-1].usage.cached_input_tokens
+        cached = w.ledger.costs[-1].usage.cached_input_tokens
     assert len(made) == 1
     assert last["cachedContent"] == next(iter(made))
     assert "systemInstruction" not in last
@@ -46,19 +46,19 @@ async def test_a_busy_long_prefix_gets_an_explicit_cache_that_is_used_and_delete
 async def test_what_a_cache_costs_is_booked_as_the_vendor_bills_it():
     async with world() as w:
         await ask_often(w)
-    (cache,) = caches_in(w.book.costs)
+    (cache,) = caches_in(w.ledger.costs)
     assert (cache.outcome, cache.estimated, cache.tier) == (AttemptOutcome.OK, False, Tier.MODERATE)
     assert cache.cost_micro_usd > 0
-    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+    assert w.ledger.total_micro_usd == w.gemini.total_micro_usd
 
 
 async def test_a_cache_that_the_vendor_refuses_costs_nothing_and_no_answer_and_is_not_asked_for_each_time():
     async with world() as w:
         w.gemini.caching = Scenario("status", status=503)
         await ask_often(w)
-    (refused,) = caches_in(w.book.costs)
+    (refused,) = caches_in(w.ledger.costs)
     assert (refused.outcome, refused.cost_micro_usd) == (AttemptOutcome.FAILED, 0)
-    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+    assert w.ledger.total_micro_usd == w.gemini.total_micro_usd
 
 
 async def test_a_cache_of_which_nothing_is_heard_is_booked_as_made_and_marked(monkeypatch: pytest.MonkeyPatch):
@@ -67,18 +67,18 @@ async def test_a_cache_of_which_nothing_is_heard_is_booked_as_made_and_marked(mo
         w.gemini.caching = Scenario(first_s=30)
         await ask_often(w, times=3)
         await asyncio.sleep(0.5)
-    unheard = caches_in(w.book.costs)
-    assert unheard
-    assert all(c.estimated and c.cost_micro_usd > 0 for c in unheard)
+    may_be_billed = caches_in(w.ledger.costs)
+    assert may_be_billed
+    assert all(c.estimated and c.cost_micro_usd > 0 for c in may_be_billed)
 
 
 async def test_a_cache_that_is_being_made_is_in_the_journal_before_the_vendor_knows_of_it():
     async with world() as w:
         w.gemini.caching = Scenario(first_s=30)
         await ask_often(w, times=3)
-        begun = {c.event_id: c for c in w.book.begun}
-    (unheard,) = caches_in(w.book.costs)
-    assert begun[unheard.event_id].cost_micro_usd == unheard.cost_micro_usd > 0
+        reserved = {c.event_id: c for c in w.ledger.reserved}
+    (may_be_billed,) = caches_in(w.ledger.costs)
+    assert reserved[may_be_billed.event_id].cost_micro_usd == may_be_billed.cost_micro_usd > 0
 
 
 async def test_one_request_that_falls_back_within_gemini_buys_no_cache():
@@ -88,7 +88,7 @@ async def test_one_request_that_falls_back_within_gemini_buys_no_cache():
         await asyncio.sleep(0.1)
     assert [r["model"] for r in w.gemini.requests] == ["gemini-2.5-flash", FLASH]
     assert w.gemini.cached_contents == {}
-    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+    assert w.ledger.total_micro_usd == w.gemini.total_micro_usd
 
 
 async def test_a_cache_that_the_vendor_lost_costs_no_answer_and_no_breaker():

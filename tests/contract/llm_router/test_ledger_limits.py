@@ -26,6 +26,6 @@ async def test_a_name_that_no_book_takes_is_refused_by_its_field_before_it_costs
 async def test_the_longest_names_that_are_taken_can_be_booked():
     async with world() as w:
         await w.answer(asking("Hello?", turn_id="é" * 64, room="ü" * 128, conversation_id="c" * 256))
-    events = cost_events([event_of(cost) for cost in w.book.costs])
+    events = cost_events([event_of(cost) for cost in w.ledger.costs])
     check_events(events, DAY + timedelta(hours=1))
     assert events[0].turn_id == "é" * 64

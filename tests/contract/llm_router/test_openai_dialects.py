@@ -37,7 +37,7 @@ async def test_a_call_cut_in_its_arguments_is_left_out_and_the_answer_ends_as_th
     async with world() as w:
         events = await answer(w, openai_body({"content": "Let me look."}, WHOLE, HALF, reason=reason, usage=USAGE))
         assert await failures(w) == 0
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert calls_of(events) == [("time", '{"x": 1}')]
     ends = {"length": pb.FINISH_REASON_LENGTH, "content_filter": pb.FINISH_REASON_REFUSAL}
     assert (text_of(events), events[-1].finish.reason) == ("Let me look.", ends[reason])
@@ -54,7 +54,7 @@ async def test_an_answer_of_half_a_call_alone_is_booked_and_is_not_the_models_fa
     async with world() as w:
         events = await answer(w, openai_body(HALF, reason="length", usage=USAGE))
         assert await failures(w) == 0
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (text_of(events), calls_of(events)) == ("", [])
     assert events[-1].finish.reason == pb.FINISH_REASON_LENGTH
     assert (cost.usage.input_tokens, cost.usage.output_tokens, cost.estimated) == (9, 7, False)
@@ -90,7 +90,7 @@ async def test_a_usage_that_tells_half_or_nonsense_hides_nothing_that_was_said(u
     async with world() as w:
         events = await answer(w, openai_body({"content": "word " * 90}, usage=usage))
         assert await failures(w) == 0
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (text_of(events), events[-1].finish.reason) == ("word " * 90, pb.FINISH_REASON_STOP)
     assert (cost.outcome, cost.estimated) == (AttemptOutcome.OK, True)
     assert 0 < cost.usage.input_tokens < 100
@@ -102,7 +102,7 @@ async def test_counts_that_grow_with_each_chunk_stand_at_their_last():
     chunks = ({**row({"role": "assistant"}), "usage": empty}, {**row({"content": "Hello"}), "usage": empty})
     async with world() as w:
         await answer(w, played(*chunks, {**row({}, "stop"), "usage": USAGE}))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (cost.usage.input_tokens, cost.usage.output_tokens, cost.estimated) == (9, 7, False)
 
 
@@ -110,7 +110,7 @@ async def test_a_part_of_a_count_is_no_larger_than_the_whole():
     parts = {"prompt_tokens_details": {"cached_tokens": 99}, "completion_tokens_details": {"reasoning_tokens": 99}}
     async with world() as w:
         await answer(w, openai_body({"content": "Hello"}, usage={**USAGE, **parts}))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (cost.usage.prompt_tokens, cost.usage.cached_input_tokens, cost.usage.thinking_tokens) == (9, 9, 7)
 
 
@@ -133,7 +133,7 @@ async def test_a_part_of_a_count_is_no_larger_than_the_whole():
 async def test_text_is_read_in_every_dialect(chunks: tuple[dict[str, Any], ...]):
     async with world() as w:
         events = await answer(w, played(*chunks))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (text_of(events), events[-1].finish.reason) == ("Hello", pb.FINISH_REASON_STOP)
     assert (cost.usage.output_tokens, cost.estimated) == (7, False)
 
@@ -190,13 +190,13 @@ async def test_a_refusal_in_words_of_its_own_is_one_and_is_not_said():
         assert await failures(w) == 0
     assert (text_of(alone), alone[-1].finish.reason) == ("", pb.FINISH_REASON_REFUSAL)
     assert (text_of(after), after[-1].finish.reason) == ("Well. ", pb.FINISH_REASON_REFUSAL)
-    assert [c.usage.output_tokens for c in w.book.costs] == [7, 7]
+    assert [c.usage.output_tokens for c in w.ledger.costs] == [7, 7]
 
 
 async def test_a_server_that_says_it_broke_has_not_finished():
     async with world() as w:
         events = await answer(w, openai_body({"content": "Hel"}, reason="error", usage=USAGE))
         assert await failures(w) == 1
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (text_of(events), events[-1].finish.reason) == ("Hel", pb.FINISH_REASON_CUT)
     assert (cost.outcome, cost.usage.output_tokens) == (AttemptOutcome.FAILED, 7)

@@ -20,7 +20,7 @@ async def test_the_first_answer_reads_what_was_written_ahead():
         finish = (await w.answer(asking(RULES, user("Hello?"), pin_model=SONNET, conversation_id="c")))[-1].finish
     assert warmed.model == SONNET
     assert finish.usage.cached_input_tokens == warmed.cached_tokens > 1024
-    assert w.book.total_micro_usd == w.billed_micro_usd == warmed.cost_micro_usd + finish.cost_micro_usd
+    assert w.ledger.total_micro_usd == w.billed_micro_usd == warmed.cost_micro_usd + finish.cost_micro_usd
 
 
 async def test_a_warm_model_is_estimated_as_one():
@@ -42,7 +42,7 @@ async def test_a_refused_filling_costs_nothing_and_is_told():
         w.anthropic.always("*", Scenario("status", status=503))
         with pytest.raises(errors.Unavailable):
             await w.client.prewarm(asking(RULES, pin_model=SONNET))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (cost.outcome, cost.cost_micro_usd, cost.estimated) == (AttemptOutcome.FAILED, 0, False)
     assert w.billed_micro_usd == 0
 
@@ -53,7 +53,7 @@ async def test_a_filling_that_reached_nobody_costs_nothing():
         await w.anthropic.stop()
         with pytest.raises(errors.Unavailable):
             await w.client.prewarm(asking(RULES, pin_model=SONNET))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (cost.cost_micro_usd, cost.estimated) == (0, False)
 
 
@@ -64,8 +64,8 @@ async def test_a_filling_that_nobody_hears_the_end_of_is_booked_as_made_and_was_
         with pytest.raises(errors.DeadlineExceeded):
             await w.client.prewarm(asking(RULES, pin_model=SONNET), timeout_s=0.5)
         # The stop of the world waits for the call to end.
-    (cost,) = w.book.costs
-    (begun,) = w.book.begun
+    (cost,) = w.ledger.costs
+    (begun,) = w.ledger.reserved
     assert begun.event_id == cost.event_id
     assert cost.estimated
     assert cost.cost_micro_usd > 0
@@ -76,7 +76,7 @@ async def test_where_there_is_nothing_to_fill_nothing_is_asked_or_booked(request
     async with world() as w:
         warmed = await w.client.prewarm(request_)
     assert (warmed.cached_tokens, warmed.cost_micro_usd) == (0, 0)
-    assert w.anthropic.requests == w.gemini.requests == w.book.costs == []
+    assert w.anthropic.requests == w.gemini.requests == w.ledger.costs == []
 
 
 async def test_a_vendor_that_is_down_is_told():

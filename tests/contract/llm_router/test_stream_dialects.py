@@ -82,7 +82,7 @@ async def test_an_answer_of_a_server_that_counts_nothing_is_booked_as_estimated(
     async with world() as w:
         w.openai.play("*", Scenario(body=openai_body({"content": "word " * 90})))
         events = await w.answer(asking("Hello?", pin_model=LOCAL))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (cost.outcome, cost.estimated) == (AttemptOutcome.OK, True)
     assert cost.usage.input_tokens > 0
     assert 100 <= cost.usage.output_tokens <= 150
@@ -95,7 +95,7 @@ async def test_what_a_local_model_thinks_is_not_said_and_its_usage_stands_as_tol
     async with world() as w:
         w.openai.play("*", Scenario(body=openai_body(thought, {"reasoning": "Politely."}, word, usage=usage)))
         events = await w.answer(asking("Hello?", pin_model=LOCAL))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert text_of(events) == "Hello."
     assert (cost.usage.input_tokens, cost.usage.output_tokens, cost.estimated) == (9, 7, False)
 
@@ -111,7 +111,7 @@ async def test_an_answer_that_gemini_broke_off_is_cut_and_not_whole(reason: str)
     async with world() as w:
         w.gemini.play(FLASH, Scenario(body=gemini_body("Let me look.", reason)))
         events = await w.answer(asking("Hello?", pin_model=FLASH, tools=[WEATHER]))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert text_of(events) == "Let me look."
     assert events[-1].finish.reason == pb.FINISH_REASON_CUT
     assert (cost.outcome, cost.usage.output_tokens, cost.estimated) == (AttemptOutcome.FAILED, 7, False)

@@ -15,13 +15,13 @@ from hocket.chassis import errors, identity
 from services.llm_router.adapters.vendors import anthropic_provider
 from services.llm_router.attempts import output_buffer as backlog
 from services.llm_router.attempts.answer_events import Finished
-from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.billing import usage_meter as meter
 from services.llm_router.billing.attempt_cost import AttemptOutcome
-from services.llm_router.chat.events import CallMade, Ended, EndReason, TextDelta, Usage, UsageSeen
+from services.llm_router.chat.events import AnswerEnd, EndReason, TextDelta, ToolCallEvent, Usage, UsageUpdate
 from services.llm_router.chat.request import ToolCall
 from services.llm_router.routing.circuit_breaker import FAILURES_TO_OPEN
-from services.llm_router.wire.requests import read_request
+from services.llm_router.wire.requests import request_from_proto
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import World, asking, text_of, user, world
 from tests.fakes.waiting import DEADLINE_S
@@ -64,7 +64,7 @@ async def test_a_call_that_was_cut_by_the_length_is_an_answer_of_that_length():
         w.anthropic.always("*", Scenario(body=claude(*HALF_A_CALL, reason="max_tokens", output=1024)))
         events = await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
         assert await breakers(w) == {}
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert events[-1].finish.reason == pb.FINISH_REASON_LENGTH
     assert not any(e.HasField("tool_call") for e in events)
     assert (cost.usage.output_tokens, cost.estimated) == (1024, False)
@@ -77,7 +77,7 @@ async def test_a_whole_call_that_is_no_json_is_not_handed_to_anybody():
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
     assert caught.value.metadata == {SONNET: "cut"}
-    assert [(c.usage.output_tokens, c.estimated) for c in w.book.costs] == [(9, False)]
+    assert [(c.usage.output_tokens, c.estimated) for c in w.ledger.costs] == [(9, False)]
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'"x"', b"null", b'{"input_tokens": -5}'])
@@ -86,14 +86,14 @@ async def test_a_count_that_is_none_costs_the_exact_number_and_no_more(body: byt
         w.anthropic.count_body = body
         w.anthropic.always("*", Scenario("cut", after=3))
         events = await w.answer(asking("Hello?", pin_model=SONNET))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert events[-1].finish.reason == pb.FINISH_REASON_CUT
     assert cost.estimated
     assert cost.usage.output_tokens > 0
 
 
 async def test_nobody_waits_for_a_count_before_the_next_model_speaks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(anthropic_provider, "COUNT_S", 5.0)
+    monkeypatch.setattr(anthropic_provider, "COUNT_TIMEOUT_S", 5.0)
     async with world() as w:
         w.anthropic.count_s = 1.0
         thought = Scenario("error_event", thinking="Hm.", after=0)
@@ -108,7 +108,7 @@ async def test_nobody_waits_for_a_count_before_the_next_model_speaks(monkeypatch
     assert counted_at is not None
     assert spoke_at < counted_at
     # And what was counted meanwhile is in the sum.
-    assert w.book.total_micro_usd == w.billed_micro_usd == last.finish.cost_micro_usd
+    assert w.ledger.total_micro_usd == w.billed_micro_usd == last.finish.cost_micro_usd
 
 
 async def test_words_that_came_with_a_usage_of_the_prompt_alone_are_booked():
@@ -122,7 +122,7 @@ async def test_words_that_came_with_a_usage_of_the_prompt_alone_are_booked():
     async with world() as w:
         w.gemini.always(FLASH, Scenario(body=chunk("word " * 90) * 2))
         events = await w.answer(asking("Hello?", pin_model=FLASH))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert events[-1].finish.reason == pb.FINISH_REASON_CUT
     assert cost.estimated
     assert cost.usage.input_tokens == 9
@@ -134,7 +134,7 @@ async def test_an_answer_that_its_callers_time_cuts_short_ends_in_its_own_words(
         w.anthropic.always("*", Scenario(text="word " * 100, between_s=0.05))
         events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=1.5)
         assert await breakers(w) == {}
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert text_of(events).startswith("word word")
     assert events[-1].finish.reason == pb.FINISH_REASON_CUT
     assert list(events[-1].finish.cost_event_ids) == [cost.event_id]
@@ -173,12 +173,14 @@ class Scripted:
 
 
 async def test_a_vendor_that_floods_is_not_read_beyond_what_its_caller_takes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(backlog, "WAITING_MAX", 20_000)
-    async with world(AttemptLimits(total_s=1)) as w:
-        flood = w.router._ports.providers["anthropic"] = Scripted(UsageSeen(Usage(9)), forever=TextDelta("x" * 10_000))
+    monkeypatch.setattr(backlog, "BUFFERED_BYTES_MAX", 20_000)
+    async with world(AttemptTimeouts(total_s=1)) as w:
+        flood = w.router._ports.providers["anthropic"] = Scripted(
+            UsageUpdate(Usage(9)), forever=TextDelta("x" * 10_000)
+        )
         # Without gRPC between, which holds megabytes of its own.
         identity.bind(identity.Identity("acme", "standard", "test"))
-        request = read_request(asking("Hello?", pin_model=SONNET), w.inventory.table)
+        request = request_from_proto(asking("Hello?", pin_model=SONNET), w.model_health.table)
         async with aclosing(w.router.generate(request)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
@@ -191,26 +193,26 @@ async def test_a_vendor_that_floods_is_not_read_beyond_what_its_caller_takes(mon
     assert flood.taken <= 6
     assert isinstance(rest[-1], Finished)
     assert rest[-1].reason is EndReason.CUT
-    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.FAILED]
+    assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.FAILED]
 
 
 async def test_thinking_without_end_is_ended(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(meter, "UNTOLD_MAX", 10_000)
+    monkeypatch.setattr(meter, "UNREPORTED_CHARACTERS_MAX", 10_000)
     async with world() as w:
         w.anthropic.always("*", Scenario(thinking="Hm. " * 5000))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=SONNET))
     assert caught.value.metadata == {SONNET: "cut"}
-    assert w.book.costs[0].estimated
+    assert w.ledger.costs[0].estimated
 
 
 @pytest.mark.parametrize("usage", [Usage(9, output_tokens=-4), Usage(9, output_tokens=10**25)])
 async def test_a_count_below_nothing_or_past_all_books_is_no_count(usage: Usage):
     async with world() as w:
-        told = Scripted(TextDelta("word " * 90), UsageSeen(usage), Ended(EndReason.STOP))
+        told = Scripted(TextDelta("word " * 90), UsageUpdate(usage), AnswerEnd(EndReason.STOP))
         w.router._ports.providers["anthropic"] = told
         events = await w.answer(asking("Hello?", pin_model=SONNET))
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert events[-1].finish.reason == pb.FINISH_REASON_STOP
     assert cost.estimated
     assert 100 <= cost.usage.output_tokens <= 150
@@ -223,23 +225,23 @@ async def test_a_fault_of_our_own_is_not_tried_again_and_holds_nothing_against_t
             await w.answer(asking("Hello?", pin_model=SONNET))
         assert await breakers(w) == {}
     assert caught.value.metadata == {SONNET: "internal"}
-    assert len(w.book.costs) == 1
+    assert len(w.ledger.costs) == 1
 
 
 async def test_one_attempt_that_cannot_be_booked_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch):
     async with world() as w:
-        whole = w.book.book
+        whole = w.ledger.record
 
         def book(cost: object) -> None:
             if cost.outcome is AttemptOutcome.FAILED:
                 raise TypeError("as scripted")
             whole(cost)
 
-        monkeypatch.setattr(w.book, "book", book)
+        monkeypatch.setattr(w.ledger, "record", book)
         w.gemini.play("*", Scenario("status", status=503))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
     assert events[-1].finish.reason == pb.FINISH_REASON_STOP
-    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.OK]
+    assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.OK]
 
 
 async def test_a_request_that_every_vendor_calls_wrong_is_not_told_to_be_tried_again():
@@ -271,9 +273,12 @@ async def test_a_silent_vendor_opens_its_breaker_also_for_callers_with_little_ti
 
 
 async def test_calls_come_back_as_they_were_handed_out():
-    odd = [CallMade(ToolCall("same", "default_api.weather", "{}")), CallMade(ToolCall("same", "weather", '{"a": 1}'))]
+    odd = [
+        ToolCallEvent(ToolCall("same", "default_api.weather", "{}")),
+        ToolCallEvent(ToolCall("same", "weather", '{"a": 1}')),
+    ]
     async with world() as w:
-        told = Scripted(*odd, UsageSeen(Usage(9, output_tokens=9)), Ended(EndReason.TOOL_CALLS))
+        told = Scripted(*odd, UsageUpdate(Usage(9, output_tokens=9)), AnswerEnd(EndReason.TOOL_CALLS))
         kept, w.router._ports.providers["anthropic"] = w.router._ports.providers["anthropic"], told
         events = await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
         made = [e.tool_call for e in events if e.HasField("tool_call")]
@@ -322,7 +327,7 @@ async def test_a_call_that_its_callers_time_cuts_short_is_not_held_against_the_m
         for _ in range(2):
             with pytest.raises(errors.Unavailable) as caught:
                 await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]), timeout_s=1.5)
-            assert caught.value.metadata == {SONNET: "hurried"}
+            assert caught.value.metadata == {SONNET: "caller_deadline"}
         assert await breakers(w) == {}
 
 
@@ -333,13 +338,13 @@ async def test_what_is_not_geminis_protocol_is_a_vendor_in_trouble(body: bytes):
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=3)
     assert set(caught.value.metadata.values()) <= {"unavailable", "cut"}
-    assert all(c.estimated for c in w.book.costs)
+    assert all(c.estimated for c in w.ledger.costs)
 
 
 async def test_a_second_cancellation_in_the_next_moment_leaves_no_vendor_at_work():
     async with world() as w:
-        talker = w.router._ports.providers["anthropic"] = Scripted(UsageSeen(Usage(9)), forever=TextDelta("word "))
-        request = read_request(asking("Hello?", pin_model=SONNET), w.inventory.table)
+        talker = w.router._ports.providers["anthropic"] = Scripted(UsageUpdate(Usage(9)), forever=TextDelta("word "))
+        request = request_from_proto(asking("Hello?", pin_model=SONNET), w.model_health.table)
 
         async def listen() -> None:
             identity.bind(identity.Identity("acme", "standard", "test"))
@@ -359,7 +364,7 @@ async def test_a_second_cancellation_in_the_next_moment_leaves_no_vendor_at_work
             await asyncio.wait([listening])
             await asyncio.wait_for(talker.ended.wait(), DEADLINE_S)
             talker.taken = 0
-    assert len(w.book.costs) == 4
+    assert len(w.ledger.costs) == 4
 
 
 class ClosesInSteps(Scripted):
@@ -380,12 +385,12 @@ class ClosesInSteps(Scripted):
 
 async def test_a_vendor_that_is_left_closes_its_stream_to_the_end():
     async with world() as w:
-        talker = w.router._ports.providers["anthropic"] = ClosesInSteps(UsageSeen(Usage(9)))
+        talker = w.router._ports.providers["anthropic"] = ClosesInSteps(UsageUpdate(Usage(9)))
         async with aclosing(w.client.generate(asking("Hello?", pin_model=SONNET), timeout_s=20)) as events:
             async for event in events:
                 if event.HasField("text_delta"):
                     break
         async with asyncio.timeout(DEADLINE_S):
-            while not w.book.costs:  # noqa: ASYNC110 - a list sets no event
+            while not w.ledger.costs:  # noqa: ASYNC110 - a list sets no event
                 await asyncio.sleep(0.01)
     assert talker.closed_whole

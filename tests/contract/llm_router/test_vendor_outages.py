@@ -11,9 +11,9 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from hocket.chassis import errors
 from services.llm_router.adapters.mesh.ledger import MeshLedger
-from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
-from services.llm_router.chat.events import TextDelta, Usage, UsageSeen
+from services.llm_router.chat.events import TextDelta, Usage, UsageUpdate
 from services.llm_router.chat.request import Tier
 from services.llm_router.routing.circuit_breaker import FAILURES_TO_OPEN
 from tests.emulators.scenario import Scenario
@@ -41,7 +41,7 @@ async def test_callers_in_a_hurry_open_no_breaker():
 
 
 async def test_a_model_that_is_slower_than_it_may_be_does_open_one():
-    limits = AttemptLimits(first_token_s=0.05, fallback_first_token_s=0.05, between_tokens_s=5, total_s=20)
+    limits = AttemptTimeouts(first_token_s=0.05, fallback_first_token_s=0.05, between_tokens_s=5, total_s=20)
     async with world(limits) as w:
         w.anthropic.always("*", Scenario(first_s=5))
         for _ in range(FAILURES_TO_OPEN):
@@ -75,7 +75,7 @@ class SlowToClose:
 
     async def stream(self, request, candidate):
         try:
-            yield UsageSeen(Usage(input_tokens=1000))
+            yield UsageUpdate(Usage(input_tokens=1000))
             yield TextDelta("Well")
             await asyncio.sleep(30)
         finally:
@@ -97,9 +97,9 @@ async def test_a_cost_is_booked_when_the_deadline_passes_while_the_vendor_is_lef
         with pytest.raises((errors.DeadlineExceeded, errors.Unavailable)):
             await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=0.5)
         async with asyncio.timeout(DEADLINE_S):
-            while not w.book.costs:  # noqa: ASYNC110 - the book is a list
+            while not w.ledger.costs:  # noqa: ASYNC110 - the book is a list
                 await asyncio.sleep(0.01)
-    assert [(c.outcome, c.usage.input_tokens) for c in w.book.costs] == [(AttemptOutcome.FAILED, 1000)]
+    assert [(c.outcome, c.usage.input_tokens) for c in w.ledger.costs] == [(AttemptOutcome.FAILED, 1000)]
 
 
 async def test_an_outcome_belongs_to_whoever_answered(tmp_path):
@@ -133,8 +133,8 @@ async def test_a_full_disk_loses_no_answer_and_no_booking(monkeypatch):
     book = MeshLedger(recorder, FullDisk())
     async with AsyncExitStack() as stack:
         w = await stack.enter_async_context(world())
-        monkeypatch.setattr(w.book, "begin", book.begin)
-        monkeypatch.setattr(w.book, "book", book.book)
+        monkeypatch.setattr(w.ledger, "reserve", book.reserve)
+        monkeypatch.setattr(w.ledger, "record", book.record)
         events = await w.answer(asking("Hello?", pin_model=SONNET))
     assert events[-1].finish.reason == pb.FINISH_REASON_STOP
     assert recorder.events == list(events[-1].finish.cost_event_ids)

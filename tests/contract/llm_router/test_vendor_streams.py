@@ -19,7 +19,7 @@ from PIL import Image
 
 from hocket.chassis import errors
 from services.llm_router.attempts import attempt
-from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.billing.attempt_cost import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import PATIENT, QUICK, World, asking, assistant, system, text_of, user, world
@@ -57,8 +57,8 @@ async def test_each_vendor_streams_text_and_the_book_equals_its_bill(alias: str)
     assert text_of(events) == OK
     assert (events[0].route.model, finish(events).reason) == (alias, pb.FINISH_REASON_STOP)
     assert finish(events).usage.output_tokens > 0
-    assert w.book.total_micro_usd == emulator.total_micro_usd == finish(events).cost_micro_usd
-    assert [c.event_id for c in w.book.costs] == list(finish(events).cost_event_ids)
+    assert w.ledger.total_micro_usd == emulator.total_micro_usd == finish(events).cost_micro_usd
+    assert [c.event_id for c in w.ledger.costs] == list(finish(events).cost_event_ids)
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
@@ -112,18 +112,18 @@ async def test_before_anything_was_said_the_next_candidate_takes_over(first: str
     assert len(routes) > 1
     assert [r.attempt for r in routes] == list(range(1, len(routes) + 1))
     assert finish(events).reason == pb.FINISH_REASON_STOP
-    assert len(w.book.costs) == len(routes)
-    assert w.book.costs[0].outcome is AttemptOutcome.FAILED
-    assert w.book.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
+    assert len(w.ledger.costs) == len(routes)
+    assert w.ledger.costs[0].outcome is AttemptOutcome.FAILED
+    assert w.ledger.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
 
 
 async def test_an_adapter_that_breaks_in_an_unforeseen_way_is_a_failure_and_no_empty_answer(monkeypatch):
     async with world() as w:
 
-        def broken(*_: object) -> None:
+        def connection_failure(*_: object) -> None:
             raise RuntimeError("words of a user")
 
-        monkeypatch.setattr(w.router._ports.providers["anthropic"], "stream", broken)
+        monkeypatch.setattr(w.router._ports.providers["anthropic"], "stream", connection_failure)
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=SONNET))
@@ -143,8 +143,8 @@ async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_sai
     assert finish(events).reason == pb.FINISH_REASON_CUT
     assert len([e for e in events if e.HasField("route")]) == 1
     # Gemini tells usage with each chunk. Anthropic tells the output at the end alone: it is asked to count what came.
-    assert w.book.costs[0].estimated == (alias == SONNET)
-    assert w.book.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
+    assert w.ledger.costs[0].estimated == (alias == SONNET)
+    assert w.ledger.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
@@ -154,9 +154,9 @@ async def test_a_prompt_that_the_vendor_never_spoke_of_is_told_beside_the_money(
         with pytest.raises(errors.MeshError):
             await w.answer(asking("Hello?" * 100, pin_model=alias), timeout_s=1)
         async with asyncio.timeout(DEADLINE_S):
-            while not w.book.costs:  # noqa: ASYNC110 - a list sets no event
+            while not w.ledger.costs:  # noqa: ASYNC110 - a list sets no event
                 await asyncio.sleep(0.02)
-    (cost,) = w.book.costs
+    (cost,) = w.ledger.costs
     assert (cost.cost_micro_usd, cost.estimated) == (0, True)
     assert cost.unconfirmed_tokens >= 100
 
@@ -167,7 +167,7 @@ async def test_a_prompt_that_the_vendor_refused_cost_nothing_for_certain(alias: 
         emulator_of(w, alias).always("*", Scenario("status", status=400))
         with pytest.raises(errors.MeshError):
             await w.answer(asking("Hello?", pin_model=alias))
-    assert {(c.cost_micro_usd, c.estimated, c.unconfirmed_tokens) for c in w.book.costs} == {(0, False, 0)}
+    assert {(c.cost_micro_usd, c.estimated, c.unconfirmed_tokens) for c in w.ledger.costs} == {(0, False, 0)}
 
 
 async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estimated():
@@ -175,8 +175,8 @@ async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estim
         w.anthropic.counts = False
         w.anthropic.always("*", Scenario("cut", after=40, text="really " * 60))
         await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
-    assert w.book.costs[0].estimated
-    assert w.book.total_micro_usd == pytest.approx(w.billed_micro_usd, rel=0.25)
+    assert w.ledger.costs[0].estimated
+    assert w.ledger.total_micro_usd == pytest.approx(w.billed_micro_usd, rel=0.25)
 
 
 async def test_what_gemini_told_of_an_answer_that_was_cut_is_not_overruled_by_an_estimate():
@@ -184,8 +184,8 @@ async def test_what_gemini_told_of_an_answer_that_was_cut_is_not_overruled_by_an
         # Four bytes a token are more than an estimate gives it: the estimate would be the dearer one.
         w.gemini.always("*", Scenario("cut", after=3, text="extraordinarily " * 5))
         await w.answer(asking("Hello?", pin_model=FLASH))
-    assert [c.estimated for c in w.book.costs] == [False]
-    assert w.book.total_micro_usd == w.billed_micro_usd
+    assert [c.estimated for c in w.ledger.costs] == [False]
+    assert w.ledger.total_micro_usd == w.billed_micro_usd
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
@@ -197,11 +197,11 @@ async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used
         await emulator.start(emulator.port)
         events = await w.answer(asking("And now?", pin_model=alias))
     assert text_of(events) == OK
-    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.OK, AttemptOutcome.OK]
+    assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.OK, AttemptOutcome.OK]
 
 
 async def test_the_route_is_told_while_the_vendor_is_asked():
-    limits = AttemptLimits(first_token_s=30, fallback_first_token_s=30, between_tokens_s=30, total_s=60)
+    limits = AttemptTimeouts(first_token_s=30, fallback_first_token_s=30, between_tokens_s=30, total_s=60)
     async with world(limits) as w:
         # A route told with the first word would come too late.
         w.anthropic.play(SONNET, Scenario(first_s=20))
@@ -216,7 +216,7 @@ async def test_a_duplicate_start_changes_nothing():
         w.anthropic.play("*", Scenario("duplicate_start"))
         events = await w.answer(asking("Hello?", pin_model=SONNET))
     assert text_of(events) == OK
-    assert w.book.total_micro_usd == w.anthropic.total_micro_usd
+    assert w.ledger.total_micro_usd == w.anthropic.total_micro_usd
 
 
 async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
@@ -227,7 +227,7 @@ async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?"), timeout_s=3)
     assert caught.value.reason == "ALL_MODELS_FAILED"
-    assert w.book.total_micro_usd == 0
+    assert w.ledger.total_micro_usd == 0
 
 
 async def test_a_silent_model_leaves_the_next_one_half_of_the_callers_time():
@@ -248,7 +248,7 @@ async def test_when_nobody_else_answers_a_refusal_is_the_answer(alias: str, kind
         events = await w.answer(asking("Hello?", pin_model=alias))
     assert [e.WhichOneof("event") for e in events] == ["route", "finish"]
     assert finish(events).reason == reason
-    assert w.book.total_micro_usd == emulator_of(w, alias).total_micro_usd > 0
+    assert w.ledger.total_micro_usd == emulator_of(w, alias).total_micro_usd > 0
 
 
 @pytest.mark.parametrize("hint", [{"retry_after_s": 0.2}, {"retry_info_s": 0.2}])
@@ -300,11 +300,11 @@ async def test_when_the_caller_leaves_the_vendor_is_left_too(alias: str, after_f
             left = time.monotonic()
         await asyncio.wait_for(emulator.gone.wait(), DEADLINE_S)
         for _ in range(100):
-            if w.book.costs:
+            if w.ledger.costs:
                 break
             await asyncio.sleep(0.01)
     assert emulator.gone_at > left
-    assert [c.outcome for c in w.book.costs] == [AttemptOutcome.CANCELLED]
+    assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.CANCELLED]
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH])
@@ -357,7 +357,7 @@ async def test_a_long_prefix_is_written_once_and_read_after_and_the_book_agrees_
     assert usages[0].cache_write_tokens > 1024
     assert usages[1].cached_input_tokens >= usages[0].cache_write_tokens
     assert usages[2].cached_input_tokens > usages[1].cached_input_tokens
-    assert w.book.total_micro_usd == w.anthropic.total_micro_usd
+    assert w.ledger.total_micro_usd == w.anthropic.total_micro_usd
     assert finish(third).cost_micro_usd < finish(first).cost_micro_usd
 
 
@@ -367,7 +367,7 @@ async def test_a_model_served_in_place_of_another_is_booked_as_served():
         events = await w.answer(asking("Hello?", pin_model=FLASH))
     assert finish(events).served_model == "gemini-3.5-flash-lite"
     assert finish(events).price_row.startswith("gemini-3.5-flash-lite@")
-    assert w.book.total_micro_usd == w.gemini.total_micro_usd
+    assert w.ledger.total_micro_usd == w.gemini.total_micro_usd
 
 
 async def test_how_much_a_model_may_think_is_told_to_it():
@@ -389,15 +389,15 @@ async def test_a_json_schema_goes_to_the_vendor_that_serves_it():
 async def test_a_speculation_is_booked_as_one():
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET, speculative=True, room="r", turn_id="t"))
-    assert [(c.speculative, c.room, c.turn_id) for c in w.book.costs] == [(True, "r", "t")]
+    assert [(c.speculative, c.room, c.turn_id) for c in w.ledger.costs] == [(True, "r", "t")]
 
 
 async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_is_refused():
     async with world(budget_micro_usd=1000) as w:
         w.router._ports.budgets.standing("acme", 1000)
-        w.router._ports.budgets.spent("acme", 850)
+        w.router._ports.budgets.record("acme", 850)
         events = await w.answer(asking("Explain why the sky is blue, step by step. " * 50))
-        w.router._ports.budgets.spent("acme", 200)
+        w.router._ports.budgets.record("acme", 200)
         with pytest.raises(errors.ResourceExhausted) as caught:
             await w.answer(asking("Hello?"))
     assert events[0].route.tier == pb.TIER_SIMPLE
@@ -408,22 +408,22 @@ async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_
 async def test_a_running_attempt_is_written_down_under_the_id_that_it_is_booked_under():
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
-    assert {c.event_id for c in w.book.begun} == {c.event_id for c in w.book.costs}
-    asked, accepted, *_ = w.book.begun
+    assert {c.event_id for c in w.ledger.reserved} == {c.event_id for c in w.ledger.costs}
+    asked, accepted, *_ = w.ledger.reserved
     # Before the vendor has said a word, and when it has told what it read.
     assert (asked.cost_micro_usd, asked.estimated, asked.unconfirmed_tokens > 0) == (0, True, True)
-    assert (accepted.usage.input_tokens, accepted.unconfirmed_tokens) == (w.book.costs[0].usage.input_tokens, 0)
+    assert (accepted.usage.input_tokens, accepted.unconfirmed_tokens) == (w.ledger.costs[0].usage.input_tokens, 0)
 
 
 async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(monkeypatch):
-    monkeypatch.setattr(attempt, "BEGUN_AGAIN_S", 0.0)
+    monkeypatch.setattr(attempt, "RESERVE_INTERVAL_S", 0.0)
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
     # The last one is the vendor's own word at the end.
-    _, *outputs, told = [c.usage.output_tokens for c in w.book.begun]
+    _, *outputs, told = [c.usage.output_tokens for c in w.ledger.reserved]
     assert outputs == sorted(outputs)
     assert outputs[0] < outputs[-1]
-    assert told == w.book.costs[0].usage.output_tokens
+    assert told == w.ledger.costs[0].usage.output_tokens
 
 
 async def test_pictures_and_passages_reach_every_vendor_as_they_are():
@@ -447,7 +447,7 @@ async def test_a_slow_model_is_hedged_and_the_loser_is_ended_and_booked():
     assert [e.route.model for e in events if e.HasField("route")] == [LITE, HAIKU]
     assert text_of(events) == OK
     # Cancelled: a model that ran out of its own time would be failed.
-    outcomes = {c.model: c.outcome for c in w.book.costs[-2:]}
+    outcomes = {c.model: c.outcome for c in w.ledger.costs[-2:]}
     assert outcomes == {LITE: AttemptOutcome.CANCELLED, HAIKU: AttemptOutcome.OK}
 
 
@@ -466,7 +466,7 @@ async def test_spans_follow_the_conventions_and_count_cached_tokens_inside_the_i
     routes = [dict(s.attributes) for s in exporter.get_finished_spans() if s.name == "route"]
     read = chats[-1]["gen_ai.usage.cache_read.input_tokens"]
     assert read > 1024
-    assert chats[-1]["gen_ai.usage.input_tokens"] == w.book.costs[-1].usage.prompt_tokens >= read
+    assert chats[-1]["gen_ai.usage.input_tokens"] == w.ledger.costs[-1].usage.prompt_tokens >= read
     assert chats[-1]["gen_ai.provider.name"] == "anthropic"
     assert chats[-1]["gen_ai.conversation.id"] == "c"
     assert chats[-1]["gen_ai.response.finish_reasons"] == ("stop",)
@@ -507,7 +507,7 @@ async def test_an_open_tool_call_stays_with_the_model_that_made_it():
 
 @pytest.mark.parametrize("alias", [SONNET, LOCAL])
 async def test_a_call_that_is_written_slowly_is_no_dead_air_and_silence_in_it_is(alias: str):
-    limits = AttemptLimits(first_token_s=1.5, fallback_first_token_s=1.5, between_tokens_s=1.5, total_s=20)
+    limits = AttemptTimeouts(first_token_s=1.5, fallback_first_token_s=1.5, between_tokens_s=1.5, total_s=20)
     arguments = {"city": "Bern " * 40}
     async with world(limits) as w:
         emulator = emulator_of(w, alias)

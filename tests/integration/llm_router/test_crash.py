@@ -111,7 +111,7 @@ async def router(vendor: str, limits_port: int, journal: str, **more: str) -> As
         await process.wait()
 
 
-async def drained(client: RouterClient, on_event=lambda _: None) -> list:
+async def drain(client: RouterClient, on_event=lambda _: None) -> list:
     seen = []
     async with aclosing(client.generate(asking("Hello?", pin_model=SONNET), timeout_s=DEADLINE_S)) as events:
         async for event in events:
@@ -126,10 +126,10 @@ async def test_no_cost_is_lost_or_doubled_when_the_process_is_killed(tmp_path):
     try:
         async with ratelimit(ledger, Limits()) as port:
             async with router(vendor.url, port, journal) as (client, pid):
-                finish = (await drained(client))[-1].finish
+                finish = (await drain(client))[-1].finish
                 vendor.always("*", Scenario(text="word " * 500, between_s=0.05))
                 spoke = asyncio.Event()
-                asked = asyncio.create_task(drained(client, lambda event: event.text_delta and spoke.set()))
+                asked = asyncio.create_task(drain(client, lambda event: event.text_delta and spoke.set()))
                 await asyncio.wait_for(spoke.wait(), DEADLINE_S)
                 os.kill(pid, signal.SIGKILL)
                 with pytest.raises(Unavailable):
@@ -153,7 +153,7 @@ async def test_a_process_killed_before_the_first_word_leaves_what_it_had_asked(t
     try:
         async with ratelimit(ledger, Limits()) as port:
             async with router(vendor.url, port, journal) as (client, pid):
-                asked = asyncio.create_task(drained(client))
+                asked = asyncio.create_task(drain(client))
                 await until(lambda: vendor.requests)
                 os.kill(pid, signal.SIGKILL)
                 with pytest.raises(Unavailable):
@@ -169,8 +169,8 @@ async def test_a_process_killed_before_the_first_word_leaves_what_it_had_asked(t
 
 async def test_an_answer_that_the_end_of_the_process_cuts_short_is_booked_before_its_book_closes(tmp_path, monkeypatch):
     # A busy machine needs longer for a count, a drain and a booking than a service gives them.
-    monkeypatch.setattr(anthropic_provider, "COUNT_S", DEADLINE_S)
-    monkeypatch.setattr(flow, "DRAINED_S", DEADLINE_S)
+    monkeypatch.setattr(anthropic_provider, "COUNT_TIMEOUT_S", DEADLINE_S)
+    monkeypatch.setattr(flow, "DRAIN_TIMEOUT_S", DEADLINE_S)
     monkeypatch.setattr(mesh_ledger, "CostRecorder", partial(CostRecorder, drain_s=DEADLINE_S))
     ledger, vendor = Ledger(), await AnthropicEmulator().start()
     # Then silent: what a vendor still sends while it is left is billed and may never arrive.
@@ -196,7 +196,7 @@ async def test_an_answer_that_the_end_of_the_process_cuts_short_is_booked_before
                 token = MINTER.mint("acme", caller="test")
                 async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
                     heard = asyncio.Event()
-                    asked = asyncio.create_task(drained(RouterClient(channel), hears(spoken, heard)))
+                    asked = asyncio.create_task(drain(RouterClient(channel), hears(spoken, heard)))
                     await asyncio.wait_for(heard.wait(), DEADLINE_S)
                     await server.stop()
                     with pytest.raises(MeshError):
@@ -230,10 +230,10 @@ async def test_a_spent_limit_refuses_with_the_wait_and_a_silent_limiter_does_not
         ):
             limits.left = 0
             with pytest.raises(ResourceExhausted) as caught:
-                await drained(client)
+                await drain(client)
         assert caught.value.retry_after_s == 1.5
         async with router(vendor.url, free_port(), str(tmp_path / "other")) as (client, _):
-            assert (await drained(client))[-1].HasField("finish")
+            assert (await drain(client))[-1].HasField("finish")
     finally:
         await vendor.stop()
 
@@ -245,7 +245,7 @@ async def test_tokens_are_asked_for_before_and_the_rest_is_told_after(tmp_path):
             ratelimit(Ledger(), limits) as port,
             router(vendor.url, port, str(tmp_path / "costs")) as (client, _),
         ):
-            usage = (await drained(client))[-1].finish.usage
+            usage = (await drain(client))[-1].finish.usage
             await until(lambda: len(limits.spends) == 2)
     finally:
         await vendor.stop()

@@ -10,17 +10,16 @@ from dataclasses import replace
 import pytest
 import redis.asyncio
 
-from services.llm_router.adapters.state import memory_state as local_state
-from services.llm_router.adapters.state import redis_state
+from services.llm_router.adapters.state import memory_state, redis_state
 from services.llm_router.adapters.state.redis_state import BREAKERS_KEY, UNREADABLE, RedisState
 from services.llm_router.chat.request import MixMode, Tier
-from services.llm_router.routing.circuit_breaker import Breaker
-from services.llm_router.routing.sessions import Session, Warm
-from services.llm_router.routing.tier_mix import tie_of
+from services.llm_router.routing.circuit_breaker import ModelCircuitBreaker
+from services.llm_router.routing.sessions import Session, WarmCache
+from services.llm_router.routing.tier_mix import tie_break
 from tests.fakes.waiting import DEADLINE_S
 
 SHARES = {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
-SESSION = Session(Tier.COMPLEX, "claude-sonnet-5-5", 1, {"claude-sonnet-5-5": Warm(1500, 2e9)}, 1e9)
+SESSION = Session(Tier.COMPLEX, "claude-sonnet-5-5", 1, {"claude-sonnet-5-5": WarmCache(1500, 2e9)}, 1e9)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +52,7 @@ async def test_three_replicas_hold_one_mix_together(redis_url: str):
         for number in range(450):
             state = states[number % 3]
             mix = await state.mix("acme", MixMode.SHARE, "generate", SHARES)
-            placed = mix.place(0.2, MixMode.SHARE, tie_of(mix.total))
+            placed = mix.place(0.2, MixMode.SHARE, tie_break(mix.total))
             mix.count(0.2, placed.tier)
             state.count("acme", MixMode.SHARE, "generate", SHARES, placed.tier)
             served.append(placed.tier)
@@ -88,7 +87,7 @@ async def test_what_is_being_written_when_the_process_ends_is_written(redis_url:
 
 
 async def test_a_redis_that_is_frozen_does_not_hold_up_the_end_of_the_process(monkeypatch):
-    monkeypatch.setattr(redis_state, "CLOSE_S", 0.05)
+    monkeypatch.setattr(redis_state, "CLOSE_TIMEOUT_S", 0.05)
     accepted: list[asyncio.StreamWriter] = []
     async with await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0) as frozen:
         state = RedisState(f"redis://127.0.0.1:{frozen.sockets[0].getsockname()[1]}")
@@ -101,9 +100,9 @@ async def test_a_redis_that_is_frozen_does_not_hold_up_the_end_of_the_process(mo
 
 
 async def test_a_breaker_that_opens_here_is_open_there(redis_url: str):
-    opened = Breaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
+    opened = ModelCircuitBreaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
     async with replicas(redis_url, 2) as (one, other):
-        one.share_breaker("gemini/x/k", opened)
+        one.publish_breaker("gemini/x/k", opened)
 
         async def heard() -> bool:
             return other.breakers.get("gemini/x/k") == opened
@@ -144,11 +143,11 @@ async def test_a_conversation_in_another_versions_form_is_a_new_one(redis_url: s
 
 @pytest.mark.parametrize("text", [b"{}", b"[1, 2]", b"x", b'["a", 0, 0, 0, 0]', b"[0, 0, 0, 0, 0, 0]", b"[" * 100_000])
 async def test_a_breaker_in_another_versions_form_hides_no_other(redis_url: str, text: bytes):
-    opened = Breaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
+    opened = ModelCircuitBreaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
     before = passed_over("breakers")
     async with redis.asyncio.from_url(redis_url) as server, replicas(redis_url, 2) as (one, other):
         await server.hset(BREAKERS_KEY, "a/foreign/one", text)
-        one.share_breaker("gemini/x/k", opened)
+        one.publish_breaker("gemini/x/k", opened)
 
         async def heard() -> bool:
             return other.breakers.get("gemini/x/k") == opened
@@ -159,12 +158,12 @@ async def test_a_breaker_in_another_versions_form_hides_no_other(redis_url: str,
 
 
 async def test_bytes_that_are_no_text_do_not_end_the_following_of_breakers(redis_url: str):
-    opened = Breaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
+    opened = ModelCircuitBreaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
     async with redis.asyncio.from_url(redis_url) as server, replicas(redis_url, 2) as (one, other):
         await server.hset(BREAKERS_KEY, "a/foreign/one", b"\xff\xfe")
         await asyncio.sleep(0.7)
         await server.delete(BREAKERS_KEY)
-        one.share_breaker("gemini/x/k", opened)
+        one.publish_breaker("gemini/x/k", opened)
 
         async def heard() -> bool:
             return other.breakers.get("gemini/x/k") == opened
@@ -182,20 +181,20 @@ async def test_a_count_that_is_no_number_hides_no_other(redis_url: str):
         await server.hset(key, "SIMPLE", "many")
         async with replicas(redis_url, 1) as (state,):
             mix = await state.mix("acme", MixMode.SHARE, "generate", SHARES)
-            assert (mix.others[Tier.SIMPLE], mix.others[Tier.MODERATE], passed_over("mix")) == (0, 2, before + 1)
+            assert (mix.remote[Tier.SIMPLE], mix.remote[Tier.MODERATE], passed_over("mix")) == (0, 2, before + 1)
             # What is told back of the good counts is heard, and its own request is not taken for another's.
             await server.hincrby(key, "MODERATE", 5)
             mix.count(0.4, Tier.MODERATE)
             state.count("acme", MixMode.SHARE, "generate", SHARES, Tier.MODERATE)
 
             async def heard() -> bool:
-                return mix.others[Tier.MODERATE] == 7
+                return mix.remote[Tier.MODERATE] == 7
 
             await until(heard)
 
 
 async def test_mixes_are_forgotten_together_with_what_redis_was_told_of_them(redis_url: str, monkeypatch):
-    monkeypatch.setattr(local_state, "MIXES_MAX", 3)
+    monkeypatch.setattr(memory_state, "MIXES_MAX", 3)
     other_shares = {Tier.SIMPLE: 0.5, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.25}
     async with replicas(redis_url, 1) as (state,):
         for number in range(10):

@@ -17,7 +17,7 @@ from prometheus_client import Counter
 
 from services.llm_router.ports import SharedState
 from services.llm_router.routing.complexity import SurfaceScorer
-from services.llm_router.routing.training_data import Row, Weights, need_of
+from services.llm_router.routing.training_data import ScorerWeights, TrainingRow, need_from_outcomes
 
 BYTES_MAX = 64 * 1024 * 1024
 # With weights that add up to more, the score of some text is past what a float holds.
@@ -37,15 +37,17 @@ class OutcomeLog:
         self._state = state
         self._file: IO[str] | None = None
 
-    def decided(self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str) -> None:
+    def record_decision(
+        self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str
+    ) -> None:
         """A turn began to be answered."""
         rounded = {name: round(value, 4) for name, value in features.items() if value}
         row = {"features": rounded, "tier": tier, "model": model}
-        self._state.remember(f"turn:{tenant_id}:{turn_id}", json.dumps(row, separators=(",", ":")))
+        self._state.store_text(f"turn:{tenant_id}:{turn_id}", json.dumps(row, separators=(",", ":")))
 
-    async def received(self, tenant_id: str, turn_id: str, outcome: str) -> bool:
+    async def record_outcome(self, tenant_id: str, turn_id: str, outcome: str) -> bool:
         """How its answer was received; False when the turn is not known (any more)."""
-        text = await self._state.recall(f"turn:{tenant_id}:{turn_id}")
+        text = await self._state.load_text(f"turn:{tenant_id}:{turn_id}")
         if text is None:
             return False
         try:
@@ -85,7 +87,7 @@ class OutcomeLog:
             file.close()
 
 
-def read_rows(lines: IO[str]) -> tuple[list[Row], list[str]]:
+def read_rows(lines: IO[str]) -> tuple[list[TrainingRow], list[str]]:
     """Rows to fit from, one a turn that tells something, and what is wrong with the lines that were passed over.
 
     A crash tears a line, or makes one of two. Raises ValueError where more are wrong than that: it is no such file.
@@ -102,28 +104,28 @@ def read_rows(lines: IO[str]) -> tuple[list[Row], list[str]]:
             wrong.append(f"line {number}: is no outcome: {error!r}")
     if wrong and (not turns or len(wrong) > 1 + number * WRONG_SHARE_MAX):
         raise ValueError(f"{wrong[0]} ({len(wrong)} of {number} lines are wrong)")
-    told = ((features, need_of(outcomes, tier)) for features, tier, outcomes in turns.values())
-    return [Row(features, need) for features, need in told if need is not None], wrong
+    told = ((features, need_from_outcomes(outcomes, tier)) for features, tier, outcomes in turns.values())
+    return [TrainingRow(features, need) for features, need in told if need is not None], wrong
 
 
-def read_weights(path: Path) -> Weights:
-    """Weights that `write_weights` wrote. Raises ValueError when they are none."""
+def read_weights(path: Path) -> ScorerWeights:
+    """ScorerWeights that `write_weights` wrote. Raises ValueError when they are none."""
     try:
         row = json.loads(path.read_text("utf-8"))
-        weights = Weights({str(k): float(v) for k, v in row["weights"].items()}, float(row["bias"]))
+        weights = ScorerWeights({str(k): float(v) for k, v in row["weights"].items()}, float(row["bias"]))
         _check_size(weights)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: holds no weights: {error}") from error
     return weights
 
 
-def _check_size(weights: Weights) -> None:
+def _check_size(weights: ScorerWeights) -> None:
     size = sum(map(abs, weights.weights.values())) + abs(weights.bias)
     if not math.isfinite(size) or size > WEIGHTS_SUM_MAX:
         raise ValueError(f"weights and bias must be numbers that add up to {WEIGHTS_SUM_MAX:g} at most")
 
 
-def write_weights(path: Path, weights: Weights) -> None:
+def write_weights(path: Path, weights: ScorerWeights) -> None:
     """Replace `path` at once, so that no reader sees half of it."""
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(json.dumps({"bias": weights.bias, "weights": dict(weights.weights)}, indent=1), "utf-8")
@@ -137,6 +139,6 @@ def open_scorer(weights_file: Path | None) -> SurfaceScorer:
     return scorer_with(read_weights(weights_file))
 
 
-def scorer_with(weights: Weights) -> SurfaceScorer:
+def scorer_with(weights: ScorerWeights) -> SurfaceScorer:
     """The scorer with fitted weights."""
     return SurfaceScorer(weights.weights, weights.bias)

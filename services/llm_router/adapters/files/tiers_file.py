@@ -104,7 +104,7 @@ class TiersFile:
         """Tell which models leave service soon: with each new table, and once a day."""
         self._warned_s = now_s = self._now_s()
         DAYS_LEFT.clear()
-        for model in self._current.ending(now_s):
+        for model in self._current.near_end_of_life(now_s):
             end_s = model.end_of_life_s or 0.0
             DAYS_LEFT.labels(model.alias).set((end_s - now_s) / DAY_S)
             end = datetime.fromtimestamp(end_s, UTC)

@@ -16,7 +16,7 @@ from services.llm_router.ports import Ledger, Tables
 from services.llm_router.prompt_cache.breakpoints import TTL_5M_S
 
 
-class CacheBooking:
+class CacheCosts:
     """From the request to make a cache until what it costs is booked, for the tenant of the running context.
 
     The vendor bills storage for the time that was asked for, also of a cache that is deleted before.
@@ -28,7 +28,7 @@ class CacheBooking:
         self._tables = tables
         self._clock = clock
 
-    def begin(self, candidate: Candidate, tokens: int) -> AttemptCost:
+    def reserve(self, candidate: Candidate, tokens: int) -> AttemptCost:
         """A cache of about `tokens` is asked for: should the process die now, this much is booked by the next."""
         now = self._clock.time()
         price = candidate.price(now, tokens)
@@ -47,15 +47,15 @@ class CacheBooking:
             turn_id="",
             estimated=True,
         )
-        self._ledger.begin(cost)
+        self._ledger.reserve(cost)
         return cost
 
-    def made(self, begun: AttemptCost, candidate: Candidate, tokens: int) -> None:
+    def settle(self, reserved: AttemptCost, candidate: Candidate, tokens: int) -> None:
         """The vendor made it and counted `tokens`."""
-        price = candidate.price(begun.ended_at_s, tokens)
-        self._book(
+        price = candidate.price(reserved.ended_at_s, tokens)
+        self._record(
             replace(
-                begun,
+                reserved,
                 usage=Usage(cache_write_5m_tokens=tokens),
                 cost_micro_usd=cache_cost_micro_usd(tokens, int(TTL_5M_S), price),
                 price_row=price.name,
@@ -64,14 +64,14 @@ class CacheBooking:
             )
         )
 
-    def refused(self, begun: AttemptCost) -> None:
+    def release(self, reserved: AttemptCost) -> None:
         """The vendor made none."""
-        self._book(replace(begun, usage=Usage(), cost_micro_usd=0, estimated=False))
+        self._record(replace(reserved, usage=Usage(), cost_micro_usd=0, estimated=False))
 
-    def unknown(self, begun: AttemptCost) -> None:
+    def record_estimate(self, reserved: AttemptCost) -> None:
         """Nobody heard whether it was made: it is taken for made, as estimated."""
-        self._book(begun)
+        self._record(reserved)
 
-    def _book(self, cost: AttemptCost) -> None:
-        self._ledger.book(cost)
+    def _record(self, cost: AttemptCost) -> None:
+        self._ledger.record(cost)
         telemetry.count_cost(cost, identity.current().tenant_tier)

@@ -48,7 +48,7 @@ class DayBudget:
             spending.asking = asyncio.create_task(self._refresh(spending, self._spent_since))
         return standing_of(spending.micro_usd, budget_micro_usd)
 
-    def spent(self, tenant_id: str, micro_usd: int) -> None:
+    def record(self, tenant_id: str, micro_usd: int) -> None:
         """This process booked a cost for the tenant; kept only for tenants that have a budget."""
         if tenant_id in self._tenants:
             self._of(tenant_id).micro_usd += micro_usd

@@ -15,7 +15,9 @@ from hocket.chassis.channel import ClientTls
 from hocket.client.ledger import CostJournal, CostRecorder, EventOrigin
 from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
 
-UNWRITTEN = Counter("hocket_llm_router_journal_failures", "Costs of running answers that the journal did not take.")
+JOURNAL_FAILURES = Counter(
+    "hocket_llm_router_journal_failures", "Costs of running answers that the journal did not take."
+)
 _log = structlog.get_logger()
 _OUTCOMES = {
     AttemptOutcome.OK: pb.COST_OUTCOME_OK,
@@ -32,16 +34,16 @@ class MeshLedger:
         self._recorder = recorder
         self._begun = begun
 
-    def begin(self, cost: AttemptCost) -> None:
+    def reserve(self, cost: AttemptCost) -> None:
         """Write a running attempt down under the id that it will be booked under."""
         if self._begun is not None:
             caller = identity.current()
             try:
                 self._begun.add(EventOrigin(caller.token, caller.tenant_id, caller.tenant_tier), event_of(cost))
             except OSError as error:
-                self._unwritten(error)
+                self._journal_failed(error)
 
-    def book(self, cost: AttemptCost) -> None:
+    def record(self, cost: AttemptCost) -> None:
         """Queue one event; the recorder sends it until it is durable."""
         self._recorder.record(event_of(cost))
         # After the recorder has it: between the two a crash books it twice, under one id, which is once.
@@ -49,12 +51,12 @@ class MeshLedger:
             try:
                 self._begun.drop([cost.event_id])
             except OSError as error:
-                self._unwritten(error)
+                self._journal_failed(error)
 
     @staticmethod
-    def _unwritten(error: OSError) -> None:
+    def _journal_failed(error: OSError) -> None:
         """The answer goes on: what is not written down is lost only if this process is killed, too."""
-        UNWRITTEN.inc()
+        JOURNAL_FAILURES.inc()
         _log.warning("running cost not in the journal", problem=str(error))
 
 

@@ -6,24 +6,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from services.llm_router.chat.request import MixMode, Tier
-from services.llm_router.routing.circuit_breaker import Breaker
+from services.llm_router.routing.circuit_breaker import ModelCircuitBreaker
 from services.llm_router.routing.sessions import Session
-from services.llm_router.routing.tier_mix import Mix
+from services.llm_router.routing.tier_mix import TierMix
 
 MIXES_MAX = 10_000
 SESSIONS_MAX = 50_000
 MixKey = tuple[str, MixMode, str]
 
 
-class LocalState:
+class MemoryState:
     """Mixes and sessions in memory."""
 
-    def __init__(self, forgotten: Callable[[MixKey, Mix], None] = lambda _key, _mix: None) -> None:
-        """`forgotten` is told of each mix that is let go."""
-        self._forgotten = forgotten
-        self.breakers: dict[str, Breaker] = {}
+    def __init__(self, on_evict: Callable[[MixKey, TierMix], None] = lambda _key, _mix: None) -> None:
+        """`on_evict` is told of each mix that is let go."""
+        self._forgotten = on_evict
+        self.breakers: dict[str, ModelCircuitBreaker] = {}
         self._texts: OrderedDict[str, str] = OrderedDict()
-        self._mixes: OrderedDict[MixKey, Mix] = OrderedDict()
+        self._mixes: OrderedDict[MixKey, TierMix] = OrderedDict()
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
     async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
@@ -38,24 +38,24 @@ class LocalState:
         if len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)
 
-    def remember(self, name: str, text: str) -> None:
+    def store_text(self, name: str, text: str) -> None:
         """Keep `text`."""
         self._texts[name] = text
         if len(self._texts) > SESSIONS_MAX:
             self._texts.popitem(last=False)
 
-    async def recall(self, name: str) -> str | None:
+    async def load_text(self, name: str) -> str | None:
         """What was remembered."""
         return self._texts.get(name)
 
-    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
+    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> TierMix:
         """The mix, begun anew when the shares have changed."""
         key = (tenant_id, mode, use)
         mix = self._mixes.get(key)
         if mix is None or mix.shares != shares:
             if mix is not None:
                 self._forgotten(key, mix)
-            mix = self._mixes[key] = Mix(shares)
+            mix = self._mixes[key] = TierMix(shares)
         self._mixes.move_to_end(key)
         if len(self._mixes) > MIXES_MAX:
             self._forgotten(*self._mixes.popitem(last=False))
@@ -64,11 +64,11 @@ class LocalState:
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
         """Nobody else is to be told."""
 
-    def keep_breaker(self, name: str, breaker: Breaker) -> None:
+    def set_local_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
         """Keep a breaker that changed."""
         self.breakers[name] = breaker
 
-    def share_breaker(self, name: str, breaker: Breaker) -> None:
+    def publish_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
         """Keep a breaker that changed."""
         self.breakers[name] = breaker
 

@@ -21,16 +21,16 @@ import redis.asyncio
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
-from services.llm_router.adapters.state.memory_state import LocalState, MixKey
+from services.llm_router.adapters.state.memory_state import MemoryState, MixKey
 from services.llm_router.chat.request import MixMode, Tier
 from services.llm_router.ports import SharedState
-from services.llm_router.routing.circuit_breaker import PROBE_MAX_S, Breaker
-from services.llm_router.routing.sessions import SESSION_TTL_S, Session, Warm
-from services.llm_router.routing.tier_mix import Mix
+from services.llm_router.routing.circuit_breaker import PROBE_MAX_S, ModelCircuitBreaker
+from services.llm_router.routing.sessions import SESSION_TTL_S, Session, WarmCache
+from services.llm_router.routing.tier_mix import TierMix
 
 TIMEOUT_S = 0.03
 CONNECT_TIMEOUT_S = 0.2
-CLOSE_S = 2.0
+CLOSE_TIMEOUT_S = 2.0
 PENDING_MAX = 10_000
 BREAKERS_PERIOD_S = 0.5
 MIX_TTL_S = 30 * 86_400
@@ -49,8 +49,8 @@ _FOREIGN = (ValueError, TypeError, AttributeError, OverflowError, RecursionError
 class _Shared:
     """One mix: how many of this process's own requests Redis has heard of."""
 
-    mix: Mix
-    heard: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
+    mix: TierMix
+    acknowledged: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
 
 
 class RedisState:
@@ -58,7 +58,7 @@ class RedisState:
 
     def __init__(self, url: str) -> None:
         """Connect lazily to `url`; begin with `start`."""
-        self._local = LocalState(self._forget)
+        self._local = MemoryState(self._forget)
         # redis-py leaves the options of from_url untyped.
         self._redis: redis.asyncio.Redis = cast("Any", redis.asyncio.Redis).from_url(
             url, socket_timeout=1.0, socket_connect_timeout=CONNECT_TIMEOUT_S, decode_responses=True
@@ -68,7 +68,7 @@ class RedisState:
         self._arrived = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._closing = False
-        self.breakers: dict[str, Breaker] = {}
+        self.breakers: dict[str, ModelCircuitBreaker] = {}
 
     def start(self) -> None:
         """Begin to write and to follow the breakers of others."""
@@ -86,7 +86,7 @@ class RedisState:
             writing, following = self._tasks
             following.cancel()
             # Bounded, and not by cancelling what is being written: it would be lost.
-            await asyncio.wait((writing, following), timeout=CLOSE_S)
+            await asyncio.wait((writing, following), timeout=CLOSE_TIMEOUT_S)
             writing.cancel()
         await self._redis.aclose()
 
@@ -112,14 +112,14 @@ class RedisState:
         self._local.store_session(tenant_id, conversation_id, session)
         self._push((_session_key(tenant_id, conversation_id), _session_text(session)))
 
-    def remember(self, name: str, text: str) -> None:
+    def store_text(self, name: str, text: str) -> None:
         """Keep `text` here and, soon, there."""
-        self._local.remember(name, text)
+        self._local.store_text(name, text)
         self._push((f"hocket:llm_router:text:{name}", text))
 
-    async def recall(self, name: str) -> str | None:
+    async def load_text(self, name: str) -> str | None:
         """What any replica remembers."""
-        own = await self._local.recall(name)
+        own = await self._local.load_text(name)
         if own is not None:
             return own
         try:
@@ -130,7 +130,7 @@ class RedisState:
             return None
         return str(held) if held else None
 
-    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> Mix:
+    async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> TierMix:
         """The mix; the first time with what other replicas have counted."""
         mix = await self._local.mix(tenant_id, mode, use, shares)
         key = _mix_key(tenant_id, mode, use, shares)
@@ -143,21 +143,21 @@ class RedisState:
             except _FAILURES:
                 FAILED_OPEN.labels("mix").inc()
             else:
-                self._hear(shared, counts)
+                self._receive_counts(shared, counts)
         return mix
 
-    def _forget(self, key: MixKey, mix: Mix) -> None:
+    def _forget(self, key: MixKey, mix: TierMix) -> None:
         self._shared.pop(_mix_key(*key, mix.shares), None)
 
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
         """One more request in `tier`, told to the others soon."""
         self._push((_mix_key(tenant_id, mode, use, shares), tier))
 
-    def keep_breaker(self, name: str, breaker: Breaker) -> None:
+    def set_local_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
         """Keep a breaker for this process alone."""
         self.breakers[name] = breaker
 
-    def share_breaker(self, name: str, breaker: Breaker) -> None:
+    def publish_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
         """Tell the others of a breaker that changed."""
         self.breakers[name] = breaker
         self._push((f"{BREAKERS_KEY}|{name}", _breaker_text(breaker)))
@@ -212,9 +212,9 @@ class RedisState:
             FAILED_OPEN.labels("write").inc()
             return
         FAILED_OPEN.labels("write").inc(sum(isinstance(reply, Exception) for reply in replies))
-        self._hear_replies(counted, replies)
+        self._read_replies(counted, replies)
 
-    def _hear_replies(self, counted: Mapping[str, Mapping[Tier, int]], replies: list[Any]) -> None:
+    def _read_replies(self, counted: Mapping[str, Mapping[Tier, int]], replies: list[Any]) -> None:
         at = len(replies) - len(counted) * (len(Tier) + 1)
         for key, tiers in counted.items():
             totals = dict(zip(Tier, replies[at : at + len(Tier)], strict=True))
@@ -223,18 +223,18 @@ class RedisState:
             if shared is not None:
                 taken = {tier: total for tier, total in totals.items() if not isinstance(total, Exception)}
                 for tier in taken:
-                    shared.heard[tier] += tiers[tier]
-                self._hear(shared, {tier.name: total for tier, total in taken.items()})
+                    shared.acknowledged[tier] += tiers[tier]
+                self._receive_counts(shared, {tier.name: total for tier, total in taken.items()})
 
     @staticmethod
-    def _hear(shared: _Shared, totals: Mapping[str, str | int]) -> None:
+    def _receive_counts(shared: _Shared, totals: Mapping[str, str | int]) -> None:
         for tier in (t for t in Tier if t.name in totals):
             try:
                 total = int(totals[tier.name])
             except ValueError:
                 UNREADABLE.labels("mix").inc()
                 continue
-            shared.mix.heard(tier, max(total - shared.heard[tier], 0))
+            shared.mix.set_remote(tier, max(total - shared.acknowledged[tier], 0))
 
     async def _follow_breakers(self) -> None:
         while True:
@@ -245,9 +245,9 @@ class RedisState:
                 FAILED_OPEN.labels("breakers").inc()
                 continue
             for name, text in rows.items():
-                self._hear_breaker(name, text)
+                self._receive_breaker(name, text)
 
-    def _hear_breaker(self, name: str, text: str) -> None:
+    def _receive_breaker(self, name: str, text: str) -> None:
         try:
             theirs, ours = _breaker(text), self.breakers.get(name)
         except _FOREIGN:
@@ -260,7 +260,7 @@ class RedisState:
 def open_state(url: str | None, resources: AsyncExitStack) -> SharedState:
     """State shared through the Redis at `url`, or this process's own where none is given; `resources` closes it."""
     if url is None:
-        return LocalState()
+        return MemoryState()
     state = RedisState(url)
     state.start()
     resources.push_async_callback(state.close)
@@ -285,16 +285,18 @@ def _session_text(session: Session) -> str:
 def _session(text: str) -> Session:
     tier, model, easier, warm, seen_s = json.loads(text)
     # Rows of versions before the last column have two of them.
-    told = {str(alias): Warm(int(tokens), *map(float, times)) for alias, (tokens, *times) in warm.items()}
+    told = {str(alias): WarmCache(int(tokens), *map(float, times)) for alias, (tokens, *times) in warm.items()}
     return Session(Tier(tier), str(model), int(easier), told, float(seen_s))
 
 
-def _breaker_text(breaker: Breaker) -> str:
+def _breaker_text(breaker: ModelCircuitBreaker) -> str:
     return json.dumps(
         [breaker.failures, breaker.open_until_s, breaker.pause_s, breaker.probe_until_s, breaker.changed_s]
     )
 
 
-def _breaker(text: str) -> Breaker:
+def _breaker(text: str) -> ModelCircuitBreaker:
     failures, open_until_s, pause_s, probe_until_s, changed_s = json.loads(text)
-    return Breaker(int(failures), float(open_until_s), float(pause_s), float(probe_until_s), float(changed_s))
+    return ModelCircuitBreaker(
+        int(failures), float(open_until_s), float(pause_s), float(probe_until_s), float(changed_s)
+    )

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from hocket.chassis.clock import Clock
-from services.llm_router.adapters.mesh.cache_costs import CacheBooking
+from services.llm_router.adapters.mesh.cache_costs import CacheCosts
 from services.llm_router.adapters.vendors.embedded_provider import EmbeddedProvider
 from services.llm_router.ports import Ledger, Provider, Tables
 
@@ -47,7 +47,7 @@ def open_providers(
         from services.llm_router.adapters.vendors.gemini_provider import GeminiProvider  # noqa: PLC0415 - as said
 
         providers["gemini"] = GeminiProvider(
-            access.gemini_api_key, access.gemini_base_url, clock, CacheBooking(ledger, tables, clock)
+            access.gemini_api_key, access.gemini_base_url, clock, CacheCosts(ledger, tables, clock)
         )
     if access.openai_base_url:
         from services.llm_router.adapters.vendors.openai_provider import OpenAiProvider  # noqa: PLC0415 - as said

@@ -24,37 +24,37 @@ from services.llm_router.adapters.vendors.anthropic_request import (
     PROVIDER,
     Params,
     params_of,
+    prewarm_params,
     thinking_state,
-    warm_params,
 )
-from services.llm_router.adapters.vendors.failures import SHAPELESS, broken, failure_of
-from services.llm_router.adapters.vendors.token_counts import is_told
+from services.llm_router.adapters.vendors.failures import PROTOCOL_ERRORS, connection_failure, failure_from_status
+from services.llm_router.adapters.vendors.token_counts import is_token_count
 from services.llm_router.catalog.tiers import Candidate
 from services.llm_router.chat.events import (
-    CallMade,
-    Ended,
+    AnswerEnd,
     EndReason,
+    HiddenOutput,
     ModelEvent,
-    StateGiven,
+    ProviderStateEvent,
     TextDelta,
-    Unheard,
+    ToolCallEvent,
     Usage,
-    UsageSeen,
+    UsageUpdate,
 )
 from services.llm_router.chat.request import Request, ToolCall
-from services.llm_router.chat.tool_calls import arguments_of
+from services.llm_router.chat.tool_calls import parse_arguments
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.prompt_cache.breakpoints import PrefixGaps
 
-CONNECT_S = 5.0
-COUNT_S = 1.0
-WARM_S = 10.0
+CONNECT_TIMEOUT_S = 5.0
+COUNT_TIMEOUT_S = 1.0
+PREWARM_TIMEOUT_S = 10.0
 COUNTS_MISSED = Counter(
     "hocket_llm_router_counts_missed", "Answers cut short whose tokens the vendor did not count; they are estimated."
 )
 # From turn to turn of a conversation; the SDK's 5 s would make most turns begin with a handshake.
-KEPT_S = 55.0
-LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEPT_S)
+KEEPALIVE_EXPIRY_S = 55.0
+LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_EXPIRY_S)
 _ENDS = {
     "end_turn": EndReason.STOP,
     "stop_sequence": EndReason.STOP,
@@ -75,7 +75,7 @@ class AnthropicProvider:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(600, connect=CONNECT_S),
+            timeout=httpx2.Timeout(600, connect=CONNECT_TIMEOUT_S),
             open_telemetry=False,
             http_client=DefaultAioHttpClient(limits=LIMITS),
         )
@@ -85,7 +85,7 @@ class AnthropicProvider:
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
-        params = params_of(request, candidate, self._gaps.seen(request, candidate.vendor_model, self._now_s))
+        params = params_of(request, candidate, self._gaps.observe(request, candidate.vendor_model, self._now_s))
         reader, answered = EventReader(candidate.vendor_model), False
         try:
             async with self._client.messages.with_streaming_response.create(**params, stream=True) as response:
@@ -100,39 +100,39 @@ class AnthropicProvider:
             for event in reader.end():
                 yield event
         except anthropic.APIStatusError as error:
-            raise failure_of(
+            raise failure_from_status(
                 PROVIDER, error.status_code, error_type=error.type, headers=error.response.headers, now_s=self._now_s
             ) from error
         except (anthropic.APIConnectionError, httpx2.TransportError) as error:
-            raise broken(PROVIDER, error, started=reader.started) from error
-        except (anthropic.AnthropicError, *SHAPELESS) as error:
+            raise connection_failure(PROVIDER, error, started=reader.started) from error
+        except (anthropic.AnthropicError, *PROTOCOL_ERRORS) as error:
             if not answered:
                 # Ours: nothing had been heard of the vendor.
                 raise
             raise ModelFailure(
-                FailureKind.UNAVAILABLE, "anthropic sent what is not its protocol", unheard=True
+                FailureKind.UNAVAILABLE, "anthropic sent what is not its protocol", may_be_billed=True
             ) from error
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:
+    async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:
         """Write instructions and tools into the cache by a request for no output. Raises ModelFailure."""
-        params = warm_params(request, candidate)
+        params = prewarm_params(request, candidate)
         try:
-            message: Message = await self._client.messages.create(**params, stream=False, timeout=WARM_S)
+            message: Message = await self._client.messages.create(**params, stream=False, timeout=PREWARM_TIMEOUT_S)
         except anthropic.APIStatusError as error:
-            raise failure_of(
+            raise failure_from_status(
                 PROVIDER, error.status_code, error_type=error.type, headers=error.response.headers, now_s=self._now_s
             ) from error
         except (anthropic.APIConnectionError, httpx2.TransportError) as error:
-            raise broken(PROVIDER, error, started=False) from error
-        except (anthropic.AnthropicError, *SHAPELESS) as error:
+            raise connection_failure(PROVIDER, error, started=False) from error
+        except (anthropic.AnthropicError, *PROTOCOL_ERRORS) as error:
             raise ModelFailure(FailureKind.CUT, "anthropic sent what is not its protocol") from error
-        return UsageSeen(_usage(message.usage.model_dump(), Usage()), message.model)
+        return UsageUpdate(_usage(message.usage.model_dump(), Usage()), message.model)
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:
         """Tokens of `text` by the vendor's tokenizer, for answers that ended before their usage was told."""
         model = candidate.vendor_model
         try:
-            async with asyncio.timeout(COUNT_S):
+            async with asyncio.timeout(COUNT_TIMEOUT_S):
                 # At once: one after the other they would share the time that one of them may take.
                 whole, framing = await asyncio.gather(self._counted(model, text), self._framing_tokens(model))
                 return max(whole - framing, 0)
@@ -151,7 +151,7 @@ class AnthropicProvider:
         counted = await self._client.messages.count_tokens(model=model, messages=[{"role": "user", "content": text}])
         # What is no answer of this API the SDK hands on as it is.
         tokens: object = getattr(counted, "input_tokens", None)
-        if not is_told(tokens):
+        if not is_token_count(tokens):
             raise ValueError("anthropic told no number of tokens")
         return tokens
 
@@ -165,7 +165,7 @@ class AnthropicProvider:
             error_type = json.loads(data)["error"]["type"]
         except (ValueError, KeyError, TypeError):
             error_type = None
-        return failure_of(PROVIDER, None, error_type=error_type or "api_error")
+        return failure_from_status(PROVIDER, None, error_type=error_type or "api_error")
 
     async def close(self) -> None:
         """Let pooled connections go."""
@@ -201,7 +201,7 @@ class EventReader:
             case "message_delta":
                 self._stop_reason = event["delta"].get("stop_reason")
                 self.usage = _usage(event.get("usage") or {}, self.usage)
-                return [UsageSeen(self.usage, self.served)]
+                return [UsageUpdate(self.usage, self.served)]
             case _:
                 return []
 
@@ -217,7 +217,7 @@ class EventReader:
         reason = _ENDS.get(self._stop_reason, EndReason.STOP)
         if self._half_a_call and reason is not EndReason.LENGTH:
             raise ModelFailure(FailureKind.CUT, "the model made a call whose arguments are no JSON")
-        return [Ended(reason)]
+        return [AnswerEnd(reason)]
 
     def _message_start(self, message: Any) -> list[ModelEvent]:
         # A second start (seen after proxies) changes nothing, as in the SDK.
@@ -226,7 +226,7 @@ class EventReader:
         self.started = True
         self.served = message.get("model") or ""
         self.usage = _usage(message.get("usage") or {}, Usage())
-        return [UsageSeen(self.usage, self.served)]
+        return [UsageUpdate(self.usage, self.served)]
 
     def _block_start(self, index: int, block: Params) -> list[ModelEvent]:
         self._blocks[index] = {**block, "json": ""}
@@ -238,10 +238,10 @@ class EventReader:
                 return [TextDelta(delta["text"])]
             case "input_json_delta":
                 block["json"] += delta["partial_json"]
-                return [Unheard(delta["partial_json"], of_call=True)]
+                return [HiddenOutput(delta["partial_json"], of_call=True)]
             case "thinking_delta":
                 block["thinking"] += delta["thinking"]
-                return [Unheard(delta["thinking"])]
+                return [HiddenOutput(delta["thinking"])]
             case "signature_delta":
                 block["signature"] = delta["signature"]
             case _:
@@ -264,15 +264,15 @@ class EventReader:
         return []
 
     def _call(self, block: Params) -> list[ModelEvent]:
-        """The call, parsed: a broken one is a failure here and not in a tool."""
+        """The call, parsed: a connection_failure one is a failure here and not in a tool."""
         try:
-            arguments = arguments_of(block["json"]) or block.get("input") or {}
+            arguments = parse_arguments(block["json"]) or block.get("input") or {}
         except (ValueError, RecursionError):
             # What it means is told at the end: the answer may have reached its length in the middle of a call.
             self._half_a_call = True
             return []
         made = ToolCall(block["id"], block["name"], json.dumps(arguments, ensure_ascii=False))
-        return [CallMade(made), *self._given(block["id"])]
+        return [ToolCallEvent(made), *self._given(block["id"])]
 
     def _given(self, call_id: str) -> list[ModelEvent]:
         if not self._thinking:
@@ -280,7 +280,7 @@ class EventReader:
         blocks, self._thinking = self._thinking, []
         if not call_id:
             blocks = self._before_words = [*self._before_words, *blocks]
-        return [StateGiven(PROVIDER, call_id, thinking_state(self.model, blocks))]
+        return [ProviderStateEvent(PROVIDER, call_id, thinking_state(self.model, blocks))]
 
 
 def _usage(row: Params, before: Usage) -> Usage:
@@ -302,4 +302,4 @@ def _usage(row: Params, before: Usage) -> Usage:
 
 def _count(row: Params, key: str, before: int) -> int:
     value = row.get(key)
-    return value if is_told(value) else before
+    return value if is_token_count(value) else before

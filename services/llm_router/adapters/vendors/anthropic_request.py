@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from services.llm_router.catalog.tiers import Candidate
-from services.llm_router.chat.normalize import is_blank, mended
+from services.llm_router.chat.normalize import is_blank, normalize_turns
 from services.llm_router.chat.request import (
+    ImagePart,
     Message,
     Part,
     Passage,
-    Picture,
     Request,
     Role,
     Text,
@@ -38,7 +38,7 @@ Params = dict[str, Any]
 
 def params_of(request: Request, candidate: Candidate, gap_s: float | None = None) -> Params:
     """Arguments of `messages.create`, cache breakpoints placed."""
-    turns = mended([_trimmed(m) for m in request.turns], keeps_state_of=PROVIDER)
+    turns = normalize_turns([_trimmed(m) for m in request.turns], keeps_state_of=PROVIDER)
     plan = plan_cache(request, turns, candidate, gap_s)
     messages: list[Params] = [
         {"role": role.value, "content": [b for p in parts for b in _blocks(p, role, candidate)]}
@@ -68,7 +68,7 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
     return params
 
 
-def warm_params(request: Request, candidate: Candidate) -> Params:
+def prewarm_params(request: Request, candidate: Candidate) -> Params:
     """Arguments of a `messages.create` that writes instructions and tools into the cache and answers nothing."""
     begun = Message(Role.USER, (Text("."),))
     instructions = tuple(m for m in request.messages if m.role is Role.SYSTEM)
@@ -92,7 +92,7 @@ def _blocks(part: Part, role: Role, candidate: Candidate) -> list[Params]:
         case Text():
             said: list[Params] = [] if is_blank(part) else [{"type": "text", "text": part.text}]
             return [*_thinking(part.state, role, candidate), *said]
-        case Picture():
+        case ImagePart():
             data = base64.b64encode(part.data).decode()
             return [{"type": "image", "source": {"type": "base64", "media_type": part.mime_type, "data": data}}]
         case ToolCall():
@@ -102,7 +102,7 @@ def _blocks(part: Part, role: Role, candidate: Candidate) -> list[Params]:
         case ToolResult():
             return [_result(part)]
         case Passage():
-            return [{"type": "text", "text": part.shown}]
+            return [{"type": "text", "text": part.prompt_text}]
 
 
 def _result(part: ToolResult) -> Params:

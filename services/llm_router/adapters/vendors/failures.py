@@ -17,7 +17,7 @@ _BY_STATUS = {
     401: FailureKind.CREDENTIALS,
     402: FailureKind.CREDENTIALS,
     403: FailureKind.CREDENTIALS,
-    404: FailureKind.MISSING,
+    404: FailureKind.UNKNOWN_MODEL,
     408: FailureKind.TIMEOUT,
     413: FailureKind.INVALID,
     422: FailureKind.INVALID,
@@ -31,7 +31,7 @@ _BY_TYPE = {
     "authentication_error": FailureKind.CREDENTIALS,
     "permission_error": FailureKind.CREDENTIALS,
     "billing_error": FailureKind.CREDENTIALS,
-    "not_found_error": FailureKind.MISSING,
+    "not_found_error": FailureKind.UNKNOWN_MODEL,
     "rate_limit_error": FailureKind.RATE_LIMITED,
     "timeout_error": FailureKind.TIMEOUT,
     "overloaded_error": FailureKind.OVERLOADED,
@@ -39,11 +39,11 @@ _BY_TYPE = {
     "RESOURCE_EXHAUSTED": FailureKind.RATE_LIMITED,
     "UNAVAILABLE": FailureKind.OVERLOADED,
     "INVALID_ARGUMENT": FailureKind.INVALID,
-    "NOT_FOUND": FailureKind.MISSING,
+    "NOT_FOUND": FailureKind.UNKNOWN_MODEL,
     "DEADLINE_EXCEEDED": FailureKind.TIMEOUT,
 }
 # What reading an answer of another shape raises, since no SDK checks all of it; pydantic's errors are ValueErrors.
-SHAPELESS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+PROTOCOL_ERRORS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 # A connection that was there and went; aiohttp's transport tells it as one that could not be made.
 _LOST = (ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError)
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -53,7 +53,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 RETRY_AFTER_MAX_S = 3600.0
 
 
-def failure_of(
+def failure_from_status(
     vendor: str,
     status: int | None,
     *,
@@ -72,7 +72,7 @@ def failure_of(
     return ModelFailure(kind, f"{vendor} answered {told or 'an error'}", retry_after_s=retry_after_s)
 
 
-def broken(vendor: str, error: BaseException, *, started: bool) -> ModelFailure:
+def connection_failure(vendor: str, error: BaseException, *, started: bool) -> ModelFailure:
     """The failure behind a connection that could not be made, said nothing in time, or broke.
 
     `started` when the answer had begun. Only where there was no connection the vendor certainly did nothing.
@@ -84,7 +84,7 @@ def broken(vendor: str, error: BaseException, *, started: bool) -> ModelFailure:
     if any(isinstance(reason, httpx2.TimeoutException) for reason in reasons):
         return ModelFailure(FailureKind.TIMEOUT, f"{vendor} did not answer in time")
     kind = FailureKind.CUT if started else FailureKind.UNAVAILABLE
-    return ModelFailure(kind, f"the connection to {vendor} broke ({type(error).__name__})", unheard=True)
+    return ModelFailure(kind, f"the connection to {vendor} broke ({type(error).__name__})", may_be_billed=True)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -123,7 +123,7 @@ def retry_info(details: object) -> float | None:
     return None
 
 
-def refuses_the_key(details: object) -> bool:
+def rejects_api_key(details: object) -> bool:
     """Whether the google.rpc.ErrorInfo of an error body says so; its status is that of a request that is wrong."""
     return any(str(row.get("reason", "")).startswith("API_KEY_") for row in _rows(details))
 

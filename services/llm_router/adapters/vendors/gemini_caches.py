@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from hocket.chassis import identity
 from hocket.chassis.clock import Clock
-from services.llm_router.adapters.mesh.cache_costs import CacheBooking
+from services.llm_router.adapters.mesh.cache_costs import CacheCosts
 from services.llm_router.adapters.vendors.failures import UNSENT
 from services.llm_router.adapters.vendors.gemini_request import config_of
 from services.llm_router.catalog.tiers import Candidate
@@ -47,16 +47,16 @@ class _Cache:
 class GeminiCaches:
     """The explicit caches of one process."""
 
-    def __init__(self, client: Client, clock: Clock, booking: CacheBooking) -> None:
-        """Make none yet; `booking` books what each costs."""
+    def __init__(self, client: Client, clock: Clock, costs: CacheCosts) -> None:
+        """Make none yet; `costs` books what each costs."""
         self._client = client
         self._clock = clock
-        self._booking = booking
+        self._costs = costs
         self._gaps = PrefixGaps()
         self._caches: dict[str, _Cache] = {}
-        self._making: dict[str, asyncio.Task[None]] = {}
+        self._creating: dict[str, asyncio.Task[None]] = {}
         # Until when a prefix of which no cache could be made is not asked for again.
-        self._resting: dict[str, float] = {}
+        self._retry_after: dict[str, float] = {}
         self._swept_s = 0.0
         self._deleting: set[asyncio.Task[None]] = set()
 
@@ -67,7 +67,7 @@ class GeminiCaches:
             return config
         now = self._clock.time()
         owner = f"{identity.current().tenant_id}/{candidate.vendor_model}"
-        gap_s = self._gaps.seen(request, owner, now)
+        gap_s = self._gaps.observe(request, owner, now)
         key = _key(request, candidate)
         self._sweep(now)
         cache = self._caches.get(key)
@@ -77,7 +77,7 @@ class GeminiCaches:
             config.system_instruction = config.tools = config.tool_config = None
             CACHES.labels("used").inc()
         elif gap_s is not None and explicit_cache_pays(request, candidate, gap_s, now):
-            self._begin(key, request, candidate, config)
+            self._start_creating(key, request, candidate, config)
         return config
 
     def forget(self, name: str) -> None:
@@ -86,32 +86,34 @@ class GeminiCaches:
             del self._caches[key]
         CACHES.labels("vanished").inc()
 
-    def _begin(self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig) -> None:
-        room = len(self._caches) + len(self._resting) < CACHES_MAX
-        if room and key not in self._making and key not in self._resting:
-            task = asyncio.create_task(self._make(key, request, candidate, config.model_copy()))
-            self._making[key] = task
-            task.add_done_callback(lambda _: self._making.pop(key, None))
-
-    async def _make(
+    def _start_creating(
         self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig
     ) -> None:
-        booking, now = self._booking, self._clock.time()
-        begun = booking.begin(candidate, request.prefix_tokens)
+        room = len(self._caches) + len(self._retry_after) < CACHES_MAX
+        if room and key not in self._creating and key not in self._retry_after:
+            task = asyncio.create_task(self._create_and_settle(key, request, candidate, config.model_copy()))
+            self._creating[key] = task
+            task.add_done_callback(lambda _: self._creating.pop(key, None))
+
+    async def _create_and_settle(
+        self, key: str, request: Request, candidate: Candidate, config: types.GenerateContentConfig
+    ) -> None:
+        costs, now = self._costs, self._clock.time()
+        reserved = costs.reserve(candidate, request.prefix_tokens)
         try:
             made = await self._create(candidate, config)
         except _UNMADE as error:
-            booking.refused(begun)
-            self._rest(key, candidate, error)
+            costs.release(reserved)
+            self._defer(key, candidate, error)
         except (httpx2.TransportError, TimeoutError, ValueError) as error:
-            booking.unknown(begun)
-            self._rest(key, candidate, error)
+            costs.record_estimate(reserved)
+            self._defer(key, candidate, error)
         except asyncio.CancelledError:
-            booking.unknown(begun)
+            costs.record_estimate(reserved)
             raise
         else:
             tokens = made.usage_metadata.total_token_count if made.usage_metadata else None
-            booking.made(begun, candidate, tokens or request.prefix_tokens)
+            costs.settle(reserved, candidate, tokens or request.prefix_tokens)
             self._caches[key] = _Cache(made.name or "", now + TTL_5M_S, now)
             CACHES.labels("made").inc()
 
@@ -126,8 +128,8 @@ class GeminiCaches:
         async with asyncio.timeout(CREATE_TIMEOUT_S):
             return await self._client.aio.caches.create(model=candidate.vendor_model, config=wanted)
 
-    def _rest(self, key: str, candidate: Candidate, error: Exception) -> None:
-        self._resting[key] = self._clock.time() + TTL_5M_S
+    def _defer(self, key: str, candidate: Candidate, error: Exception) -> None:
+        self._retry_after[key] = self._clock.time() + TTL_5M_S
         CACHES.labels("refused").inc()
         _log.warning("gemini cache not made", model=candidate.alias, problem=type(error).__name__)
 
@@ -136,7 +138,7 @@ class GeminiCaches:
         if now - self._swept_s < SWEEP_S:
             return
         self._swept_s = now
-        self._resting = {key: until_s for key, until_s in self._resting.items() if until_s > now}
+        self._retry_after = {key: until_s for key, until_s in self._retry_after.items() if until_s > now}
         for key, cache in list(self._caches.items()):
             if cache.until_s <= now:
                 del self._caches[key]
@@ -157,7 +159,7 @@ class GeminiCaches:
 
     async def close(self) -> None:
         """Delete every cache; what is being made is booked first."""
-        ending = (*self._making.values(), *self._deleting)
+        ending = (*self._creating.values(), *self._deleting)
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)

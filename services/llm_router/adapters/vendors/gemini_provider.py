@@ -13,12 +13,12 @@ import httpx2
 from google.genai import Client, errors, types
 
 from hocket.chassis.clock import Clock
-from services.llm_router.adapters.mesh.cache_costs import CacheBooking
+from services.llm_router.adapters.mesh.cache_costs import CacheCosts
 from services.llm_router.adapters.vendors.failures import (
-    SHAPELESS,
-    broken,
-    failure_of,
-    refuses_the_key,
+    PROTOCOL_ERRORS,
+    connection_failure,
+    failure_from_status,
+    rejects_api_key,
     retry_after,
     retry_info,
 )
@@ -26,20 +26,20 @@ from services.llm_router.adapters.vendors.gemini_caches import GeminiCaches
 from services.llm_router.adapters.vendors.gemini_request import PROVIDER, config_of, contents_of
 from services.llm_router.catalog.tiers import Candidate
 from services.llm_router.chat.events import (
-    CallMade,
-    Ended,
+    AnswerEnd,
     EndReason,
     ModelEvent,
-    StateGiven,
+    ProviderStateEvent,
     TextDelta,
+    ToolCallEvent,
     Usage,
-    UsageSeen,
+    UsageUpdate,
 )
 from services.llm_router.chat.request import Request, ToolCall
 from services.llm_router.errors import FailureKind, ModelFailure
 
-CONNECT_S = 5.0
-TOTAL_S = 600.0
+CONNECT_TIMEOUT_S = 5.0
+TOTAL_TIMEOUT_S = 600.0
 _TOO_MANY = 429
 _LENGTH = frozenset({types.FinishReason.MAX_TOKENS})
 _REFUSAL = frozenset(
@@ -72,11 +72,11 @@ _BROKEN = frozenset(
 class GeminiProvider:
     """Streams answers of Gemini models."""
 
-    def __init__(self, api_key: str, base_url: str | None, clock: Clock, booking: CacheBooking) -> None:
-        """`booking` books explicit caches."""
+    def __init__(self, api_key: str, base_url: str | None, clock: Clock, costs: CacheCosts) -> None:
+        """`costs` books explicit caches."""
         # The SDK takes aiohttp wherever it is installed unless a client is given: pinned, so that tests and production
         # run the same transport.
-        timeout = httpx2.Timeout(TOTAL_S, connect=CONNECT_S)
+        timeout = httpx2.Timeout(TOTAL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         self._http = httpx2.AsyncClient(
             timeout=timeout,
             limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
@@ -85,11 +85,11 @@ class GeminiProvider:
             api_key=api_key,
             vertexai=False,
             http_options=types.HttpOptions(
-                base_url=base_url, timeout=int(TOTAL_S * 1000), httpx_async_client=self._http
+                base_url=base_url, timeout=int(TOTAL_TIMEOUT_S * 1000), httpx_async_client=self._http
             ),
         )
         self._clock = clock
-        self._caches = GeminiCaches(self._client, clock, booking)
+        self._caches = GeminiCaches(self._client, clock, costs)
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
         """The events of one answer. Raises ModelFailure."""
@@ -106,9 +106,11 @@ class GeminiProvider:
         except errors.APIError as error:
             raise self._failure(error) from error
         except httpx2.TransportError as error:
-            raise broken(PROVIDER, error, started=reader.started) from error
-        except SHAPELESS as error:
-            raise ModelFailure(FailureKind.UNAVAILABLE, "gemini sent what is not its protocol", unheard=True) from error
+            raise connection_failure(PROVIDER, error, started=reader.started) from error
+        except PROTOCOL_ERRORS as error:
+            raise ModelFailure(
+                FailureKind.UNAVAILABLE, "gemini sent what is not its protocol", may_be_billed=True
+            ) from error
 
     async def _chunks(
         self,
@@ -148,11 +150,11 @@ class GeminiProvider:
         wait = retry_info(details)
         if wait is None and headers is not None:
             wait = retry_after(headers, self._clock.time())
-        if refuses_the_key(details):
+        if rejects_api_key(details):
             return ModelFailure(FailureKind.CREDENTIALS, "gemini refused the key")
-        return failure_of(PROVIDER, error.code, error_type=error.status, retry_after_s=wait)
+        return failure_from_status(PROVIDER, error.code, error_type=error.status, retry_after_s=wait)
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:  # noqa: ARG002 - see below
+    async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:  # noqa: ARG002 - see below
         """It caches by itself; explicit caches are made where they pay."""
         raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
 
@@ -188,8 +190,8 @@ class ChunkReader:
             told = chunk.usage_metadata
             self._usage = _usage(told, self._usage)
             # Some chunks tell the prompt alone: the words that came with them are still to be counted.
-            output_told = told.candidates_token_count is not None or told.thoughts_token_count is not None
-            events.append(UsageSeen(self._usage, chunk.model_version or "", output_told))
+            output_reported = told.candidates_token_count is not None or told.thoughts_token_count is not None
+            events.append(UsageUpdate(self._usage, chunk.model_version or "", output_reported))
         if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
             self._ended = EndReason.REFUSAL
         if candidate is not None and candidate.finish_reason is not None:
@@ -205,8 +207,8 @@ class ChunkReader:
             raise ModelFailure(FailureKind.CUT, f"gemini broke off ({self._broken})")
         if self._ended is None:
             return []
-        state = [StateGiven(PROVIDER, "", self._signature)] if self._signature else []
-        return [*state, Ended(self._ended)]
+        state = [ProviderStateEvent(PROVIDER, "", self._signature)] if self._signature else []
+        return [*state, AnswerEnd(self._ended)]
 
     def _end_with(self, reason: types.FinishReason) -> None:
         if reason in _BROKEN:
@@ -223,9 +225,9 @@ class ChunkReader:
             call = part.function_call
             call_id = call.id or f"call_{uuid.uuid4().hex[:24]}"
             arguments = json.dumps(call.args or {}, ensure_ascii=False)
-            made = CallMade(ToolCall(call_id, call.name or "", arguments))
+            made = ToolCallEvent(ToolCall(call_id, call.name or "", arguments))
             # An empty state says "made by Gemini, unsigned": of parallel calls the first alone carries a signature.
-            state = StateGiven(PROVIDER, call_id, part.thought_signature or b"")
+            state = ProviderStateEvent(PROVIDER, call_id, part.thought_signature or b"")
             first, self._called = not self._called, True
             return [made, state] if part.thought_signature or not first else [made]
         if part.thought_signature:

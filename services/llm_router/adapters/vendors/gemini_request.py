@@ -10,11 +10,11 @@ from typing import Any, cast
 from google.genai import types
 
 from services.llm_router.catalog.tiers import Candidate
-from services.llm_router.chat.normalize import mended
+from services.llm_router.chat.normalize import normalize_turns
 from services.llm_router.chat.request import (
+    ImagePart,
     Part,
     Passage,
-    Picture,
     Request,
     Role,
     Text,
@@ -49,7 +49,7 @@ def contents_of(request: Request, candidate: Candidate) -> list[types.Content]:
             role="model" if role is Role.ASSISTANT else "user",
             parts=[_part(part, role, named, signed=signed) for part in parts],
         )
-        for role, parts in mended(request.turns, keeps_state_of=PROVIDER)
+        for role, parts in normalize_turns(request.turns, keeps_state_of=PROVIDER)
     ]
 
 
@@ -90,7 +90,7 @@ def _part(part: Part, role: Role, named: frozenset[str], *, signed: bool) -> typ
         case Text():
             signature = part.state.get(PROVIDER) if role is Role.ASSISTANT else None
             return types.Part(text=part.text, thought_signature=signature)
-        case Picture():
+        case ImagePart():
             return types.Part(inline_data=types.Blob(mime_type=part.mime_type, data=part.data))
         case ToolCall():
             call = types.FunctionCall(name=part.name, args=json.loads(part.arguments_json))
@@ -102,7 +102,7 @@ def _part(part: Part, role: Role, named: frozenset[str], *, signed: bool) -> typ
             result.id = part.call_id if part.call_id in named else None
             return types.Part(function_response=result)
         case Passage():
-            return types.Part(text=part.shown)
+            return types.Part(text=part.prompt_text)
 
 
 def _is_named(call: ToolCall) -> bool:

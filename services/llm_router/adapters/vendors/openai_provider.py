@@ -19,17 +19,26 @@ from openai.types.chat.chat_completion_chunk import (
 )
 
 from hocket.chassis.clock import Clock
-from services.llm_router.adapters.vendors.failures import SHAPELESS, broken, failure_of
+from services.llm_router.adapters.vendors.failures import PROTOCOL_ERRORS, connection_failure, failure_from_status
 from services.llm_router.adapters.vendors.openai_request import params_of
-from services.llm_router.adapters.vendors.token_counts import is_told, told_tokens
+from services.llm_router.adapters.vendors.token_counts import is_token_count, valid_token_count
 from services.llm_router.catalog.tiers import Candidate
-from services.llm_router.chat.events import CallMade, Ended, EndReason, ModelEvent, TextDelta, Unheard, Usage, UsageSeen
+from services.llm_router.chat.events import (
+    AnswerEnd,
+    EndReason,
+    HiddenOutput,
+    ModelEvent,
+    TextDelta,
+    ToolCallEvent,
+    Usage,
+    UsageUpdate,
+)
 from services.llm_router.chat.request import Request, ToolCall
-from services.llm_router.chat.tool_calls import arguments_of
+from services.llm_router.chat.tool_calls import parse_arguments
 from services.llm_router.errors import FailureKind, ModelFailure
 
 PROVIDER = "openai"
-CONNECT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
 _ENDS = {
     "stop": EndReason.STOP,
     "tool_calls": EndReason.TOOL_CALLS,
@@ -54,7 +63,7 @@ class OpenAiProvider:
             api_key=api_key or "none",
             base_url=base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(600, connect=CONNECT_S),
+            timeout=httpx2.Timeout(600, connect=CONNECT_TIMEOUT_S),
             http_client=DefaultAioHttpClient(),
         )
         self._clock = clock
@@ -76,20 +85,20 @@ class OpenAiProvider:
             finally:
                 await stream.close()
         except openai.APIStatusError as error:
-            raise failure_of(
+            raise failure_from_status(
                 PROVIDER, error.status_code, headers=error.response.headers, now_s=self._clock.time()
             ) from error
         except (openai.APIConnectionError, httpx2.TransportError) as error:
-            raise broken("the server", error, started=reader.started) from error
-        except (openai.OpenAIError, *SHAPELESS) as error:
+            raise connection_failure("the server", error, started=reader.started) from error
+        except (openai.OpenAIError, *PROTOCOL_ERRORS) as error:
             if not answered:
                 # Ours: nothing had been heard of the server.
                 raise
             raise ModelFailure(
-                FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol", unheard=True
+                FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol", may_be_billed=True
             ) from error
 
-    async def warm(self, request: Request, candidate: Candidate) -> UsageSeen:  # noqa: ARG002 - see below
+    async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:  # noqa: ARG002 - see below
         """Such servers cache by themselves, or not at all."""
         raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
 
@@ -110,7 +119,7 @@ class _Call:
 
     def whole(self) -> ToolCall:
         """The call. Raises ValueError while its arguments are no JSON object."""
-        arguments = arguments_of(self.arguments)
+        arguments = parse_arguments(self.arguments)
         # Not by its place: the next turn's first call would have the same id.
         call_id = self.call_id or f"call_{uuid.uuid4().hex[:24]}"
         return ToolCall(call_id, self.name, json.dumps(arguments, ensure_ascii=False))
@@ -142,7 +151,7 @@ class ChunkReader:
         usage = _usage(chunk.usage)
         # Nothing written for what was read above is a count not kept, and would hide what was said.
         if usage is not None and (usage.output_tokens or not self._wrote):
-            events.append(UsageSeen(usage, chunk.model or ""))
+            events.append(UsageUpdate(usage, chunk.model or ""))
         return events
 
     def end(self) -> list[ModelEvent]:
@@ -155,9 +164,9 @@ class ChunkReader:
         if self._reason == _BROKEN:
             raise ModelFailure(FailureKind.CUT, "the server broke off")
         reason = EndReason.REFUSAL if self._refused else _ENDS.get(self._reason, EndReason.STOP)
-        calls: list[ModelEvent] = [CallMade(call) for call in self._whole_calls(reason)]
+        calls: list[ModelEvent] = [ToolCallEvent(call) for call in self._whole_calls(reason)]
         # Some servers say "stop" after a call.
-        return [*calls, Ended(EndReason.TOOL_CALLS if calls and reason is EndReason.STOP else reason)]
+        return [*calls, AnswerEnd(EndReason.TOOL_CALLS if calls and reason is EndReason.STOP else reason)]
 
     def _whole_calls(self, reason: EndReason) -> list[ToolCall]:
         calls: list[ToolCall] = []
@@ -179,17 +188,17 @@ class ChunkReader:
         if text := _text(delta.content):
             events.append(TextDelta(text))
         if thought := _thought(delta):
-            events.append(Unheard(thought))
+            events.append(HiddenOutput(thought))
         if delta.refusal:
             # Its words are not the model's answer: another model may give one.
             self._refused = True
-            events.append(Unheard(_text(delta.refusal)))
+            events.append(HiddenOutput(_text(delta.refusal)))
         events.extend(self._collect(p.index, p.id, p.function) for p in delta.tool_calls or ())
         if delta.function_call:
             events.append(self._collect(_LEGACY_PLACE, None, delta.function_call))
         return events
 
-    def _collect(self, place: int, call_id: str | None, said: _Function | None) -> Unheard:
+    def _collect(self, place: int, call_id: str | None, said: _Function | None) -> HiddenOutput:
         name, arguments = (said.name or "", _arguments(said.arguments)) if said else ("", "")
         call, call_id = self._at.get(place), str(call_id or "")
         if call is None or (place != _LEGACY_PLACE and _begins_another(call, call_id, name)):
@@ -199,7 +208,7 @@ class ChunkReader:
         # Once or in pieces; some servers repeat it whole with every piece of the arguments.
         call.name += name if name != call.name else ""
         call.arguments += arguments
-        return Unheard(arguments, of_call=True)
+        return HiddenOutput(arguments, of_call=True)
 
 
 def _begins_another(call: _Call, call_id: str, name: str) -> bool:
@@ -233,11 +242,11 @@ def _thought(delta: ChoiceDelta) -> str:
 
 def _usage(row: object) -> Usage | None:
     """The usage; None where it lacks what was read or what was written: half of it would pass for the whole."""
-    prompt, output = told_tokens(_of(row, "prompt_tokens")), _of(row, "completion_tokens")
-    if not prompt or not is_told(output):
+    prompt, output = valid_token_count(_of(row, "prompt_tokens")), _of(row, "completion_tokens")
+    if not prompt or not is_token_count(output):
         return None
-    cached = min(told_tokens(_of(_of(row, "prompt_tokens_details"), "cached_tokens")), prompt)
-    thinking = min(told_tokens(_of(_of(row, "completion_tokens_details"), "reasoning_tokens")), output)
+    cached = min(valid_token_count(_of(_of(row, "prompt_tokens_details"), "cached_tokens")), prompt)
+    thinking = min(valid_token_count(_of(_of(row, "completion_tokens_details"), "reasoning_tokens")), output)
     return Usage(
         input_tokens=prompt - cached,
         cached_input_tokens=cached,

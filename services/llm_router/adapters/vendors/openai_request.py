@@ -6,8 +6,8 @@ import base64
 from typing import Any
 
 from services.llm_router.catalog.tiers import Candidate
-from services.llm_router.chat.normalize import mended
-from services.llm_router.chat.request import Part, Passage, Picture, Request, Role, Text, ToolCall, ToolResult
+from services.llm_router.chat.normalize import normalize_turns
+from services.llm_router.chat.request import ImagePart, Part, Passage, Request, Role, Text, ToolCall, ToolResult
 
 OUTPUT_TOKENS_DEFAULT = 1024
 Params = dict[str, Any]
@@ -17,7 +17,7 @@ def params_of(request: Request, candidate: Candidate) -> Params:
     """Arguments of `chat.completions.create`."""
     system = request.system
     messages: list[Params] = [{"role": "system", "content": system}] if system else []
-    for role, parts in mended(request.turns):
+    for role, parts in normalize_turns(request.turns):
         messages.extend(_assistant(parts) if role is Role.ASSISTANT else _user(parts))
     params: Params = {
         "model": candidate.vendor_model,
@@ -55,7 +55,7 @@ def _assistant(parts: list[Part]) -> list[Params]:
 def _user(parts: list[Part]) -> list[Params]:
     results = [p for p in parts if isinstance(p, ToolResult)]
     messages: list[Params] = [{"role": "tool", "tool_call_id": r.call_id, "content": _outcome(r)} for r in results]
-    said = [_content(p) for p in parts if isinstance(p, Text | Picture | Passage)]
+    said = [_content(p) for p in parts if isinstance(p, Text | ImagePart | Passage)]
     if len(said) == 1 and said[0]["type"] == "text":
         messages.append({"role": "user", "content": said[0]["text"]})
     elif said:
@@ -68,12 +68,12 @@ def _outcome(result: ToolResult) -> str:
     return f"Error: {result.content}" if result.is_error else result.content
 
 
-def _content(part: Text | Picture | Passage) -> Params:
+def _content(part: Text | ImagePart | Passage) -> Params:
     match part:
         case Text():
             return {"type": "text", "text": part.text}
         case Passage():
-            return {"type": "text", "text": part.shown}
-        case Picture():
+            return {"type": "text", "text": part.prompt_text}
+        case ImagePart():
             data = base64.b64encode(part.data).decode()
             return {"type": "image_url", "image_url": {"url": f"data:{part.mime_type};base64,{data}"}}

@@ -9,17 +9,17 @@ import pytest
 
 from hocket.chassis.clock import SystemClock
 from services.llm_router.adapters.files.tiers_file import shipped_table
-from services.llm_router.adapters.state.memory_state import LocalState
+from services.llm_router.adapters.state.memory_state import MemoryState
 from services.llm_router.adapters.vendors.access import VendorAccess
-from services.llm_router.attempts.model_health import Admission, Inventory
+from services.llm_router.attempts.model_health import Admission, ModelHealth
 from services.llm_router.catalog.schema import read_table
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.routing.circuit_breaker import (
     FAILURES_TO_OPEN,
     PAUSE_MIN_S,
     PROBE_MAX_S,
-    Breaker,
     BreakerState,
+    ModelCircuitBreaker,
 )
 from services.llm_router.routing.decision import BREAKER_OPEN
 
@@ -31,13 +31,13 @@ class Tables:
 class State:
     def __init__(self, *, first: bool = True) -> None:
         self.first = first
-        self.breakers: dict[str, Breaker] = {}
-        self.told: list[Breaker] = []
+        self.breakers: dict[str, ModelCircuitBreaker] = {}
+        self.told: list[ModelCircuitBreaker] = []
 
-    def keep_breaker(self, name: str, breaker: Breaker) -> None:
+    def set_local_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
         self.breakers[name] = breaker
 
-    def share_breaker(self, name: str, breaker: Breaker) -> None:
+    def publish_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
         self.breakers[name] = breaker
         self.told.append(breaker)
 
@@ -59,14 +59,14 @@ class Clock:
 FLASH = Tables.current.models["gemini-3.8-flash"]
 
 
-def inventory(*providers: str, first: bool = True, clock: Clock | None = None) -> Inventory:
+def inventory(*providers: str, first: bool = True, clock: Clock | None = None) -> ModelHealth:
     """`first`: whether this replica is the first to ask for a probe."""
-    return Inventory(Tables(), dict.fromkeys(providers), State(first=first), clock or Clock(), embedded=False)
+    return ModelHealth(Tables(), dict.fromkeys(providers), State(first=first), clock or Clock(), embedded=False)
 
 
-def failed(stock: Inventory, kind: FailureKind, times: int) -> Inventory:
+def failed(stock: ModelHealth, kind: FailureKind, times: int) -> ModelHealth:
     for _ in range(times):
-        stock.failed(FLASH, ModelFailure(kind, "x"))
+        stock.record_failure(FLASH, ModelFailure(kind, "x"))
     return stock
 
 
@@ -81,46 +81,46 @@ def test_a_vendor_without_a_key_is_told_as_such():
 def test_enough_failures_open_the_breaker_and_a_success_closes_it():
     clock = Clock()
     stock = failed(inventory("gemini", clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
-    assert stock.why_not(FLASH) == BREAKER_OPEN
+    assert stock.unavailable_reason(FLASH) == BREAKER_OPEN
     assert stock.health()["gemini-3.8-flash"][1] is BreakerState.OPEN
     clock.now_s += PAUSE_MIN_S
-    stock.succeeded(FLASH)
-    assert stock.why_not(FLASH) is None
+    stock.record_success(FLASH)
+    assert stock.unavailable_reason(FLASH) is None
 
 
 def test_what_the_request_is_to_blame_for_is_not_held_against_the_model():
-    assert failed(inventory("gemini"), FailureKind.INVALID, 50).why_not(FLASH) is None
+    assert failed(inventory("gemini"), FailureKind.INVALID, 50).unavailable_reason(FLASH) is None
 
 
 def test_a_refused_key_opens_at_once():
-    assert failed(inventory("gemini"), FailureKind.CREDENTIALS, 1).why_not(FLASH) == BREAKER_OPEN
+    assert failed(inventory("gemini"), FailureKind.CREDENTIALS, 1).unavailable_reason(FLASH) == BREAKER_OPEN
 
 
 def test_a_vendor_that_asks_for_a_wait_is_left_alone_at_once_and_for_that_long():
     stock = inventory("gemini")
-    stock.failed(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "429", retry_after_s=0.5))
-    assert stock.why_not(FLASH) is None
-    stock.failed(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "429", retry_after_s=30))
+    stock.record_failure(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "429", retry_after_s=0.5))
+    assert stock.unavailable_reason(FLASH) is None
+    stock.record_failure(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "429", retry_after_s=30))
     assert stock.breaker(FLASH).open_until_s == stock.now_s + 30
 
 
 async def test_a_well_model_is_admitted_always_and_a_resting_one_never():
     stock = inventory("gemini", first=False)
-    assert await stock.admits(FLASH)
-    assert not await failed(stock, FailureKind.OVERLOADED, FAILURES_TO_OPEN).admits(FLASH)
+    assert await stock.admit(FLASH)
+    assert not await failed(stock, FailureKind.OVERLOADED, FAILURES_TO_OPEN).admit(FLASH)
 
 
 async def test_after_the_pause_one_request_of_this_process_is_the_probe():
     clock = Clock()
     stock = failed(inventory("gemini", clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
-    assert [await stock.admits(FLASH) for _ in range(3)] == [
+    assert [await stock.admit(FLASH) for _ in range(3)] == [
         Admission.AS_PROBE,
         Admission.NO,
         Admission.NO,
     ]
     clock.now_s += PROBE_MAX_S
-    assert await stock.admits(FLASH)
+    assert await stock.admit(FLASH)
 
 
 async def test_where_another_replica_probes_this_one_does_not():
@@ -128,86 +128,86 @@ async def test_where_another_replica_probes_this_one_does_not():
     stock = failed(inventory("gemini", first=False, clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
     told, changed_s = len(stock._state.told), stock.breaker(FLASH).changed_s
-    assert not await stock.admits(FLASH)
+    assert not await stock.admit(FLASH)
     # What it does not know it does not tell, and any word of the winner's is newer than its own.
     assert len(stock._state.told) == told
     assert stock.breaker(FLASH).changed_s == changed_s
 
 
-async def probing(kind: FailureKind | None) -> Inventory:
+async def probing(kind: FailureKind | None) -> ModelHealth:
     """After a probe that ended with `kind`, or with nothing at all."""
     stock, clock = half_open()
-    assert await stock.admits(FLASH) is Admission.AS_PROBE
-    assert not await stock.admits(FLASH)
+    assert await stock.admit(FLASH) is Admission.AS_PROBE
+    assert not await stock.admit(FLASH)
     clock.now_s += 0.1
     if kind is None:
-        stock.left(FLASH, probe=True)
+        stock.record_inconclusive(FLASH, probe=True)
     else:
-        stock.failed(FLASH, ModelFailure(kind, "x"), probe=True)
+        stock.record_failure(FLASH, ModelFailure(kind, "x"), probe=True)
     return stock
 
 
-def half_open() -> tuple[Inventory, Clock]:
+def half_open() -> tuple[ModelHealth, Clock]:
     clock = Clock()
     stock = failed(inventory("gemini", clock=clock), FailureKind.UNAVAILABLE, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
     return stock, clock
 
 
-@pytest.mark.parametrize("kind", [None, FailureKind.HURRIED, FailureKind.INTERNAL])
+@pytest.mark.parametrize("kind", [None, FailureKind.CALLER_DEADLINE, FailureKind.INTERNAL])
 async def test_a_probe_that_proved_nothing_leaves_its_place_to_the_next(kind):
     stock = await probing(kind)
-    assert not stock.well(FLASH)
-    assert await stock.admits(FLASH) is Admission.AS_PROBE
+    assert not stock.is_closed(FLASH)
+    assert await stock.admit(FLASH) is Admission.AS_PROBE
 
 
 @pytest.mark.parametrize("kind", [FailureKind.REFUSED, FailureKind.EMPTY, FailureKind.INVALID])
 async def test_a_vendor_that_answers_the_probe_is_well_whatever_it_says_of_the_request(kind):
-    assert (await probing(kind)).well(FLASH)
+    assert (await probing(kind)).is_closed(FLASH)
 
 
 async def test_requests_from_before_say_nothing_of_a_breaker_that_is_open_or_probed():
     stock, clock = half_open()
-    assert await stock.admits(FLASH)
-    stock.left(FLASH, probe=False)
-    stock.failed(FLASH, ModelFailure(FailureKind.REFUSED, "x"))
-    assert not await stock.admits(FLASH)
+    assert await stock.admit(FLASH)
+    stock.record_inconclusive(FLASH, probe=False)
+    stock.record_failure(FLASH, ModelFailure(FailureKind.REFUSED, "x"))
+    assert not await stock.admit(FLASH)
     # Open again, and the vendor has named a wait.
-    stock.failed(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "x", retry_after_s=30), probe=True)
-    stock.failed(FLASH, ModelFailure(FailureKind.INVALID, "x"))
-    stock.succeeded(FLASH)
+    stock.record_failure(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "x", retry_after_s=30), probe=True)
+    stock.record_failure(FLASH, ModelFailure(FailureKind.INVALID, "x"))
+    stock.record_success(FLASH)
     clock.now_s += 20
-    assert stock.why_not(FLASH) == BREAKER_OPEN
+    assert stock.unavailable_reason(FLASH) == BREAKER_OPEN
 
 
 async def test_a_caller_who_leaves_while_the_probe_is_claimed_holds_no_place(monkeypatch):
     stock, _ = half_open()
     never: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(stock._state, "claim_probe", lambda *_: never)
-    claimed = asyncio.create_task(stock.admits(FLASH))
+    claimed = asyncio.create_task(stock.admit(FLASH))
     await asyncio.sleep(0)
     claimed.cancel()
     with pytest.raises(asyncio.CancelledError):
         await claimed
-    assert stock.breaker(FLASH).passes(stock.now_s)
+    assert stock.breaker(FLASH).allows(stock.now_s)
 
 
 def test_an_attempt_that_is_left_says_nothing_of_a_breaker_that_is_closed():
     stock = failed(inventory("gemini"), FailureKind.UNAVAILABLE, 2)
-    stock.left(FLASH, probe=False)
+    stock.record_inconclusive(FLASH, probe=False)
     assert stock.breaker(FLASH).failures == 2
 
 
 def test_a_model_that_the_vendor_does_not_know_is_not_asked_again_soon():
-    assert failed(inventory("gemini"), FailureKind.MISSING, 1).why_not(FLASH) == BREAKER_OPEN
-    assert failed(inventory("gemini"), FailureKind.INTERNAL, 9).why_not(FLASH) is None
+    assert failed(inventory("gemini"), FailureKind.UNKNOWN_MODEL, 1).unavailable_reason(FLASH) == BREAKER_OPEN
+    assert failed(inventory("gemini"), FailureKind.INTERNAL, 9).unavailable_reason(FLASH) is None
 
 
 def test_a_refused_key_closes_no_model_to_replicas_with_another():
-    state = LocalState()
+    state = MemoryState()
     keys = [VendorAccess(gemini_api_key=key).fingerprint for key in ("old", "old", "new")]
     ours, same, other = (
-        Inventory(Tables(), {"gemini": object()}, state, SystemClock(), embedded=False, keys=k) for k in keys
+        ModelHealth(Tables(), {"gemini": object()}, state, SystemClock(), embedded=False, keys=k) for k in keys
     )
-    ours.failed(FLASH, ModelFailure(FailureKind.CREDENTIALS, "401"))
-    assert (ours.well(FLASH), same.well(FLASH), other.well(FLASH)) == (False, False, True)
+    ours.record_failure(FLASH, ModelFailure(FailureKind.CREDENTIALS, "401"))
+    assert (ours.is_closed(FLASH), same.is_closed(FLASH), other.is_closed(FLASH)) == (False, False, True)

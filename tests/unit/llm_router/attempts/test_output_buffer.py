@@ -7,28 +7,28 @@ import asyncio
 import pytest
 
 from services.llm_router.attempts import output_buffer as module
-from services.llm_router.attempts.output_buffer import BACKLOG_PER_MERGE, Backlog
-from services.llm_router.chat.events import CallMade, StateGiven, TextDelta
+from services.llm_router.attempts.output_buffer import DELTAS_PER_MERGE, OutputBuffer
+from services.llm_router.chat.events import ProviderStateEvent, TextDelta, ToolCallEvent
 from services.llm_router.chat.request import ToolCall
 from tests.fakes.waiting import DEADLINE_S
 
-CALL = CallMade(ToolCall("c", "t", "{}" * 30))
+CALL = ToolCallEvent(ToolCall("c", "t", "{}" * 30))
 
 
-def holding(*events: TextDelta | CallMade | StateGiven) -> Backlog:
-    backlog = Backlog()
+def holding(*events: TextDelta | ToolCallEvent | ProviderStateEvent) -> OutputBuffer:
+    backlog = OutputBuffer()
     for event in events:
         backlog.add(event)
     return backlog
 
 
-@pytest.mark.parametrize("event", [TextDelta("x" * 60), CALL, StateGiven("gemini", "c", b"x" * 60)])
+@pytest.mark.parametrize("event", [TextDelta("x" * 60), CALL, ProviderStateEvent("gemini", "c", b"x" * 60)])
 async def test_whoever_adds_waits_for_room_until_enough_is_taken(monkeypatch, event):
-    monkeypatch.setattr(module, "WAITING_MAX", 100)
+    monkeypatch.setattr(module, "BUFFERED_BYTES_MAX", 100)
     backlog = holding(event)
-    await asyncio.wait_for(backlog.room(), DEADLINE_S)
+    await asyncio.wait_for(backlog.wait_for_space(), DEADLINE_S)
     backlog.add(event)
-    waiting = asyncio.create_task(backlog.room())
+    waiting = asyncio.create_task(backlog.wait_for_space())
     await asyncio.sleep(0)
     assert backlog.full
     assert not waiting.done()
@@ -38,7 +38,7 @@ async def test_whoever_adds_waits_for_room_until_enough_is_taken(monkeypatch, ev
 
 
 def test_the_longer_the_backlog_the_more_goes_together_and_nothing_is_lost_or_turned_round():
-    pieces = [f"{i} " for i in range(10 * BACKLOG_PER_MERGE)]
+    pieces = [f"{i} " for i in range(10 * DELTAS_PER_MERGE)]
     backlog = holding(*map(TextDelta, pieces), CALL, TextDelta("end"))
     taken = []
     while backlog:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from services.llm_router.attempts.timeouts import AttemptLimits
+from services.llm_router.attempts.timeouts import AttemptTimeouts
 
-LIMITS = AttemptLimits(first_token_s=3, fallback_first_token_s=5)
+LIMITS = AttemptTimeouts(first_token_s=3, fallback_first_token_s=5)
 
 
 @pytest.mark.parametrize(
-    ("left_s", "last", "usual_s", "seconds", "hurried"),
+    ("left_s", "last", "p95_s", "seconds", "caller_limited"),
     [
         (None, True, None, 3, False),
         (30.0, False, None, 3, False),
@@ -29,10 +29,10 @@ LIMITS = AttemptLimits(first_token_s=3, fallback_first_token_s=5)
         (0.0, True, 0.002, 0.0, True),
     ],
 )
-def test_a_wait_that_is_shorter_than_a_model_needs_says_nothing_of_it(left_s, last, usual_s, seconds, hurried):
-    wait = LIMITS.first_token_of(1, left_s=left_s, last=last, usual_s=usual_s)
-    assert (wait.seconds, wait.hurried) == (pytest.approx(seconds), hurried)
+def test_a_wait_that_is_shorter_than_a_model_needs_says_nothing_of_it(left_s, last, p95_s, seconds, caller_limited):
+    wait = LIMITS.first_token_timeout(1, left_s=left_s, last=last, p95_s=p95_s)
+    assert (wait.seconds, wait.caller_limited) == (pytest.approx(seconds), caller_limited)
 
 
 def test_later_attempts_are_given_more():
-    assert LIMITS.first_token_of(2, left_s=None, last=False).seconds == 5
+    assert LIMITS.first_token_timeout(2, left_s=None, last=False).seconds == 5

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 
 from services.llm_router.adapters.files.tiers_file import shipped_table
-from services.llm_router.billing.attempt_cost import AttemptOutcome, reckon
+from services.llm_router.billing.attempt_cost import AttemptOutcome, cost_of_attempt
 from services.llm_router.catalog.schema import read_table
-from services.llm_router.chat.events import Usage, UsageSeen
+from services.llm_router.chat.events import Usage, UsageUpdate
 from services.llm_router.chat.request import Message, Request, Role, Text, Tier
 
 TABLE = read_table(tomllib.loads(shipped_table()))
@@ -15,9 +15,9 @@ REQUEST = Request((Message(Role.USER, (Text("Hello?"),)),), room="r", turn_id="t
 
 
 def cost(served: str, tokens: int = 1_000_000):
-    seen = UsageSeen(Usage(input_tokens=tokens), served)
+    seen = UsageUpdate(Usage(input_tokens=tokens), served)
     asked = TABLE.models["gemini-2.5-flash"]
-    return reckon(
+    return cost_of_attempt(
         TABLE, REQUEST, asked, seen, event_id="e", tier=Tier.SIMPLE, now_s=1_795_305_600.0, outcome=AttemptOutcome.OK
     )
 

@@ -5,56 +5,56 @@ from __future__ import annotations
 import pytest
 
 from services.llm_router.billing import usage_meter as module
-from services.llm_router.billing.usage_meter import Meter
-from services.llm_router.chat.events import TOKENS_MAX, Usage, UsageSeen
+from services.llm_router.billing.usage_meter import UsageMeter
+from services.llm_router.chat.events import TOKENS_MAX, Usage, UsageUpdate
 from services.llm_router.errors import FailureKind, ModelFailure
 
 
-def meter(*events: UsageSeen | str) -> Meter:
-    made = Meter(prompt_tokens=100)
+def meter(*events: UsageUpdate | str) -> UsageMeter:
+    made = UsageMeter(prompt_tokens=100)
     for event in events:
-        made.said(event) if isinstance(event, str) else made.told(event)
+        made.add_output(event) if isinstance(event, str) else made.report(event)
     return made
 
 
 def test_a_vendor_that_was_only_asked_is_silent():
-    assert meter().silent
-    assert not meter("x").silent
-    assert not meter(UsageSeen(Usage(1))).silent
-    assert meter().known() == (Usage(), False)
+    assert meter().vendor_silent
+    assert not meter("x").vendor_silent
+    assert not meter(UsageUpdate(Usage(1))).vendor_silent
+    assert meter().total() == (Usage(), False)
 
 
 def test_what_was_told_last_counts():
-    made = meter(UsageSeen(Usage(9, output_tokens=1), "m-001"), "words", UsageSeen(Usage(9, output_tokens=7)))
-    assert (made.known(), made.served_model, made.untold) == ((Usage(9, output_tokens=7), False), "m-001", "")
+    made = meter(UsageUpdate(Usage(9, output_tokens=1), "m-001"), "words", UsageUpdate(Usage(9, output_tokens=7)))
+    assert (made.total(), made.served_model, made.unreported_text) == ((Usage(9, output_tokens=7), False), "m-001", "")
 
 
 def test_what_was_said_since_is_estimated_until_it_is_counted():
-    made = meter(UsageSeen(Usage(9, output_tokens=1)), "a" * 36)
-    assert made.known() == (Usage(9, output_tokens=11), True)
-    made.counted(14)
-    assert made.known() == (Usage(9, output_tokens=15), True)
-    made.counted(None)
-    assert made.known() == (Usage(9, output_tokens=11), True)
+    made = meter(UsageUpdate(Usage(9, output_tokens=1)), "a" * 36)
+    assert made.total() == (Usage(9, output_tokens=11), True)
+    made.set_counted(14)
+    assert made.total() == (Usage(9, output_tokens=15), True)
+    made.set_counted(None)
+    assert made.total() == (Usage(9, output_tokens=11), True)
 
 
 def test_usage_of_the_prompt_alone_hides_no_words():
-    made = meter("a" * 36, UsageSeen(Usage(9), output_told=False))
-    assert made.known() == (Usage(9, output_tokens=10), True)
+    made = meter("a" * 36, UsageUpdate(Usage(9), output_reported=False))
+    assert made.total() == (Usage(9, output_tokens=10), True)
 
 
 def test_a_vendor_that_tells_nothing_is_held_to_our_own_count_of_the_prompt():
-    assert meter("a" * 36).known() == (Usage(100, output_tokens=10), True)
+    assert meter("a" * 36).total() == (Usage(100, output_tokens=10), True)
 
 
 @pytest.mark.parametrize("usage", [Usage(-1), Usage(9, output_tokens=TOKENS_MAX + 1)])
 def test_a_count_that_nobody_can_mean_is_none(usage: Usage):
-    assert meter("a" * 36, UsageSeen(usage)).known() == (Usage(100, output_tokens=10), True)
+    assert meter("a" * 36, UsageUpdate(usage)).total() == (Usage(100, output_tokens=10), True)
 
 
 def test_a_model_that_never_stops_is_stopped(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "UNTOLD_MAX", 10)
-    made = meter("a" * 10, UsageSeen(Usage(9)), "a" * 10)
+    monkeypatch.setattr(module, "UNREPORTED_CHARACTERS_MAX", 10)
+    made = meter("a" * 10, UsageUpdate(Usage(9)), "a" * 10)
     with pytest.raises(ModelFailure) as caught:
-        made.said("a")
+        made.add_output("a")
     assert caught.value.kind is FailureKind.CUT

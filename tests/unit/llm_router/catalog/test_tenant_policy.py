@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from services.llm_router.catalog.tenant_policy import Terms, TermsChange
+from services.llm_router.catalog.tenant_policy import TenantPolicy, TenantPolicyOverride
 from services.llm_router.chat.request import MixMode, Tier
 
 SHARES = {Tier.SIMPLE: 0.6, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
-TERMS = Terms(MixMode.SHARE, SHARES, 1000)
+TERMS = TenantPolicy(MixMode.SHARE, SHARES, 1000)
 
 
 def test_an_empty_change_changes_nothing():
-    assert TermsChange().over(TERMS) == TERMS
+    assert TenantPolicyOverride().apply_to(TERMS) == TERMS
 
 
 def test_each_part_is_changed_alone():
-    assert TermsChange(mode=MixMode.CAP).over(TERMS) == Terms(MixMode.CAP, SHARES, 1000)
-    assert TermsChange(budget_micro_usd=0).over(TERMS) == Terms(MixMode.SHARE, SHARES, 0)
+    assert TenantPolicyOverride(mode=MixMode.CAP).apply_to(TERMS) == TenantPolicy(MixMode.CAP, SHARES, 1000)
+    assert TenantPolicyOverride(budget_micro_usd=0).apply_to(TERMS) == TenantPolicy(MixMode.SHARE, SHARES, 0)
     half = {Tier.SIMPLE: 0.5, Tier.MODERATE: 0.5, Tier.COMPLEX: 0.0}
-    assert TermsChange(shares=half).over(TERMS) == Terms(MixMode.SHARE, half, 1000)
+    assert TenantPolicyOverride(shares=half).apply_to(TERMS) == TenantPolicy(MixMode.SHARE, half, 1000)

@@ -12,7 +12,7 @@ import pytest
 
 from services.llm_router.adapters.files.tiers_file import shipped_table
 from services.llm_router.catalog.schema import read_table
-from services.llm_router.catalog.tenant_policy import Terms
+from services.llm_router.catalog.tenant_policy import TenantPolicy
 from services.llm_router.catalog.tiers import TableError
 from services.llm_router.chat.request import MixMode, Tier
 
@@ -32,7 +32,7 @@ def test_the_shipped_table_holds_the_three_tiers_with_successors_behind():
         "claude-sonnet-4-5",
     ]
     later = at(2026, 12, 2)
-    assert [next(c.alias for c in TABLE.candidates(t) if c.alive(later)) for t in Tier] == [
+    assert [next(c.alias for c in TABLE.candidates(t) if c.in_service(later)) for t in Tier] == [
         "gemini-2.5-flash-lite",
         "gemini-3.8-flash",
         "claude-sonnet-5-5",
@@ -48,8 +48,8 @@ def test_a_price_row_is_chosen_by_date_and_by_length():
 
 
 def test_models_that_end_within_sixty_days_are_told():
-    assert {m.alias for m in TABLE.ending(at(2026, 11, 22))} == {"gemini-2.5-flash", "claude-sonnet-4-5"}
-    assert TABLE.ending(at(2026, 9, 1)) == []
+    assert {m.alias for m in TABLE.near_end_of_life(at(2026, 11, 22))} == {"gemini-2.5-flash", "claude-sonnet-4-5"}
+    assert TABLE.near_end_of_life(at(2026, 9, 1)) == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_models_that_end_within_sixty_days_are_told():
 def test_a_served_model_is_found_by_its_whole_name_or_one_with_a_build_behind_it(
     asked: str, served: str, found: str | None
 ):
-    candidate = TABLE.served_as(TABLE.models[asked], served)
+    candidate = TABLE.candidate_served(TABLE.models[asked], served)
     assert (candidate and candidate.alias) == found
 
 
@@ -80,18 +80,18 @@ def test_of_two_aliases_of_one_model_the_one_that_was_asked_served():
     asked = TABLE.models["gemini-2.5-flash"]
     thoughtful = replace(asked, alias="thoughtful", thinking="high")
     table = replace(TABLE, models={**TABLE.models, "thoughtful": thoughtful})
-    assert table.served_as(thoughtful, "gemini-2.5-flash") is thoughtful
-    assert table.served_as(thoughtful, "gemini-2.5-flash-001") is thoughtful
-    assert table.served_as(asked, "gemini-2.5-flash") is asked
+    assert table.candidate_served(thoughtful, "gemini-2.5-flash") is thoughtful
+    assert table.candidate_served(thoughtful, "gemini-2.5-flash-001") is thoughtful
+    assert table.candidate_served(asked, "gemini-2.5-flash") is asked
 
 
 def test_a_build_that_has_prices_of_its_own_is_no_build_of_the_model_asked():
     asked = TABLE.models["gemini-2.5-flash"]
     build = replace(asked, alias="build", vendor_model="gemini-2.5-flash-001")
     table = replace(TABLE, models={**TABLE.models, "build": build})
-    assert table.served_as(asked, "gemini-2.5-flash-001") is build
+    assert table.candidate_served(asked, "gemini-2.5-flash-001") is build
     # And a build of that one is nearer to it.
-    assert table.served_as(asked, "gemini-2.5-flash-001-preview") is build
+    assert table.candidate_served(asked, "gemini-2.5-flash-001-preview") is build
 
 
 def test_a_model_that_has_left_the_table_stays_where_it_was_asked():
@@ -154,17 +154,17 @@ def test_a_tenant_has_its_own_terms_before_those_of_its_tier_before_the_defaults
     data["tenants"] = {"acme": {"shares": halves, "budget_usd_per_day": 2}}
     table = read_table(data)
 
-    def terms(tenant_id: str, tenant_tier: str) -> Terms:
-        return table.terms_of(tenant_id, tenant_tier, mode=MixMode.QUALITY, budget_micro_usd=7)
+    def terms(tenant_id: str, tenant_tier: str) -> TenantPolicy:
+        return table.policy_of(tenant_id, tenant_tier, mode=MixMode.QUALITY, budget_micro_usd=7)
 
     own = {Tier.SIMPLE: 0.5, Tier.MODERATE: 0.5, Tier.COMPLEX: 0}
-    assert terms("globex", "premium") == Terms(MixMode.QUALITY, table.shares, 7)
-    assert terms("globex", "free") == Terms(MixMode.CAP, table.shares, 500_000)
-    assert terms("acme", "premium") == Terms(MixMode.QUALITY, own, 2_000_000)
-    assert terms("acme", "free") == Terms(MixMode.CAP, own, 2_000_000)
+    assert terms("globex", "premium") == TenantPolicy(MixMode.QUALITY, table.shares, 7)
+    assert terms("globex", "free") == TenantPolicy(MixMode.CAP, table.shares, 500_000)
+    assert terms("acme", "premium") == TenantPolicy(MixMode.QUALITY, own, 2_000_000)
+    assert terms("acme", "free") == TenantPolicy(MixMode.CAP, own, 2_000_000)
 
 
 def test_a_budget_of_zero_takes_the_budget_of_the_tier_away():
     data = changed(("tenant_tiers",), {"free": {"budget_usd_per_day": 0.5}})
     data["tenants"] = {"acme": {"budget_usd_per_day": 0}}
-    assert read_table(data).terms_of("acme", "free", mode=MixMode.CAP, budget_micro_usd=9).budget_micro_usd == 0
+    assert read_table(data).policy_of("acme", "free", mode=MixMode.CAP, budget_micro_usd=9).budget_micro_usd == 0

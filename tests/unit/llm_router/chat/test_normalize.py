@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.llm_router.chat.normalize import NOT_RUN, mended
+from services.llm_router.chat.normalize import NOT_RUN, normalize_turns
 from services.llm_router.chat.request import Message, Passage, Role, Text, ToolCall, ToolResult
 
 
@@ -25,22 +25,22 @@ RESULT = Message(Role.TOOL, (ToolResult("c1", "weather", "rain"),))
 
 
 def test_an_answered_call_keeps_its_result_first_in_the_next_turn():
-    turns = mended([user("Weather?"), agent(CALL), RESULT, user("And?")])
+    turns = normalize_turns([user("Weather?"), agent(CALL), RESULT, user("And?")])
     assert turns[2] == (Role.USER, [ToolResult("c1", "weather", "rain"), Text("And?")])
 
 
 def test_a_result_that_came_after_a_barge_in_moves_to_its_call():
-    turns = mended([user("Weather?"), agent(CALL), user("Wait."), RESULT])
+    turns = normalize_turns([user("Weather?"), agent(CALL), user("Wait."), RESULT])
     assert turns[2] == (Role.USER, [ToolResult("c1", "weather", "rain"), Text("Wait.")])
 
 
 def test_a_result_without_a_name_has_that_of_its_call():
     unnamed = Message(Role.TOOL, (ToolResult("c1", "", "rain"),))
-    assert mended([user("Weather?"), agent(CALL), unnamed])[2][1] == [ToolResult("c1", "weather", "rain")]
+    assert normalize_turns([user("Weather?"), agent(CALL), unnamed])[2][1] == [ToolResult("c1", "weather", "rain")]
 
 
 def test_an_open_call_is_said_not_to_have_run():
-    turns = mended([user("Weather?"), agent(CALL), user("Never mind.")])
+    turns = normalize_turns([user("Weather?"), agent(CALL), user("Never mind.")])
     assert turns[2][1][0] == ToolResult("c1", "weather", NOT_RUN, is_error=True)
 
 
@@ -53,7 +53,7 @@ MESSAGES = st.lists(
 
 @given(MESSAGES)
 def test_turns_alternate_begin_and_end_with_the_person_and_keep_every_word(messages: list[Message]):
-    turns = mended(messages)
+    turns = normalize_turns(messages)
     roles = [role for role, _ in turns]
     assert roles[0] is roles[-1] is Role.USER
     assert all(a is not b for a, b in itertools.pairwise(roles))
@@ -63,20 +63,20 @@ def test_turns_alternate_begin_and_end_with_the_person_and_keep_every_word(messa
 
 
 def test_a_passage_is_marked_as_material():
-    shown = Passage("d", 'The "big" book', "Open at 9.").shown
+    shown = Passage("d", 'The "big" book', "Open at 9.").prompt_text
     assert shown == "<passage title=\"The 'big' book\">\nOpen at 9.\n</passage>"
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t", "\u00a0"])
 def test_a_text_of_blanks_is_left_out_and_the_turns_still_stand(blank: str):
-    turns = mended([user("Hello?", blank), agent(blank), user(blank), agent("Hi."), user(blank)])
+    turns = normalize_turns([user("Hello?", blank), agent(blank), user(blank), agent("Hi."), user(blank)])
     assert turns == [(Role.USER, [Text("Hello?")]), (Role.ASSISTANT, [Text("Hi.")]), (Role.USER, [Text("(Go on.)")])]
 
 
 def test_a_blank_stays_for_the_provider_whose_state_it_carries():
     signed = Text("", {"gemini": b"signed"})
     said = [user("Hello?"), agent(signed, "Hi.", Text(" ", {"gemini": b""})), user("And?", signed)]
-    assert mended(said, keeps_state_of="gemini")[1] == (Role.ASSISTANT, [signed, Text("Hi.")])
-    assert mended(said, keeps_state_of="gemini")[2] == (Role.USER, [Text("And?")])
-    assert mended(said, keeps_state_of="anthropic")[1] == (Role.ASSISTANT, [Text("Hi.")])
-    assert mended(said)[1] == (Role.ASSISTANT, [Text("Hi.")])
+    assert normalize_turns(said, keeps_state_of="gemini")[1] == (Role.ASSISTANT, [signed, Text("Hi.")])
+    assert normalize_turns(said, keeps_state_of="gemini")[2] == (Role.USER, [Text("And?")])
+    assert normalize_turns(said, keeps_state_of="anthropic")[1] == (Role.ASSISTANT, [Text("Hi.")])
+    assert normalize_turns(said)[1] == (Role.ASSISTANT, [Text("Hi.")])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from services.llm_router.chat.request import (
     IMAGE_TOKENS,
+    ImagePart,
     Message,
     Passage,
-    Picture,
     Request,
     Role,
     Text,
@@ -16,7 +16,7 @@ from services.llm_router.chat.request import (
 )
 
 TOOL = Tool("t", "does", {"type": "object"})
-PICTURE = Picture(b"x", "image/png", 10, 10)
+PICTURE = ImagePart(b"x", "image/png", 10, 10)
 
 
 def request(*parts: object, **values: object) -> Request:
@@ -24,9 +24,14 @@ def request(*parts: object, **values: object) -> Request:
 
 
 def test_needs_follow_from_pictures_tools_and_a_schema():
-    assert request(Text("x")).needs == {"text"}
-    assert request(PICTURE, tools=(TOOL,), response_schema={}).needs == {"text", "vision", "tools", "json_schema"}
-    assert "tools" not in request(Text("x"), tools=(TOOL,), tool_choice=ToolChoice.NONE).needs
+    assert request(Text("x")).required_capabilities == {"text"}
+    assert request(PICTURE, tools=(TOOL,), response_schema={}).required_capabilities == {
+        "text",
+        "vision",
+        "tools",
+        "json_schema",
+    }
+    assert "tools" not in request(Text("x"), tools=(TOOL,), tool_choice=ToolChoice.NONE).required_capabilities
 
 
 def test_instructions_are_apart_from_turns():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.llm_router.chat.events import CallMade, StateGiven
+from services.llm_router.chat.events import ProviderStateEvent, ToolCallEvent
 from services.llm_router.chat.request import (
     CALL_ID_CHARACTERS_MAX,
     TOOL_NAME,
@@ -15,7 +15,7 @@ from services.llm_router.chat.request import (
     Tool,
     ToolCall,
 )
-from services.llm_router.chat.tool_calls import CallBook, arguments_of
+from services.llm_router.chat.tool_calls import ToolCallLog, parse_arguments
 from services.llm_router.errors import FailureKind, ModelFailure
 
 REQUEST = Request(
@@ -27,41 +27,41 @@ REQUEST = Request(
 )
 
 
-def call(call_id: str = "a", name: str = "weather", arguments: str = "{}") -> CallMade:
-    return CallMade(ToolCall(call_id, name, arguments))
+def call(call_id: str = "a", name: str = "weather", arguments: str = "{}") -> ToolCallEvent:
+    return ToolCallEvent(ToolCall(call_id, name, arguments))
 
 
 def test_a_call_that_can_come_back_is_left_as_it_is():
     made = call()
-    assert CallBook.of(REQUEST).made(made) is made
+    assert ToolCallLog.of(REQUEST).accept(made) is made
 
 
 @pytest.mark.parametrize("call_id", ["", "x" * 300, "call_0"])
 def test_an_id_that_could_not_come_back_is_replaced_and_its_state_follows(call_id: str):
-    book = CallBook.of(REQUEST)
-    ours = book.made(call(call_id)).call.call_id
+    book = ToolCallLog.of(REQUEST)
+    ours = book.accept(call(call_id)).call.call_id
     assert 0 < len(ours) <= CALL_ID_CHARACTERS_MAX
     assert ours not in {"call_0", call_id}
-    assert book.given(StateGiven("gemini", call_id, b"s")).call_id == ours
+    assert book.accept_state(ProviderStateEvent("gemini", call_id, b"s")).call_id == ours
 
 
 def test_two_calls_of_one_answer_never_share_an_id():
-    book = CallBook.of(REQUEST)
-    first, second = book.made(call("same")), book.made(call("same"))
+    book = ToolCallLog.of(REQUEST)
+    first, second = book.accept(call("same")), book.accept(call("same"))
     assert first.call.call_id == "same" != second.call.call_id
-    assert book.given(StateGiven("gemini", "same", b"")).call_id == second.call.call_id
-    assert book.given(StateGiven("gemini", "", b"")).call_id == ""
+    assert book.accept_state(ProviderStateEvent("gemini", "same", b"")).call_id == second.call.call_id
+    assert book.accept_state(ProviderStateEvent("gemini", "", b"")).call_id == ""
 
 
 @pytest.mark.parametrize("name", ["default_api.weather", "default_api:weather", "functions.v1.weather"])
 def test_a_namespace_before_a_tool_is_taken_off(name: str):
-    assert CallBook.of(REQUEST).made(call(name=name)).call.name == "weather"
+    assert ToolCallLog.of(REQUEST).accept(call(name=name)).call.name == "weather"
 
 
 def test_a_tool_that_nobody_offered_is_the_callers_to_refuse():
     made = call(name="no_such_tool")
     assert TOOL_NAME.fullmatch(made.call.name)
-    assert CallBook.of(REQUEST).made(made) is made
+    assert ToolCallLog.of(REQUEST).accept(made) is made
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_a_tool_that_nobody_offered_is_the_callers_to_refuse():
         call(arguments='{"x": NaN}'),
     ],
 )
-def test_a_call_that_nobody_can_run_ends_the_answer(made: CallMade):
+def test_a_call_that_nobody_can_run_ends_the_answer(made: ToolCallEvent):
     with pytest.raises(ModelFailure) as caught:
-        CallBook.of(REQUEST).made(made)
+        ToolCallLog.of(REQUEST).accept(made)
     assert caught.value.kind is FailureKind.CUT
 
 
@@ -93,10 +93,10 @@ def test_a_call_that_nobody_can_run_ends_the_answer(made: CallMade):
     ],
 )
 def test_arguments_hold_what_json_has(written: str, read: object):
-    assert arguments_of(written) == read
+    assert parse_arguments(written) == read
 
 
 @pytest.mark.parametrize("written", ['{"x": ', "[1]", '"x"', "7"])
 def test_arguments_that_are_no_object_are_refused(written: str):
     with pytest.raises(ValueError, match=r".+"):
-        arguments_of(written)
+        parse_arguments(written)

@@ -12,7 +12,7 @@ import pytest
 
 from services.llm_router.adapters.files.outcome_log import write_weights
 from services.llm_router.commands.score import main
-from services.llm_router.routing.training_data import Weights
+from services.llm_router.routing.training_data import ScorerWeights
 
 
 def run(monkeypatch, capsys, text: str, *arguments: str) -> list[dict]:
@@ -67,7 +67,7 @@ def test_the_command_reads_utf_8_and_writes_ascii_whatever_the_terminal_speaks()
 
 def test_fitted_weights_are_used_and_missing_ones_are_an_error(monkeypatch, capsys, tmp_path):
     path = tmp_path / "weights.json"
-    write_weights(path, Weights({"numbers": 9.0}, -4.0))
+    write_weights(path, ScorerWeights({"numbers": 9.0}, -4.0))
     rows = run(monkeypatch, capsys, lines(["many words and none of them counts", "1 2 3 4"]), "--weights", str(path))
     assert rows[0]["score"] < 0.1
     assert rows[1]["score"] > 0.5

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from services.llm_router.chat.request import (
+    ImagePart,
     Message,
     Passage,
-    Picture,
     Request,
     Role,
     Text,
@@ -16,18 +16,26 @@ from services.llm_router.chat.request import (
     ToolChoice,
     ToolResult,
 )
-from services.llm_router.embedded.answers import UNKNOWN, UNKNOWN_ALONE, Call, Look, Say, deltas_of, respond
+from services.llm_router.embedded.answers import (
+    UNKNOWN,
+    UNKNOWN_ALONE,
+    ImageSummary,
+    Reply,
+    ToolRequest,
+    respond,
+    split_words,
+)
 
 NOW_S = 1000.0
 HOURS = Passage("1", "Opening hours", "We open at 9 on weekdays. Parking is free.")
-PICTURE = Picture(b"x", "image/png", 640, 480, captured_at_s=NOW_S - 3)
+PICTURE = ImagePart(b"x", "image/png", 640, 480, captured_at_s=NOW_S - 3)
 SEARCH, TASK, NOTE, PROFILE = (
     Tool(n, "", {"type": "object"}) for n in ("search_knowledge", "create_task", "log_insight", "get_user_profile")
 )
 
 
-def look(picture: Picture) -> Look:
-    return Look(picture.width_px, picture.height_px, 0.9, "blue")
+def summarize_image(picture: ImagePart) -> ImageSummary:
+    return ImageSummary(picture.width_px, picture.height_px, 0.9, "blue")
 
 
 def asked(*parts: object, tools: tuple[Tool, ...] = (), choice: ToolChoice = ToolChoice.AUTO) -> Request:
@@ -35,73 +43,77 @@ def asked(*parts: object, tools: tuple[Tool, ...] = (), choice: ToolChoice = Too
     return Request((Message(Role.USER, said),), tools, choice)
 
 
-def answer(*parts: object, **values: object) -> Say | Call:
-    return respond(asked(*parts, **values), look, NOW_S)
+def answer(*parts: object, **values: object) -> Reply | ToolRequest:
+    return respond(asked(*parts, **values), summarize_image, NOW_S)
 
 
-def after(tool: str, content: str, question: str, *, failed: bool = False) -> Say | Call:
+def after(tool: str, content: str, question: str, *, failed: bool = False) -> Reply | ToolRequest:
     call = Message(Role.ASSISTANT, (ToolCall("c", tool, "{}"),))
     result = Message(Role.TOOL, (ToolResult("c", tool, content, failed),))
-    return respond(Request((Message(Role.USER, (Text(question),)), call, result)), look, NOW_S)
+    return respond(Request((Message(Role.USER, (Text(question),)), call, result)), summarize_image, NOW_S)
 
 
 def test_a_passage_that_answers_is_quoted():
-    assert answer(HOURS, "When do you open?") == Say("We open at 9 on weekdays.")
+    assert answer(HOURS, "When do you open?") == Reply("We open at 9 on weekdays.")
 
 
 def test_a_greeting_before_a_question_does_not_hide_it():
-    assert answer(HOURS, "Hello there, when do you open?") == Say("We open at 9 on weekdays.")
+    assert answer(HOURS, "Hello there, when do you open?") == Reply("We open at 9 on weekdays.")
 
 
 @pytest.mark.parametrize("said", ["Hello", "hi there!", "Good morning.", "Hey, hello"])
 def test_a_greeting_is_returned(said: str):
-    assert answer(said, HOURS) == Say("Hello. How can I help you?")
+    assert answer(said, HOURS) == Reply("Hello. How can I help you?")
 
 
 def test_what_is_unknown_is_said_to_be():
-    assert answer(HOURS, "Who is the king of Norway?") == Say(UNKNOWN)
-    assert answer("Who is the king of Norway?") == Say(UNKNOWN_ALONE)
+    assert answer(HOURS, "Who is the king of Norway?") == Reply(UNKNOWN)
+    assert answer("Who is the king of Norway?") == Reply(UNKNOWN_ALONE)
 
 
 def test_without_passages_a_question_is_searched_for_where_that_can_be_done():
-    assert answer("When do you open?", tools=(SEARCH,)) == Call("search_knowledge", {"query": "When do you open?"})
-    assert answer("When do you open?", tools=(SEARCH,), choice=ToolChoice.NONE) == Say(UNKNOWN_ALONE)
+    assert answer("When do you open?", tools=(SEARCH,)) == ToolRequest(
+        "search_knowledge", {"query": "When do you open?"}
+    )
+    assert answer("When do you open?", tools=(SEARCH,), choice=ToolChoice.NONE) == Reply(UNKNOWN_ALONE)
 
 
 def test_a_wish_for_a_task_calls_the_tool_and_without_it_says_so():
     said = "Remind me to call Anna tomorrow"
-    assert answer(said, tools=(TASK,)) == Call("create_task", {"title": "Call Anna", "due": "tomorrow"})
-    assert answer(said) == Say("I'm sorry, I cannot create tasks here.")
-    assert answer("Create a task.", tools=(TASK,)) == Say("What should the task say?")
+    assert answer(said, tools=(TASK,)) == ToolRequest("create_task", {"title": "Call Anna", "due": "tomorrow"})
+    assert answer(said) == Reply("I'm sorry, I cannot create tasks here.")
+    assert answer("Create a task.", tools=(TASK,)) == Reply("What should the task say?")
 
 
 def test_notes_and_profiles_have_their_tools():
-    assert answer("Note that the door is broken", tools=(NOTE,)) == Call("log_insight", {"text": "the door is broken"})
-    assert answer("What's my name?", tools=(PROFILE,)) == Call("get_user_profile", {})
+    assert answer("Note that the door is broken", tools=(NOTE,)) == ToolRequest(
+        "log_insight", {"text": "the door is broken"}
+    )
+    assert answer("What's my name?", tools=(PROFILE,)) == ToolRequest("get_user_profile", {})
 
 
 def test_results_are_confirmed():
-    assert after("create_task", '{"title": "Call Anna"}', "Remind me to call Anna tomorrow") == Say(
+    assert after("create_task", '{"title": "Call Anna"}', "Remind me to call Anna tomorrow") == Reply(
         "Done. I created the task Call Anna, due tomorrow."
     )
-    assert after("create_task", "down", "Remind me to call Anna", failed=True) == Say(
+    assert after("create_task", "down", "Remind me to call Anna", failed=True) == Reply(
         "I'm sorry, I could not create the task. Please try again later."
     )
-    assert after("get_user_profile", '{"display_name": "Ana", "notes": "Likes tea."}', "Who am I?") == Say(
+    assert after("get_user_profile", '{"display_name": "Ana", "notes": "Likes tea."}', "Who am I?") == Reply(
         "You are Ana. Likes tea."
     )
-    assert after("log_insight", "{}", "Note that x") == Say("Noted.")
+    assert after("log_insight", "{}", "Note that x") == Reply("Noted.")
 
 
 def test_found_passages_answer_the_question_that_was_asked():
     content = '{"passages": [{"text": "We open at 9 on weekdays."}]}'
-    assert after("search_knowledge", content, "When do you open?") == Say("We open at 9 on weekdays.")
-    assert after("search_knowledge", "[]", "When do you open?") == Say(UNKNOWN)
+    assert after("search_knowledge", content, "When do you open?") == Reply("We open at 9 on weekdays.")
+    assert after("search_knowledge", "[]", "When do you open?") == Reply(UNKNOWN)
 
 
 def test_a_picture_is_measured_and_said_to_be_unread():
     said = answer("What do you see on my screen?", PICTURE)
-    assert said == Say(
+    assert said == Reply(
         "I have one picture, but I cannot read what is on it. "
         "It is 640 by 480 pixels, taken 3 seconds ago, bright and mostly blue."
     )
@@ -109,11 +121,11 @@ def test_a_picture_is_measured_and_said_to_be_unread():
 
 
 def test_a_picture_that_could_not_be_looked_at_is_not_described():
-    def blind(picture: Picture) -> Look:
-        return Look(picture.width_px, picture.height_px, None, "")
+    def blind(picture: ImagePart) -> ImageSummary:
+        return ImageSummary(picture.width_px, picture.height_px, None, "")
 
     said = respond(asked("What do you see on my screen?", PICTURE), blind, NOW_S)
-    assert isinstance(said, Say)
+    assert isinstance(said, Reply)
     assert said.text.endswith("It is 640 by 480 pixels, taken 3 seconds ago.")
 
 
@@ -127,8 +139,8 @@ def test_it_can_say_it_again():
         Message(Role.ASSISTANT, (Text("Nine."),)),
         Message(Role.USER, (Text("Say that again."),)),
     )
-    assert respond(Request(turns), look, NOW_S) == Say("Nine.")
+    assert respond(Request(turns), summarize_image, NOW_S) == Reply("Nine.")
 
 
 def test_deltas_are_the_words_with_their_spaces():
-    assert deltas_of("We open at 9.") == ["We", " open", " at", " 9."]
+    assert split_words("We open at 9.") == ["We", " open", " at", " 9."]

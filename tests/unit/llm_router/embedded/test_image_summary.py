@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageFile
 
 from services.llm_router.chat.images import MIME_TYPES
-from services.llm_router.chat.request import Picture
-from services.llm_router.embedded.answers import Look
-from services.llm_router.embedded.image_summary import DECODED_PIXELS_MAX, look
+from services.llm_router.chat.request import ImagePart
+from services.llm_router.embedded.answers import ImageSummary
+from services.llm_router.embedded.image_summary import DECODED_PIXELS_MAX, summarize_image
 
 PNG, JPEG = "image/png", "image/jpeg"
 FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
@@ -52,31 +52,31 @@ GOOD = picture(PNG)
 
 @pytest.mark.parametrize("mime_type", MIME_TYPES)
 def test_the_colour_of_a_picture_is_seen(mime_type: str):
-    seen = look(Picture(picture(mime_type), mime_type, 64, 48))
+    seen = summarize_image(ImagePart(picture(mime_type), mime_type, 64, 48))
     assert (seen.width_px, seen.height_px, seen.colour) == (64, 48, "red")
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "1"])
 def test_every_kind_of_png_is_seen(mode: str):
-    assert look(Picture(picture(PNG, mode=mode), PNG, 64, 48)).brightness is not None
+    assert summarize_image(ImagePart(picture(PNG, mode=mode), PNG, 64, 48)).brightness is not None
 
 
 def test_a_picture_of_too_many_pixels_is_not_decoded(decoded: list[Any]):
     width, height = 4000, DECODED_PIXELS_MAX // 4000
-    assert look(Picture(picture(PNG, (width, height)), PNG, width, height)).colour == "red"
+    assert summarize_image(ImagePart(picture(PNG, (width, height)), PNG, width, height)).colour == "red"
     assert decoded
     decoded.clear()
-    seen = look(Picture(picture(PNG, (width, height + 1)), PNG, width, height + 1))
+    seen = summarize_image(ImagePart(picture(PNG, (width, height + 1)), PNG, width, height + 1))
     assert (seen.width_px, seen.height_px, seen.brightness) == (width, height + 1, None)
     assert decoded == []
 
 
 def test_a_large_jpeg_is_seen_since_it_is_read_small(decoded: list[Any]):
-    assert look(Picture(picture(JPEG, (6000, 4000)), JPEG, 6000, 4000)).colour == "red"
+    assert summarize_image(ImagePart(picture(JPEG, (6000, 4000)), JPEG, 6000, 4000)).colour == "red"
     assert decoded
     assert max(w * h for w, h in decoded) < DECODED_PIXELS_MAX
 
 
 @pytest.mark.parametrize("data", [b"", GOOD[:33] + b"garbage" * 20, png_of(60_000, 60_000), png_of(64, 48)])
 def test_what_cannot_be_seen_is_said_to_be_unknown(data: bytes):
-    assert look(Picture(data, PNG, 64, 48)) == Look(64, 48, None, "")
+    assert summarize_image(ImagePart(data, PNG, 64, 48)) == ImageSummary(64, 48, None, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.llm_router.embedded.task_words import TITLE_CHARACTERS_MAX, TaskWish, task_in, wants_task
+from services.llm_router.embedded.task_words import TITLE_CHARACTERS_MAX, TaskIntent, mentions_task, parse_task
 
 
 @pytest.mark.parametrize(
@@ -22,22 +22,22 @@ from services.llm_router.embedded.task_words import TITLE_CHARACTERS_MAX, TaskWi
     ],
 )
 def test_a_wish_is_understood(said: str, title: str, due: str):
-    assert task_in(said) == TaskWish(title, due)
+    assert parse_task(said) == TaskIntent(title, due)
 
 
 @pytest.mark.parametrize("said", ["What tasks do I have?", "What is on my list?", "Tell me about the office.", ""])
 def test_a_question_is_no_wish(said: str):
-    assert task_in(said) is None
-    assert not wants_task(said)
+    assert parse_task(said) is None
+    assert not mentions_task(said)
 
 
 @pytest.mark.parametrize("said", ["Create a task.", "Remind me.", "I need a reminder"])
 def test_a_wish_without_a_title_is_seen_as_one(said: str):
-    assert task_in(said) is None
-    assert wants_task(said)
+    assert parse_task(said) is None
+    assert mentions_task(said)
 
 
 def test_titles_are_bounded():
-    wish = task_in("remind me to " + "x" * 1000)
+    wish = parse_task("remind me to " + "x" * 1000)
     assert wish is not None
     assert len(wish.title) == TITLE_CHARACTERS_MAX

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.llm_router.catalog.tiers import Candidate, PriceRow
-from services.llm_router.chat.normalize import mended
+from services.llm_router.chat.normalize import normalize_turns
 from services.llm_router.chat.request import Message, Passage, Request, Role, Text
 from services.llm_router.prompt_cache.breakpoints import CachePlan, PrefixGaps, plan_cache, ttl_for
 
@@ -18,7 +18,7 @@ LONG = "Follow the rules of the house. " * 200
 
 def plan(system: str, *turns: Message, candidate: Candidate = CLAUDE) -> CachePlan:
     request = Request((Message(Role.SYSTEM, (Text(system),)), *turns))
-    return plan_cache(request, mended(request.turns), candidate)
+    return plan_cache(request, normalize_turns(request.turns), candidate)
 
 
 def user(text: str, *parts: Passage) -> Message:
@@ -62,12 +62,12 @@ def test_the_usual_gap_between_requests_with_one_prefix_is_learned():
 
     # None is held: a request is gone after its answer, and the next one may stand where it stood.
     asked = (("one", 0), ("other", 10), ("one", 900), ("one", 1800), ("one", 1800))
-    told = [gaps.seen(prefixed(rules), "sonnet", at_s) for rules, at_s in asked]
+    told = [gaps.observe(prefixed(rules), "sonnet", at_s) for rules, at_s in asked]
     assert told == [None, None, 900, pytest.approx(900), pytest.approx(630)]
 
 
 def test_further_attempts_at_one_request_are_no_further_requests_nor_are_those_at_another_model():
     gaps, first, second = PrefixGaps(), prefixed("one"), prefixed("one")
-    assert [gaps.seen(first, "flash", at_s) for at_s in (0, 1, 2)] == [None, None, None]
-    assert gaps.seen(first, "acme/pro", 2) is None
-    assert [gaps.seen(second, "flash", at_s) for at_s in (600, 601)] == [600, 600]
+    assert [gaps.observe(first, "flash", at_s) for at_s in (0, 1, 2)] == [None, None, None]
+    assert gaps.observe(first, "acme/pro", 2) is None
+    assert [gaps.observe(second, "flash", at_s) for at_s in (600, 601)] == [600, 600]

@@ -7,41 +7,41 @@ from services.llm_router.routing.circuit_breaker import (
     PAUSE_MAX_S,
     PAUSE_MIN_S,
     PROBE_MAX_S,
-    Breaker,
     BreakerState,
+    ModelCircuitBreaker,
 )
 
 
-def opened(now_s: float = 100.0) -> Breaker:
-    breaker = Breaker()
+def opened(now_s: float = 100.0) -> ModelCircuitBreaker:
+    breaker = ModelCircuitBreaker()
     for _ in range(FAILURES_TO_OPEN):
-        breaker = breaker.failed(now_s)
+        breaker = breaker.after_failure(now_s)
     return breaker
 
 
 def test_it_opens_at_the_fifth_failure_in_a_row_and_not_before():
-    breaker = Breaker()
+    breaker = ModelCircuitBreaker()
     states = []
     for _ in range(FAILURES_TO_OPEN):
-        breaker = breaker.failed(100.0)
+        breaker = breaker.after_failure(100.0)
         states.append(breaker.state(100.0))
     assert states == [BreakerState.CLOSED] * 4 + [BreakerState.OPEN]
 
 
 def test_an_answer_in_between_begins_the_count_anew():
-    breaker = Breaker().failed(1).failed(1).succeeded(2)
+    breaker = ModelCircuitBreaker().after_failure(1).after_failure(1).after_success(2)
     assert breaker.failures == 0
 
 
 def test_open_nothing_passes_and_after_the_pause_one_probe_does():
     breaker = opened()
-    assert not breaker.passes(100.0 + PAUSE_MIN_S - 0.1)
+    assert not breaker.allows(100.0 + PAUSE_MIN_S - 0.1)
     later = 100.0 + PAUSE_MIN_S
     assert breaker.state(later) is BreakerState.HALF_OPEN
-    assert breaker.passes(later)
-    probing = breaker.probed(later)
-    assert not probing.passes(later)
-    assert probing.passes(later + PROBE_MAX_S)
+    assert breaker.allows(later)
+    probing = breaker.with_probe(later)
+    assert not probing.allows(later)
+    assert probing.allows(later + PROBE_MAX_S)
 
 
 def test_a_failed_probe_doubles_the_pause_up_to_its_end_and_a_good_one_closes():
@@ -49,18 +49,18 @@ def test_a_failed_probe_doubles_the_pause_up_to_its_end_and_a_good_one_closes():
     pauses = []
     for _ in range(8):
         now = breaker.open_until_s
-        breaker = breaker.probed(now).failed(now)
+        breaker = breaker.with_probe(now).after_failure(now)
         pauses.append(breaker.pause_s)
     assert pauses[:3] == [4.0, 8.0, 16.0]
     assert pauses[-1] == PAUSE_MAX_S
-    assert breaker.succeeded(now).state(now) is BreakerState.CLOSED
+    assert breaker.after_success(now).state(now) is BreakerState.CLOSED
 
 
 def test_a_vendor_that_asks_for_longer_gets_it_and_a_refused_key_opens_at_once():
-    assert opened().probed(102.0).failed(102.0, 30.0).open_until_s == 132.0
-    assert Breaker().failed(100.0, at_once=True).state(100.0) is BreakerState.OPEN
+    assert opened().with_probe(102.0).after_failure(102.0, 30.0).open_until_s == 132.0
+    assert ModelCircuitBreaker().after_failure(100.0, at_once=True).state(100.0) is BreakerState.OPEN
 
 
 def test_failures_while_open_do_not_prolong_the_pause():
     breaker = opened()
-    assert breaker.failed(100.5).open_until_s == breaker.open_until_s
+    assert breaker.after_failure(100.5).open_until_s == breaker.open_until_s

@@ -11,12 +11,12 @@ import pytest
 from services.llm_router.adapters.files.tiers_file import shipped_table
 from services.llm_router.catalog.schema import read_table
 from services.llm_router.catalog.tiers import Candidate
-from services.llm_router.chat.request import Message, MixMode, Picture, Request, Role, Text, Tier, ToolResult
+from services.llm_router.chat.request import ImagePart, Message, MixMode, Request, Role, Text, Tier, ToolResult
 from services.llm_router.errors import AllModelsFailed, NoCapableModel
 from services.llm_router.routing.complexity import SurfaceScorer
-from services.llm_router.routing.decision import BREAKER_OPEN, Cause, Decision, Situation, decide
-from services.llm_router.routing.sessions import Session, Warm
-from services.llm_router.routing.tier_mix import Mix, tie_of
+from services.llm_router.routing.decision import BREAKER_OPEN, Cause, Decision, RoutingContext, decide
+from services.llm_router.routing.sessions import Session, WarmCache
+from services.llm_router.routing.tier_mix import TierMix, tie_break
 
 TABLE = read_table(tomllib.loads(shipped_table())).with_vendor_model("openai-compatible", "local")
 NOW_S = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
@@ -35,8 +35,8 @@ def asked(text: str = "Hello?", system: str = "", **values: object) -> Request:
 
 def decided(request: Request, mode: MixMode = MixMode.QUALITY, **values: object) -> Decision:
     given = {"now_s": NOW_S, "tie": 0.5, "usable": vendors, **values}
-    mix = Mix(TABLE.shares)
-    return decide(request, SurfaceScorer().score(request), mix, Situation(table=TABLE, mode=mode, **given))
+    mix = TierMix(TABLE.shares)
+    return decide(request, SurfaceScorer().score(request), mix, RoutingContext(table=TABLE, mode=mode, **given))
 
 
 def test_an_easy_request_goes_to_the_simple_tier_and_a_hard_one_to_the_complex():
@@ -47,8 +47,8 @@ def test_an_easy_request_goes_to_the_simple_tier_and_a_hard_one_to_the_complex()
 
 def test_a_pinned_model_is_asked_alone_and_a_pinned_tier_first():
     model, tier = decided(asked(pin_model=SONNET)), decided(asked(pin_tier=Tier.MODERATE))
-    assert ([c.alias for c in model.ladder], model.cause) == ([SONNET], Cause.PINNED_MODEL)
-    assert (tier.ladder[0].alias, tier.cause) == ("gemini-2.5-flash", Cause.PINNED_TIER)
+    assert ([c.alias for c in model.candidates], model.cause) == ([SONNET], Cause.PINNED_MODEL)
+    assert (tier.candidates[0].alias, tier.cause) == ("gemini-2.5-flash", Cause.PINNED_TIER)
 
 
 def test_a_pinned_model_that_left_the_table_meanwhile_is_named():
@@ -57,8 +57,8 @@ def test_a_pinned_model_that_left_the_table_meanwhile_is_named():
 
 
 def test_the_ladder_goes_through_the_tier_then_up_then_down():
-    ladder = [c.alias for c in decided(asked(pin_tier=Tier.MODERATE), now_s=LATER_S).ladder]
-    assert ladder == [
+    candidates = [c.alias for c in decided(asked(pin_tier=Tier.MODERATE), now_s=LATER_S).candidates]
+    assert candidates == [
         "gemini-3.8-flash",
         "gemini-3.5-flash-lite",
         "claude-haiku-5-5",
@@ -68,34 +68,34 @@ def test_the_ladder_goes_through_the_tier_then_up_then_down():
 
 
 def test_the_embedded_answerer_speaks_last():
-    ladder = decided(asked(pin_tier=Tier.SIMPLE), usable=lambda _: None).ladder
-    assert [c.provider for c in ladder].index("embedded") == len(ladder) - 1
+    candidates = decided(asked(pin_tier=Tier.SIMPLE), usable=lambda _: None).candidates
+    assert [c.provider for c in candidates].index("embedded") == len(candidates) - 1
 
 
 def test_a_model_out_of_service_is_not_asked():
-    ladder = [c.alias for c in decided(asked(pin_tier=Tier.COMPLEX), now_s=LATER_S).ladder]
-    assert ladder[0] == SONNET
+    candidates = [c.alias for c in decided(asked(pin_tier=Tier.COMPLEX), now_s=LATER_S).candidates]
+    assert candidates[0] == SONNET
 
 
 def test_pictures_go_where_they_can_be_seen_and_the_gate_is_told():
-    picture = Picture(b"x", "image/png", 1, 1)
+    picture = ImagePart(b"x", "image/png", 1, 1)
     request = Request((Message(Role.USER, (Text("What is it?"), picture)),))
     blind = {a: m if a == SONNET else replace(m, capabilities=frozenset({"text"})) for a, m in TABLE.models.items()}
-    scored, mix = SurfaceScorer().score(request), Mix(TABLE.shares)
-    situation = Situation(replace(TABLE, models=blind), NOW_S, MixMode.QUALITY, 0.5, vendors)
-    decision = decide(request, scored, mix, situation)
-    assert (decision.tier, decision.cause, decision.ladder[0].alias) == (Tier.COMPLEX, Cause.GATE, SONNET)
+    scored, mix = SurfaceScorer().score(request), TierMix(TABLE.shares)
+    context = RoutingContext(replace(TABLE, models=blind), NOW_S, MixMode.QUALITY, 0.5, vendors)
+    decision = decide(request, scored, mix, context)
+    assert (decision.tier, decision.cause, decision.candidates[0].alias) == (Tier.COMPLEX, Cause.GATE, SONNET)
     assert decision.counted is None
 
 
 def test_a_tier_that_is_away_does_not_draw_all_traffic_to_its_stand_in():
-    mix, scorer, served = Mix(TABLE.shares), SurfaceScorer(), []
+    mix, scorer, served = TierMix(TABLE.shares), SurfaceScorer(), []
     only = lambda c: None if c.alias in {"claude-haiku-5-5", SONNET} else "off"  # noqa: E731 - a name says less
     table = replace(TABLE, tiers={**TABLE.tiers, Tier.MODERATE: ("gemini-3.8-flash",)})
     for number in range(400):
         request = asked("Lights on.")
         decision = decide(
-            request, scorer.score(request), mix, Situation(table, NOW_S, MixMode.SHARE, tie_of(number), only)
+            request, scorer.score(request), mix, RoutingContext(table, NOW_S, MixMode.SHARE, tie_break(number), only)
         )
         mix.count(decision.score, decision.counted)
         served.append((decision.tier, decision.cause))
@@ -105,21 +105,21 @@ def test_a_tier_that_is_away_does_not_draw_all_traffic_to_its_stand_in():
 
 def test_a_prompt_longer_than_a_window_moves_to_a_wider_one():
     long = decided(asked("word " * 200_000, pin_tier=Tier.COMPLEX))
-    assert "claude-sonnet-4-5" not in [c.alias for c in long.ladder]
+    assert "claude-sonnet-4-5" not in [c.alias for c in long.candidates]
 
 
 def test_an_open_tool_call_stays_with_its_model():
     session = Session(Tier.COMPLEX, SONNET, seen_s=NOW_S)
     request = Request((Message(Role.USER, (Text("x"),)), Message(Role.TOOL, (ToolResult("c", "t", "1"),))))
     decision = decided(request, session=session)
-    assert (decision.cause, decision.ladder[0].alias) == (Cause.OPEN_TOOL_CALL, SONNET)
+    assert (decision.cause, decision.candidates[0].alias) == (Cause.OPEN_TOOL_CALL, SONNET)
 
 
 def test_an_open_tool_call_stays_with_a_model_that_stood_in_for_another_tier():
     session = Session(Tier.SIMPLE, SONNET, seen_s=NOW_S)
     request = Request((Message(Role.USER, (Text("x"),)), Message(Role.TOOL, (ToolResult("c", "t", "1"),))))
     decision = decided(request, session=session)
-    assert (decision.cause, decision.tier, decision.ladder[0].alias) == (Cause.OPEN_TOOL_CALL, Tier.SIMPLE, SONNET)
+    assert (decision.cause, decision.tier, decision.candidates[0].alias) == (Cause.OPEN_TOOL_CALL, Tier.SIMPLE, SONNET)
 
 
 def test_a_conversation_that_climbed_stays_for_a_while():
@@ -129,23 +129,23 @@ def test_a_conversation_that_climbed_stays_for_a_while():
 
 def test_a_warm_model_is_kept_where_a_cold_cheaper_one_would_cost_more():
     rules = "Follow the rules of the house. " * 1500
-    warm = Session(Tier.COMPLEX, SONNET, easier_turns=9, warm={SONNET: Warm(13_000, NOW_S + 60)}, seen_s=NOW_S)
+    warm = Session(Tier.COMPLEX, SONNET, easier_turns=9, warm={SONNET: WarmCache(13_000, NOW_S + 60)}, seen_s=NOW_S)
     only_flash = {"gemini-3.5-flash-lite", SONNET}
     usable = lambda c: None if c.alias in only_flash else "off"  # noqa: E731 - a name says less
     stays = decided(asked("Thanks.", rules, max_output_tokens=50), session=warm, usable=usable)
     cold = Session(Tier.COMPLEX, SONNET, easier_turns=9, seen_s=NOW_S)
     goes = decided(asked("Thanks.", rules, max_output_tokens=50), session=cold, usable=usable)
-    assert (stays.cause, stays.ladder[0].alias) == (Cause.WARM_CACHE, SONNET)
+    assert (stays.cause, stays.candidates[0].alias) == (Cause.WARM_CACHE, SONNET)
     assert goes.tier is Tier.SIMPLE
 
 
 def test_coming_back_to_a_tier_its_warm_model_goes_before_a_cold_first_one():
     rules = "Follow the rules of the house. " * 1500
-    warm = {"claude-haiku-5-5": Warm(13_000, NOW_S + 60)}
+    warm = {"claude-haiku-5-5": WarmCache(13_000, NOW_S + 60)}
     session = Session(Tier.COMPLEX, "claude-sonnet-4-5", easier_turns=9, warm=warm, seen_s=NOW_S)
-    assert decided(asked("Thanks.", rules), session=session).ladder[0].alias == "claude-haiku-5-5"
+    assert decided(asked("Thanks.", rules), session=session).candidates[0].alias == "claude-haiku-5-5"
     cold = Session(Tier.COMPLEX, "claude-sonnet-4-5", easier_turns=9, seen_s=NOW_S)
-    assert decided(asked("Thanks.", rules), session=cold).ladder[0].alias == "gemini-2.5-flash-lite"
+    assert decided(asked("Thanks.", rules), session=cold).candidates[0].alias == "gemini-2.5-flash-lite"
 
 
 def test_a_tenant_near_its_budget_gets_the_simple_tier():

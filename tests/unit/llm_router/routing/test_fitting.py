@@ -1,4 +1,4 @@
-"""Weights are learned from outcomes and promoted only where they are no worse on turns kept apart."""
+"""ScorerWeights are learned from outcomes and promoted only where they are no worse on turns kept apart."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from services.llm_router.commands.fit import main
 from services.llm_router.routing.complexity import BIAS, WEIGHTS
 from services.llm_router.routing.fitting import ROWS_MIN, auroc, fit
 from services.llm_router.routing.tier_mix import ABSOLUTE_CUTS
-from services.llm_router.routing.training_data import Row, Weights, need_of
+from services.llm_router.routing.training_data import ScorerWeights, TrainingRow, need_from_outcomes
 
-OLD = Weights({"words": 1.0, "numbers": 0.0}, -0.5)
+OLD = ScorerWeights({"words": 1.0, "numbers": 0.0}, -0.5)
 
 
-def rows(count: int, *, by: str, noise: float = 0.1) -> list[Row]:
+def rows(count: int, *, by: str, noise: float = 0.1) -> list[TrainingRow]:
     chance = random.Random(3)
     out = []
     for _ in range(count):
         features = {"words": chance.random(), "numbers": chance.random()}
         need = float(features[by] > 0.5) if chance.random() > noise else float(chance.random() > 0.5)
-        out.append(Row(features, need))
+        out.append(TrainingRow(features, need))
     return out
 
 
@@ -38,12 +38,13 @@ def test_what_the_traffic_says_is_learned():
 
 def test_few_complaints_leave_the_fixed_cuts_where_they_cut():
     chance = random.Random(5)
-    old = Weights(dict(WEIGHTS), BIAS)
+    old = ScorerWeights(dict(WEIGHTS), BIAS)
     traffic = [
-        Row({name: chance.random() * 0.9 for name in WEIGHTS}, float(chance.random() < 0.1)) for _ in range(1500)
+        TrainingRow({name: chance.random() * 0.9 for name in WEIGHTS}, float(chance.random() < 0.1))
+        for _ in range(1500)
     ]
 
-    def below(weights: Weights, cut: float) -> float:
+    def below(weights: ScorerWeights, cut: float) -> float:
         raw = math.log(cut / (1 - cut))
         return sum(weights.raw(row.features) < raw for row in traffic) / len(traffic)
 
@@ -53,15 +54,15 @@ def test_few_complaints_leave_the_fixed_cuts_where_they_cut():
 
 
 def test_noise_alone_is_not_promoted_over_weights_that_fit():
-    good = Weights({"words": 5.0, "numbers": 0.0}, -2.5)
+    good = ScorerWeights({"words": 5.0, "numbers": 0.0}, -2.5)
     learned = fit(rows(ROWS_MIN, by="words", noise=0.0), good)
     assert learned.auroc_old == pytest.approx(1.0)
     assert learned.promoted == (learned.auroc_new >= learned.auroc_old)
 
 
 def test_the_ordering_counts_pairs_and_halves_ties():
-    by_words = Weights({"words": 1.0}, 0.0)
-    told = [Row({"words": w}, need) for w, need in ((0.1, 0), (0.3, 1), (0.3, 0), (0.9, 1))]
+    by_words = ScorerWeights({"words": 1.0}, 0.0)
+    told = [TrainingRow({"words": w}, need) for w, need in ((0.1, 0), (0.3, 1), (0.3, 0), (0.9, 1))]
     assert auroc(told, by_words) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
 
 
@@ -69,7 +70,7 @@ def test_too_few_or_one_sided_outcomes_are_refused():
     with pytest.raises(ValueError, match="too few"):
         fit(rows(ROWS_MIN - 1, by="words"), OLD)
     with pytest.raises(ValueError, match="the same"):
-        fit([Row({"words": 0.5}, 1.0)] * ROWS_MIN, OLD)
+        fit([TrainingRow({"words": 0.5}, 1.0)] * ROWS_MIN, OLD)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_too_few_or_one_sided_outcomes_are_refused():
     ],
 )
 def test_what_outcomes_say(outcomes: list[str], tier: int, need: float | None):
-    assert need_of(outcomes, tier) == need
+    assert need_from_outcomes(outcomes, tier) == need
 
 
 def test_the_command_promotes_and_says_so(tmp_path, capsys):
@@ -130,5 +131,5 @@ def test_a_file_of_other_things_is_refused():
 def test_a_wrong_line_is_named_and_shipped_weights_survive_a_round_trip(tmp_path):
     with pytest.raises(ValueError, match="line 1"):
         read_rows(io.StringIO("{}\n"))
-    write_weights(tmp_path / "w", Weights(WEIGHTS, BIAS))
-    assert read_weights(tmp_path / "w") == Weights(dict(WEIGHTS), BIAS)
+    write_weights(tmp_path / "w", ScorerWeights(WEIGHTS, BIAS))
+    assert read_weights(tmp_path / "w") == ScorerWeights(dict(WEIGHTS), BIAS)

@@ -11,7 +11,7 @@ from services.llm_router.routing.sessions import (
     TURNS_HELD,
     Session,
     after_turn,
-    holds,
+    holds_tier,
 )
 
 NOTHING = Usage()
@@ -21,35 +21,42 @@ HIGH = Session(Tier.COMPLEX, "claude", seen_s=100.0)
 
 def test_it_holds_for_two_easier_turns_and_then_lets_go():
     session, held = HIGH, 0
-    while holds(session, Tier.SIMPLE, 100.0):
+    while holds_tier(session, Tier.SIMPLE, 100.0):
         held += 1
-        session = after_turn(session, tier=Tier.COMPLEX, wished=Tier.SIMPLE, model="claude", usage=NOTHING, now_s=100.0)
+        session = after_turn(
+            session, tier=Tier.COMPLEX, mix_tier=Tier.SIMPLE, model="claude", usage=NOTHING, now_s=100.0
+        )
     assert held == TURNS_HELD
 
 
 def test_a_hard_turn_begins_the_hold_anew():
     eased = Session(Tier.COMPLEX, "claude", easier_turns=2, seen_s=100.0)
-    again = after_turn(eased, tier=Tier.COMPLEX, wished=Tier.COMPLEX, model="claude", usage=NOTHING, now_s=101.0)
+    again = after_turn(eased, tier=Tier.COMPLEX, mix_tier=Tier.COMPLEX, model="claude", usage=NOTHING, now_s=101.0)
     assert again.easier_turns == 0
 
 
 def test_it_never_holds_against_a_climb_nor_after_an_hour():
-    assert not holds(Session(Tier.SIMPLE, "lite", seen_s=100.0), Tier.COMPLEX, 100.0)
-    assert not holds(HIGH, Tier.SIMPLE, 100.0 + SESSION_TTL_S)
+    assert not holds_tier(Session(Tier.SIMPLE, "lite", seen_s=100.0), Tier.COMPLEX, 100.0)
+    assert not holds_tier(HIGH, Tier.SIMPLE, 100.0 + SESSION_TTL_S)
 
 
 def test_caches_are_remembered_by_model_until_they_expire():
     first = after_turn(
-        None, tier=Tier.COMPLEX, wished=Tier.COMPLEX, model="claude", usage=Usage(cache_write_5m_tokens=1500), now_s=0.0
+        None,
+        tier=Tier.COMPLEX,
+        mix_tier=Tier.COMPLEX,
+        model="claude",
+        usage=Usage(cache_write_5m_tokens=1500),
+        now_s=0.0,
     )
-    second = after_turn(first, tier=Tier.SIMPLE, wished=Tier.SIMPLE, model="lite", usage=NOTHING, now_s=10.0)
+    second = after_turn(first, tier=Tier.SIMPLE, mix_tier=Tier.SIMPLE, model="lite", usage=NOTHING, now_s=10.0)
     assert second.warm_tokens("claude", CACHE_TTL_S - 1) == 1500
     assert second.warm_tokens("claude", CACHE_TTL_S + 1) == 0
     assert second.warm_tokens("lite", 10.0) == 0
 
 
 def turn(before: Session | None, usage: Usage, now_s: float) -> Session:
-    return after_turn(before, tier=Tier.COMPLEX, wished=Tier.COMPLEX, model="claude", usage=usage, now_s=now_s)
+    return after_turn(before, tier=Tier.COMPLEX, mix_tier=Tier.COMPLEX, model="claude", usage=usage, now_s=now_s)
 
 
 def test_a_cache_written_for_an_hour_is_remembered_for_one_and_renewed_by_a_read():

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.llm_router.chat.request import MixMode, Tier
-from services.llm_router.routing.tier_mix import SURPLUS_MAX, Mix, surplus_bound, tie_of, tier_at
+from services.llm_router.routing.tier_mix import SURPLUS_MAX, TierMix, surplus_bound, tie_break, tier_at
 
 SHARES = {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
 
 
-def served(scores: list[float], mode: MixMode = MixMode.SHARE, mix: Mix | None = None) -> list[Tier]:
-    mix = mix or Mix(SHARES)
+def served(scores: list[float], mode: MixMode = MixMode.SHARE, mix: TierMix | None = None) -> list[Tier]:
+    mix = mix or TierMix(SHARES)
     out = []
     for score in scores:
-        placed = mix.place(score, mode, tie_of(mix.total))
+        placed = mix.place(score, mode, tie_break(mix.total))
         mix.count(score, placed.tier)
         out.append(placed.tier)
     return out
@@ -83,8 +83,8 @@ def test_quality_follows_the_score_alone():
 
 
 def test_counts_of_other_replicas_weigh_as_our_own():
-    mix = Mix(SHARES)
-    mix.others.update({Tier.SIMPLE: 0, Tier.MODERATE: 0, Tier.COMPLEX: 100})
+    mix = TierMix(SHARES)
+    mix.remote.update({Tier.SIMPLE: 0, Tier.MODERATE: 0, Tier.COMPLEX: 100})
     assert Tier.COMPLEX not in served([0.99] * 50, mix=mix)
 
 
@@ -100,19 +100,19 @@ def test_a_value_on_a_cut_belongs_to_the_dearer_side():
 def test_replicas_that_hear_of_each_other_late_hold_the_shares_together(replicas: int, heard_every: int):
     chance = random.Random(1)
     shares = {Tier.SIMPLE: 0.6, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
-    mixes = [Mix(shares) for _ in range(replicas)]
+    mixes = [TierMix(shares) for _ in range(replicas)]
     served: list[Tier] = []
     worst = 0.0
     for n in range(1200):
         mix = mixes[n % replicas]
         score = chance.betavariate(2, 9)
-        tier = mix.place(score, MixMode.SHARE, tie_of(mix.total)).tier
+        tier = mix.place(score, MixMode.SHARE, tie_break(mix.total)).tier
         mix.count(score, tier)
         served.append(tier)
         if n % heard_every == heard_every - 1:
-            # Only now does anybody hear of the others.
+            # Only now does anybody hear of the remote.
             for own in mixes:
-                own.others = {t: sum(m.served[t] for m in mixes if m is not own) for t in Tier}
+                own.remote = {t: sum(m.served[t] for m in mixes if m is not own) for t in Tier}
         if n >= 300:
             worst = max(worst, sum(abs(served.count(t) / len(served) - shares[t]) for t in Tier))
     # One replica alone holds 0.02; each of these rounds its part to whole requests.
@@ -120,8 +120,8 @@ def test_replicas_that_hear_of_each_other_late_hold_the_shares_together(replicas
 
 
 def worst_of_replicas(seed: int, count: int, burst: int) -> float:
-    """The worst L1 from 300 requests on; replicas hear of the others after each burst, in which all take turns."""
-    chance, replicas, out = random.Random(seed), [Mix(SHARES) for _ in range(count)], list[Tier]()
+    """The worst L1 from 300 requests on; replicas hear of the remote after each burst, in which all take turns."""
+    chance, replicas, out = random.Random(seed), [TierMix(SHARES) for _ in range(count)], list[Tier]()
     distances: list[float] = []
     while len(out) < 900:
         for _ in range(burst):
@@ -129,7 +129,7 @@ def worst_of_replicas(seed: int, count: int, burst: int) -> float:
             distances.append(distance(out))
         for mix in replicas:
             for tier in Tier:
-                mix.heard(tier, out.count(tier) - mix.served[tier])
+                mix.set_remote(tier, out.count(tier) - mix.served[tier])
     return max(distances[300:])
 
 

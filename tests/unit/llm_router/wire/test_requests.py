@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hocket.chassis.errors import InvalidArgument
 from services.llm_router.adapters.files.tiers_file import shipped_table
 from services.llm_router.catalog.schema import read_table
-from services.llm_router.chat.events import CallMade, TextDelta
+from services.llm_router.chat.events import TextDelta, ToolCallEvent
 from services.llm_router.chat.request import MixMode, Role, Tier, ToolCall
-from services.llm_router.wire.requests import read_outcome, read_request
-from services.llm_router.wire.responses import tell_event
+from services.llm_router.wire.requests import outcome_from_proto, request_from_proto
+from services.llm_router.wire.responses import event_to_proto
 
 TABLE = read_table(tomllib.loads(shipped_table()))
 NUMBERS = st.integers(-3, 9)
@@ -56,7 +56,7 @@ REQUESTS = st.builds(
 def fields_refused(wire: pb.GenerateRequest) -> list[str]:
     """The fields for which `wire` is refused; none when it is read."""
     try:
-        read_request(wire, TABLE)
+        request_from_proto(wire, TABLE)
     except InvalidArgument as error:
         return list(error.fields)
     return []
@@ -77,7 +77,7 @@ def test_what_is_read_is_what_was_sent():
         pin_tier=pb.TIER_COMPLEX,
         mix_mode=pb.MIX_MODE_CAP,
     )
-    read = read_request(wire, TABLE)
+    read = request_from_proto(wire, TABLE)
     assert (read.messages[0].role, read.messages[0].words) == (Role.USER, "x")
     assert read.messages[0].parts[0].state == {"gemini": b"s"}
     assert (read.tools[0].name, read.conversation_id) == ("t", "c")
@@ -94,14 +94,14 @@ def test_a_deep_schema_is_read_or_refused(depth: int):
 
 
 def test_outcomes_are_words():
-    assert read_outcome(pb.RecordOutcomeRequest(turn_id="t", outcome=pb.OUTCOME_RE_ASKED)) == ("t", "re_asked")
+    assert outcome_from_proto(pb.RecordOutcomeRequest(turn_id="t", outcome=pb.OUTCOME_RE_ASKED)) == ("t", "re_asked")
     with pytest.raises(InvalidArgument):
-        read_outcome(pb.RecordOutcomeRequest(turn_id="", outcome=pb.OUTCOME_RE_ASKED))
+        outcome_from_proto(pb.RecordOutcomeRequest(turn_id="", outcome=pb.OUTCOME_RE_ASKED))
 
 
 def test_half_a_surrogate_pair_goes_out_as_a_replacement():
     half = json.loads('"a\\ud83d"')
-    assert tell_event(TextDelta(half)).text_delta == "a�"
-    assert tell_event(TextDelta("🙂")).text_delta == "🙂"
+    assert event_to_proto(TextDelta(half)).text_delta == "a�"
+    assert event_to_proto(TextDelta("🙂")).text_delta == "🙂"
     call = ToolCall("c", "t", json.dumps({"a": half}, ensure_ascii=False))
-    assert json.loads(tell_event(CallMade(call)).tool_call.arguments_json) == {"a": "a�"}
+    assert json.loads(event_to_proto(ToolCallEvent(call)).tool_call.arguments_json) == {"a": "a�"}

@@ -47,9 +47,9 @@ def test_an_attempt_that_was_booked_is_gone_from_the_file_of_running_ones(tmp_pa
     recorder, path = Recorder(), tmp_path / "begun"
     begun = CostJournal(path)
     ledger = MeshLedger(recorder, begun)
-    ledger.begin(COST)
+    ledger.reserve(COST)
     assert [event.event_id for _, event in begun.pending()] == ["an-attempt"]
-    ledger.book(COST)
+    ledger.record(COST)
     begun.close()
     after_crash = CostJournal(path)
     assert (recorder.events, after_crash.pending()) == (["an-attempt"], [])

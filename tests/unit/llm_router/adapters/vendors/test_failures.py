@@ -8,9 +8,9 @@ import pytest
 
 from services.llm_router.adapters.vendors.failures import (
     RETRY_AFTER_MAX_S,
-    broken,
-    failure_of,
-    refuses_the_key,
+    connection_failure,
+    failure_from_status,
+    rejects_api_key,
     retry_after,
     retry_info,
 )
@@ -53,16 +53,17 @@ def test_googles_wait_is_read_from_the_body():
 
 
 def test_a_key_that_google_refuses_with_the_status_of_a_wrong_request_is_told_from_one():
-    assert refuses_the_key(details(reason="API_KEY_INVALID"))
-    assert not refuses_the_key(details(reason="BAD_FIELD"))
+    assert rejects_api_key(details(reason="API_KEY_INVALID"))
+    assert not rejects_api_key(details(reason="BAD_FIELD"))
 
 
 def test_what_stands_where_a_type_should_is_not_repeated():
-    failure = failure_of("anthropic", 401, error_type="bad key sk-ant-SECRET-0123456789")
+    failure = failure_from_status("anthropic", 401, error_type="bad key sk-ant-SECRET-0123456789")
     assert (failure.kind, str(failure)) == (FailureKind.CREDENTIALS, "anthropic answered 401")
-    assert failure_of("gemini", 503, error_type={"odd": 1}).kind is FailureKind.UNAVAILABLE
+    assert failure_from_status("gemini", 503, error_type={"odd": 1}).kind is FailureKind.UNAVAILABLE
     assert (
-        str(failure_of("anthropic", 529, error_type="overloaded_error")) == "anthropic answered 529, overloaded_error"
+        str(failure_from_status("anthropic", 529, error_type="overloaded_error"))
+        == "anthropic answered 529, overloaded_error"
     )
 
 
@@ -70,11 +71,11 @@ def test_a_connection_that_was_lost_may_have_carried_the_request_whatever_the_tr
     for lost in (ConnectionResetError(104, "reset by peer"), aiohttp.ServerDisconnectedError()):
         error = httpx2.ConnectError("x")
         error.__cause__ = lost
-        assert broken("anthropic", error, started=False).unheard
+        assert connection_failure("anthropic", error, started=False).may_be_billed
 
 
 @pytest.mark.parametrize(
-    ("error", "started", "kind", "unheard"),
+    ("error", "started", "kind", "may_be_billed"),
     [
         (httpx2.ConnectError("x"), False, FailureKind.UNAVAILABLE, False),
         (httpx2.ConnectTimeout("x"), False, FailureKind.UNAVAILABLE, False),
@@ -86,9 +87,9 @@ def test_a_connection_that_was_lost_may_have_carried_the_request_whatever_the_tr
         (httpx2.RemoteProtocolError("x"), True, FailureKind.CUT, True),
     ],
 )
-def test_a_connection_that_broke_is_told_by_how_far_it_came(error, started, kind, unheard):
+def test_a_connection_that_broke_is_told_by_how_far_it_came(error, started, kind, may_be_billed):
     wrapped = RuntimeError("of the SDK")
     wrapped.__cause__ = error
     for seen in (error, wrapped):
-        failure = broken("anthropic", seen, started=started)
-        assert (failure.kind, failure.unheard) == (kind, unheard)
+        failure = connection_failure("anthropic", seen, started=started)
+        assert (failure.kind, failure.may_be_billed) == (kind, may_be_billed)
