@@ -140,8 +140,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     Code: NOT_FOUND.
     """
     REASON_AGENT_NOT_DISPATCHED: _Reason.ValueType  # 25
-    """No agent joined the room in time.
-    Remedy: retry JoinRoom; check that a media_gateway worker is registered and below its room limit.
+    """LiveKit did not accept the dispatch of an agent to an existing room.
+    Remedy: retry JoinRoom, at the earliest after RetryInfo; check the LiveKit server's log.
     Code: UNAVAILABLE.
     """
     REASON_TRACK_NOT_FOUND: _Reason.ValueType  # 26
@@ -278,8 +278,8 @@ Remedy: nothing; the units are free already. Take a new lease to spend more.
 Code: NOT_FOUND.
 """
 REASON_AGENT_NOT_DISPATCHED: Reason.ValueType  # 25
-"""No agent joined the room in time.
-Remedy: retry JoinRoom; check that a media_gateway worker is registered and below its room limit.
+"""LiveKit did not accept the dispatch of an agent to an existing room.
+Remedy: retry JoinRoom, at the earliest after RetryInfo; check the LiveKit server's log.
 Code: UNAVAILABLE.
 """
 REASON_TRACK_NOT_FOUND: Reason.ValueType  # 26

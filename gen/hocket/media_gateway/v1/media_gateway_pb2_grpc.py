@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class RoomServiceStub:
-    """RoomService makes rooms and lets people in. Every room belongs to the tenant of the token that made it.
+    """RoomService creates rooms and gives people access to them. A room belongs to the tenant of the token that created it;
+    rooms of other tenants are not found. All methods are idempotent. Each returns INVALID_ARGUMENT for a malformed field
+    and UNAVAILABLE if LiveKit does not answer.
     """
 
     def __init__(self, channel):
@@ -63,25 +65,31 @@ class RoomServiceStub:
 
 
 class RoomServiceServicer:
-    """RoomService makes rooms and lets people in. Every room belongs to the tenant of the token that made it.
+    """RoomService creates rooms and gives people access to them. A room belongs to the tenant of the token that created it;
+    rooms of other tenants are not found. All methods are idempotent. Each returns INVALID_ARGUMENT for a malformed field
+    and UNAVAILABLE if LiveKit does not answer.
     """
 
     def CreateRoom(self, request, context):
-        """CreateRoom makes a room; making it again gives the same room.
+        """CreateRoom creates a room, or returns the existing room of that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def JoinRoom(self, request, context):
-        """JoinRoom lets a person in and sees to it that an agent is dispatched.
+        """JoinRoom returns access for a person and dispatches an agent, unless one is in the room or was dispatched within
+        the last 15 s (setting dispatch_grace_s). It does not wait for the agent to join. NOT_FOUND with reason
+        ROOM_NOT_FOUND: the tenant has no such room. UNAVAILABLE with reason AGENT_NOT_DISPATCHED: LiveKit did not accept
+        the dispatch; retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRoomToken(self, request, context):
-        """GetRoomToken mints a new token for a person who is or was in the room.
+        """GetRoomToken returns access for a person without dispatching an agent, for instance when a token is about to
+        expire. NOT_FOUND with reason ROOM_NOT_FOUND: the tenant has no such room.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +103,7 @@ class RoomServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRoom(self, request, context):
-        """DeleteRoom ends a room and sends everybody out. Deleting twice is not an error.
+        """DeleteRoom ends a room and disconnects its participants. A missing room is not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +146,9 @@ def add_RoomServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RoomService:
-    """RoomService makes rooms and lets people in. Every room belongs to the tenant of the token that made it.
+    """RoomService creates rooms and gives people access to them. A room belongs to the tenant of the token that created it;
+    rooms of other tenants are not found. All methods are idempotent. Each returns INVALID_ARGUMENT for a malformed field
+    and UNAVAILABLE if LiveKit does not answer.
     """
 
     @staticmethod
