@@ -1,7 +1,7 @@
-"""A well-behaved stream beside a process that floods: the time from offer to verdict, alone and beside it.
+"""A well-behaved stream beside a flooding process: delay from offer to verdict, alone and beside it.
 
 `.venv/bin/python -m bench.vision flood --seconds 10`. The service is pinned to one core (Linux). The flooder is a
-process of its own; each of its streams offers 256 tracks a message, 10,000 in turn, as fast as it is let, and reads.
+process of its own; each of its streams offers 10,000 tracks in turn, 256 per message, as fast as flow control allows.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
 from bench.vision.many_tracks import gateway
+from bench.vision.results import add_argument, store
 from bench.vision.service import ServiceProcess
 from bench.vision.throughput import thumbnails
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel, TokenSource
 
+COLUMNS = ("stream of 10 tracks at 10 fps", "verdict p50, ms", "p95, ms", "p99, ms", "max, ms", "server core, %")
 _TRACKS = 10_000
 _BATCH = 256
 _TRACKS_BESIDE = 10
 _FPS = 10.0
 # For the processes of one run, on loopback; flooder and neighbour are two tenants.
-_SECRET = "known-to-this-benchmark-and-to-nobody-else"  # noqa: S105 - no secret: see above
+_SECRET = "for-the-processes-of-this-benchmark-only"  # noqa: S105 - no secret: see above
 
 
 def _token(tenant: str) -> TokenSource:
@@ -37,7 +39,7 @@ def _token(tenant: str) -> TokenSource:
 
 
 async def flood(target: str, streams: int, seconds: float) -> None:
-    """Offer more tracks than a stream may hold."""
+    """Offer more tracks than a stream may hold, over `streams` streams."""
     luma, chroma = thumbnails()[0]
     answered = 0
 
@@ -83,8 +85,8 @@ async def flood(target: str, streams: int, seconds: float) -> None:
     print(f"  the flooder got answers to {answered / seconds:.0f} offers a second")
 
 
-async def beside(service: ServiceProcess, name: str, seconds: float) -> None:
-    """One stream that keeps to the contract."""
+async def beside(service: ServiceProcess, name: str, seconds: float) -> list[str]:
+    """Measure one stream within its limits."""
     delays_s: list[float] = []
     cpu = service.cpu_s()
     async with MeshChannel(service.target, _token("neighbour")) as mesh:
@@ -93,6 +95,7 @@ async def beside(service: ServiceProcess, name: str, seconds: float) -> None:
     p = np.percentile(np.array(delays_s) * 1000, [50, 95, 99, 100])
     times = f"p50 {p[0]:.2f}  p95 {p[1]:.2f}  p99 {p[2]:.2f}  max {p[3]:.2f}"
     print(f"{name}: offer to verdict, ms: {times}; service {100 * cpu / seconds:.0f} % of a core")
+    return [name, *(f"{ms:.2f}" for ms in p), f"{100 * cpu / seconds:.0f}"]
 
 
 def main() -> None:
@@ -102,9 +105,10 @@ def main() -> None:
         "--streams", type=int, default=4, help="streams of the flooder; 8 hold all tracks of its tenant"
     )
     parser.add_argument(
-        "--lead", type=float, default=4.0, help="seconds the flooder has to build its messages and begin"
+        "--lead", type=float, default=4.0, help="seconds for the flooder to build its messages and start"
     )
     parser.add_argument("--flood", metavar="TARGET", help=argparse.SUPPRESS)
+    add_argument(parser)
     a = parser.parse_args()
     if a.flood:
         asyncio.run(flood(a.flood, a.streams, a.seconds))
@@ -113,14 +117,16 @@ def main() -> None:
     try:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(service.pid, {0})
-        asyncio.run(beside(service, "alone", a.seconds))
+        rows = [asyncio.run(beside(service, "alone", a.seconds))]
         flags = ["--flood", service.target, "--seconds", str(a.seconds + a.lead), "--streams", str(a.streams)]
         flooder = subprocess.Popen([sys.executable, "-m", "bench.vision.flood", *flags])
         time.sleep(a.lead)
-        asyncio.run(beside(service, "beside a flood", a.seconds))
+        rows.append(asyncio.run(beside(service, f"beside a flood of {a.streams} streams", a.seconds)))
         flooder.wait(60)
     finally:
         service.stop()
+    note = f"Each flooding stream opens {_TRACKS} tracks. The service is pinned to one core."
+    store("vision_flood", "python -m bench.vision flood", COLUMNS, rows, note=note, write=a.json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The service as gates for a frame-by-frame evaluator: gate(rgb, ts) -> kept, over real gRPC and the real client.
+"""Gates for a frame-by-frame evaluator, gate(rgb, ts) -> kept, through the service, real gRPC and the real client.
 
 For `eval_vision.py --gate bench.vision.gates:cells`. The service runs as a process of its own; frames go through a
 `WatchSession` as in a gateway, as I420, on the clip's own clock. Nothing waits in real time.
@@ -31,7 +31,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 
 
 class _Loop:
-    """An event loop in a thread, a service beside it, and one channel between them."""
+    """Runs an event loop in a thread with a channel to a service process."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -53,7 +53,7 @@ def _shared() -> _Loop:
 
 
 class SessionGate:
-    """One clip through one session."""
+    """Gate of one clip, through a session of its own."""
 
     def __init__(self, policy: vision_pb2.Policy.ValueType, **options: Any) -> None:
         self._shared = _shared()

@@ -1,4 +1,4 @@
-"""CPU per 720p frame and equal bits: our phash, imagehash, imagededup, OpenCV's img_hash and PDQ, side by side.
+"""CPU per 720p frame and equal bits of phash: this service, imagehash, imagededup, OpenCV's img_hash and PDQ.
 
 `.venv/bin/python -m bench.vision.hash_cost [--imagededup PYTHON] [CLIP ...]`; without clips, frames of the synthetic
 scenes. PYTHON is that of an environment which holds imagededup (it needs torch, so not this one). Times are CPU of one
@@ -24,17 +24,19 @@ import pdqhash
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.vision.results import add_argument, store
 from bench.vision.scenes import SCENES
 from hocket.client.vision import I420Frame, RgbFrame, thumbnail
 from services.vision.gating.perceptual_hash import image_hash, phash_32x32, thumbnail_hash
 from services.vision.gating.verdict import Policy
 
+COLUMNS = ("hash", "µs per 720p frame", "times faster than imagehash", "equal, %", "mean distance, bits")
 Pixels = NDArray[np.uint8]
 _SIZE = (1280, 720)
 
 
 class Sample:
-    """One frame in every form that a contestant begins with, so that none pays for another's conversion."""
+    """One frame in the input format of every contestant, so that conversions are not measured."""
 
     def __init__(self, rgb: Pixels) -> None:
         self.rgb = rgb
@@ -95,22 +97,24 @@ def frames(clips: list[str], count: int) -> Iterator[Pixels]:
 
 
 def by_imagededup(python: str, samples: list[Sample]) -> tuple[str, float, list[int]]:
-    """Its version, us per frame and hashes, from a process in an environment of its own."""
+    """Return the version of imagededup, us per frame and hashes, measured in its own environment."""
     script = Path(__file__).with_name("imagededup_side.py")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.npy"
         np.save(path, np.stack([sample.rgb for sample in samples]))
         ran = subprocess.run([python, str(script), str(path)], stdout=subprocess.PIPE, check=True)
-    told = json.loads(ran.stdout)
-    return told["version"], told["us"], [int(each, 16) for each in told["hashes"]]
+    measured = json.loads(ran.stdout)
+    return measured["version"], measured["us"], [int(each, 16) for each in measured["hashes"]]
 
 
-def row(name: str, us: float, reference_us: float, samples: list[Sample], hashes: Sequence[int] | None) -> str:
-    told = f"{name:44s} {us:9.1f} {reference_us / us:7.1f}"
-    if hashes is None:
-        return told
-    distances = [(h ^ s.expected).bit_count() for h, s in zip(hashes, samples, strict=True)]
-    return f"{told} {100 * distances.count(0) / len(samples):8.1f} {np.mean(distances):6.2f}"
+def row(name: str, us: float, reference_us: float, samples: list[Sample], hashes: Sequence[int] | None) -> list[str]:
+    """Print and return one line of the table."""
+    cells = [name, f"{us:.1f}", f"{reference_us / us:.1f}", "", ""]
+    if hashes is not None:
+        distances = [(h ^ s.expected).bit_count() for h, s in zip(hashes, samples, strict=True)]
+        cells[3:] = [f"{100 * distances.count(0) / len(samples):.1f}", f"{np.mean(distances):.2f}"]
+    print(f"{cells[0]:44s} {cells[1]:>9s} {cells[2]:>7s} {cells[3]:>8s} {cells[4]:>6s}")
+    return cells
 
 
 def main() -> None:
@@ -118,11 +122,12 @@ def main() -> None:
     parser.add_argument("clips", nargs="*")
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--imagededup", metavar="PYTHON", help="python of an environment that holds imagededup")
+    add_argument(parser)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     samples = [Sample(rgb) for _, rgb in zip(range(arguments.frames), frames(arguments.clips, 120), strict=False)]
     print(f"{len(samples)} frames of 1280x720\n{'':44s} {'us/frame':>9s} {'times':>7s} {'equal %':>8s} {'bits':>6s}")
-    reference = 0.0
+    reference, rows = 0.0, list[list[str]]()
     for name, (compute, comparable) in CONTESTANTS.items():
         best, hashes = 1e9, list[int]()
         for _ in range(3):
@@ -130,10 +135,12 @@ def main() -> None:
             hashes = [compute(sample) for sample in samples]
             best = min(best, (time.thread_time() - started) / len(samples) * 1e6)
         reference = reference or best
-        print(row(name, best, reference, samples, hashes if comparable else None))
+        rows.append(row(name, best, reference, samples, hashes if comparable else None))
     if arguments.imagededup:
         version, us, hashes = by_imagededup(arguments.imagededup, samples)
-        print(row(f"imagededup {version} PHash, RGB frame", us, reference, samples, hashes))
+        rows.append(row(f"imagededup {version} PHash, RGB frame", us, reference, samples, hashes))
+    note = f"{len(samples)} frames of 1280x720."
+    store("vision_hashes", "python -m bench.vision hashes CLIP ...", COLUMNS, rows, note=note, write=arguments.json)
 
 
 if __name__ == "__main__":

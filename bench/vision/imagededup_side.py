@@ -1,4 +1,4 @@
-"""imagededup's PHash, run by the interpreter of an environment that holds it: `PYTHON imagededup_side.py FRAMES.npy`.
+"""PHash of imagededup, run by the Python of an environment that has it: `PYTHON imagededup_side.py FRAMES.npy`.
 
 A script of its own and not a module of this package: the environment holds imagededup (which needs torch) and nothing
 of hocket. Prints JSON: its version, the CPU in us per frame of the best of three passes, and the hash of each frame.

@@ -1,12 +1,12 @@
-"""What each way of dropping frames drops, and what it misses: the service beside five others, in one run.
+"""Share of frames that each gate drops and the changes it misses: the service beside five other rules, in one run.
 
-`.venv/bin/python -m bench.vision missed [CLIP ...]`; without clips, the synthetic scenes. Every way sees the same
-frames. What was missed is judged on full frames, apart from any thumbnail or hash: luma in blocks of 16x16 pixels at a
-width of 1280, a block differs when its mean absolute difference exceeds 10 levels, a picture when 4 blocks do.
+`.venv/bin/python -m bench.vision missed [CLIP ...]`; without clips, the synthetic scenes. Every gate gets the same
+frames. Misses are judged on full frames, independent of thumbnails and hashes: luma in blocks of 16x16 pixels at a
+width of 1280. A block differs if its mean absolute difference exceeds 10 levels, a picture if 4 of its blocks differ.
 
 dropped %  frames that were not kept
-settled    changes after which the picture stood still for 0.4 s, and of which a frame was kept within 1 s
-lag        mean time, over the whole clip, for which the last kept picture had differed from the live one, s
+settled    changes after which the picture stood still for 0.4 s, and the number of them kept within 1 s
+lag        mean time, over the whole clip, for which the live picture had differed from the last keyframe, s
 longest    longest such stretch, s
 us/frame   CPU of the caller's thread, for the service without its own (see `throughput`)
 """
@@ -27,8 +27,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.vision import gates
+from bench.vision.results import add_argument, store
 from bench.vision.scenes import SCENES
 
+COLUMNS = (*("gate", "dropped", "settled changes kept within 1 s", "lag, s", "longest stale, s", "CPU per frame, µs"),)
 Pixels = NDArray[np.uint8]
 Gate = Callable[[Pixels, float], bool]
 
@@ -42,7 +44,7 @@ _FPS_MAX = 31.0
 
 
 class Uniform:
-    """A frame at even intervals."""
+    """Keeps a frame at even intervals."""
 
     def __init__(self, fps: float) -> None:
         self._interval_s, self._kept_s = 1 / fps, -1e9
@@ -55,7 +57,7 @@ class Uniform:
 
 
 class Phash:
-    """The imagehash library, Hamming distance above 10 to the last kept frame."""
+    """Keeps frames whose imagehash.phash differs by more than 10 bits from the last keyframe."""
 
     def __init__(self) -> None:
         self._kept: imagehash.ImageHash | None = None
@@ -69,7 +71,7 @@ class Phash:
 
 
 class Mpdecimate:
-    """The rule of ffmpeg's mpdecimate at its defaults: any 8x8 block far off, or a third of them somewhat."""
+    """Rule of ffmpeg's mpdecimate with its defaults: any 8x8 block differs much, or a third of them a little."""
 
     def __init__(self) -> None:
         self._kept: NDArray[np.int16] | None = None
@@ -87,7 +89,7 @@ class Mpdecimate:
 
 
 class Ssim:
-    """Structural similarity below 0.95 at 256x144."""
+    """Keeps frames with a structural similarity below 0.95 at 256x144."""
 
     def __init__(self) -> None:
         self._kept: NDArray[np.float32] | None = None
@@ -167,7 +169,7 @@ class Score:
 
 
 class Settling:
-    """Finds the moments at which a picture that changed came to rest, from full frames alone."""
+    """Finds the times at which a changed picture settled, from full frames."""
 
     def __init__(self) -> None:
         self.at_s: list[float] = []
@@ -247,8 +249,9 @@ def run(source: str, scores: dict[str, Score]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="*")
-    parser.add_argument("--each", action="store_true", help="a table for each clip too")
-    parser.add_argument("--ways", default="", help="only those whose name holds one of these, by comma")
+    parser.add_argument("--each", action="store_true", help="print a table for each clip as well")
+    parser.add_argument("--ways", default="", help="only gates whose name contains one of these, separated by commas")
+    add_argument(parser)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     names = [name for name in WAYS if any(part in name for part in arguments.ways.split(","))]
@@ -261,7 +264,12 @@ def main() -> None:
             show(Path(source).name, each)
             for name in names:
                 merge(total[name], each[name])
-    show(f"all {len(sources)} clips", total)
+    rows = show(f"all {len(sources)} clips", total)
+    score = next(iter(total.values()))
+    name, which = ("vision_missed_clips", "clips") if arguments.clips else ("vision_missed_scenes", "synthetic scenes")
+    command = "python -m bench.vision missed" + (" CLIP ..." if arguments.clips else "")
+    note = f"{len(sources)} {which}, {score.frames} frames, {score.seconds:.0f} s."
+    store(name, command, COLUMNS, rows, note=note, write=arguments.json)
 
 
 def merge(into: Score, other: Score) -> None:
@@ -270,16 +278,18 @@ def merge(into: Score, other: Score) -> None:
     into.longest_s = max(into.longest_s, other.longest_s)
 
 
-def show(title: str, scores: dict[str, Score]) -> None:
+def show(title: str, scores: dict[str, Score]) -> list[list[str]]:
+    """Print the table of a clip and return its rows."""
     any_score = next(iter(scores.values()))
     print(f"\n{title}: {any_score.frames} frames, {any_score.seconds:.0f} s")
     print(f"{'':32s} dropped %   settled    lag  longest  us/frame")
+    rows: list[list[str]] = []
     for name, s in scores.items():
-        settled = f"{s.seen}/{s.settled}"
-        print(
-            f"{name:32s} {100 * (1 - s.kept / s.frames):9.1f} {settled:>9s} {s.lag_s2 / s.seconds:6.3f} "
-            f"{s.longest_s:8.2f} {s.cpu_s / s.frames * 1e6:9.0f}"
-        )
+        dropped, settled = f"{100 * (1 - s.kept / s.frames):.1f}", f"{s.seen} of {s.settled}"
+        times = (f"{s.lag_s2 / s.seconds:.3f}", f"{s.longest_s:.2f}", f"{s.cpu_s / s.frames * 1e6:.0f}")
+        print(f"{name:32s} {dropped:>9s} {settled:>9s} {times[0]:>6s} {times[1]:>8s} {times[2]:>9s}")
+        rows.append([name, f"{dropped} %", settled, *times])
+    return rows
 
 
 if __name__ == "__main__":

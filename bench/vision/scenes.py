@@ -1,4 +1,4 @@
-"""Synthetic clips of the kinds of video an agent watches, for plots and for checking that no rule fits five clips only.
+"""Synthetic clips of the kinds of video that agents watch, for plots and as a check against overfitting to five clips.
 
 `.venv/bin/python -m bench.vision.scenes FOLDER` writes each as an mp4 of 1280x720 at 25 or 30 fps.
 """
@@ -43,7 +43,7 @@ def _room(seed: int) -> Picture:
 
 
 def slides() -> Iterator[Picture]:
-    """A deck: a page every three seconds, now and then a bullet that appears."""
+    """Yield a slide deck: a page every three seconds, some with a bullet that appears."""
     for seed in range(8):
         for words in (20, 29):
             page = _page(seed, words)
@@ -51,7 +51,7 @@ def slides() -> Iterator[Picture]:
 
 
 def editor() -> Iterator[Picture]:
-    """Typing in a dark editor at eight characters a second, with a caret that blinks twice a second."""
+    """Yield typing in a dark editor at eight characters a second, with a caret that blinks twice a second."""
     text = " ".join(_WORDS * 4)
     base = Image.fromarray(_page(99, 60, size_px=20, dark=True))
     font = ImageFont.load_default(20)
@@ -69,7 +69,7 @@ def editor() -> Iterator[Picture]:
 
 
 def person() -> Iterator[Picture]:
-    """A person before a camera: talks for six seconds, sits still for six, in a little sensor noise."""
+    """Yield a person at a camera who talks for six seconds and sits still for six, with little sensor noise."""
     rng, room = np.random.default_rng(4), _room(4)
     for i in range(600):
         image = Image.fromarray(room)
@@ -85,7 +85,7 @@ def person() -> Iterator[Picture]:
 
 
 def covered_lens() -> Iterator[Picture]:
-    """A dark picture and sensor noise."""
+    """Yield a dark picture with sensor noise."""
     rng = np.random.default_rng(5)
     dark = np.full((HEIGHT, WIDTH, 3), 14, np.float32)
     for _ in range(300):
@@ -93,7 +93,7 @@ def covered_lens() -> Iterator[Picture]:
 
 
 def hand_held() -> Iterator[Picture]:
-    """A phone that pans over a wall of detail, with a cut every four seconds."""
+    """Yield a phone that pans over a detailed wall, with a cut every four seconds."""
     for seed in range(4):
         rng = np.random.default_rng(seed)
         wall = Image.fromarray(rng.integers(0, 255, (60, 160, 3), dtype=np.uint8)).resize((3200, 1200))
@@ -104,7 +104,7 @@ def hand_held() -> Iterator[Picture]:
 
 
 def scrolling() -> Iterator[Picture]:
-    """A long page: scrolls for a second, is read for three."""
+    """Yield a long page that scrolls for a second and stands still for three."""
     tall = np.concatenate([_page(seed, 100, size_px=22) for seed in range(20, 26)])
     y = 0
     for _ in range(5):
@@ -116,7 +116,7 @@ def scrolling() -> Iterator[Picture]:
 
 
 def entrance() -> Iterator[Picture]:
-    """A camera on a corridor: nothing, then somebody small walks through."""
+    """Yield a corridor: empty, then a small person walks through."""
     rng, room = np.random.default_rng(6), _room(6)
     for i in range(600):
         image = Image.fromarray(room)
@@ -127,7 +127,7 @@ def entrance() -> Iterator[Picture]:
 
 
 def fades() -> Iterator[Picture]:
-    """Still pictures that fade into each other through black."""
+    """Yield still pictures that fade into each other through black."""
     for seed in range(4):
         room = _room(seed + 30).astype(np.float32)
         for i in range(120):

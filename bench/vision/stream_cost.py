@@ -1,4 +1,4 @@
-"""What one live 720p30 stream costs: CPU of the client and of the service, and bytes per second, by policy.
+"""Cost of one live 720p30 stream by policy: CPU of client and service, and bytes per second.
 
 `.venv/bin/python -m bench.vision.stream_cost [CLIP]`; without a clip, the synthetic person. Frames are decoded before
 the clock starts and submitted in real time at 30 fps, as a gateway would; encoding and upload of kept frames included.
@@ -9,22 +9,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from pathlib import Path
 
 import av
 import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 
+from bench.vision.results import add_argument, store
 from bench.vision.scenes import SCENES
 from bench.vision.service import ServiceProcess
 from hocket.chassis.channel import MeshChannel
 from hocket.client.vision import I420Frame, VisionClient
 
+COLUMNS = (
+    *("clip", "policy", "kept, %", "offers per s", "client core, %", "event loop, %", "server core, %"),
+    *("offers, Mbit/s", "JPEG, Mbit/s", "all, Mbit/s", "kept by timer"),
+)
 FPS = 30
 _SIZE = (1280, 720)
 
 
 def decoded(clip: str | None, count: int) -> list[I420Frame]:
-    """The first `count` frames as 720p I420; a shorter clip plays forth and back."""
+    """Return the first `count` frames as 720p I420."""
     frames: list[I420Frame] = []
     if clip is None:
         pictures = (
@@ -50,7 +56,7 @@ def _i420(picture: av.VideoFrame) -> I420Frame:
 
 async def measure(
     service: ServiceProcess, policy: pb.Policy.ValueType, frames: list[I420Frame], seconds: float
-) -> None:
+) -> list[str]:
     async with MeshChannel(service.target, lambda: "") as mesh:
         config = pb.WatchConfig(policy=policy)
         async with VisionClient(mesh).watch(lambda *_: None, config=config) as session:
@@ -68,12 +74,12 @@ async def measure(
             stats = session.stats
     kept = stats.kept + stats.refreshed + stats.kept_by_timer
     name = pb.Policy.Name(policy).removeprefix("POLICY_").lower()
-    print(
-        f"{name:8s} {100 * kept / stats.seen:6.1f} {stats.offered / wall:8.1f} {own / wall * 100:8.2f} "
-        f"{loop_thread / wall * 100:8.2f} {server / wall * 100:9.2f} {stats.offer_bytes / wall * 8e-6:10.2f} "
-        f"{stats.jpeg_bytes / wall * 8e-6:9.2f} {(stats.offer_bytes + stats.jpeg_bytes) / wall * 8e-6:9.2f} "
-        f"{stats.kept_by_timer:9d}"
-    )
+    cpu = (f"{used / wall * 100:.2f}" for used in (own, loop_thread, server))
+    sizes = (stats.offer_bytes, stats.jpeg_bytes, stats.offer_bytes + stats.jpeg_bytes)
+    bits = (f"{size / wall * 8e-6:.2f}" for size in sizes)
+    cells = [f"{100 * kept / stats.seen:.1f}", f"{stats.offered / wall:.1f}", *cpu, *bits, str(stats.kept_by_timer)]
+    print(f"{name:8s}" + "".join(f"{cell:>10s}" for cell in cells))
+    return [f"`{name}`", *cells]
 
 
 def main() -> None:
@@ -81,17 +87,23 @@ def main() -> None:
     parser.add_argument("clip", nargs="?")
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--policies", default="cells,economy,phash,timer")
+    add_argument(parser)
     arguments = parser.parse_args()
     frames = decoded(arguments.clip, 300)
     print(f"{len(frames)} frames of 1280x720 at {FPS} fps; CPU in % of one core")
-    print("policy   kept% offers/s  client%    loop%  service%  offer Mb/s JPEG Mb/s  all Mb/s  by_timer")
+    titles = ("kept %", "offers/s", "client %", "loop %", "server %", "offer Mb/s", "JPEG Mb/s", "all Mb/s", "by timer")
+    print("policy  " + "".join(f"{title:>10s}" for title in titles))
+    rows: list[list[str]] = []
     service = ServiceProcess()
     try:
         for policy in arguments.policies.split(","):
             value = pb.Policy.Value(f"POLICY_{policy.upper()}")
-            asyncio.run(measure(service, value, frames, arguments.seconds))
+            clip = Path(arguments.clip).stem if arguments.clip else "synthetic person"
+            rows.append([clip, *asyncio.run(measure(service, value, frames, arguments.seconds))])
     finally:
         service.stop()
+    note = f"One live 720p stream at {FPS} fps; encoding and upload included."
+    store("vision_stream", "python -m bench.vision stream CLIP", COLUMNS, rows, note=note, write=arguments.json)
 
 
 if __name__ == "__main__":

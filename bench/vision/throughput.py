@@ -1,4 +1,4 @@
-"""Verdicts per second and server core over gRPC, by batch size; and the decision alone, without gRPC.
+"""Verdicts per second and server core over gRPC by batch size, and the CPU of a decision in process.
 
 `.venv/bin/python -m bench.vision.throughput`. CPU is that of the service's process, from the kernel; the client is
 another process on the other core.
@@ -14,6 +14,7 @@ import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
+from bench.vision.results import add_argument, store
 from bench.vision.service import ServiceProcess
 from hocket.chassis.channel import MeshChannel
 from services.vision.admission.track_quota import TrackQuota
@@ -24,12 +25,17 @@ from services.vision.tracks.offers import Offer
 from services.vision.tracks.stream_gate import StreamGate
 from services.vision.tracks.track_table import TrackLimits, TrackTable
 
+DECISION_COLUMNS = ("policy", "batch", "CPU per decision, µs")
+COLUMNS = (
+    *("policy", "batch", "tracks", "verdicts per s", "verdicts per s and server core"),
+    *("server CPU per verdict, µs", "client CPU per verdict, µs"),
+)
 _FRAMES = 64
 _IN_FLIGHT = 4
 
 
 def thumbnails() -> list[tuple[bytes, bytes]]:
-    """A scene in which a patch moves and the sensor makes noise, as the gate sees a person who talks."""
+    """Return thumbnails of a scene with a moving patch and sensor noise, similar to a person who talks."""
     rng = np.random.default_rng(1)
     scene = np.kron(rng.integers(30, 220, (8, 8)), np.ones((8, 8)))
     frames: list[tuple[bytes, bytes]] = []
@@ -43,7 +49,7 @@ def thumbnails() -> list[tuple[bytes, bytes]]:
 
 async def over_grpc(
     service: ServiceProcess, policy: pb.Policy.ValueType, batch: int, tracks: int, seconds: float
-) -> None:
+) -> list[str]:
     frames = thumbnails()
     async with MeshChannel(service.target, lambda: "") as mesh:
         call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(seconds + 60))
@@ -83,18 +89,18 @@ async def over_grpc(
         wall, cpu, own = time.monotonic() - started, service.cpu_s() - cpu, time.process_time() - own
         call.cancel()
     name = pb.Policy.Name(policy).removeprefix("POLICY_").lower()
-    print(
-        f"{name:8s} {batch:5d} {tracks:6d} {verdicts / wall:10.0f} {verdicts / cpu:14.0f} "
-        f"{cpu / verdicts * 1e6:16.1f} {own / verdicts * 1e6:16.1f}"
-    )
+    rates = (f"{verdicts / wall:.0f}", f"{verdicts / cpu:.0f}")
+    costs = (f"{cpu / verdicts * 1e6:.1f}", f"{own / verdicts * 1e6:.1f}")
+    print(f"{name:8s} {batch:5d} {tracks:6d} {rates[0]:>10s} {rates[1]:>14s} {costs[0]:>16s} {costs[1]:>16s}")
+    return [f"`{name}`", str(batch), str(tracks), *rates, *costs]
 
 
-def decision_alone(policy: Policy, batch: int) -> None:
-    """CPU of `StreamGate.decide` per offer, the best of five."""
+def decision_in_process(policy: Policy, batch: int) -> list[str]:
+    """Measure the CPU of `StreamGate.decide` per offer, the best of five."""
     frames = thumbnails()
-    tally = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
-    table = TrackTable("bench", policy, PolicyOptions(), TrackLimits(512, 30), TrackQuota(1000), tally)
-    watching = StreamGate(policy, table)
+    stats = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    table = TrackTable("bench", policy, PolicyOptions(), TrackLimits(512, 30), TrackQuota(1000), stats)
+    stream = StreamGate(policy, table)
     best, number = 1e9, 0
     rounds = max(4, 2048 // batch)
     for _ in range(5):
@@ -106,30 +112,35 @@ def decision_alone(policy: Policy, batch: int) -> None:
         number += rounds
         cpu = time.thread_time()
         for offers in batches:
-            watching.decide(offers, 0.0)
+            stream.decide(offers, 0.0)
         best = min(best, (time.thread_time() - cpu) / (rounds * batch))
     print(f"{policy.value:8s} {batch:5d} {best * 1e6:16.1f}")
+    return [f"`{policy.value}`", str(batch), f"{best * 1e6:.1f}"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--policies", default="cells,economy,phash,timer")
+    add_argument(parser)
     arguments = parser.parse_args()
     policies = arguments.policies.split(",")
-    print("the decision alone, in process\npolicy   batch us_per_decision")
-    for policy in policies:
-        for batch in (1, 8, 64):
-            decision_alone(Policy(policy), batch)
+    print("decisions in process\npolicy   batch us_per_decision")
+    decisions = [decision_in_process(Policy(policy), batch) for policy in policies for batch in (1, 8, 64)]
+    rows: list[list[str]] = []
     print("\nover gRPC\npolicy   batch tracks  verdicts/s verdicts/s/core server_us/verdict client_us/verdict")
     service = ServiceProcess()
     try:
         for policy in policies:
             for batch, tracks in ((1, 8), (8, 8), (64, 64)):
                 value = pb.Policy.Value(f"POLICY_{policy.upper()}")
-                asyncio.run(over_grpc(service, value, batch, tracks, arguments.seconds))
+                rows.append(asyncio.run(over_grpc(service, value, batch, tracks, arguments.seconds)))
     finally:
         service.stop()
+    command = "python -m bench.vision throughput"
+    note = "`StreamGate.decide` in process, without gRPC."
+    store("vision_decision", command, DECISION_COLUMNS, decisions, note=note, write=arguments.json)
+    store("vision_throughput", command, COLUMNS, rows, write=arguments.json)
 
 
 if __name__ == "__main__":

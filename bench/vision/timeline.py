@@ -1,4 +1,4 @@
-"""Draws when each policy keeps a frame, over how much the picture differs from the one before.
+"""Plots the keyframes of each policy over the difference between successive frames.
 
 `.venv/bin/python -m bench.vision.timeline --out docs/vision_timeline.png [CLIP ...]`; without clips, three synthetic
 scenes. Frames go through the real service and client, on the clip's own clock.

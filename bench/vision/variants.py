@@ -1,4 +1,4 @@
-"""Clips as other cameras, encoders and callers would have sent them, as files: a rule must fit more than its clips.
+"""Variants of clips as other cameras, encoders and callers would send them; a check against overfitting to the clips.
 
 `.venv/bin/python -m bench.vision variants FOLDER CLIP ...` writes each clip at 15 and 10 frames a second, cropped,
 mirrored, noisy at a low bitrate, dark, at 360 lines, at twice and at half its speed, and with still stretches in it;
@@ -30,7 +30,7 @@ _POOR = {"preset": "veryfast", "b": "400k", "maxrate": "500k", "bufsize": "500k"
 
 
 def decoded(clip: str) -> Frames:
-    """Times from 0, in seconds, and pictures (height, width, 3), even in both."""
+    """Yield times from 0 in seconds and pictures (height, width, 3) uint8 with even sides."""
     began_s = None
     with av.open(clip) as container:
         rate = float(container.streams.video[0].average_rate or 25)
@@ -63,7 +63,7 @@ def paced(frames: Frames, speed: float) -> Frames:
 
 
 def resting(frames: Frames) -> Frames:
-    """The clip with still stretches at its beginning and in it."""
+    """Yield the clip with still stretches at its beginning and inside."""
     waited_s, stops = 0.0, list(_STILL_AT_S)
     for at_s, rgb in frames:
         if stops and at_s >= stops[0]:
@@ -107,7 +107,7 @@ VARIANTS: dict[str, tuple[Callable[[Frames], Frames], dict[str, str]]] = {
 
 
 def write(path: Path, frames: Frames, options: dict[str, str]) -> None:
-    """H.264 in Matroska, on the frames' own times."""
+    """Write H.264 in Matroska with the given frame times."""
     with av.open(str(path), "w") as container:
         stream = None
         for at_s, rgb in frames:

@@ -1,4 +1,4 @@
-"""The metrics that the documentation tells to scale and alarm on are at the operations port, by these names."""
+"""The metrics of the service's README are exposed at the operations port."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from services.vision import __main__ as wiring
 from services.vision.errors import KeyframesUnavailable
 from tests.fakes.waiting import DEADLINE_S
 
-TOLD = (Path(__file__).parents[3] / "docs" / "vision.md").read_text(encoding="utf-8").partition("## Metrics")[2]
+README = Path(__file__).parents[3] / "services" / "vision" / "README.md"
+METRICS_SECTION = README.read_text(encoding="utf-8").partition("## Metrics")[2]
 DOCUMENTED = {
     name: set(labels.split(",")) if labels else set[str]()
-    for name, labels in re.findall(r"`(hocket_vision_\w+)(?:\{([\w,]+)\})?`", TOLD)
+    for name, labels in re.findall(r"`(hocket_vision_\w+)(?:\{([\w,]+)\})?`", METRICS_SECTION)
 }
 FLAT = bytes([100]) * 4096
-# A store that cannot be reached, and nothing listens there.
+# An address without a listener.
 NOWHERE = "redis://127.0.0.1:1/0"
-BOOKED_LATER = (
+RECORDED_LATER = (
     "hocket_vision_stats_publishes_total",
     "hocket_vision_keyframes_total",
     "hocket_vision_rpc_duration_seconds_count",
@@ -102,9 +103,9 @@ async def test_every_documented_metric_is_exposed_with_its_labels(serving, chann
         call = await watch(mesh, offers(1, 2), pb.WatchRequest(upload=upload), offers(2, 3))
         await ended(call)
         async with asyncio.timeout(DEADLINE_S):
-            # Booked beside the stream: what its end publishes, and the keyframe that is lost.
+            # Recorded beside the stream: the publication at its end, and the lost keyframe.
             families = await scraped(server.ops_port)
-            while not all(value(families, name) for name in BOOKED_LATER):
+            while not all(value(families, name) for name in RECORDED_LATER):
                 families = await scraped(server.ops_port)
     assert len(DOCUMENTED) >= 10
     for name, labels in DOCUMENTED.items():

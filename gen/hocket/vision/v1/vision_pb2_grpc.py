@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class VisionServiceStub:
-    """VisionService decides over frames. A track's state lives as long as its stream.
+    """VisionService decides for each frame whether to keep it. The tenant comes from the caller's token. The state of a
+    track belongs to its stream: a new stream starts with a FIRST keyframe.
+
+    Errors of all methods: UNAUTHENTICATED without a valid token, UNAVAILABLE while the server drains.
     """
 
     def __init__(self, channel):
@@ -58,32 +61,40 @@ class VisionServiceStub:
 
 
 class VisionServiceServicer:
-    """VisionService decides over frames. A track's state lives as long as its stream.
+    """VisionService decides for each frame whether to keep it. The tenant comes from the caller's token. The state of a
+    track belongs to its stream: a new stream starts with a FIRST keyframe.
+
+    Errors of all methods: UNAUTHENTICATED without a valid token, UNAVAILABLE while the server drains.
     """
 
     def Watch(self, request_iterator, context):
-        """Watch is the two-phase protocol: thumbnails are offered, and only kept frames are encoded and uploaded.
+        """Watch decides by thumbnails, in two phases: the client offers a thumbnail of each frame, then uploads the frames
+        that are kept, as JPEG, on the same stream. The first message carries the config. Requests are answered in order,
+        one VerdictBatch per OfferBatch. A rejected offer or upload leaves the stream open; an invalid config or an empty
+        or oversized batch ends it with INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Dedup(self, request_iterator, context):
-        """Dedup takes whole frames and gives back verdicts and, for kept ones, a JPEG.
+        """Dedup decides by whole frames and returns a verdict and, for kept frames, a JPEG. The first message carries the
+        config. Each frame is answered in order by a result or a rejection; a rejection leaves the stream open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListKeyframes(self, request, context):
-        """ListKeyframes gives the latest kept frames of a track.
+        """ListKeyframes returns the latest keyframes of a track that Watch clients uploaded or Dedup returned. It fails with
+        UNAVAILABLE while the keyframe store does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStats(self, request, context):
-        """GetStats counts what was offered, kept, skipped and saved.
+        """GetStats returns the frame counts of the caller's tenant over all servers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +132,10 @@ def add_VisionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VisionService:
-    """VisionService decides over frames. A track's state lives as long as its stream.
+    """VisionService decides for each frame whether to keep it. The tenant comes from the caller's token. The state of a
+    track belongs to its stream: a new stream starts with a FIRST keyframe.
+
+    Errors of all methods: UNAUTHENTICATED without a valid token, UNAVAILABLE while the server drains.
     """
 
     @staticmethod
