@@ -1,4 +1,4 @@
-"""The command hocket-rag: settings to adapters to flow to servicer."""
+"""The command hocket-rag: builds adapters, flow and servicer from the settings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hocket.chassis.run import run
 from hocket.chassis.server import Assembly, Servicer
 from hocket.client.ledger import CostRecorder
 from hocket.client.ratelimit import RateLimitClient
-from services.rag.adapters.cached_embedder import CachedEmbedder, connected
+from services.rag.adapters.cached_embedder import CachedEmbedder, open_redis
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.postgres_store import MIGRATIONS, SCHEMA, PostgresStore
-from services.rag.adapters.ratelimit import NoQueryLimit, RecordedCosts, RemoteQueryLimit
+from services.rag.adapters.ratelimit import MeshEmbeddingCosts, MeshQueryLimit, NoQueryLimit
 from services.rag.adapters.voyage_embedder import VoyageEmbedder
-from services.rag.flow import Knowledge
+from services.rag.flow import KnowledgeBase
 from services.rag.ports import Embedder, QueryLimit
 from services.rag.server import FULL_NAME, RagServicer
 from services.rag.settings import Settings
@@ -28,12 +28,12 @@ _log = structlog.get_logger()
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the service."""
     run("rag", "Finds the passages of a tenant's knowledge that answer a query.", Settings, build)
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
-    """Wire the service; what it opens goes on `resources`."""
+    """Connect the dependencies and build the servicer. `resources` closes the connections."""
     if settings.postgres_migration_url:
         await migrate(settings.postgres_migration_url.get_secret_value(), SCHEMA, MIGRATIONS)
     database = TenantDatabase(
@@ -44,7 +44,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     resources.push_async_callback(database.close)
     store, embedder = PostgresStore(database), await _embedder(settings, resources)
     limit = await _limit(settings, resources)
-    knowledge = Knowledge(store, embedder, limit, SystemClock(), passage_bytes_max=settings.passage_bytes_max)
+    knowledge = KnowledgeBase(store, embedder, limit, SystemClock(), passage_bytes_max=settings.passage_bytes_max)
     servicer = RagServicer(knowledge, search_budget_s=settings.search_budget_s)
     served = Servicer(FULL_NAME, lambda server: rag_pb2_grpc.add_RagServiceServicer_to_server(servicer, server))
     return Assembly([served], {"postgres": store.check})
@@ -52,22 +52,22 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
 
 async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
     if settings.voyage_api_key is None:
-        _log.info("no voyage key: search ranks by words alone; vectors are hashes without meaning")
+        _log.info("no voyage key: search is lexical, vectors are hashes without meaning")
         return HashedEmbedder()
-    # An ingesting stream may outlive the token it came with; its cost is booked all the same.
+    # With a minter, costs of an ingest stream are recorded even after the token of the stream has expired.
     recorder = CostRecorder(
         settings.ratelimit_target,
         tls=settings.peer_tls,
         minter=settings.minter,
         journal_file=settings.cost_journal_file,
     )
-    costs = RecordedCosts(await resources.enter_async_context(recorder))
+    costs = MeshEmbeddingCosts(await resources.enter_async_context(recorder))
     key, model = settings.voyage_api_key.get_secret_value(), settings.voyage_model
     size, timeout_s = settings.voyage_dimensions, settings.voyage_timeout_s
     price = settings.voyage_price_micro_usd
     voyage = VoyageEmbedder(key, costs, model=model, price_micro_usd=price, dimensions=size, timeout_s=timeout_s)
     resources.push_async_callback(voyage.close)
-    redis = connected(settings.redis_url.get_secret_value()) if settings.redis_url else None
+    redis = open_redis(settings.redis_url.get_secret_value()) if settings.redis_url else None
     if redis is not None:
         resources.push_async_callback(redis.aclose)
     return CachedEmbedder(voyage, redis, SystemClock())
@@ -77,7 +77,7 @@ async def _limit(settings: Settings, resources: AsyncExitStack) -> QueryLimit:
     if settings.ratelimit_target is None:
         return NoQueryLimit()
     channel = MeshChannel(settings.ratelimit_target, forwarded_token, tls=settings.peer_tls)
-    return RemoteQueryLimit(RateLimitClient(await resources.enter_async_context(channel)))
+    return MeshQueryLimit(RateLimitClient(await resources.enter_async_context(channel)))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""What rag refuses, beyond a wrong field."""
+"""Errors of the rag service beyond invalid fields."""
 
 from __future__ import annotations
 
 from hocket.chassis.errors import FailedPrecondition, NotFound, PermissionDenied
 
 
-def document_not_found() -> NotFound:
-    """No such document in the caller's tenant; the same answer whether or not another tenant has one."""
-    return NotFound("there is no such document; ListDocuments names those there are", reason="DOCUMENT_NOT_FOUND")
+def document_not_found(document_id: str) -> NotFound:
+    """The caller's tenant has no such document. The error is the same if another tenant has one."""
+    return NotFound(
+        f"document {document_id!r} not found; ListDocuments returns the existing ids", reason="DOCUMENT_NOT_FOUND"
+    )
 
 
 def tenant_mismatch() -> PermissionDenied:
@@ -18,5 +20,5 @@ def tenant_mismatch() -> PermissionDenied:
 
 
 def credentials_refused(vendor: str) -> FailedPrecondition:
-    """The vendor does not take the key it is called with."""
-    return FailedPrecondition(f"{vendor} refused the configured key", reason="VENDOR_CREDENTIALS")
+    """The vendor refused the configured API key."""
+    return FailedPrecondition(f"{vendor} refused the configured API key; replace it", reason="VENDOR_CREDENTIALS")

@@ -1,4 +1,4 @@
-"""What rag can be told from the environment."""
+"""Settings of the rag service, read from the environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings
-from services.rag.prices import price_micro_usd
+from services.rag.embedding.prices import price_micro_usd
 
 _DIMENSIONS = (256, 512, 1024, 2048)
 
@@ -21,49 +21,52 @@ class Settings(ServerSettings):
 
     postgres_url: PostgresUrl = Field(
         default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),
-        description="Postgres with pgvector, as a role that row-level security binds.",
+        description="Postgres with pgvector, as the role of the service (neither superuser nor BYPASSRLS).",
     )
     postgres_migration_url: PostgresUrl | None = Field(
-        default=None, description="The same database as the owner of its tables; when set, migrations run at start."
+        default=None, description="The same database as the owner of its schema; if set, migrations run at start."
     )
-    postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections of this process.")
-    statement_timeout_s: float = Field(default=10, gt=0, le=300, description="Longest statement, in seconds.")
+    postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections to Postgres, at most.")
+    statement_timeout_s: float = Field(default=10, gt=0, le=300, description="Timeout of a statement, in seconds.")
     redis_url: RedisUrl | None = Field(
-        default=None, description="Redis that keeps query vectors for all replicas; unset keeps them in the process."
+        default=None, description="Redis that caches query vectors for all replicas; unset caches them in the process."
     )
     voyage_api_key: SecretStr | None = Field(
         default=None,
-        description="Key of Voyage AI. Unset: search ranks by words alone, and vectors are hashes without meaning.",
+        description="API key of Voyage AI. Unset: search is lexical, and vectors are hashes without meaning.",
     )
     voyage_model: str = Field(
         default="voyage-4-lite",
         min_length=1,
         max_length=100,
-        description="Model of queries and documents; after a change documents must be ingested again.",
+        description="Voyage model of queries and documents; after a change ingest all documents again.",
     )
     voyage_dimensions: int = Field(
-        default=1024, ge=256, le=2048, description="Numbers in a vector: 256, 512, 1024 or 2048."
+        default=1024, ge=256, le=2048, description="Dimensions of a vector: 256, 512, 1024 or 2048."
     )
-    voyage_timeout_s: float = Field(default=10, gt=0, le=300, description="Longest call of Voyage, in seconds.")
+    voyage_timeout_s: float = Field(default=10, gt=0, le=300, description="Timeout of a call to Voyage, in seconds.")
     voyage_price_micro_usd_per_million_tokens: int | None = Field(
-        default=None, ge=0, description="Your price of a million tokens; unset means the list price of the model."
+        default=None,
+        ge=0,
+        description="Price of a million tokens in micro-USD; unset means the list price.",
     )
     ratelimit_target: str | None = Field(
-        default=None, description="gRPC target of the ratelimit service; unset limits and books nothing."
+        default=None,
+        description="gRPC target of the ratelimit service; unset: no query limit and no recorded costs.",
     )
     cost_journal_file: Path | None = Field(
         default=None,
-        description="File that keeps cost events until they are booked, through a crash; one process a file."
+        description="File that keeps cost events until they are recorded, also through a crash; one file per process."
         " Unset keeps them in memory.",
     )
     search_budget_s: float = Field(
-        default=0.3, gt=0, le=30, description="Time of a search that names none, in seconds."
+        default=0.3, gt=0, le=30, description="Budget of a search that sets none, in seconds."
     )
     passage_bytes_max: int = Field(
         default=1000,
         ge=200,
         le=8000,
-        description="Longest passage in bytes; after a change documents must be ingested again.",
+        description="Largest passage in bytes of UTF-8; after a change ingest all documents again.",
     )
 
     @field_validator("voyage_dimensions")
@@ -81,5 +84,5 @@ class Settings(ServerSettings):
 
     @property
     def voyage_price_micro_usd(self) -> int:
-        """Price of a million tokens of the Voyage model. Raises ValueError when none is known or set."""
+        """Price of a million tokens in micro-USD. Raises ValueError if the model has no list price and none is set."""
         return price_micro_usd(self.voyage_model, self.voyage_price_micro_usd_per_million_tokens)

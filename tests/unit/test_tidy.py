@@ -24,11 +24,11 @@ OUTER_ROOMS = {"__main__", "settings", "server", "flow"}
 # Further ones, of services without a `layers` contract. In the others every room is pure (pyproject.toml holds that).
 OUTER_MODULES = {
     "llm_router": set[str](),
-    "rag": set[str](),
 }
 # Services with a `layers` contract, and their rooms that are no decisions.
 LAYERED = {
     "media_gateway": {"dispatch", "http", "session"},
+    "rag": set[str](),
     "ratelimit": set[str](),
     "speech": set[str](),
     "vision": set[str](),

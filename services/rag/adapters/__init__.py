@@ -1,1 +1,1 @@
-"""What rag's ports stand on: Postgres, the Voyage API, Redis, the ratelimit service, and in-memory twins."""
+"""Implementations of the ports: Postgres, Voyage AI, Redis, the ratelimit service, and in-memory ones."""

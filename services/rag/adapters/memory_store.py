@@ -1,4 +1,4 @@
-"""The knowledge store in memory: nothing outlives the process. The twin of the Postgres store, held to one suite."""
+"""Knowledge store in memory, for tests; runs against the same suite as the Postgres store."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.rag import spelling
-from services.rag.analysis import QueryTerm
-from services.rag.knowledge import Document, DocumentInfo, IndexedPassage, Passage, Stored, Vectors
-from services.rag.ranking import rarity, term_score
+from services.rag.embedding.vectors import Vectors
+from services.rag.ingest.documents import Document, DocumentInfo, IndexedPassage, StoredDocument
+from services.rag.search import spelling
+from services.rag.search.query import Passage
+from services.rag.search.ranking import bm25_term_score, inverse_document_frequency
+from services.rag.text.analysis import QueryTerm
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shelf:
+class _Entry:
     document: Document
     content_hash: bytes
     model: str | None
@@ -31,16 +33,16 @@ class _Shelf:
 
 
 class MemoryStore:
-    """Implements ports.KnowledgeStore."""
+    """Implements ports.KnowledgeStore in memory; never raises Unavailable."""
 
     def __init__(self) -> None:
-        """Start empty."""
-        self._tenants: dict[str, dict[str, _Shelf]] = {}
+        """Create an empty store."""
+        self._tenants: dict[str, dict[str, _Entry]] = {}
 
-    async def stored(self, tenant_id: str, document_id: str) -> Stored | None:
-        """As the port says."""
-        shelf = self._of(tenant_id).get(document_id)
-        return Stored(shelf.content_hash, len(shelf.rows), shelf.model) if shelf else None
+    async def stored(self, tenant_id: str, document_id: str) -> StoredDocument | None:
+        """Return the summary of a document, None if there is none."""
+        entry = self._of(tenant_id).get(document_id)
+        return StoredDocument(entry.content_hash, len(entry.rows), entry.model) if entry else None
 
     async def replace(
         self,
@@ -50,29 +52,30 @@ class MemoryStore:
         passages: Sequence[IndexedPassage],
         vectors: Vectors | None,
     ) -> None:
-        """As the port says."""
+        """Add a document, or replace the one with the same id."""
         values = vectors.values if vectors else [None] * len(passages)
         rows = [_Row(document, str(uuid.uuid4()), p, v) for p, v in zip(passages, values, strict=True)]
         model = vectors.model if vectors else None
-        shelf = _Shelf(document, content_hash, model, rows, datetime.now(UTC))
-        self._tenants.setdefault(tenant_id, {})[document.document_id] = shelf
+        entry = _Entry(document, content_hash, model, rows, datetime.now(UTC))
+        self._tenants.setdefault(tenant_id, {})[document.document_id] = entry
 
     async def lexical(
         self, tenant_id: str, terms: Sequence[QueryTerm], filters: Mapping[str, str], k: int
     ) -> list[Passage]:
-        """As the port says."""
+        """Return the best `k` passages by BM25."""
         rows = list(self._rows(tenant_id))
         holders: dict[str, int] = {}
         for row in rows:
             for term in row.passage.frequencies:
                 holders[term] = holders.get(term, 0) + 1
-        weights = _used_weights(terms, holders)
+        weights = _term_weights(terms, holders)
         mean = sum(row.passage.length for row in rows) / max(len(rows), 1)
         scored: list[tuple[float, _Row]] = []
         for row in _matching(rows, filters):
             held = {term: row.passage.frequencies[term] for term in weights if term in row.passage.frequencies}
             score = sum(
-                weights[term] * term_score(n, row.passage.length, mean, rarity(len(rows), holders[term]))
+                weights[term]
+                * bm25_term_score(n, row.passage.length, mean, inverse_document_frequency(len(rows), holders[term]))
                 for term, n in held.items()
             )
             if held:
@@ -82,9 +85,9 @@ class MemoryStore:
     async def nearest(
         self, tenant_id: str, model: str, vector: Sequence[float], filters: Mapping[str, str], k: int
     ) -> list[Passage]:
-        """As the port says."""
-        shelves = [shelf for shelf in self._of(tenant_id).values() if shelf.model == model]
-        rows = [row for shelf in shelves for row in shelf.rows]
+        """Return the best `k` passages by cosine similarity."""
+        entries = [entry for entry in self._of(tenant_id).values() if entry.model == model]
+        rows = [row for entry in entries for row in entry.rows]
         scored = [
             (sum(a * b for a, b in zip(vector, row.vector, strict=True)), row)
             for row in _matching(rows, filters)
@@ -93,41 +96,41 @@ class MemoryStore:
         return _best(scored, k)
 
     async def delete_document(self, tenant_id: str, document_id: str) -> int | None:
-        """As the port says."""
-        shelf = self._of(tenant_id).pop(document_id, None)
-        return len(shelf.rows) if shelf else None
+        """Delete a document; return how many passages it had, None if there is no such document."""
+        entry = self._of(tenant_id).pop(document_id, None)
+        return len(entry.rows) if entry else None
 
     async def delete_tenant(self, tenant_id: str) -> tuple[int, int]:
-        """As the port says."""
-        shelves = self._tenants.pop(tenant_id, {})
-        return len(shelves), sum(len(shelf.rows) for shelf in shelves.values())
+        """Delete everything of a tenant; return how many documents and passages it had."""
+        entries = self._tenants.pop(tenant_id, {})
+        return len(entries), sum(len(entry.rows) for entry in entries.values())
 
     async def documents(self, tenant_id: str, after: str, limit: int) -> list[DocumentInfo]:
-        """As the port says."""
-        shelves = sorted((i, shelf) for i, shelf in self._of(tenant_id).items() if i > after)[:limit]
+        """Return at most `limit` documents with ids after `after`."""
+        entries = sorted((i, entry) for i, entry in self._of(tenant_id).items() if i > after)[:limit]
         return [
             DocumentInfo(
                 i,
-                shelf.document.title,
-                len(shelf.rows),
-                len(shelf.document.text.encode()),
-                shelf.updated_at,
-                shelf.document.metadata,
+                entry.document.title,
+                len(entry.rows),
+                len(entry.document.text.encode()),
+                entry.updated_at,
+                entry.document.metadata,
             )
-            for i, shelf in shelves
+            for i, entry in entries
         ]
 
-    def _of(self, tenant_id: str) -> dict[str, _Shelf]:
+    def _of(self, tenant_id: str) -> dict[str, _Entry]:
         return self._tenants.get(tenant_id, {})
 
     def _rows(self, tenant_id: str) -> Iterator[_Row]:
-        return (row for shelf in self._of(tenant_id).values() for row in shelf.rows)
+        return (row for entry in self._of(tenant_id).values() for row in entry.rows)
 
 
-def _used_weights(terms: Sequence[QueryTerm], holders: Mapping[str, int]) -> dict[str, float]:
+def _term_weights(terms: Sequence[QueryTerm], holders: Mapping[str, int]) -> dict[str, float]:
     weights = {term.term: term.weight for term in terms}
-    guessable = [t.term for t in terms if t.weight == 1.0 and spelling.distance_allowed(t.term)]
-    for term in [term for term in guessable if term not in holders][: spelling.GUESSES_MAX]:
+    correctable = [t.term for t in terms if t.weight == 1.0 and spelling.distance_allowed(t.term)]
+    for term in [term for term in correctable if term not in holders][: spelling.CORRECTIONS_MAX]:
         prefix = term[: spelling.PREFIX_CHARACTERS]
         for near in spelling.nearest(term, (word for word in holders if word.startswith(prefix))):
             weights.setdefault(near, spelling.NEAR_WEIGHT)

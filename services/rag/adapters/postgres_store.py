@@ -1,4 +1,4 @@
-"""The knowledge store in Postgres, under row-level security."""
+"""Knowledge store in Postgres, under row-level security."""
 
 from __future__ import annotations
 
@@ -13,48 +13,55 @@ from asyncpg.pool import PoolConnectionProxy
 
 from hocket.chassis.errors import FailedPrecondition
 from hocket.chassis.postgres import TenantDatabase
-from services.rag import spelling
 from services.rag.adapters import statements as sql
-from services.rag.analysis import QueryTerm
-from services.rag.knowledge import Document, DocumentInfo, IndexedPassage, Passage, Stored, Vectors
+from services.rag.embedding.vectors import Vectors
+from services.rag.ingest.documents import Document, DocumentInfo, IndexedPassage, StoredDocument
+from services.rag.search import spelling
+from services.rag.search.query import Passage
+from services.rag.text.analysis import QueryTerm
 
 SCHEMA = "rag"
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Rows a statement: each stays well below the statement timeout.
-_POSTINGS_AT_ONCE = 20_000
-# All of a tenant goes in one statement a table: a million postings take about three seconds.
+# Rows per statement, so that each stays well below the statement timeout.
+_POSTINGS_PER_STATEMENT = 20_000
+# A tenant is deleted with one statement per table: a million postings take about 3 s.
 _DELETE_TENANT_TIMEOUT_S = 25.0
 _VOCABULARY_MAX = 2_000
 _LAST_CHARACTER = "\U0010ffff"
 
 
 class PostgresStore:
-    """Implements ports.KnowledgeStore."""
+    """Implements ports.KnowledgeStore over Postgres with pgvector."""
 
     def __init__(self, database: TenantDatabase) -> None:
-        """Keep the knowledge in `database`, which stays its owner's to close."""
+        """Create a store over `database`, which the caller closes."""
         self._database = database
         self._bound = False
 
     async def check(self) -> None:
-        """Raise unless Postgres answers and every table is bound by row-level security; a readiness check."""
+        """Readiness check.
+
+        Raises:
+            Unavailable: Postgres does not answer.
+            FailedPrecondition: The schema is empty, or row-level security is not forced on a table.
+        """
         await self._database.check()
         if self._bound:
             return
-        # The catalogue belongs to no tenant; any name will do.
+        # The system catalogue is not per tenant; any tenant id works.
         async with self._database.tenant("-") as connection:
             if not await connection.fetchval(sql.TABLES):
-                raise FailedPrecondition("the schema rag is empty: set HOCKET_RAG_POSTGRES_MIGRATION_URL once")
+                raise FailedPrecondition("the schema rag is empty; set HOCKET_RAG_POSTGRES_MIGRATION_URL once")
             unbound = [str(row["relname"]) for row in await connection.fetch(sql.UNBOUND_TABLES)]
         if unbound:
-            raise FailedPrecondition(f"row-level security is not forced on {', '.join(unbound)}")
+            raise FailedPrecondition(f"row-level security is not forced on {', '.join(unbound)}; run the migrations")
         self._bound = True
 
-    async def stored(self, tenant_id: str, document_id: str) -> Stored | None:
-        """As the port says."""
+    async def stored(self, tenant_id: str, document_id: str) -> StoredDocument | None:
+        """Return the summary of a document, None if there is none."""
         async with self._database.tenant(tenant_id) as connection:
             row = await connection.fetchrow(sql.STORED, tenant_id, document_id)
-        return Stored(row["content_hash"], row["passages"], row["embedding_model"]) if row else None
+        return StoredDocument(row["content_hash"], row["passages"], row["embedding_model"]) if row else None
 
     async def replace(
         self,
@@ -64,12 +71,12 @@ class PostgresStore:
         passages: Sequence[IndexedPassage],
         vectors: Vectors | None,
     ) -> None:
-        """As the port says, in one transaction."""
+        """Add a document, or replace the one with the same id, in one transaction."""
         key = uuid.uuid4()
         terms = {term for passage in passages for term in passage.frequencies}
         async with self._database.tenant(tenant_id) as connection:
             await connection.execute(sql.LOCK_CORPUS, tenant_id)
-            gone, length_gone = await _drop(connection, tenant_id, document.document_id) or (0, 0)
+            passages_before, terms_before = await _drop(connection, tenant_id, document.document_id) or (0, 0)
             await connection.execute(
                 sql.PUT_DOCUMENT,
                 tenant_id,
@@ -85,43 +92,45 @@ class PostgresStore:
             )
             rows = _passage_rows(tenant_id, key, document.document_id, passages, vectors)
             await connection.executemany(sql.PUT_PASSAGE, rows)
-            for batch in _batches(_posting_rows(passages), _POSTINGS_AT_ONCE):
+            for batch in _batches(_posting_rows(passages), _POSTINGS_PER_STATEMENT):
                 await connection.execute(sql.PUT_POSTINGS, tenant_id, key, *map(list, zip(*batch, strict=True)))
             length = sum(passage.length for passage in passages)
-            await connection.execute(sql.COUNT_CORPUS, tenant_id, len(passages) - gone, length - length_gone)
+            await connection.execute(
+                sql.COUNT_CORPUS, tenant_id, len(passages) - passages_before, length - terms_before
+            )
 
     async def lexical(
         self, tenant_id: str, terms: Sequence[QueryTerm], filters: Mapping[str, str], k: int
     ) -> list[Passage]:
-        """As the port says."""
+        """Return the best `k` passages by BM25."""
         async with self._database.tenant(tenant_id) as connection:
             keys = await _matching(connection, tenant_id, filters)
-            weights = await _used_weights(connection, tenant_id, terms)
+            weights = await _term_weights(connection, tenant_id, terms)
             rows = await connection.fetch(sql.LEXICAL, tenant_id, keys, k, list(weights), list(weights.values()))
         return [_passage(row) for row in rows]
 
     async def nearest(
         self, tenant_id: str, model: str, vector: Sequence[float], filters: Mapping[str, str], k: int
     ) -> list[Passage]:
-        """As the port says."""
+        """Return the best `k` passages by cosine similarity."""
         async with self._database.tenant(tenant_id) as connection:
             keys = await _matching(connection, tenant_id, filters)
             rows = await connection.fetch(sql.NEAREST, tenant_id, keys, k, model, list(vector))
         return [_passage(row) for row in rows]
 
     async def delete_document(self, tenant_id: str, document_id: str) -> int | None:
-        """As the port says."""
+        """Delete a document; return how many passages it had, None if there is no such document."""
         async with self._database.tenant(tenant_id) as connection:
             await connection.execute(sql.LOCK_CORPUS, tenant_id)
             dropped = await _drop(connection, tenant_id, document_id)
             if dropped is None:
                 return None
-            gone, length_gone = dropped
-            await connection.execute(sql.COUNT_CORPUS, tenant_id, -gone, -length_gone)
-            return gone
+            passages_before, terms_before = dropped
+            await connection.execute(sql.COUNT_CORPUS, tenant_id, -passages_before, -terms_before)
+            return passages_before
 
     async def delete_tenant(self, tenant_id: str) -> tuple[int, int]:
-        """As the port says, in one transaction."""
+        """Delete everything of a tenant; return how many documents and passages it had."""
         async with self._database.tenant(tenant_id) as connection:
             await connection.execute(sql.LOCK_CORPUS, tenant_id)
             await connection.execute(sql.DROP_TENANT_POSTINGS, tenant_id, timeout=_DELETE_TENANT_TIMEOUT_S)
@@ -131,7 +140,7 @@ class PostgresStore:
         return _rows_in(documents), _rows_in(passages)
 
     async def documents(self, tenant_id: str, after: str, limit: int) -> list[DocumentInfo]:
-        """As the port says."""
+        """Return at most `limit` documents with ids after `after`."""
         async with self._database.tenant(tenant_id) as connection:
             rows = await connection.fetch(sql.DOCUMENTS, tenant_id, after, limit)
         return [
@@ -148,7 +157,7 @@ class PostgresStore:
 
 
 async def _drop(connection: PoolConnectionProxy, tenant_id: str, document_id: str) -> tuple[int, int] | None:
-    """Remove a document; how many passages went and how long they were in terms, None when there was none."""
+    """Delete a document; return its number of passages and of terms, None if there is no such document."""
     document = await connection.fetchrow(sql.DROP_DOCUMENT, tenant_id, document_id)
     if document is None:
         return None
@@ -160,22 +169,22 @@ async def _drop(connection: PoolConnectionProxy, tenant_id: str, document_id: st
 async def _matching(
     connection: PoolConnectionProxy, tenant_id: str, filters: Mapping[str, str]
 ) -> list[uuid.UUID] | None:
-    """Keys of the documents whose metadata holds `filters`; None for all."""
+    """Return the keys of the documents whose metadata holds `filters`; None for all documents."""
     if not filters:
         return None
     rows = await connection.fetch(sql.MATCHING_DOCUMENTS, tenant_id, json.dumps(dict(filters)))
     return [row["key"] for row in rows]
 
 
-async def _used_weights(
+async def _term_weights(
     connection: PoolConnectionProxy, tenant_id: str, terms: Sequence[QueryTerm]
 ) -> dict[str, float]:
-    """Weights by term, with the tenant's nearest terms in place of those it does not use."""
+    """Return the weight of each term, adding similar terms of the tenant for those that no passage holds."""
     weights = {term.term: term.weight for term in terms}
-    guessable = [term.term for term in terms if term.weight == 1.0 and spelling.distance_allowed(term.term)]
-    if guessable:
-        unused = await connection.fetch(sql.UNUSED_TERMS, tenant_id, guessable)
-        for row in unused[: spelling.GUESSES_MAX]:
+    correctable = [term.term for term in terms if term.weight == 1.0 and spelling.distance_allowed(term.term)]
+    if correctable:
+        unused = await connection.fetch(sql.UNUSED_TERMS, tenant_id, correctable)
+        for row in unused[: spelling.CORRECTIONS_MAX]:
             for near in spelling.nearest(row["term"], await _vocabulary(connection, tenant_id, row["term"])):
                 weights.setdefault(near, spelling.NEAR_WEIGHT)
     return weights
@@ -227,7 +236,7 @@ def _batches(rows: Iterator[_Posting], size: int) -> Iterator[list[_Posting]]:
 
 
 def _rows_in(status: str) -> int:
-    """The count in a status such as "DELETE 12"."""
+    """Return the count in a status such as "DELETE 12"."""
     return int(status.rpartition(" ")[2])
 
 

@@ -1,4 +1,4 @@
-"""The tenant's query limit and its book of costs, at the ratelimit service."""
+"""The tenant's query limit and its recorded costs, in the ratelimit service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hocket.client.limiter_metrics import limiter_unavailable
 from hocket.client.ratelimit import RateLimitClient
 
 LIMIT = "rag_queries"
-# A search has a third of a second: a limiter that is slow must not take it.
+# A search has 0.3 s by default: a slow limiter must not use it up.
 _DECISION_TIMEOUT_S = 0.05
 _OUTCOMES = {
     "ok": CostOutcome.COST_OUTCOME_OK,
@@ -21,40 +21,44 @@ _OUTCOMES = {
 _log = structlog.get_logger()
 
 
-class RemoteQueryLimit:
-    """Implements ports.QueryLimit."""
+class MeshQueryLimit:
+    """Implements ports.QueryLimit with the ratelimit service."""
 
     def __init__(self, client: RateLimitClient) -> None:
-        """Ask `client`, whose channel carries the token of the running RPC."""
+        """Create the limit.
+
+        Args:
+            client: Client whose channel forwards the token of the running RPC.
+        """
         self._client = client
 
     async def spend(self) -> None:
-        """As the port says."""
+        """Spend one query. Raises ResourceExhausted if the limit is spent; other failures let the query pass."""
         try:
             await self._client.require(LIMIT, timeout_s=_DECISION_TIMEOUT_S)
         except MeshError as error:
             if isinstance(error, ResourceExhausted) and error.reason == "RATE_LIMITED":
                 raise
             limiter_unavailable.labels("check").inc()
-            _log.warning("query not limited", reason=error.reason, problem=error.message)
+            _log.warning("query not limited: no decision from ratelimit", reason=error.reason, problem=error.message)
 
 
 class NoQueryLimit:
-    """Implements ports.QueryLimit where no ratelimit target is set."""
+    """Implements ports.QueryLimit without a ratelimit target."""
 
     async def spend(self) -> None:
-        """Every query passes."""
+        """Let every query pass."""
 
 
-class RecordedCosts:
-    """Implements ports.CostBook."""
+class MeshEmbeddingCosts:
+    """Implements ports.EmbeddingCosts with the ledger of the ratelimit service."""
 
     def __init__(self, recorder: CostRecorder) -> None:
-        """Book with `recorder`, which stays its owner's to close."""
+        """Record with `recorder`, which the caller closes."""
         self._recorder = recorder
 
-    def book(self, *, provider: str, model: str, tokens: int, cost_micro_usd: int, outcome: str) -> None:
-        """As the port says."""
+    def record(self, *, provider: str, model: str, tokens: int, cost_micro_usd: int, outcome: str) -> None:
+        """Queue one cost event for the tenant of the running RPC."""
         event = CostEvent(
             kind=CostKind.COST_KIND_EMBEDDING,
             provider=provider,

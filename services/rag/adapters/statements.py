@@ -1,14 +1,15 @@
-"""The SQL of the Postgres store. Each statement names the tenant itself ($1), besides the policy of every table.
+"""SQL statements of the Postgres store. Each one selects the tenant ($1) itself, in addition to row-level security.
 
-Lookups are LATERAL with a limit or a window, which the planner cannot turn into a join: for a tenant that is newer than
-the statistics it expects one row whatever is asked, and a join then reads all of the tenant's rows again and again.
+Lookups are LATERAL with a limit or a window, which the planner cannot turn into a join. For a tenant newer than the
+table statistics the planner expects one row for every condition, and a join would read all rows of the tenant once per
+outer row.
 """
 
 from __future__ import annotations
 
-from services.rag.ranking import K1, B
+from services.rag.search.ranking import K1, B
 
-# Locks the tenant's row: writers of one tenant queue up here, so that its counts stay true.
+# Locks the tenant's row: serialises the writers of a tenant, so that its counts stay correct.
 LOCK_CORPUS = """
     INSERT INTO rag.corpora AS c (tenant_id) VALUES ($1)
     ON CONFLICT (tenant_id) DO UPDATE SET passages = c.passages
@@ -23,7 +24,7 @@ PUT_DOCUMENT = """
         (tenant_id, id, key, title, metadata, content_hash, embedding_model, size_bytes, passages, terms)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
-# asyncpg sends real[] in binary form; pgvector casts it. Vectors as text would be twenty times slower.
+# asyncpg sends real[] in binary, and pgvector casts it: 20 times faster than vectors as text.
 PUT_PASSAGE = """
     INSERT INTO rag.passages
         (tenant_id, document_key, ordinal, document_id, start_byte, end_byte, headings, body, length,
@@ -40,7 +41,7 @@ DROP_DOCUMENT = "DELETE FROM rag.documents WHERE tenant_id = $1 AND id = $2 RETU
 DROP_PASSAGES = "DELETE FROM rag.passages WHERE tenant_id = $1 AND document_key = $2 RETURNING length"
 DROP_POSTINGS = "DELETE FROM rag.postings WHERE tenant_id = $1 AND document_key = $2 AND term = ANY($3::text[])"
 
-# In this order, the corpus last: its row is the lock. Each returns how many rows went, as asyncpg's status.
+# In this order, the corpus last: its row is the lock. asyncpg returns the number of rows in the status.
 DROP_TENANT_POSTINGS = "DELETE FROM rag.postings WHERE tenant_id = $1"
 DROP_TENANT_PASSAGES = "DELETE FROM rag.passages WHERE tenant_id = $1"
 DROP_TENANT_DOCUMENTS = "DELETE FROM rag.documents WHERE tenant_id = $1"
@@ -56,7 +57,7 @@ UNUSED_TERMS = """
     SELECT q.term FROM unnest($2::text[]) AS q (term)
     WHERE (SELECT true FROM rag.postings p WHERE p.tenant_id = $1 AND p.term = q.term LIMIT 1) IS NULL
 """
-# Terms between two bounds, found by leaps over the key rather than by reading each term's rows.
+# Distinct terms between two bounds: a recursive skip scan over the key, instead of reading each term's rows.
 VOCABULARY = """
     WITH RECURSIVE leap (term) AS (
         (SELECT p.term FROM rag.postings p WHERE p.tenant_id = $1 AND p.term >= $2 ORDER BY p.term LIMIT 1)
@@ -79,7 +80,7 @@ _FOUND = """
     CROSS JOIN LATERAL (SELECT * FROM rag.documents WHERE tenant_id = $1 AND id = p.document_id LIMIT 1) AS d
     ORDER BY best.score DESC, p.document_id, p.ordinal
 """
-# $2 are the keys of the documents that filters leave, NULL for all.
+# $2: keys of the documents that match the filters, NULL for all.
 _LEXICAL = """
     WITH hit AS (
         SELECT h.*, q.weight
@@ -101,8 +102,8 @@ _LEXICAL = """
         GROUP BY document_key, ordinal ORDER BY score DESC, document_key, ordinal LIMIT $3
     )
 """
-# The order is by an expression that no approximate index serves: under row-level security one would lose most of a
-# small tenant's neighbours.
+# Ordered by an expression that an approximate index cannot serve: with row-level security, such an index would miss
+# most neighbours of a small tenant.
 _NEAREST = """
     WITH best AS (
         SELECT v.document_key, v.ordinal, 1 - (v.embedding <=> $5::real[]::halfvec) AS score
@@ -115,7 +116,7 @@ _NEAREST = """
 LEXICAL = _LEXICAL.replace("{k1}", f"{K1}::float8").replace("{b}", f"{B}::float8") + _FOUND
 NEAREST = _NEAREST + _FOUND
 
-# Tables of the schema with a tenant column that row-level security would not bind.
+# Tables of the schema on which row-level security is not enabled and forced.
 UNBOUND_TABLES = """
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'rag' AND c.relkind IN ('r', 'p') AND c.relname <> 'migrations'

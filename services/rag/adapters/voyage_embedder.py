@@ -1,4 +1,4 @@
-"""Embeddings by Voyage AI over one pooled HTTP client; its SDK opens a connection for each call."""
+"""Embeddings by Voyage AI over one pooled HTTP client (the vendor's SDK opens a connection per call)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pydantic import BaseModel, Field, ValidationError
 from hocket.chassis.deadline import timeout_for
 from hocket.chassis.errors import MeshError, Unavailable
 from services.rag import errors
-from services.rag.knowledge import Vectors
-from services.rag.ports import CostBook
+from services.rag.embedding.vectors import Vectors
+from services.rag.ports import EmbeddingCosts
 
 PROVIDER = "voyage"
-# Keys made in MongoDB Atlas start with "al-" and are taken there alone (voyageai 0.5.0 does the same).
+# Keys created in MongoDB Atlas start with "al-" and work with its URL only (as in voyageai 0.5.0).
 _URL = "https://api.voyageai.com/v1"
 _ATLAS_URL = "https://ai.mongodb.com/v1"
-# A rough token count, for calls whose answer never came.
-_BYTES_A_TOKEN = 4
+# Estimate of the tokens of a call without a response.
+_BYTES_PER_TOKEN = 4
 
 Numbers = Annotated[list[float], Field(min_length=1)]
 
@@ -40,14 +40,14 @@ class _Reply(BaseModel):
 
 
 class VoyageEmbedder:
-    """Implements ports.Embedder; each call to Voyage is booked once."""
+    """Implements ports.Embedder with Voyage AI; records the cost of each call once."""
 
     ranks = True
 
     def __init__(
         self,
         key: str,
-        costs: CostBook,
+        costs: EmbeddingCosts,
         *,
         model: str,
         price_micro_usd: int,
@@ -55,11 +55,18 @@ class VoyageEmbedder:
         timeout_s: float,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        """Embed with `model` to vectors of `dimensions` numbers. A call takes at most `timeout_s`.
+        """Create an embedder.
 
-        A million tokens cost `price_micro_usd`.
+        Args:
+            key: API key.
+            costs: Records the cost of each call.
+            model: Voyage model.
+            price_micro_usd: Price of a million tokens in micro-USD.
+            dimensions: Numbers per vector.
+            timeout_s: Longest call in seconds.
+            client: HTTP client; None creates one.
         """
-        # Vectors of another size are of another space.
+        # Vectors of different sizes are not comparable.
         self.model = f"{model}@{dimensions}"
         self._body = {"model": model, "output_dimension": dimensions, "truncation": True}
         self._costs = costs
@@ -70,21 +77,21 @@ class VoyageEmbedder:
         self._url = (_ATLAS_URL if key.startswith("al-") else _URL) + "/embeddings"
 
     async def embed(self, tenant_id: str, texts: Sequence[str], *, query: bool) -> Vectors:  # noqa: ARG002 - the port's
-        """As the port says."""
+        """Return one vector per text. Raises Unavailable, FailedPrecondition."""
         body = {**self._body, "input": list(texts), "input_type": "query" if query else "document"}
         try:
             reply = await self._post(body, timeout_for(self._timeout_s))
         except asyncio.CancelledError:
-            # Sent and not taken back: the vendor may bill it.
-            self._book(_rough_tokens(texts), "cancelled")
+            # The request was sent: the vendor may bill it.
+            self._record(_estimate_tokens(texts), "cancelled")
             raise
         except httpx.ReadTimeout as error:
-            self._book(_rough_tokens(texts), "cancelled")
-            raise Unavailable("Voyage did not answer in time", retry_after_s=1) from error
+            self._record(_estimate_tokens(texts), "cancelled")
+            raise Unavailable(f"Voyage did not answer within {self._timeout_s:g} s", retry_after_s=1) from error
         rows = sorted(reply.data, key=lambda row: row.index)
-        self._book(reply.usage.total_tokens, "ok")
+        self._record(reply.usage.total_tokens, "ok")
         if [row.index for row in rows] != list(range(len(texts))):
-            raise Unavailable("Voyage answered with other texts than it was asked for")
+            raise Unavailable(f"Voyage returned {len(rows)} vectors for {len(texts)} texts, or out of order")
         return Vectors(self.model, [row.embedding for row in rows])
 
     async def _post(self, body: Mapping[str, object], timeout_s: float) -> _Reply:
@@ -93,29 +100,31 @@ class VoyageEmbedder:
         except httpx.ReadTimeout:
             raise
         except httpx.HTTPError as error:
-            raise Unavailable(f"Voyage does not answer: {type(error).__name__}", retry_after_s=1) from error
+            raise Unavailable(f"Voyage cannot be reached: {type(error).__name__}", retry_after_s=1) from error
         if not response.is_success:
             raise _refusal(response)
         try:
             return _Reply.model_validate_json(response.content)
         except ValidationError as error:
-            raise Unavailable("Voyage answered with something else than embeddings") from error
+            raise Unavailable("Voyage returned a response without embeddings") from error
 
-    def _book(self, tokens: int, outcome: str) -> None:
+    def _record(self, tokens: int, outcome: str) -> None:
         model = str(self._body["model"])
         cost_micro_usd = round(tokens * self._price_micro_usd / 1_000_000)
-        self._costs.book(provider=PROVIDER, model=model, tokens=tokens, cost_micro_usd=cost_micro_usd, outcome=outcome)
+        self._costs.record(
+            provider=PROVIDER, model=model, tokens=tokens, cost_micro_usd=cost_micro_usd, outcome=outcome
+        )
 
     async def forget(self, tenant_id: str) -> None:
-        """Nothing is cached here."""
+        """Do nothing: nothing is cached here."""
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
 
-def _rough_tokens(texts: Sequence[str]) -> int:
-    return sum(len(text.encode()) for text in texts) // _BYTES_A_TOKEN
+def _estimate_tokens(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts) // _BYTES_PER_TOKEN
 
 
 def _refusal(response: httpx.Response) -> MeshError:
@@ -123,4 +132,4 @@ def _refusal(response: httpx.Response) -> MeshError:
         return errors.credentials_refused("Voyage")
     retry_after = response.headers.get("retry-after", "")
     retry_after_s = float(retry_after) if retry_after.isdecimal() else 1.0
-    return Unavailable(f"Voyage answered with status {response.status_code}", retry_after_s=retry_after_s)
+    return Unavailable(f"Voyage returned HTTP status {response.status_code}", retry_after_s=retry_after_s)

@@ -1,4 +1,4 @@
-"""What rag asks of the ratelimit service, and what it does without it, over real gRPC sockets."""
+"""Query limit and recorded costs over gRPC sockets, and searches without the limiter."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from hocket.client.ratelimit import RateLimitClient
 from services.rag.__main__ import build
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.memory_store import MemoryStore
-from services.rag.adapters.ratelimit import RecordedCosts, RemoteQueryLimit
-from services.rag.flow import Knowledge
-from services.rag.knowledge import Vectors
+from services.rag.adapters.ratelimit import MeshEmbeddingCosts, MeshQueryLimit
+from services.rag.embedding.vectors import Vectors
+from services.rag.flow import KnowledgeBase
 from services.rag.server import FULL_NAME, RagServicer
 from services.rag.settings import Settings
 
@@ -90,8 +90,9 @@ def ledger_servicer(ledger: Ledger) -> Servicer:
 async def limited_rag(target: str, embedder=None) -> AsyncIterator[RagClient]:
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(MeshChannel(target, forwarded_token))
-        limit = RemoteQueryLimit(RateLimitClient(channel))
-        knowledge = Knowledge(MemoryStore(), embedder or HashedEmbedder(), limit, SystemClock(), passage_bytes_max=1000)
+        limit = MeshQueryLimit(RateLimitClient(channel))
+        embedder = embedder or HashedEmbedder()
+        knowledge = KnowledgeBase(MemoryStore(), embedder, limit, SystemClock(), passage_bytes_max=1000)
         servicer = RagServicer(knowledge, search_budget_s=0.3)
 
         def add_to(server):
@@ -107,7 +108,7 @@ def unavailable_checks() -> float:
     return REGISTRY.get_sample_value("hocket_limiter_unavailable_total", {"operation": "check"}) or 0.0
 
 
-async def test_a_query_is_spent_in_the_callers_name_and_a_spent_limit_says_when_to_come_back():
+async def test_query_is_spent_for_the_callers_tenant_and_a_spent_limit_returns_the_wait():
     limits = Limits()
     async with serving("ratelimit", limits_servicer(limits)) as target, limited_rag(target) as rag:
         await rag.search("tea")
@@ -121,12 +122,12 @@ async def test_a_query_is_spent_in_the_callers_name_and_a_spent_limit_says_when_
 @pytest.mark.parametrize(
     "failure",
     [
-        errors.Unavailable("Redis is gone"),
+        errors.Unavailable("Redis is down"),
         errors.NotFound("no such limit", reason="LIMIT_NOT_FOUND"),
         errors.ResourceExhausted("too many calls", reason="OVERLOADED"),
     ],
 )
-async def test_a_limiter_that_does_not_decide_lets_queries_pass(failure):
+async def test_queries_pass_and_are_counted_without_a_decision(failure):
     limits = Limits()
     limits.failure = failure
     before = unavailable_checks()
@@ -135,7 +136,7 @@ async def test_a_limiter_that_does_not_decide_lets_queries_pass(failure):
     assert unavailable_checks() == before + 1
 
 
-async def test_a_limiter_that_is_stuck_or_away_lets_queries_pass():
+async def test_queries_pass_while_the_limiter_hangs_or_is_down():
     limits = Limits()
     limits.stuck = True
     async with serving("ratelimit", limits_servicer(limits)) as target, limited_rag(target) as rag:
@@ -144,8 +145,8 @@ async def test_a_limiter_that_is_stuck_or_away_lets_queries_pass():
         await rag.search("tea", timeout_s=2)
 
 
-class Booking:
-    """An embedder that books as the real one does, in the running RPC."""
+class RecordingEmbedder:
+    """An embedder that records costs in the running RPC, as VoyageEmbedder does."""
 
     model, ranks = "m@1", True
 
@@ -153,14 +154,17 @@ class Booking:
         self._costs = costs
 
     async def embed(self, tenant_id, texts, *, query):
-        self._costs.book(provider="voyage", model="m", tokens=7, cost_micro_usd=3, outcome="ok")
+        self._costs.record(provider="voyage", model="m", tokens=7, cost_micro_usd=3, outcome="ok")
         return Vectors(self.model, [[1.0] for _ in texts])
 
 
-async def test_a_vendor_call_is_one_event_in_the_tenants_book():
+async def test_vendor_call_is_one_cost_event_of_the_tenant():
     limits, ledger = Limits(), Ledger()
     async with serving("ratelimit", limits_servicer(limits), ledger_servicer(ledger)) as target:
-        async with CostRecorder(target) as recorder, limited_rag(target, Booking(RecordedCosts(recorder))) as rag:
+        async with (
+            CostRecorder(target) as recorder,
+            limited_rag(target, RecordingEmbedder(MeshEmbeddingCosts(recorder))) as rag,
+        ):
             await rag.embed(["a", "b"])
             await rag.search("tea")
     assert [tenant_id for tenant_id, _ in ledger.events] == ["acme", "acme"]
@@ -179,7 +183,7 @@ async def test_a_vendor_call_is_one_event_in_the_tenants_book():
     "values",
     [{}, {"voyage_api_key": "pa-x", "redis_url": "redis://127.0.0.1:1", "ratelimit_target": "127.0.0.1:1"}],
 )
-async def test_the_service_starts_with_and_without_its_optional_parts_and_is_not_ready_without_postgres(values):
+async def test_service_starts_without_optional_dependencies_and_is_not_ready_without_postgres(values):
     settings = Settings(jwt_secret=SECRET, drain_grace_s=0.2, postgres_url="postgresql://x@127.0.0.1:1/x", **values)
     async with AsyncExitStack() as resources:
         server = MeshServer("rag", settings, await build(settings, resources))

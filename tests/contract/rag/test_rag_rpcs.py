@@ -1,4 +1,4 @@
-"""Every RPC of RagService over a real gRPC socket, with the store in memory."""
+"""Every RPC of RagService over a gRPC socket, with an in-memory store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hocket.client.rag import IDEMPOTENT, RagClient
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.memory_store import MemoryStore
 from services.rag.adapters.ratelimit import NoQueryLimit
-from services.rag.flow import Knowledge
+from services.rag.flow import KnowledgeBase
 from services.rag.server import FULL_NAME, RagServicer
 from tests.fakes.waiting import DEADLINE_S
 
@@ -57,7 +57,7 @@ class GoneStore(MemoryStore):
 
 @asynccontextmanager
 async def serving(store: MemoryStore | None = None, **values: object) -> AsyncIterator[int]:
-    knowledge = Knowledge(
+    knowledge = KnowledgeBase(
         store or MemoryStore(), HashedEmbedder(), NoQueryLimit(), SystemClock(), passage_bytes_max=1000
     )
     servicer = RagServicer(knowledge, search_budget_s=0.3)
@@ -86,7 +86,7 @@ async def ingested(rag: RagClient, *documents: rag_pb2.Document) -> list[rag_pb2
     return [response async for response in rag.ingest(documents)]
 
 
-async def test_what_was_ingested_is_found_with_its_span_headings_and_metadata():
+async def test_ingested_document_is_found_with_span_headings_and_metadata():
     text = "# Café\n\nOpen daily.\n\n## Coffee ☕\n\nThe coffee machine is on the third floor.\n"
     async with serving() as port, client(port) as rag:
         (stored,) = await ingested(rag, document("cafe", text, lang="en"))
@@ -104,7 +104,7 @@ async def test_what_was_ingested_is_found_with_its_span_headings_and_metadata():
     assert ([timing.stage for timing in response.timings], list(response.degraded)) == (["lexical"], [])
 
 
-async def test_the_same_content_is_unchanged_and_other_content_replaces():
+async def test_same_content_is_unchanged_and_new_content_replaces():
     async with serving() as port, client(port) as rag:
         first, second, third = await ingested(
             rag, document("a", "Old tea."), document("a", "Old tea."), document("a", "New coffee.")
@@ -114,14 +114,14 @@ async def test_the_same_content_is_unchanged_and_other_content_replaces():
     assert ([p.text for p in old.passages], [p.text for p in new.passages]) == ([], ["New coffee."])
 
 
-async def test_a_wrong_document_is_answered_with_its_field_and_the_stream_goes_on():
+async def test_invalid_document_has_an_error_and_the_stream_continues():
     async with serving() as port, client(port) as rag:
         responses = await ingested(rag, document("a\n", "x"), document("b", ""), document("c", "fine"))
     assert [r.error.partition(":")[0] for r in responses] == ["document.document_id", "document.text", ""]
     assert [response.document_id for response in responses] == ["a\n", "b", "c"]
 
 
-async def test_a_store_that_goes_away_ends_the_stream_after_what_is_durable():
+async def test_unavailable_store_ends_the_ingest_stream():
     async with serving(GoneStore()) as port, client(port) as rag:
         responses = rag.ingest([document("first", "a"), document("second", "b")])
         first = await anext(responses)
@@ -130,7 +130,7 @@ async def test_a_store_that_goes_away_ends_the_stream_after_what_is_durable():
     assert (first.document_id, caught.value.reason) == ("first", "DEPENDENCY_UNAVAILABLE")
 
 
-async def test_filters_narrow_and_k_bounds():
+async def test_filters_and_k_restrict_the_result():
     async with serving() as port, client(port) as rag:
         await ingested(rag, *(document(f"d{i}", "Tea is free.", floor=str(i % 2)) for i in range(10)))
         even = await rag.search("tea", k=100, filters={"floor": "0"})
@@ -139,7 +139,7 @@ async def test_filters_narrow_and_k_bounds():
     assert len(default.passages) == 5
 
 
-async def test_nothing_relevant_is_an_empty_answer():
+async def test_query_without_matches_returns_no_passages():
     async with serving() as port, client(port) as rag:
         assert list((await rag.search("what is it")).passages) == []
         assert list((await rag.search("zebra")).passages) == []
@@ -157,14 +157,14 @@ async def test_nothing_relevant_is_an_empty_answer():
         ({"query": "a", "budget_s": -1.0}, "budget"),
     ],
 )
-async def test_a_wrong_search_names_its_field(request_fields, field):
+async def test_invalid_search_names_the_field(request_fields, field):
     async with serving() as port, client(port) as rag:
         with pytest.raises(errors.InvalidArgument) as caught:
             await rag.search(**{"timeout_s": 5, **request_fields})
     assert [field] == list(caught.value.fields)
 
 
-async def test_documents_are_listed_by_id_across_pages():
+async def test_documents_are_listed_by_id_over_several_pages():
     names = ["b", "a", "é", "B", "c"]
     async with serving() as port, client(port) as rag:
         await ingested(rag, *(document(name, "x y z.", n=name) for name in names))
@@ -174,7 +174,7 @@ async def test_documents_are_listed_by_id_across_pages():
     assert listed[0].updated_at.seconds > 0
 
 
-async def test_a_wrong_page_is_named():
+async def test_invalid_page_names_the_field():
     async with serving() as port, MeshChannel(f"127.0.0.1:{port}", lambda: ACME) as channel:
         stub = rag_pb2_grpc.RagServiceStub(channel.channel)
         for fields, name in (({"page_size": 1001}, "page_size"), ({"page_token": "!"}, "page_token")):
@@ -183,7 +183,7 @@ async def test_a_wrong_page_is_named():
             assert [name] == list(caught.value.fields)
 
 
-async def test_a_deleted_document_is_gone_and_deleting_it_again_is_not_found():
+async def test_second_deletion_of_a_document_is_not_found():
     async with serving() as port, client(port) as rag:
         await ingested(rag, document("a", "Tea.\n\n# Two\nCoffee."))
         assert await rag.delete_document("a") == 2
@@ -195,7 +195,7 @@ async def test_a_deleted_document_is_gone_and_deleting_it_again_is_not_found():
     assert caught.value.reason == "DOCUMENT_NOT_FOUND"
 
 
-async def test_only_an_admin_who_confirms_deletes_a_tenant():
+async def test_delete_tenant_needs_the_admin_scope_and_the_confirmation():
     admin = MINTER.mint("acme", caller="test", scopes=frozenset({"rag.admin"}))
     async with serving() as port, client(port) as rag, client(port, admin) as allowed:
         await ingested(rag, document("a", "Tea."), document("b", "Tea."))
@@ -209,7 +209,7 @@ async def test_only_an_admin_who_confirms_deletes_a_tenant():
     assert (deleted.documents_deleted, deleted.passages_deleted, list(left)) == (2, 2, [])
 
 
-async def test_vectors_come_in_order_with_unit_length_and_the_models_name():
+async def test_embed_returns_unit_vectors_in_order_and_the_model():
     async with serving() as port, client(port) as rag:
         response = await rag.embed(["parking", "coffee", "parking"])
         with pytest.raises(errors.InvalidArgument) as caught:
@@ -221,7 +221,7 @@ async def test_vectors_come_in_order_with_unit_length_and_the_models_name():
     assert list(caught.value.fields) == ["texts[1]"]
 
 
-async def test_tenants_with_the_same_document_ids_never_meet():
+async def test_tenants_with_the_same_document_ids_are_isolated():
     globex = MINTER.mint("globex", caller="test")
     async with serving() as port, client(port) as ours, client(port, globex) as theirs:
         await ingested(ours, document("same", "Our secret walrus."))
@@ -232,7 +232,7 @@ async def test_tenants_with_the_same_document_ids_never_meet():
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", MINTER.mint("acme", caller="test", ttl_s=-60)])
-async def test_no_rpc_answers_without_a_valid_token(token):
+async def test_every_rpc_needs_a_valid_token(token):
     async def first(stream):
         return await anext(aiter(stream))
 
@@ -250,13 +250,13 @@ async def test_no_rpc_answers_without_a_valid_token(token):
                 await call
 
 
-async def test_a_deadline_before_the_budget_becomes_the_budget():
+async def test_deadline_bounds_the_budget():
     async with serving(SlowStore()) as port, client(port) as rag:
         response = await rag.search("tea", budget_s=20, timeout_s=0.4)
     assert (list(response.passages), list(response.degraded)) == ([], ["lexical: budget"])
 
 
-async def test_a_search_whose_caller_leaves_stops():
+async def test_cancelled_search_stops():
     store = SlowStore()
     async with serving(store) as port, client(port) as rag:
         call = asyncio.create_task(rag.search("tea", budget_s=20))
@@ -265,14 +265,14 @@ async def test_a_search_whose_caller_leaves_stops():
         await asyncio.wait_for(store.cancelled.wait(), DEADLINE_S)
 
 
-async def test_a_document_over_the_message_size_is_refused_by_the_server():
+async def test_document_over_the_message_size_is_refused():
     async with serving(message_bytes_max=1024) as port, client(port) as rag:
         with pytest.raises(errors.InvalidArgument) as caught:
             await ingested(rag, document("a", "x" * 5000))
     assert caught.value.reason == "TOO_LARGE"
 
 
-async def test_an_ingest_stream_can_be_left_half_way():
+async def test_ingest_stream_may_be_closed_early():
     async with serving() as port, client(port) as rag:
         stream = rag.ingest([document(f"d{i}", "Tea.") for i in range(50)])
         assert (await anext(stream)).document_id == "d0"
@@ -280,7 +280,7 @@ async def test_an_ingest_stream_can_be_left_half_way():
         assert 1 <= len((await rag.search("tea", k=100)).passages) <= 50
 
 
-async def test_an_empty_ingest_request_is_answered_with_what_is_missing():
+async def test_empty_ingest_request_has_an_error():
     async with serving() as port, MeshChannel(f"127.0.0.1:{port}", lambda: ACME) as channel:
         call = rag_pb2_grpc.RagServiceStub(channel.channel).Ingest([rag_pb2.IngestRequest()], **channel.options(5))
         (response,) = [response async for response in call]

@@ -16,13 +16,13 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_help_names_every_setting_and_nothing_set_is_valid():
+def test_help_lists_every_setting_and_the_defaults_are_valid():
     told = run("--help")
     assert (told.returncode, run("--check-config").returncode) == (0, 0)
     for name in ("POSTGRES_URL", "POSTGRES_MIGRATION_URL", "REDIS_URL", "VOYAGE_API_KEY", "RATELIMIT_TARGET"):
         assert f"HOCKET_RAG_{name}" in told.stdout
 
 
-def test_a_wrong_and_a_misspelled_setting_are_named():
+def test_invalid_and_misspelled_settings_are_named():
     assert "HOCKET_RAG_PASSAGE_BYTES_MAX" in run("--check-config", HOCKET_RAG_PASSAGE_BYTES_MAX="1").stderr
     assert "HOCKET_RAG_VOYAGE_KEY" in run("--check-config", HOCKET_RAG_VOYAGE_KEY="x").stderr

@@ -1,9 +1,9 @@
--- Knowledge of all tenants, each row bound to its tenant twice: by the predicate of every query, and by these policies.
--- There are no foreign keys: their checks bypass row-level security, and one transaction replaces a whole document.
+-- Knowledge of all tenants. Tenants are separated twice: by the predicate of every query, and by row-level security.
+-- No foreign keys: their checks bypass row-level security, and a document is always replaced in one transaction.
 
 CREATE EXTENSION IF NOT EXISTS vector;
 
--- What BM25 must know of a tenant as a whole. Writers of a tenant queue up on its row here.
+-- Counts per tenant for BM25. The row is also the lock that serialises the writers of a tenant.
 CREATE TABLE rag.corpora (
     tenant_id text COLLATE "C" NOT NULL CHECK (tenant_id <> '') PRIMARY KEY,
     passages  bigint NOT NULL DEFAULT 0,
@@ -13,7 +13,7 @@ CREATE TABLE rag.corpora (
 CREATE TABLE rag.documents (
     tenant_id       text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
     id              text COLLATE "C" NOT NULL,
-    -- Made anew whenever the document is replaced; short, unlike ids, for the many rows that name it.
+    -- New with every replacement. Shorter than ids, because many rows refer to it.
     key             uuid NOT NULL,
     title           text NOT NULL,
     metadata        jsonb NOT NULL,
@@ -21,14 +21,14 @@ CREATE TABLE rag.documents (
     embedding_model text,
     size_bytes      bigint NOT NULL,
     passages        integer NOT NULL,
-    -- Each term of its postings once, so that they are found again by their key.
+    -- The distinct terms of its postings, to find these by their primary key.
     terms           text[] NOT NULL,
     updated_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, id)
 );
 
--- Passages and postings have one index each, on purpose. For a tenant that is newer than the statistics the planner
--- expects one row whatever is asked, takes any index that begins with the tenant, and reads all of the tenant.
+-- Passages and postings have exactly one index each. For a tenant newer than the table statistics the planner expects
+-- one row for every condition, picks any index that starts with the tenant, and reads all rows of the tenant.
 
 CREATE TABLE rag.passages (
     tenant_id       text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
@@ -41,15 +41,15 @@ CREATE TABLE rag.passages (
     body            text NOT NULL,
     length          integer NOT NULL,
     embedding_model text,
-    -- Without a fixed size, as models differ; vectors of different models never meet.
+    -- No fixed dimension, because models differ; only vectors of the same model are compared.
     embedding       halfvec,
     PRIMARY KEY (tenant_id, document_key, ordinal)
 );
--- In the row rather than beside it: an exact scan is several times faster.
+-- Stored inline instead of in TOAST: an exact scan is several times faster.
 ALTER TABLE rag.passages ALTER COLUMN embedding SET STORAGE PLAIN;
 
--- Which passages hold a term. Equality of text is leakproof, so that the key is used under row-level security, which
--- matching a tsvector is not; and counting a term's rows gives the rarity that ts_rank lacks.
+-- Passages by term. Text equality is leakproof, so that the planner uses the key under row-level security; matching a
+-- tsvector is not. The count of a term's rows yields the inverse document frequency, which ts_rank lacks.
 CREATE TABLE rag.postings (
     tenant_id    text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
     term         text COLLATE "C" NOT NULL,

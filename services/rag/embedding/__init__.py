@@ -1,0 +1,1 @@
+"""Vectors: their values, vectors without a vendor, and vendor prices."""
