@@ -47,16 +47,17 @@ class AnthropicEmulator(Emulator):
         return [web.post("/v1/messages", self.messages), web.post("/v1/messages/count_tokens", self.count)]
 
     counts = True
-    # In place of a count: how long it takes, and what is answered.
+    # How long a count takes, what must be set before it, and what is answered in place of it.
     count_s = 0.0
+    may_count: asyncio.Event | None = None
     count_body: bytes | None = None
-    counted_at: float | None = None
 
     async def count(self, request: web.Request) -> web.Response:
         if not self.counts:
             return error(429, "as scripted")
         await asyncio.sleep(self.count_s)
-        self.counted_at = time.monotonic()
+        if self.may_count is not None:
+            await self.may_count.wait()
         if self.count_body is not None:
             return web.Response(body=self.count_body, content_type="application/json")
         body = await request.json()

@@ -22,6 +22,7 @@ from hocket.chassis.channel import ClientTls, MeshChannel
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
 from hocket.chassis.status import mesh_errors
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 TOKEN = TokenMinter(SECRET).mint("acme", caller="test")
@@ -42,7 +43,7 @@ class Slow(rag_pb2_grpc.RagServiceServicer):
 
 
 def server_of(servicer: Slow, **values: object) -> MeshServer:
-    settings = ServerSettings(**{"jwt_secret": SECRET, "drain_grace_s": 5, **values})
+    settings = ServerSettings(**{"jwt_secret": SECRET, "drain_grace_s": DEADLINE_S, **values})
     add = Servicer(NAME, lambda s: rag_pb2_grpc.add_RagServiceServicer_to_server(servicer, s))
     return MeshServer("chassis_life", settings, Assembly([add]))
 
@@ -51,7 +52,7 @@ def channel_to(server: MeshServer, tls: ClientTls | None = None) -> MeshChannel:
     return MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: TOKEN, tls=tls)
 
 
-async def search(channel: MeshChannel, query: str = "abc", timeout_s: float = 5) -> rag_pb2.SearchResponse:
+async def search(channel: MeshChannel, query: str = "abc", timeout_s: float = DEADLINE_S) -> rag_pb2.SearchResponse:
     with mesh_errors():
         stub = rag_pb2_grpc.RagServiceStub(channel.channel)
         return await stub.Search(rag_pb2.SearchRequest(query=query), **channel.options(timeout_s))
@@ -104,7 +105,7 @@ async def test_reflection_is_served_only_where_a_setting_says_so():
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             stub = reflection_pb2_grpc.ServerReflectionStub(channel)
             call = stub.ServerReflectionInfo(
-                iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5
+                iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=DEADLINE_S
             )
             if on:
                 names = [s.name async for r in call for s in r.list_services_response.service]

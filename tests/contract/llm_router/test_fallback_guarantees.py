@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import aclosing
 
 import pytest
@@ -16,7 +15,7 @@ from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.routing import circuit_breaker as breaker
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, system, text_of, world
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
 
@@ -28,18 +27,15 @@ async def test_the_loser_of_a_hedge_is_ended_when_the_winner_speaks_and_not_when
     async with world() as w:
         for _ in range(25):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
-        w.gemini.always(LITE, Scenario(first_s=30))
-        w.anthropic.always("*", Scenario(text="word " * 60, between_s=0.05))
-        async with aclosing(w.client.generate(asking("Hello?", pin_tier=pb.TIER_SIMPLE), timeout_s=20)) as events:
+        w.gemini.always(LITE, Scenario(first_s=3600))
+        # It speaks and then goes on for as long as the loser needs to be gone.
+        w.anthropic.always("*", Scenario("stall", text="word " * 60, after=2))
+        async with aclosing(w.client.generate(asking("Hello?", pin_tier=pb.TIER_SIMPLE), timeout_s=600)) as events:
             async for event in events:
                 if event.HasField("text_delta"):
                     break
             await asyncio.wait_for(w.gemini.gone.wait(), DEADLINE_S)
             assert w.anthropic.open_streams == 1
-            rest = [event async for event in events]
-        ended = time.monotonic()
-    assert rest[-1].finish.reason == pb.FINISH_REASON_STOP
-    assert w.gemini.gone_at < ended - 0.5
 
 
 async def test_retries_are_bounded_over_all_requests_when_a_vendor_fails_for_all(monkeypatch):
@@ -64,7 +60,7 @@ async def test_two_tenants_with_one_prefix_have_a_cache_each():
                 asked = asking(rules, "Hello?", pin_model=FLASH)
                 async with aclosing(client.generate(asked)) as events:
                     assert [event async for event in events][-1].HasField("finish")
-                await asyncio.sleep(0.05)
+                await until(lambda: not w.router._ports.providers["gemini"]._caches._creating)
         made = set(w.gemini.cached_contents)
         used = [request["body"].get("cachedContent") for request in w.gemini.requests[-2:]]
     assert len(made) == 2
@@ -75,25 +71,25 @@ async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_who
     limits = AttemptTimeouts(first_token_s=20, fallback_first_token_s=20, between_tokens_s=20, total_s=1)
     async with world(limits) as w:
         w.anthropic.always("*", Scenario(text="word " * 4000, between_s=0.05))
-        events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=60)
+        events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=600)
     assert events[-1].finish.reason == pb.FINISH_REASON_CUT
     assert 0 < text_of(events).count("word") < 4000
 
 
 async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_has_not():
-    limits = AttemptTimeouts(first_token_s=0.3, fallback_first_token_s=20, between_tokens_s=20, total_s=60)
+    limits = AttemptTimeouts(first_token_s=0.3, fallback_first_token_s=60, between_tokens_s=60, total_s=600)
     async with world(limits) as w:
         # The second is slower than a first attempt may be.
         w.anthropic.play("*", Scenario("keep_alive"), Scenario(first_s=1.2))
-        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=60)
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=600)
     assert [e.route.model for e in events if e.HasField("route")] == ["claude-sonnet-4-5", SONNET]
     assert text_of(events) == OK
 
 
 async def test_a_cold_model_that_is_silent_is_given_up_after_its_own_time():
-    limits = AttemptTimeouts(first_token_s=20, fallback_first_token_s=2, between_tokens_s=20, total_s=60)
+    limits = AttemptTimeouts(first_token_s=60, fallback_first_token_s=2, between_tokens_s=60, total_s=600)
     async with world(limits) as w:
         w.anthropic.play("*", Scenario("status", status=529), Scenario("keep_alive"))
-        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=60)
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=600)
     assert [e.route.model for e in events if e.HasField("route")][-1] == FLASH
     assert text_of(events) == OK

@@ -12,16 +12,22 @@ from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
 from services.llm_router.chat.request import Tier
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import World, asking, system, world
+from tests.fakes.waiting import until
 
 FLASH = "gemini-3.8-flash"
 RULES = system("Follow the house rules. " * 2000)
 WEATHER = pb.Tool(name="weather", description="The weather now.", parameters_json_schema='{"type": "object"}')
 
 
-async def ask_often(w: World, times: int = 6) -> None:
+async def ask_often(w: World, times: int = 6, *, cache_comes: bool = True) -> None:
     for _ in range(times):
         await w.answer(asking(RULES, "Hello?", pin_model=FLASH, tools=[WEATHER]))
-        await asyncio.sleep(0.05)
+        if cache_comes:
+            await until(lambda: not being_made(w))
+
+
+def being_made(w: World) -> dict[str, asyncio.Task[None]]:
+    return w.router._ports.providers["gemini"]._caches._creating
 
 
 def caches_in(book: list[AttemptCost]) -> list[AttemptCost]:
@@ -64,28 +70,27 @@ async def test_a_cache_that_the_vendor_refuses_costs_nothing_and_no_answer_and_i
 async def test_a_cache_of_which_nothing_is_heard_is_booked_as_made_and_marked(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gemini_caches, "CREATE_TIMEOUT_S", 0.2)
     async with world() as w:
-        w.gemini.caching = Scenario(first_s=30)
+        w.gemini.caching = Scenario(first_s=3600)
         await ask_often(w, times=3)
-        await asyncio.sleep(0.5)
-    may_be_billed = caches_in(w.ledger.costs)
-    assert may_be_billed
-    assert all(c.estimated and c.cost_micro_usd > 0 for c in may_be_billed)
+    unheard = caches_in(w.ledger.costs)
+    assert unheard
+    assert all(c.estimated and c.cost_micro_usd > 0 for c in unheard)
 
 
 async def test_a_cache_that_is_being_made_is_in_the_journal_before_the_vendor_knows_of_it():
     async with world() as w:
         w.gemini.caching = Scenario(first_s=30)
-        await ask_often(w, times=3)
-        reserved = {c.event_id: c for c in w.ledger.reserved}
-    (may_be_billed,) = caches_in(w.ledger.costs)
-    assert reserved[may_be_billed.event_id].cost_micro_usd == may_be_billed.cost_micro_usd > 0
+        await ask_often(w, times=3, cache_comes=False)
+        begun = {c.event_id: c for c in w.ledger.reserved}
+    (unheard,) = caches_in(w.ledger.costs)
+    assert begun[unheard.event_id].cost_micro_usd == unheard.cost_micro_usd > 0
 
 
 async def test_one_request_that_falls_back_within_gemini_buys_no_cache():
     async with world() as w:
         w.gemini.play("gemini-2.5-flash", Scenario("status", status=503))
         await w.answer(asking(RULES, "Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
-        await asyncio.sleep(0.1)
+        await until(lambda: not being_made(w))
     assert [r["model"] for r in w.gemini.requests] == ["gemini-2.5-flash", FLASH]
     assert w.gemini.cached_contents == {}
     assert w.ledger.total_micro_usd == w.gemini.total_micro_usd

@@ -18,7 +18,7 @@ from services.llm_router.chat.request import Tier
 from services.llm_router.routing.circuit_breaker import FAILURES_TO_OPEN
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import asking, text_of, world
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import until
 
 SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
 COST = AttemptCost(
@@ -41,7 +41,7 @@ async def test_callers_in_a_hurry_open_no_breaker():
 
 
 async def test_a_model_that_is_slower_than_it_may_be_does_open_one():
-    limits = AttemptTimeouts(first_token_s=0.05, fallback_first_token_s=0.05, between_tokens_s=5, total_s=20)
+    limits = AttemptTimeouts(first_token_s=0.05, fallback_first_token_s=0.05, between_tokens_s=60, total_s=600)
     async with world(limits) as w:
         w.anthropic.always("*", Scenario(first_s=5))
         for _ in range(FAILURES_TO_OPEN):
@@ -55,7 +55,7 @@ async def test_a_vendor_that_names_a_long_wait_is_left_alone_by_everybody():
         w.gemini.play(FLASH, Scenario("status", status=429, retry_info_s=30))
         first = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX, turn_id="t"))
         with pytest.raises(errors.Unavailable):
-            await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=3)
+            await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=20)
         assert text_of(first)
         assert await open_breakers(w) == {FLASH}
         assert len(w.gemini.requests) == 1
@@ -96,9 +96,7 @@ async def test_a_cost_is_booked_when_the_deadline_passes_while_the_vendor_is_lef
         w.router._ports.providers["anthropic"] = SlowToClose()
         with pytest.raises((errors.DeadlineExceeded, errors.Unavailable)):
             await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=0.5)
-        async with asyncio.timeout(DEADLINE_S):
-            while not w.ledger.costs:  # noqa: ASYNC110 - the book is a list
-                await asyncio.sleep(0.01)
+        await until(lambda: w.ledger.costs)
     assert [(c.outcome, c.usage.input_tokens) for c in w.ledger.costs] == [(AttemptOutcome.FAILED, 1000)]
 
 

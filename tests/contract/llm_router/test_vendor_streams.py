@@ -23,7 +23,7 @@ from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.billing.attempt_cost import AttemptOutcome
 from tests.emulators.scenario import Scenario
 from tests.emulators.world import PATIENT, QUICK, World, asking, assistant, system, text_of, user, world
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
 
@@ -153,9 +153,7 @@ async def test_a_prompt_that_the_vendor_never_spoke_of_is_told_beside_the_money(
         emulator_of(w, alias).always("*", Scenario(connect_s=3600))
         with pytest.raises(errors.MeshError):
             await w.answer(asking("Hello?" * 100, pin_model=alias), timeout_s=1)
-        async with asyncio.timeout(DEADLINE_S):
-            while not w.ledger.costs:  # noqa: ASYNC110 - a list sets no event
-                await asyncio.sleep(0.02)
+        await until(lambda: w.ledger.costs)
     (cost,) = w.ledger.costs
     assert (cost.cost_micro_usd, cost.estimated) == (0, True)
     assert cost.unconfirmed_tokens >= 100
@@ -201,12 +199,12 @@ async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used
 
 
 async def test_the_route_is_told_while_the_vendor_is_asked():
-    limits = AttemptTimeouts(first_token_s=30, fallback_first_token_s=30, between_tokens_s=30, total_s=60)
+    limits = AttemptTimeouts(first_token_s=3600, fallback_first_token_s=3600, between_tokens_s=3600, total_s=3600)
     async with world(limits) as w:
         # A route told with the first word would come too late.
-        w.anthropic.play(SONNET, Scenario(first_s=20))
+        w.anthropic.play(SONNET, Scenario(first_s=3600))
         asked = asking("Hello?", pin_model=SONNET)
-        async with aclosing(w.client.generate(asked, timeout_s=40)) as events, asyncio.timeout(DEADLINE_S):
+        async with aclosing(w.client.generate(asked, timeout_s=3600)) as events, asyncio.timeout(DEADLINE_S):
             first = await anext(events)
     assert first.HasField("route")
 
@@ -225,7 +223,7 @@ async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
             emulator.always("*", Scenario("status", status=503))
         # Later it would be DeadlineExceeded.
         with pytest.raises(errors.Unavailable) as caught:
-            await w.answer(asking("Hello?"), timeout_s=3)
+            await w.answer(asking("Hello?"), timeout_s=20)
     assert caught.value.reason == "ALL_MODELS_FAILED"
     assert w.ledger.total_micro_usd == 0
 
@@ -233,7 +231,7 @@ async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
 async def test_a_silent_model_leaves_the_next_one_half_of_the_callers_time():
     async with world() as w:
         w.anthropic.always("*", Scenario("keep_alive"))
-        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=4)
+        events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=10)
     assert text_of(events) == OK
     assert len(w.anthropic.requests) >= 1
 
@@ -264,10 +262,10 @@ async def test_a_lone_model_that_says_later_is_asked_later(hint: dict[str, float
 
 async def test_a_wait_longer_than_the_caller_has_is_not_begun():
     async with world() as w:
-        w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=8))
+        w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=80))
         with pytest.raises(errors.Unavailable) as caught:
-            await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=2)
-    assert caught.value.retry_after_s == 8
+            await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=20)
+    assert caught.value.retry_after_s == 80
     assert len(w.gemini.requests) == 1
 
 
@@ -277,7 +275,7 @@ async def test_a_model_that_keeps_failing_is_left_alone_and_seen_as_open():
         for _ in range(8):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
             with pytest.raises(errors.Unavailable):
-                await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=2)
+                await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=20)
         sent = sum(r["model"] == FLASH for r in w.gemini.requests)
         health = {h.alias: h for h in await w.client.get_health()}
     assert health[FLASH].breaker == pb.BREAKER_STATE_OPEN
@@ -296,13 +294,10 @@ async def test_when_the_caller_leaves_the_vendor_is_left_too(alias: str, after_f
                 if event.HasField("text_delta") or not after_first:
                     break
             if not after_first:
-                await asyncio.sleep(0.1)
+                await until(lambda: emulator.requests)
             left = time.monotonic()
         await asyncio.wait_for(emulator.gone.wait(), DEADLINE_S)
-        for _ in range(100):
-            if w.ledger.costs:
-                break
-            await asyncio.sleep(0.01)
+        await until(lambda: w.ledger.costs)
     assert emulator.gone_at > left
     assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.CANCELLED]
 
@@ -507,13 +502,13 @@ async def test_an_open_tool_call_stays_with_the_model_that_made_it():
 
 @pytest.mark.parametrize("alias", [SONNET, LOCAL])
 async def test_a_call_that_is_written_slowly_is_no_dead_air_and_silence_in_it_is(alias: str):
-    limits = AttemptTimeouts(first_token_s=1.5, fallback_first_token_s=1.5, between_tokens_s=1.5, total_s=20)
+    limits = AttemptTimeouts(first_token_s=3, fallback_first_token_s=3, between_tokens_s=3, total_s=600)
     arguments = {"city": "Bern " * 40}
     async with world(limits) as w:
         emulator = emulator_of(w, alias)
-        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=0.1))
+        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=0.2))
         events = await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))
-        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=5))
+        emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=60))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))
     assert json.loads(next(e for e in events if e.HasField("tool_call")).tool_call.arguments_json) == arguments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -30,6 +29,7 @@ from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.errors import LedgerUnavailable, StoreUnavailable
 from services.ratelimit.flow import CostLedger, Limiter
 from services.ratelimit.limits.limit_file import parse
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
@@ -56,10 +56,14 @@ class UnavailableBackend:
 
     hangs = False
 
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
     def __getattr__(self, name: str):
         async def gone(*_):
+            self.asked.set()
             if self.hangs:
-                await asyncio.sleep(60)
+                await asyncio.sleep(3600)
             raise LedgerUnavailable("gone", retry_after_s=1) if name in {"record", "sums"} else StoreUnavailable("gone")
 
         return gone
@@ -91,7 +95,8 @@ class Mesh:
 @asynccontextmanager
 async def serving(shared=None, ledger=None, **settings):
     def now_us() -> int:
-        return time.monotonic_ns() // 1000
+        # Time stands still: how long a call takes changes no answer.
+        return 1_000_000_000
 
     clock = SystemClock()
     ids = iter(f"{n:032x}" for n in range(1, 1000))
@@ -149,7 +154,7 @@ async def test_check_admits_up_to_the_limit_of_the_tokens_tier():
         assert [a.standings[0].remaining for a in answers] == [4, 3, 2, 1, 0, 0]
         last = answers[-1].standings[0]
         assert (last.capacity, last.window.seconds, last.limit) == (5, 60, "llm_requests")
-        assert 59 <= last.wait.ToMilliseconds() / 1000 <= 60
+        assert last.wait.ToMilliseconds() == 60_000
         assert [(await free.check([spend()])).admitted for _ in range(4)] == [True] * 3 + [False]
 
 
@@ -167,7 +172,7 @@ async def test_require_raises_resource_exhausted_with_the_wait():
         await client.require("llm_requests", 5)
         with pytest.raises(errors.ResourceExhausted) as caught:
             await client.require("llm_requests")
-        assert 59 <= caught.value.retry_after_s <= 60
+        assert caught.value.retry_after_s == 60
         with pytest.raises(errors.ResourceExhausted, match="split it"):
             await client.require("llm_requests", 6)
 
@@ -225,7 +230,7 @@ async def test_slots_are_acquired_renewed_and_released():
 async def test_check_stream_answers_batches_in_order():
     async with serving() as mesh, mesh.channel() as channel:
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
-        call = stub.CheckStream(**channel.options(5))
+        call = stub.CheckStream(**channel.options(DEADLINE_S))
         await call.write(ratelimit_pb2.CheckStreamRequest(batch_id=7, limits=["llm_requests"] * 6))
         first = await call.read()
         assert (first.batch_id, first.admitted) == (7, bytes([1, 1, 1, 1, 1, 0]))
@@ -247,18 +252,20 @@ async def test_check_stream_answers_batches_in_order():
 async def test_lease_is_granted_and_returned_once():
     async with serving() as mesh, mesh.channel() as channel:
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
-        lease = await stub.Lease(ratelimit_pb2.LeaseRequest(limit="rag_queries", units=50), **channel.options(5))
+        lease = await stub.Lease(
+            ratelimit_pb2.LeaseRequest(limit="rag_queries", units=50), **channel.options(DEADLINE_S)
+        )
         assert (lease.units, lease.ttl.ToMilliseconds(), len(lease.lease_id)) == (50, 1000, 32)
         back = ratelimit_pb2.ReturnRequest(lease_id=lease.lease_id, units=20)
-        await stub.Return(back, **channel.options(5))
+        await stub.Return(back, **channel.options(DEADLINE_S))
         assert (await RateLimitClient(channel).get_wait_time("rag_queries")).remaining == 370
         with pytest.raises(errors.NotFound) as caught, mesh_errors():
-            await stub.Return(back, **channel.options(5))
+            await stub.Return(back, **channel.options(DEADLINE_S))
         assert caught.value.reason == "LEASE_NOT_FOUND"
         with pytest.raises(errors.InvalidArgument), mesh_errors():
-            await stub.Lease(ratelimit_pb2.LeaseRequest(limit="rag_queries", units=0), **channel.options(5))
+            await stub.Lease(ratelimit_pb2.LeaseRequest(limit="rag_queries", units=0), **channel.options(DEADLINE_S))
         with pytest.raises(errors.InvalidArgument), mesh_errors():
-            await stub.Return(ratelimit_pb2.ReturnRequest(lease_id="x"), **channel.options(5))
+            await stub.Return(ratelimit_pb2.ReturnRequest(lease_id="x"), **channel.options(DEADLINE_S))
 
 
 async def test_without_redis_decisions_are_marked_degraded():
@@ -269,12 +276,14 @@ async def test_without_redis_decisions_are_marked_degraded():
         assert (slot.acquired, slot.degraded) == (True, True)
         await client.release("rooms", "r")
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
-        waited = await stub.GetWaitTime(ratelimit_pb2.GetWaitTimeRequest(spend=spend()), **channel.options(5))
+        waited = await stub.GetWaitTime(ratelimit_pb2.GetWaitTimeRequest(spend=spend()), **channel.options(DEADLINE_S))
         assert waited.degraded
-        lease = await stub.Lease(ratelimit_pb2.LeaseRequest(limit="rag_queries", units=50), **channel.options(5))
+        lease = await stub.Lease(
+            ratelimit_pb2.LeaseRequest(limit="rag_queries", units=50), **channel.options(DEADLINE_S)
+        )
         assert (lease.units, lease.wait.seconds) == (0, 1)
         with pytest.raises(errors.Unavailable), mesh_errors():
-            await stub.Return(ratelimit_pb2.ReturnRequest(lease_id="a" * 32), **channel.options(5))
+            await stub.Return(ratelimit_pb2.ReturnRequest(lease_id="a" * 32), **channel.options(DEADLINE_S))
 
 
 async def test_call_without_token_is_refused_by_all_three_services():
@@ -283,7 +292,7 @@ async def test_call_without_token_is_refused_by_all_three_services():
             RateLimitClient(channel).check([spend()]),
             LedgerClient(channel).get_costs(),
             rls_pb2_grpc.RateLimitServiceStub(channel.channel).ShouldRateLimit(
-                rls_pb2.RateLimitRequest(domain="d"), timeout=5
+                rls_pb2.RateLimitRequest(domain="d"), timeout=DEADLINE_S
             ),
         ]
         for call in calls:
@@ -297,23 +306,24 @@ async def test_deadline_holds_and_a_cancelled_call_does_not_harm_the_server():
     async with serving(shared=slow, ledger=slow) as mesh, mesh.limits() as client, mesh.ledger() as book:
         with pytest.raises(errors.DeadlineExceeded):
             await client.check([spend()], timeout_s=0.2)
-        task = asyncio.create_task(book.get_costs())
-        await asyncio.sleep(0.05)
+        slow.asked.clear()
+        task = asyncio.create_task(book.get_costs(timeout_s=600))
+        await asyncio.wait_for(slow.asked.wait(), DEADLINE_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         slow.hangs = False
-        assert (await client.check([spend()], timeout_s=5)).degraded
+        assert (await client.check([spend()], timeout_s=DEADLINE_S)).degraded
 
 
 async def test_overloaded_service_raises_unavailable_not_resource_exhausted():
     slow = UnavailableBackend()
     slow.hangs = True
     async with serving(shared=slow, concurrent_rpcs_max=1) as mesh, mesh.limits() as client:
-        first = asyncio.create_task(client.check([spend()], timeout_s=2))
-        await asyncio.sleep(0.1)
+        first = asyncio.create_task(client.check([spend()], timeout_s=600))
+        await asyncio.wait_for(slow.asked.wait(), DEADLINE_S)
         with pytest.raises(errors.Unavailable) as caught:
-            await client.require("llm_requests", timeout_s=1)
+            await client.require("llm_requests", timeout_s=DEADLINE_S)
         assert caught.value.reason == "OVERLOADED"
         first.cancel()
 
@@ -372,7 +382,7 @@ def descriptor(*entries: tuple[str, str]) -> envoy_pb2.RateLimitDescriptor:
 async def should_rate_limit(channel, *descriptors, domain="edge", hits=0) -> rls_pb2.RateLimitResponse:
     stub = rls_pb2_grpc.RateLimitServiceStub(channel.channel)
     request = rls_pb2.RateLimitRequest(domain=domain, descriptors=descriptors, hits_addend=hits)
-    return await stub.ShouldRateLimit(request, **channel.options(5))
+    return await stub.ShouldRateLimit(request, **channel.options(DEADLINE_S))
 
 
 async def test_envoy_gets_ok_up_to_the_limit_then_over_limit():
@@ -386,7 +396,7 @@ async def test_envoy_gets_ok_up_to_the_limit_then_over_limit():
         assert (first.limit_remaining, first.current_limit.requests_per_unit) == (4, 5)
         assert first.current_limit.unit == rls_pb2.RateLimitResponse.RateLimit.MINUTE
         assert not unlimited.HasField("current_limit")
-        assert answers[5].statuses[0].duration_until_reset.seconds in {59, 60}
+        assert answers[5].statuses[0].duration_until_reset.seconds == 60
         assert answers[5].statuses[1].code == rls_pb2.RateLimitResponse.OK
         other = descriptor(("limit", "llm_requests"), ("user", "u2"))
         assert (await should_rate_limit(channel, other, hits=5)).statuses[0].limit_remaining == 0
@@ -410,9 +420,9 @@ async def test_malformed_envoy_request_is_refused():
 async def test_cancelled_stream_ends_on_the_server():
     async with serving() as mesh, mesh.channel() as channel:
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
-        call = stub.CheckStream(**channel.options(5))
+        call = stub.CheckStream(**channel.options(DEADLINE_S))
         await call.write(ratelimit_pb2.CheckStreamRequest(limits=["llm_requests"]))
         await call.read()
         call.cancel()
         assert await call.code() == grpc.StatusCode.CANCELLED
-        assert (await RateLimitClient(channel).check([spend()], timeout_s=5)).admitted
+        assert (await RateLimitClient(channel).check([spend()], timeout_s=DEADLINE_S)).admitted

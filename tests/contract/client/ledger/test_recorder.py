@@ -217,7 +217,8 @@ async def test_refused_token_is_replaced_by_the_tenants_next_one():
         for number, token in enumerate((withdrawn, ACME, ACME)):
             async with calling("acme", token):
                 costs.record(ledger_pb2.CostEvent(event_id=str(number)))
-            await asyncio.sleep(0.1)
+            # The first is refused and parked until the next token shows.
+            await until(lambda: costs._parked or costs.recorded)
         await until(lambda: costs.recorded == 3)
         await costs.close()
     assert (len(ledger.ids), costs.lost) == (3, 0)
