@@ -17,17 +17,17 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.server import MeshServer
 from services.vision.__main__ import build
 from services.vision.settings import Settings
+from tests.fakes.waiting import START_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 EXAMPLES = Path(__file__).parents[3] / "examples"
-PATIENCE_S = 30
 
 
 @asynccontextmanager
 async def running(name: str, *arguments: str, token: str | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
     """An example beside a server of its own."""
     settings = Settings(jwt_secret=SECRET, drain_grace_s=1)
-    async with AsyncExitStack() as resources, asyncio.timeout(2 * PATIENCE_S):
+    async with AsyncExitStack() as resources, asyncio.timeout(START_S):
         server = MeshServer("vision", settings, await build(settings, resources))
         await server.start()
         process = await asyncio.create_subprocess_exec(

