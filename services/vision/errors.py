@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hocket.chassis.errors import InvalidArgument, ResourceExhausted, Unavailable
+from hocket.chassis.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
 
 
 class WrongOrder(InvalidArgument):
@@ -15,6 +15,12 @@ class TooLarge(InvalidArgument):
     """A message, picture or list exceeds its limit; `fields` names it."""
 
     default_reason = "TOO_LARGE"
+
+
+class TrackNotFound(NotFound):
+    """The track of an upload was not offered on this stream, or its state was dropped after a long idle time."""
+
+    default_reason = "TRACK_NOT_FOUND"
 
 
 class TooManyTracks(ResourceExhausted):

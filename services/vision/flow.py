@@ -210,6 +210,7 @@ class VisionFlow:
             size_px: Its width and height in pixels.
 
         Raises:
+            TrackNotFound: The track was not offered on this stream.
             WrongOrder: The frame is no pending keyframe of the track.
         """
         stream.accept_upload(key.room, key.track, frame_id, len(jpeg))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from hocket.chassis.errors import MeshError, invalid_field
-from services.vision.errors import WrongOrder
+from services.vision.errors import TrackNotFound, WrongOrder
 from services.vision.gating.cells_gate import CellsGate
 from services.vision.gating.frame_difference import ThumbnailBuffer, stack_thumbnails
 from services.vision.gating.hash_gate import HashGate
@@ -86,10 +86,13 @@ class StreamGate:
             The row that counts it.
 
         Raises:
+            TrackNotFound: The stream has no state of the track.
             WrongOrder: The frame was skipped, uploaded before, or is too old.
         """
         found = self._table.get(room, track)
-        if found is None or frame_id not in found.pending_uploads:
+        if found is None:
+            raise TrackNotFound(f"track {track!r} of room {room!r} is unknown on this stream; offer it first")
+        if frame_id not in found.pending_uploads:
             raise WrongOrder(
                 f"upload.frame_id: frame {frame_id} is no pending keyframe of this track; upload each keyframe once,"
                 " soon after its verdict"

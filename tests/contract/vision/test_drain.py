@@ -76,5 +76,6 @@ async def test_silent_clients_do_not_delay_the_drain(serving, channel):
         async with asyncio.timeout(DEADLINE_S):
             await server.stop()
         for call in calls:
-            with pytest.raises(errors.Unavailable):
+            with pytest.raises(errors.Unavailable) as caught:
                 await answer(call)
+            assert caught.value.reason == "DRAINING"

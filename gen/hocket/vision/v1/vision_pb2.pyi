@@ -675,7 +675,9 @@ class Rejection(_message.Message):
     message: _builtins.str
     """Problem and remedy, in English."""
     reason: _builtins.str
-    """Value of google.rpc.ErrorInfo.reason: INVALID_FIELD, TOO_LARGE, OVERLOADED or STREAM_ORDER."""
+    """Value of google.rpc.ErrorInfo.reason: INVALID_FIELD, TOO_LARGE, OVERLOADED, STREAM_ORDER
+    or TRACK_NOT_FOUND.
+    """
     field: _builtins.str
     """Path of the invalid field, for instance "frame.data"; empty if none is to blame."""
     @_builtins.property

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.vision.admission.track_quota import TrackQuota
-from services.vision.errors import WrongOrder
+from services.vision.errors import TrackNotFound, WrongOrder
 from services.vision.gating.policy_options import PolicyOptions
 from services.vision.gating.verdict import Cause, Decision, Policy, Verdict
 from services.vision.stats.stats_table import StatsTable
@@ -90,7 +90,7 @@ def test_a_keyframe_may_be_uploaded_once():
     for frame_id in (1, 2, 99):
         with pytest.raises(WrongOrder, match="is no pending keyframe"):
             stream.accept_upload("r", "t", frame_id, 5000)
-    with pytest.raises(WrongOrder):
+    with pytest.raises(TrackNotFound, match="track 'another' of room 'r' is unknown"):
         stream.accept_upload("r", "another", 1, 5000)
 
 
