@@ -50,12 +50,12 @@ help: ## List the targets
 
 $(TOOLS)/.python: Makefile
 	@command -v "$(PYTHON)" >/dev/null 2>&1 \
-		|| { echo "no $(PYTHON) on PATH: install Python 3.11 to 3.13, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hocket runs on Python 3.11 to 3.13 and $(PYTHON) is %d.%d: name another, make PYTHON=python3.12" % sys.version_info[:2])'
+		|| { echo "no $(PYTHON) on PATH; install Python 3.11 to 3.13, or pass its path: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("hocket needs Python 3.11 to 3.13, but $(PYTHON) is %d.%d; pass another one: make PYTHON=python3.12" % sys.version_info[:2])'
 	@[ -d $(VENV) ] || df -Pk . | awk 'NR == 2 && $$4 < 3000000 {printf "cannot install: the disk has %.1f GB free and 3 are needed; free some space\n", $$4 / 1e6; exit 1}' >&2
 	@mkdir -p $(TOOLS) && touch $@
 
-# uv from PATH, else the pinned one in a folder of its own.
+# uv from PATH, else a pinned version in its own folder.
 $(TOOLS)/.uv: $(TOOLS)/.python
 	@if ! command -v uv >/dev/null 2>&1 && [ ! -x $(TOOLS)/bin/uv ]; then \
 		echo "Fetching uv $(UV_VERSION) into $(TOOLS)"; \
@@ -65,16 +65,16 @@ $(TOOLS)/.uv: $(TOOLS)/.python
 	fi
 	@touch $@
 
-# A failure of uv in one line that says what to do; all of it stays in $(TOOLS)/.log.
+# A failure of uv becomes one line with the fix; its full output is in $(TOOLS)/.log.
 define sync
 	@$(UV) sync --quiet --locked --inexact $(1) --python "$(PYTHON)" 2>$(TOOLS)/.log || { \
 		why="$$(grep -m 1 -iE 'error|failed|×|not found|denied' $(TOOLS)/.log || tail -n 1 $(TOOLS)/.log)"; \
 		if grep -qi 'no space left' $(TOOLS)/.log; then why='the disk is full; free 4 GB and run again'; \
 		elif grep -qiE 'dns|resolve host|connect|timed out|tls|certificate' $(TOOLS)/.log; then why="$$why (is there a network?)"; fi; \
-		echo "cannot install into $(VENV): $$(echo "$$why" | cut -c1-300); all of it: $(TOOLS)/.log" >&2; exit 1; }
+		echo "cannot install into $(VENV): $$(echo "$$why" | cut -c1-300); full log: $(TOOLS)/.log" >&2; exit 1; }
 endef
 
-# What runs the mesh, without the tools of its developers.
+# Packages that run the mesh, without development tools.
 $(VENV)/.runs: $(TOOLS)/.uv pyproject.toml uv.lock
 	@echo "Installing the mesh into $(VENV)"
 	$(call sync,--no-dev --extra local)
@@ -90,20 +90,20 @@ setup: $(VENV)/.develops ## Install everything, build the LiveKit server once
 
 # --- running ----------------------------------------------------------------------------------------------------
 
-demo: $(VENV)/.runs ## Hold a conversation with the whole mesh (WAV=question.wav asks your own)
+demo: $(VENV)/.runs ## Start the mesh, hold a scripted conversation, stop it (WAV=question.wav asks your own question)
 	@UV=$(UV) $(BIN)/hocket-local demo $(if $(WAV),--wav "$(WAV)") $(ARGS)
 
-up: $(VENV)/.runs ## Start the mesh in the background, print every endpoint and a token (LOGS=1 stays and prints logs)
+up: $(VENV)/.runs ## Start the mesh in the background, print endpoints and a token (LOGS=1 stays in front and prints logs)
 	@UV=$(UV) $(BIN)/hocket-local up $(if $(LOGS),--logs,--detach)
 
-down: $(VENV)/.runs ## End the mesh that `up` started
+down: $(VENV)/.runs ## Stop the mesh that `up` started
 	@$(BIN)/hocket-local down
 
-status: $(VENV)/.runs ## Print what runs and how to reach it
+status: $(VENV)/.runs ## Print the running processes, endpoints and a token
 	@$(BIN)/hocket-local status
 
 bench: $(VENV)/.runs ## Measure one part (S=voice, S=llm_router, S=vision; ARGS="--help")
-	@$(if $(S),,echo "say which: make bench S=NAME; there are $$(cd bench && ls -d */ | tr -d '/' | grep -v __ | tr '\n' ' ')" >&2; exit 1)
+	@$(if $(S),,echo "S is empty; choose a benchmark with make bench S=NAME: $$(cd bench && ls -d */ | tr -d '/' | grep -v __ | tr '\n' ' ')" >&2; exit 1)
 	@$(BIN)/python -m bench.$(S) $(ARGS)
 
 # --- tests ------------------------------------------------------------------------------------------------------

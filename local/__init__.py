@@ -1,4 +1,4 @@
-"""The whole mesh on one machine: one topology, embedded Redis, Postgres and LiveKit, and a supervisor that owns them.
+"""The whole mesh on one machine: services, embedded Redis, Postgres and LiveKit, and a demo caller.
 
-`local.mesh.Mesh` is what the demo, the end-to-end tests and the command `hocket-local` stand on.
+`local.mesh.Mesh` starts and stops it; the command `hocket-local`, the demo and the tests use that class.
 """

@@ -1,4 +1,4 @@
-"""The command `hocket-local`: the whole mesh on one machine."""
+"""Run the whole hocket mesh on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from local.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Be the command. Everything that a person can mend ends it with one line on standard error."""
+    """Run the command; errors that the user can fix are one line on standard error.
+
+    Args:
+        arguments: the command line without the program name; None for `sys.argv`.
+    """
     parser = _parser()
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.subcommand != "demo":
@@ -51,13 +55,13 @@ def _dispatch(chosen: argparse.Namespace, rest: Sequence[str]) -> None:
         case "kill-service":
             command.kill_service(settings, chosen.name)
         case _:
-            from local.demo import command as demo  # noqa: PLC0415 - LiveKit's client and its audio libraries load for the demo alone
+            from local.demo import command as demo  # noqa: PLC0415 - only the demo needs the LiveKit client, which loads slowly
 
             demo.main(list(rest))
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run to the end or to the first signal that asks us to stop; then stop in order."""
+    """Run to the end, or until SIGTERM, SIGHUP or Ctrl-C; then stop everything in order."""
 
     async def until_signal() -> None:
         task = asyncio.current_task()
@@ -72,17 +76,19 @@ def _run(coroutine: Coroutine[Any, Any, None]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hocket-local", description=__doc__)
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
-    commands.add_parser("setup", help="find or build the servers that the mesh stands on")
-    up = commands.add_parser("up", help="start the mesh and print every endpoint with a token to try")
-    up.add_argument("--detach", action="store_true", help="return when the mesh is ready and leave it running")
-    up.add_argument("--only", metavar="SERVICE", nargs="+", help="these services alone, and what they stand on")
+    commands.add_parser("setup", help="find or build Redis, Postgres and LiveKit")
+    up = commands.add_parser("up", help="start the mesh and print its endpoints and a token")
+    up.add_argument(
+        "--detach", action="store_true", help="return when the mesh is ready; it continues in the background"
+    )
+    up.add_argument("--only", metavar="SERVICE", nargs="+", help="start only these services and their servers")
     up.add_argument("--logs", action="store_true", help="print the logs of all processes")
-    commands.add_parser("down", help="end the mesh that `up` started")
-    commands.add_parser("status", help="print what runs and how to reach it")
+    commands.add_parser("down", help="stop the mesh")
+    commands.add_parser("status", help="print the running processes, endpoints and a token")
     commands.add_parser("env", help="print shell commands that set TOKEN and the address of each service")
-    kill = commands.add_parser("kill-service", help="kill one process, to see the others carry on")
+    kill = commands.add_parser("kill-service", help="kill one process; the mesh restarts it")
     kill.add_argument("name", metavar="NAME", help="a service or server, for instance rag or redis")
-    commands.add_parser("demo", help="hold a conversation with the mesh (see `demo --help`)", add_help=False)
+    commands.add_parser("demo", help="run the demo conversation (see `demo --help`)", add_help=False)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Everything a person needs to try a running mesh by hand, as text."""
+"""Text that `up`, `status` and `env` print: processes, endpoints, a token and example commands."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ _EXAMPLES = (
 )
 
 
-def describe(state: Mapping[str, Any], token: str) -> str:
-    """The endpoints of the mesh that wrote `state`, a token, and commands that use them."""
+def format_endpoints(state: Mapping[str, Any], token: str) -> str:
+    """Return the processes and endpoints of a running mesh with commands to try.
+
+    Args:
+        state: the state in the data folder, see `DataFolder.read_state`.
+        token: a JWT of the tenant to try.
+    """
     targets: Mapping[str, str] = state.get("targets", {})
     ops_urls: Mapping[str, str] = state.get("ops_urls", {})
     pids = {process["name"]: process["pid"] for process in state.get("processes", ())}
@@ -23,12 +28,12 @@ def describe(state: Mapping[str, Any], token: str) -> str:
         f"{name:<14} {pid:>7}  {targets.get(name, '-'):<16} {ops_urls.get(name, '-')}"
         for name, pid in sorted(pids.items(), key=lambda item: (item[0] in targets, item[0]))
     ]
-    for label, key in (("LiveKit", "livekit_url"), ("rooms over HTTP", "http_url")):
+    for label, key in (("LiveKit", "livekit_url"), ("Rooms API over HTTP", "http_url")):
         if state.get(key):
             lines.append(f"{label}: {state[key]}")
     lines += [
         "",
-        "A token to try (one hour), with the addresses in variables:",
+        "Set TOKEN (valid for one hour) and the address of each service in this shell:",
         "",
         'eval "$(.venv/bin/hocket-local env)"',
         "",
@@ -47,12 +52,12 @@ def describe(state: Mapping[str, Any], token: str) -> str:
     return "\n".join(lines)
 
 
-def exports(state: Mapping[str, Any], token: str) -> str:
-    """Return shell commands that set TOKEN, and the address of each service in a variable of its name.
+def shell_exports(state: Mapping[str, Any], token: str) -> str:
+    """Return shell commands that set TOKEN and, per service, a variable with its address.
 
     Args:
-        state: What the running mesh wrote into its data folder.
-        token: A token of the tenant to try.
+        state: the state in the data folder, see `DataFolder.read_state`.
+        token: a JWT of the tenant to try.
     """
     targets: Mapping[str, str] = state.get("targets", {})
     values = {**{noun.upper(): target for noun, target in sorted(targets.items())}, "TOKEN": token}

@@ -1,4 +1,4 @@
-"""What can go wrong on one's own machine; each message is one line that says what to do."""
+"""Errors of `hocket-local`: one line that names the problem and its fix."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from contextlib import contextmanager
 
 
 class LocalError(Exception):
-    """The mesh cannot be set up or started; the message is meant for the person at the terminal."""
+    """The mesh cannot be set up or started; the message is shown to the user."""
 
 
 @contextmanager
-def explained(doing: str) -> Generator[None, None, None]:
-    """Turn the OSErrors that a person can mend (full disk, missing rights) into a LocalError about `doing`."""
+def translate_os_errors(action: str) -> Generator[None, None, None]:
+    """Convert OSError into LocalError.
+
+    Args:
+        action: start of the message, for instance "cannot write /tmp/x".
+
+    Raises:
+        LocalError: The block raised OSError; a full disk and missing permissions get a fix in the message.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise LocalError(f"{doing}: the disk is full; free some space and start again") from error
+            raise LocalError(f"{action}: the disk is full; free some space and start again") from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            where = f" {error.filename}" if error.filename else ""
+            path = f" to write {error.filename}" if error.filename else ""
             raise LocalError(
-                f"{doing}: no right to write{where}; choose another folder with HOCKET_LOCAL_DATA_DIR"
+                f"{action}: no permission{path}; choose another folder with HOCKET_LOCAL_DATA_DIR"
             ) from error
-        raise LocalError(f"{doing}: {error}") from error
+        raise LocalError(f"{action}: {error}") from error

@@ -1,9 +1,10 @@
-"""The mesh as one object: start it, call it, hurt it, stop it. For the demo, the end-to-end tests and `hocket-local`.
+"""The mesh as one object: start it, call its services, kill and restart processes, stop it.
 
-async with Mesh.start(Path(".hocket/demo")) as mesh:
-    token = mesh.minter.source("acme", caller="demo")
-    async with MeshChannel(mesh.targets["rag"], token) as channel:
-        ...
+Example:
+    async with Mesh.start(Path(".hocket/demo")) as mesh:
+        token = mesh.minter.source("acme", caller="demo")
+        async with MeshChannel(mesh.targets["rag"], token) as channel:
+            ...
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from local.embedded.postgres import PostgresUrls
 from local.embedded.servers import Servers, prepare_servers
 from local.errors import LocalError
 from local.processes import orphans
-from local.processes.health_check import serves
+from local.processes.health_check import is_serving
 from local.processes.ports import HOST, PortBlock
 from local.processes.process_spec import ProcessSpec
 from local.processes.supervisor import Supervisor
-from local.progress import Progress, silent
-from local.topology import NOUNS, Ports, Service, Surroundings
+from local.progress import Progress, no_progress
+from local.topology import NOUNS, MeshConfig, Ports, Service
 
 __all__ = ["SERVERS", "SERVICES", "Livekit", "LocalError", "Mesh", "PostgresUrls"]
 
@@ -41,14 +42,14 @@ class Mesh:
     """A running mesh on loopback.
 
     Attributes:
-        targets: noun -> "127.0.0.1:port" for `MeshChannel`.
-        ops_urls: noun -> "http://127.0.0.1:port", below which /livez, /readyz and /metrics are.
-        http_url: the media gateway's JSON front end (rooms) and webhook receiver; "" without the gateway.
-        minter: signs tokens that every service accepts: `mesh.minter.mint("acme", caller="demo")`.
-        livekit: url, api_key, api_secret of the LiveKit server; None when no service and no caller asked for one.
-        redis_url: redis:// with its password; "" when not started.
-        postgres_urls: app_url and owner_url; None when not started.
-        data_dir: the folder of this mesh; logs are in `data_dir/logs/<name>.log`.
+        targets: noun -> gRPC target "127.0.0.1:port", for `MeshChannel`.
+        ops_urls: noun -> "http://127.0.0.1:port", which serves /livez, /readyz and /metrics.
+        http_url: rooms API and webhook receiver of the media gateway; "" without the gateway.
+        minter: signs tokens that every service accepts, for instance `mesh.minter.mint("acme", caller="demo")`.
+        livekit: URL and credentials of the LiveKit server; None if it was not started.
+        redis_url: redis:// URL with its password; "" if it was not started.
+        postgres_urls: URLs of the two roles; None if it was not started.
+        data_dir: data folder; logs are in `data_dir/logs/<name>.log`.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Mesh:
         ports: Mapping[str, Ports],
         scratch: Path,
     ) -> None:
-        """Use `Mesh.start`."""
+        """Call `Mesh.start` instead."""
         self._folder = folder
         self._supervisor = supervisor
         self._scratch = scratch
@@ -84,33 +85,33 @@ class Mesh:
         port_base: int = 0,
         progress: Progress | None = None,
     ) -> AsyncGenerator[Mesh, None]:
-        """Start `services` and what they need, wait until each is healthy, and stop all of it on leaving.
+        """Start `services` and the servers they need, wait until each is healthy, and stop everything on exit.
 
         Args:
-            data_dir: its own folder; a second mesh in the same folder is refused with LocalError.
-            services: nouns to start; targets of services left out are not set, so that callers of them do without.
-            servers: of "redis", "postgres", "livekit"; None starts those that `services` need.
-            env: noun -> further environment variables, for instance
-                {"media_gateway": {"HOCKET_MEDIA_GATEWAY_BACKEND_URL": "http://127.0.0.1:1234"}}; these win.
-            port_base: first of 32 neighbouring ports; 0 finds a free block.
-            progress: called with one line per step ("ratelimit is ready (1.2 s)").
+            data_dir: data folder; one mesh at a time may use it.
+            services: nouns to start. Targets of other services stay unset, so that callers run without them.
+            servers: members of "redis", "postgres", "livekit"; None starts those that `services` need.
+            env: noun -> environment variables that override all others, for instance
+                {"media_gateway": {"HOCKET_MEDIA_GATEWAY_BACKEND_URL": "http://127.0.0.1:1234"}}.
+            port_base: first of 32 consecutive ports; 0 picks a free block.
+            progress: called with one line per step, for instance "ratelimit is ready (1.2 s)".
 
         Raises:
-            LocalError: one line that says what to do; everything started until then has been stopped.
+            LocalError: The mesh cannot start. The message contains the fix; all started processes were stopped.
         """
-        say = progress or silent
-        chosen = [topology.service(noun) for noun in _known(services, SERVICES)]
+        report = progress or no_progress
+        chosen = [topology.find_service(noun) for noun in _known(services, SERVICES)]
         wanted = _known(servers, SERVERS) if servers is not None else sorted({s for c in chosen for s in c.servers})
         with DataFolder(data_dir).open() as folder, PortBlock.claim(port_base) as block:
-            await orphans.clear(folder)
+            await orphans.end_orphans(folder)
             ports = {c.noun: Ports(block.next(), block.next(), block.next() if c.http else 0) for c in chosen}
             webhook = next((f"http://{HOST}:{p.http}{topology.WEBHOOK_PATH}" for p in ports.values() if p.http), None)
-            found = await prepare_servers(folder, block, wanted, webhook, os.environ, say)
-            # Short, because sockets are made in it, whose paths may hold a hundred characters.
+            found = await prepare_servers(folder, block, wanted, webhook, os.environ, report)
+            # Short, because socket paths in it are limited to about 100 characters.
             scratch = Path(tempfile.mkdtemp(prefix=orphans.SCRATCH_PREFIX))
             env = {c.noun: {"TMPDIR": str(scratch)} | dict((env or {}).get(c.noun, {})) for c in chosen}
             specs = [*found.specs, *(_spec(c, ports, found, folder, env[c.noun]) for c in chosen)]
-            supervisor = Supervisor(specs, folder.logs, progress=say, scratch=scratch)
+            supervisor = Supervisor(specs, folder.logs, progress=report, scratch=scratch)
             mesh = cls(folder, supervisor, found, ports, scratch)
             try:
                 await supervisor.start(on_change=mesh._write_state)
@@ -118,15 +119,15 @@ class Mesh:
                 yield mesh
             finally:
                 await supervisor.stop()
-                folder.forget_state()
+                folder.clear_state()
 
     def _write_state(self) -> None:
         self._folder.write_state(
             {
-                **orphans.describe({"mesh": os.getpid()})[0],
+                **orphans.process_records({"mesh": os.getpid()})[0],
                 "scratch": str(self._scratch),
                 "ready": all(self.is_ready(name) for name in self.names()),
-                "processes": orphans.describe(self._supervisor.pids()),
+                "processes": orphans.process_records(self._supervisor.pids()),
                 "targets": dict(self.targets),
                 "ops_urls": dict(self.ops_urls),
                 "http_url": self.http_url,
@@ -135,38 +136,46 @@ class Mesh:
         )
 
     def names(self) -> Sequence[str]:
-        """Every process of this mesh: embedded servers first, then services."""
+        """Return the names of all processes: embedded servers first, then services."""
         return self._supervisor.names()
 
     def pid(self, name: str) -> int | None:
-        """The process id of a service or server now, or None while it is down."""
+        """Return the process id of a service or server, or None while it is down."""
         return self._supervisor.keeper(name).pid
 
     def is_ready(self, name: str) -> bool:
-        """Whether `name` answered its probe since it last started."""
+        """Return True if process `name` has been ready since its last start."""
         return self._supervisor.keeper(name).ready.is_set()
 
     def kill(self, name: str, *, signal_number: signal.Signals = signal.SIGKILL) -> None:
-        """End a service or server at once; it stays down until `restart`."""
+        """Kill a service or server; it stays down until `restart`."""
         self._supervisor.keeper(name).kill(signal_number, restart=False)
 
     def crash(self, name: str) -> None:
-        """SIGKILL, as a crash would be: the supervisor starts the process again by itself, after a backoff."""
+        """SIGKILL a service or server; the supervisor restarts it after a backoff, as after a crash."""
         self._supervisor.keeper(name).kill(signal.SIGKILL, restart=True)
 
     async def restart(self, name: str) -> None:
-        """Start `name` again (stopping it in its own order when it runs) and wait until it is ready."""
+        """Stop process `name` if it runs, start it, and wait until it is ready."""
         await self._supervisor.keeper(name).restart()
 
     async def wait_ready(self, name: str | None = None, *, timeout_s: float = 600) -> None:
-        """Wait until `name`, or all of the mesh, is ready. Raises LocalError after `timeout_s` seconds."""
+        """Wait until process `name` is ready.
+
+        Args:
+            name: a service or server; None for all processes.
+            timeout_s: limit in seconds.
+
+        Raises:
+            LocalError: A process is not ready after `timeout_s`; the message names it.
+        """
         await self._supervisor.wait_ready([name] if name else self.names(), timeout_s)
 
 
 def _known(names: Sequence[str], all_names: Sequence[str]) -> list[str]:
     unknown = sorted(set(names) - set(all_names))
     if unknown:
-        raise LocalError(f"no such part: {', '.join(unknown)}; there are {', '.join(all_names)}")
+        raise LocalError(f"unknown name: {', '.join(unknown)}; choose from {', '.join(all_names)}")
     return [name for name in all_names if name in names]
 
 
@@ -179,7 +188,7 @@ def _spec(
 ) -> ProcessSpec:
     noun = declared.noun
     targets = {other: f"{HOST}:{p.grpc}" for other, p in ports.items()}
-    around = Surroundings(
+    config = MeshConfig(
         jwt_secret=folder.secrets()["jwt"],
         redis_url=servers.redis_url,
         postgres_app_url=servers.postgres_urls.app_url if servers.postgres_urls else "",
@@ -191,8 +200,8 @@ def _spec(
     return ProcessSpec(
         name=noun,
         argv=declared.argv,
-        env=topology.environment(declared, ports[noun], around) | dict(extra_env),
-        ready=lambda: serves(targets[noun]),
-        needs=(*declared.servers, *declared.calls),
+        env=topology.service_environment(declared, ports[noun], config) | dict(extra_env),
+        probe=lambda: is_serving(targets[noun]),
+        depends_on=(*declared.servers, *declared.calls),
         stop_grace_s=_SERVICE_STOP_GRACE_S,
     )

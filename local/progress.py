@@ -1,4 +1,4 @@
-"""How a step says where it is: one line of text, for a person."""
+"""Progress reports of long steps: one line of text each, for a person."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 Progress = Callable[[str], None]
 
 
-def silent(line: str) -> None:
-    """Say nothing."""
+def no_progress(line: str) -> None:
+    """Discard the line."""
     del line
 
 
 @asynccontextmanager
-async def reminding(progress: Progress, line: str, *, every_s: float = 20) -> AsyncGenerator[None, None]:
-    """Say `line` now, and that it still goes on every `every_s` seconds until the block ends."""
+async def progress_reminder(progress: Progress, line: str, *, every_s: float = 20) -> AsyncGenerator[None, None]:
+    """Report `line` now, and "still `line`" every `every_s` seconds until the block ends."""
 
     async def remind() -> None:
         while True:

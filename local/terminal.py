@@ -1,4 +1,4 @@
-"""Steps with their elapsed time, on a terminal or in a log."""
+"""Print progress with elapsed time, to a terminal or a log."""
 
 from __future__ import annotations
 
@@ -15,29 +15,34 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 _REMINDER_S = 20.0
 
 
-class Steps:
-    """Prints each step as it is told, with the seconds since the beginning.
+class ProgressPrinter:
+    """Prints each reported line with the seconds since the start.
 
-    On a terminal a line below counts on; in a log a long step is named again every 20 seconds.
+    A terminal also shows a running clock; a log repeats the current step every 20 seconds.
     """
 
-    def __init__(self, console: Console, doing: str) -> None:
-        """Say on `console` how `doing` goes."""
+    def __init__(self, console: Console, title: str) -> None:
+        """Print to `console`.
+
+        Args:
+            console: the terminal or log.
+            title: first line, the name of the whole task.
+        """
         self._console = console
-        self._doing = self._last = doing
+        self._title = self._last = title
         self._began = time.monotonic()
         self._bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
         )
-        self._task = self._bar.add_task(doing)
-        self._over = threading.Event()
-        self._told = threading.Event()
+        self._task = self._bar.add_task(title)
+        self._finished = threading.Event()
+        self._reported = threading.Event()
         self._reminder = threading.Thread(target=self._remind, daemon=True)
 
-    def say(self, line: str) -> None:
-        """Print a step; a local.progress.Progress."""
+    def report(self, line: str) -> None:
+        """Print one step; usable as `local.progress.Progress`."""
         self._last = line
-        self._told.set()
+        self._reported.set()
         self._print(line)
         self._bar.update(self._task, description=escape(line))
 
@@ -45,20 +50,20 @@ class Steps:
         self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {escape(line)}", highlight=False)
 
     def _remind(self) -> None:
-        while not self._over.wait(_REMINDER_S):
-            if not self._told.is_set():
-                self._print(f"... still: {self._last}")
-            self._told.clear()
+        while not self._finished.wait(_REMINDER_S):
+            if not self._reported.is_set():
+                self._print(f"still working on: {self._last}")
+            self._reported.clear()
 
     def __enter__(self) -> Self:
-        """Begin to count."""
-        self._console.print(f"[bold]{escape(self._doing)}[/bold]")
+        """Print the title and start the clock."""
+        self._console.print(f"[bold]{escape(self._title)}[/bold]")
         (self._bar if self._console.is_terminal else self._reminder).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop counting."""
-        self._over.set()
+        """Stop the clock."""
+        self._finished.set()
         self._bar.stop()

@@ -1,7 +1,7 @@
-"""Every process of the mesh, declared once: what it is, what it needs, what it is told.
+"""The services of the mesh: dependencies, ports and environment of each.
 
-From this follow the processes and their order (`local.mesh`), their environment, and what deploy/compose.yaml says
-(tests/unit/local/test_compose.py holds it to this page).
+`local.mesh` starts processes from these declarations. deploy/compose.yaml repeats them for containers;
+tests/unit/local/test_compose.py compares the two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 SERVERS = ("redis", "postgres", "livekit")
 
-# What a vendor's own documentation calls its key, and the setting that takes it.
+# Variable name in the vendor's documentation -> (service, setting of that service).
 VENDOR_VARIABLES: Mapping[str, tuple[str, str]] = {
     "ANTHROPIC_API_KEY": ("llm_router", "ANTHROPIC_API_KEY"),
     "GOOGLE_API_KEY": ("llm_router", "GEMINI_API_KEY"),
@@ -25,7 +25,7 @@ VENDOR_VARIABLES: Mapping[str, tuple[str, str]] = {
     "ELEVENLABS_API_KEY": ("speech", "ELEVENLABS_API_KEY"),
     "VOYAGE_API_KEY": ("rag", "VOYAGE_API_KEY"),
 }
-# Servers of one's own instead of the embedded ones.
+# Existing servers that replace the embedded ones.
 SERVER_VARIABLES = ("REDIS_URL", "DATABASE_URL", "LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 WEBHOOK_PATH = "/v1/livekit/webhook"
 
@@ -35,44 +35,44 @@ class Service:
     """One service of the mesh.
 
     Attributes:
-        noun: names the folder, the setting prefix and the process.
-        servers: which of SERVERS it speaks to.
-        calls: nouns of the services it calls; it starts after them and is told their targets.
-        books: whether it buys from vendors, and so keeps a journal of costs that are not in the ledger yet.
-        http: whether it serves an HTTP port of its own besides gRPC and operations.
-        settings: what it is told besides, on one machine.
+        noun: name of the folder, of the process and (in capitals) in the prefix of its settings.
+        servers: members of SERVERS that it connects to.
+        calls: nouns of the services that it calls; they start first, and their targets are among its settings.
+        records_costs: it calls paid vendors and keeps a journal of the costs that the ledger has not confirmed.
+        http: it serves an HTTP API besides gRPC and operations.
+        settings: further settings for a mesh on one machine, without prefix.
     """
 
     noun: str
     servers: Sequence[str] = ()
     calls: Sequence[str] = ()
-    books: bool = False
+    records_costs: bool = False
     http: bool = False
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def prefix(self) -> str:
-        """What its variables begin with."""
+        """Prefix of its environment variables."""
         return f"HOCKET_{self.noun.upper()}_"
 
     @property
     def argv(self) -> Sequence[str]:
-        """The command that serves it, in this interpreter."""
+        """Command that runs the service, with this interpreter."""
         return (sys.executable, "-m", f"services.{self.noun}")
 
 
 SERVICES = (
     Service("ratelimit", servers=("redis", "postgres")),
     Service("vision", servers=("redis",)),
-    Service("rag", servers=("postgres", "redis"), calls=("ratelimit",), books=True),
-    Service("llm_router", servers=("redis",), calls=("ratelimit",), books=True),
-    Service("speech", calls=("ratelimit",), books=True),
+    Service("rag", servers=("postgres", "redis"), calls=("ratelimit",), records_costs=True),
+    Service("llm_router", servers=("redis",), calls=("ratelimit",), records_costs=True),
+    Service("speech", calls=("ratelimit",), records_costs=True),
     Service(
         "media_gateway",
         servers=("livekit", "redis"),
         calls=("ratelimit", "vision", "rag", "llm_router", "speech"),
         http=True,
-        # In a cluster a room may talk on for half an hour; here Ctrl-C means now.
+        # In a cluster a room may continue for half an hour; here Ctrl-C stops at once.
         settings={"WORKER_DRAIN_S": "3", "DRAIN_GRACE_S": "3"},
     ),
 )
@@ -81,7 +81,7 @@ NOUNS = tuple(service.noun for service in SERVICES)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of one service; `http` is 0 where it has none."""
+    """Ports of one service; `http` is 0 if it has none."""
 
     grpc: int
     ops: int
@@ -89,12 +89,16 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the servers and services around a service turned out to be; "" and {} where there is none.
+class MeshConfig:
+    """Values that all services share; "" and {} where a server or service does not run.
 
     Attributes:
-        livekit: the variables URL, API_KEY and API_SECRET.
-        journals: the folder of the services' cost journals; without one a killed service loses what it had not booked.
+        jwt_secret: key that signs and verifies tokens.
+        redis_url: redis:// URL with its password.
+        postgres_app_url: URL of the serving role.
+        postgres_owner_url: URL of the role that migrates the schema.
+        journals: folder of the cost journals; without it, a killed service loses the costs that it had not recorded.
+        livekit: values of the settings URL, API_KEY and API_SECRET.
         targets: noun -> gRPC target.
     """
 
@@ -107,47 +111,61 @@ class Surroundings:
     targets: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def service(noun: str) -> Service:
-    """The declaration of `noun`. Raises KeyError."""
+def find_service(noun: str) -> Service:
+    """Return the declaration of a service.
+
+    Raises:
+        KeyError: No service has this noun.
+    """
     return {s.noun: s for s in SERVICES}[noun]
 
 
-def settings_of(declared: Service, ports: Ports, around: Surroundings) -> dict[str, str]:
-    """What a service is told, without its prefix; empty values are left out, so that its own defaults hold."""
-    told = {
+def service_settings(declared: Service, ports: Ports, config: MeshConfig) -> dict[str, str]:
+    """Return setting name (without prefix) -> value. Empty values are left out, so that the defaults apply.
+
+    Args:
+        declared: the service.
+        ports: its ports.
+        config: values that all services share.
+    """
+    settings = {
         "GRPC_PORT": str(ports.grpc),
         "OPS_PORT": str(ports.ops),
         "HTTP_PORT": str(ports.http) if declared.http else "",
-        "JWT_SECRET": around.jwt_secret,
+        "JWT_SECRET": config.jwt_secret,
         "REFLECTION": "true",
         **declared.settings,
     }
-    if declared.books and around.journals:
-        told["COST_JOURNAL_FILE"] = f"{around.journals}/{declared.noun}.jsonl"
+    if declared.records_costs and config.journals:
+        settings["COST_JOURNAL_FILE"] = f"{config.journals}/{declared.noun}.jsonl"
     if "redis" in declared.servers:
-        told["REDIS_URL"] = around.redis_url
+        settings["REDIS_URL"] = config.redis_url
     if "postgres" in declared.servers:
-        told |= {"POSTGRES_URL": around.postgres_app_url, "POSTGRES_MIGRATION_URL": around.postgres_owner_url}
+        settings |= {"POSTGRES_URL": config.postgres_app_url, "POSTGRES_MIGRATION_URL": config.postgres_owner_url}
     if "livekit" in declared.servers:
-        told |= {f"LIVEKIT_{name}": value for name, value in around.livekit.items()}
-    told |= {f"{noun.upper()}_TARGET": around.targets.get(noun, "") for noun in declared.calls}
-    return {name: value for name, value in told.items() if value}
+        settings |= {f"LIVEKIT_{name}": value for name, value in config.livekit.items()}
+    settings |= {f"{noun.upper()}_TARGET": config.targets.get(noun, "") for noun in declared.calls}
+    return {name: value for name, value in settings.items() if value}
 
 
-def environment(
-    declared: Service, ports: Ports, around: Surroundings, *, outer: Mapping[str, str] = os.environ
+def service_environment(
+    declared: Service, ports: Ports, config: MeshConfig, *, inherited: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The whole environment of a service's process.
+    """Return the complete environment of a service process.
 
-    From `outer` come the machine's own variables, the vendors' keys that this service uses (no other's), and the
-    variables with its prefix, which win over everything here.
+    Args:
+        declared: the service.
+        ports: its ports.
+        config: values that all services share.
+        inherited: environment of this process. The service receives its system variables, the vendor keys of this
+            service only, and the variables with the prefix of this service, which override the topology.
     """
     private = {*VENDOR_VARIABLES, *SERVER_VARIABLES}
-    env = {name: value for name, value in outer.items() if name not in private and not name.startswith("HOCKET_")}
-    env |= {declared.prefix + name: value for name, value in settings_of(declared, ports, around).items()}
+    env = {name: value for name, value in inherited.items() if name not in private and not name.startswith("HOCKET_")}
+    env |= {declared.prefix + name: value for name, value in service_settings(declared, ports, config).items()}
     for variable, (noun, setting) in VENDOR_VARIABLES.items():
-        if noun == declared.noun and outer.get(variable):
-            env[declared.prefix + setting] = outer[variable]
-    env |= {name: value for name, value in outer.items() if name.startswith(declared.prefix)}
+        if noun == declared.noun and inherited.get(variable):
+            env[declared.prefix + setting] = inherited[variable]
+    env |= {name: value for name, value in inherited.items() if name.startswith(declared.prefix)}
     env.setdefault("PYTHONUNBUFFERED", "1")
     return env

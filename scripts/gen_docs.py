@@ -58,7 +58,7 @@ def config_page() -> str:
     for noun in sorted(topology.NOUNS):
         settings = importlib.import_module(f"services.{noun}.settings").Settings
         own = {name for name in settings.model_fields if differs(settings, name)}
-        parts += [f"## {noun}\n", table(settings, topology.service(noun).prefix, own)]
+        parts += [f"## {noun}\n", table(settings, topology.find_service(noun).prefix, own)]
     parts += [
         "## hocket-local\n",
         "The whole mesh on one machine.\n",
@@ -67,7 +67,7 @@ def config_page() -> str:
         "These are handed to the service that uses them:\n",
         "| variable | service | as |\n|---|---|---|",
         *(
-            f"| `{variable}` | {noun} | `{topology.service(noun).prefix}{setting}` |"
+            f"| `{variable}` | {noun} | `{topology.find_service(noun).prefix}{setting}` |"
             for variable, (noun, setting) in topology.VENDOR_VARIABLES.items()
         ),
         "",

@@ -26,11 +26,11 @@ from hocket.speech.v1.speech_pb2 import SynthesizeConfig
 from bench.voice.delays import Delays
 from bench.voice.floor import round_trips_ms
 from examples.backend.store import TenantStore
-from local.caller.audio import RATE_HZ, trimmed
+from local.caller.audio import RATE_HZ, trim_silence
 from local.caller.conversation import Question, ask
-from local.demo.backend import Address, serving_backend
-from local.demo.environment import Clients
-from local.demo.run import in_room
+from local.demo.backend import BackendSocket, serve_backend
+from local.demo.clients import TenantClients
+from local.demo.run import call_in_room
 from local.mesh import Mesh
 
 PROFILES = ("safe", "fast")
@@ -55,14 +55,16 @@ async def main(turns: int, floor_turns: int) -> Mapping[str, object]:
     """Measure every profile, print the table, and return all numbers."""
     with tempfile.TemporaryDirectory(prefix="hocket-bench-") as folder:
         async with _vendors() as vendors:
-            with Address.claim() as address:
+            with BackendSocket.bind() as address:
                 measured = await _measure(Path(folder) / "mesh", vendors, address, turns, floor_turns)
     for line in table(measured):
         print(line)
     return {"conditions": _conditions(), "delays_s": asdict(Delays()), **measured}
 
 
-async def _measure(data_dir: Path, vendors: str, address: Address, turns: int, floor_turns: int) -> dict[str, Measured]:
+async def _measure(
+    data_dir: Path, vendors: str, address: BackendSocket, turns: int, floor_turns: int
+) -> dict[str, Measured]:
     prefix = "HOCKET_MEDIA_GATEWAY_"
     env = {
         f"{prefix}SPEECH_TARGET": vendors,
@@ -72,9 +74,9 @@ async def _measure(data_dir: Path, vendors: str, address: Address, turns: int, f
     tenants = {f"bench-{name}": TenantStore({"profile": name}, {}) for name in PROFILES}
     measured: dict[str, Measured] = {}
     async with Mesh.start(data_dir, env={"media_gateway": env}) as mesh:
-        async with serving_backend(address, mesh.data_dir, tenants):
+        async with serve_backend(address, mesh.data_dir, tenants):
             for profile in PROFILES:
-                clients = Clients(mesh.targets, mesh.minter, f"bench-{profile}")
+                clients = TenantClients(mesh.targets, mesh.minter, f"bench-{profile}")
                 measured[profile] = await _turns(clients, profile, turns)
                 await clients.close()
         if mesh.livekit and floor_turns:
@@ -82,14 +84,15 @@ async def _measure(data_dir: Path, vendors: str, address: Address, turns: int, f
     return measured
 
 
-async def _turns(clients: Clients, profile: str, turns: int) -> Measured:
+async def _turns(clients: TenantClients, profile: str, turns: int) -> Measured:
     """Return the timings of the answered turns; print a line for each turn without an answer."""
     config = SynthesizeConfig(sample_rate_hz=RATE_HZ)
     questions = [
-        Question(text, trimmed(np.frombuffer(await clients.speech.say(text, config), np.int16))) for text in SENTENCES
+        Question(text, trim_silence(np.frombuffer(await clients.speech.say(text, config), np.int16)))
+        for text in SENTENCES
     ]
     found: Measured = {}
-    async with in_room(clients, f"bench-{profile}", None) as call:
+    async with call_in_room(clients, f"bench-{profile}", None) as call:
         await asyncio.sleep(2)
         for number in range(turns + _WARM_UP_TURNS):
             exchange = await ask(call, questions[number % len(questions)], timeout_s=8)

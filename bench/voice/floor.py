@@ -10,7 +10,7 @@ import numpy as np
 from livekit import api, rtc
 
 from local.caller.audio import RATE_HZ, Pcm
-from local.caller.call import calling
+from local.caller.call import join_call
 from local.mesh import Livekit
 
 _ROOM = "bench-floor"
@@ -22,14 +22,14 @@ async def round_trips_ms(livekit: Livekit, turns: int) -> list[float]:
     times = np.arange(int(_BURST_S * RATE_HZ)) / RATE_HZ
     burst: Pcm = (8000 * np.cos(2 * np.pi * 440 * times)).astype(np.int16)
     found: list[float] = []
-    async with _echo(livekit), calling(livekit.url, _token(livekit, "caller"), "caller") as call:
+    async with _echo(livekit), join_call(livekit.url, _token(livekit, "caller"), "caller") as call:
         await asyncio.sleep(1)
         for _ in range(turns):
-            said = await call.say(burst)
-            heard_s = await call.ear.onset_after(said.started_s, 2)
+            said = await call.speak(burst)
+            heard_s = await call.listener.wait_for_onset(said.started_s, 2)
             if heard_s is not None:
                 found.append((heard_s - said.started_s) * 1000)
-            await call.ear.silence(_REST_S + 0.2, 3)
+            await call.listener.wait_for_silence(_REST_S + 0.2, 3)
     return found
 
 

@@ -1,5 +1,5 @@
-"""A small backend of the kind every tenant has: settings of its agent, its users, its tasks, its insights.
+"""Example of a tenant backend: agent settings, user profiles, tasks and insights.
 
-The media gateway calls it over HTTP with a service token. It keeps tenants apart by the verified claim alone and
-holds everything in memory, because it is an example.
+The media gateway calls it over HTTP with a service token. The verified tenant claim selects the data; nothing in path
+or body does. All data is in memory.
 """

@@ -1,4 +1,4 @@
-"""The command: python -m examples.backend. Settings come from HOCKET_BACKEND_*."""
+"""Serve the example backend: `python -m examples.backend`, configured by HOCKET_BACKEND_*."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from hocket.chassis.auth import SECRET_BYTES_MIN, TokenVerifier
 
 
 class Settings(BaseSettings):
-    """What the example backend can be told."""
+    """Settings of the example backend."""
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="HOCKET_BACKEND_", hide_input_in_errors=True)
 
     http_host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    http_port: int = Field(default=0, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
-    jwt_secret: SecretStr = Field(min_length=SECRET_BYTES_MIN, description="Shared secret of the mesh's tokens.")
+    http_port: int = Field(default=0, ge=0, le=65535, description="Port to listen on; 0 picks a free port.")
+    jwt_secret: SecretStr = Field(
+        min_length=SECRET_BYTES_MIN, description="Shared secret of the mesh, 32 bytes or more."
+    )
     tenants_file: Path = Field(
-        default=Path(__file__).with_name("tenants.json"), description="The tenants, their settings and users."
+        default=Path(__file__).with_name("tenants.json"), description="JSON file of tenants with settings and users."
     )
 
 
@@ -53,7 +55,7 @@ def main() -> None:
         settings = Settings()  # pyright: ignore[reportCallIssue] - jwt_secret comes from the environment
     except ValidationError as error:
         wrong = "; ".join(f"HOCKET_BACKEND_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        sys.exit(f"example backend: wrong settings: {wrong}")
+        sys.exit(f"example backend: invalid settings: {wrong}")
     try:
         asyncio.run(serve(settings))
     except OSError as error:

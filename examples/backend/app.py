@@ -1,4 +1,4 @@
-"""The HTTP side: who calls, what is asked, and JSON both ways. Errors are {"error": "..."} with a fitting status."""
+"""HTTP API of the example backend: authentication, routes, JSON. Errors are {"error": "..."} with a status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from examples.backend.store import Full, KeyReused, TenantStore
+from examples.backend.store import RECORDS_MAX, Full, KeyReused, TenantStore
 from hocket.chassis.auth import TokenVerifier
 from hocket.chassis.errors import Unauthenticated
 
@@ -20,16 +20,21 @@ _TENANTS = web.AppKey("tenants", dict[str, TenantStore])
 
 
 def make_app(verifier: TokenVerifier, tenants: dict[str, TenantStore]) -> web.Application:
-    """The application over `tenants`. A tenant that is not among them is answered 404."""
+    """Return the application.
+
+    Args:
+        verifier: verifies the bearer token of each request.
+        tenants: tenant id -> data; other tenants get status 404.
+    """
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors])
     app[_VERIFIER] = verifier
     app[_TENANTS] = tenants
     app.router.add_get("/livez", _livez)
-    app.router.add_get("/v1/settings", _tenants_own(_settings))
-    app.router.add_get("/v1/users/{user_id}", _tenants_own(_user))
-    app.router.add_get("/v1/tasks", _tenants_own(_list_tasks))
-    app.router.add_post("/v1/tasks", _tenants_own(_create_task))
-    app.router.add_post("/v1/insights", _tenants_own(_log_insight))
+    app.router.add_get("/v1/settings", _for_tenant(_settings))
+    app.router.add_get("/v1/users/{user_id}", _for_tenant(_user))
+    app.router.add_get("/v1/tasks", _for_tenant(_list_tasks))
+    app.router.add_post("/v1/tasks", _for_tenant(_create_task))
+    app.router.add_post("/v1/insights", _for_tenant(_log_insight))
     return app
 
 
@@ -46,11 +51,11 @@ async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse
     except KeyReused:
         return _error(409, "this Idempotency-Key was used with another body; send a new key")
     except Full:
-        return _error(507, "this example keeps no more records; restart it")
+        return _error(507, f"the store is full ({RECORDS_MAX} records of each kind); restart the example backend")
 
 
-def _tenants_own(handler: _TenantHandler) -> _Handler:
-    """A handler that is given the store of the token's tenant: nothing in path or body can name another one."""
+def _for_tenant(handler: _TenantHandler) -> _Handler:
+    """Wrap `handler`, which receives the store of the tenant in the verified token."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -62,7 +67,9 @@ def _tenants_own(handler: _TenantHandler) -> _Handler:
             raise web.HTTPUnauthorized(text=error.message) from error
         tenant = request.app[_TENANTS].get(identity.tenant_id)
         if tenant is None:
-            raise web.HTTPNotFound(text="this backend does not know the tenant of the token")
+            raise web.HTTPNotFound(
+                text=f"tenant {identity.tenant_id} is unknown to this backend; add it to the tenants file"
+            )
         return await handler(request, tenant)
 
     return handle
@@ -114,7 +121,7 @@ def _text(body: Mapping[str, Any], name: str, *, required: bool = False) -> str:
     if value is None and not required:
         return ""
     if not isinstance(value, str) or (required and not value.strip()):
-        raise web.HTTPBadRequest(text=f"{name}: must be a text" + (" that is not empty" if required else ""))
+        raise web.HTTPBadRequest(text=f"{name}: must be a string" + (" that is not empty" if required else ""))
     if len(value) > FIELD_CHARACTERS_MAX:
         raise web.HTTPBadRequest(text=f"{name}: at most {FIELD_CHARACTERS_MAX} characters")
     return value.strip()

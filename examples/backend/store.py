@@ -1,4 +1,4 @@
-"""What the backend remembers, one store a tenant, in memory."""
+"""In-memory data of the example backend, one store per tenant."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-RECORDS_MAX = 10_000  # of each kind and tenant, so that an example left running does not eat the machine
+RECORDS_MAX = 10_000  # per kind and tenant; bounds the memory of an example that keeps running
 
 
 class Full(Exception):
-    """A tenant has as many records as the backend keeps."""
+    """The tenant has reached RECORDS_MAX records."""
 
 
 class KeyReused(Exception):
-    """An idempotency key came back with another body."""
+    """An idempotency key was reused with a different body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something to do. `due` is as the person said it, empty for none."""
+    """A task. `due` is text in the words of the user, "" for none."""
 
     task_id: str
     title: str
@@ -33,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """Something worth remembering about a person."""
+    """A fact about a user that an agent recorded."""
 
     insight_id: str
     text: str
@@ -43,7 +43,14 @@ class Insight:
 
 @dataclass(slots=True)
 class TenantStore:
-    """Everything of one tenant."""
+    """Data of one tenant.
+
+    Attributes:
+        settings: settings of the agent.
+        users: user id -> profile.
+        tasks: task id -> task.
+        insights: insight id -> insight.
+    """
 
     settings: Mapping[str, Any]
     users: Mapping[str, Mapping[str, str]]
@@ -52,12 +59,24 @@ class TenantStore:
     _by_key: dict[str, tuple[Any, Task]] = field(default_factory=dict[str, tuple[Any, Task]])
 
     def user(self, user_id: str) -> Mapping[str, str]:
-        """The profile of `user_id`; a stranger has one without notes."""
+        """Return the profile of a user; for an unknown user the name is the id and the notes are empty."""
         known = self.users.get(user_id, {})
         return {"user_id": user_id, "display_name": known.get("display_name", user_id), "notes": known.get("notes", "")}
 
     def create_task(self, title: str, due: str, room: str, user_id: str, key: str) -> Task:
-        """A new task, or the one that `key` already made. Raises KeyReused, Full."""
+        """Create a task, or return the task that the same request created.
+
+        Args:
+            title: what to do.
+            due: when, in the words of the user; "" for none.
+            room: room of the conversation.
+            user_id: the user.
+            key: idempotency key; "" for none.
+
+        Raises:
+            KeyReused: `key` belongs to a request with other values.
+            Full: the tenant has RECORDS_MAX tasks.
+        """
         wanted = (title, due, room, user_id)
         if key in self._by_key:
             before, task = self._by_key[key]
@@ -73,11 +92,15 @@ class TenantStore:
         return task
 
     def list_tasks(self) -> list[dict[str, str]]:
-        """Every task, oldest first."""
+        """Return all tasks, oldest first."""
         return [asdict(task) for task in self.tasks.values()]
 
     def log_insight(self, text: str, room: str, user_id: str) -> Insight:
-        """A new insight. Raises Full."""
+        """Create an insight.
+
+        Raises:
+            Full: the tenant has RECORDS_MAX insights.
+        """
         if len(self.insights) >= RECORDS_MAX:
             raise Full
         insight = Insight(str(uuid.uuid4()), text, room, user_id)
@@ -86,6 +109,6 @@ class TenantStore:
 
 
 def read_tenants(path: Path) -> dict[str, TenantStore]:
-    """The tenants of a JSON file: {"<tenant_id>": {"settings": {...}, "users": {"<user_id>": {...}}}}."""
+    """Read tenant id -> data from JSON: {"<tenant_id>": {"settings": {...}, "users": {"<user_id>": {...}}}}."""
     tenants: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return {name: TenantStore(each["settings"], each.get("users", {})) for name, each in tenants.items()}

@@ -1,5 +1,5 @@
-"""A synthetic caller: joins a LiveKit room as a person would, speaks, shows a screen, listens, and keeps the time.
+"""A synthetic caller: joins a LiveKit room, speaks, shares a screen, listens, and measures latency.
 
-Every time it reports is on the caller's clock (`time.monotonic`): from the moment the last sample of a question was
-handed to the client SDK to the moment the SDK yields the first loud sample of the answer.
+Latency is measured on the clock of the caller (`time.monotonic`), from the handover of the last sample of a question
+to the client SDK until the SDK delivers the first loud sample of the answer.
 """

@@ -1,4 +1,4 @@
-"""What a recording holds: read from a WAV, brought to the caller's rate, trimmed to its loud part."""
+"""Read and write WAV files; resample and trim speech."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE_HZ = 48_000
-# Decoded silence stays within a few units of 32768; the quietest voice in use peaks above 3000.
+# Decoded silence stays below 10 of 32768; the quietest voice in use peaks above 3000.
 LOUD_AMPLITUDE = 250
 SECONDS_MIN, SECONDS_MAX = 0.2, 30.0
 
 Pcm = NDArray[np.int16]
 
 
-class NotARecording(ValueError):
-    """The file cannot be asked; the message says why, in one line."""
+class InvalidRecording(ValueError):
+    """The file cannot be used as a question; the message is one line with the reason."""
 
 
 def read_wav(path: Path) -> Pcm:
-    """A question from a PCM WAV of any rate, width and channels: (samples,) int16, mono, 48 kHz, trimmed.
+    """Return the speech of a PCM WAV as (samples,) int16, 48 kHz mono, without leading and trailing silence.
 
-    Raises NotARecording when the file is missing, is not a PCM WAV, is silent, or lasts less than 0.2 s or over 30 s.
+    Args:
+        path: a WAV file of any sample rate, sample width and number of channels, 0.2 s to 30 s long.
+
+    Raises:
+        InvalidRecording: The file is missing, is not a PCM WAV, is silent, or is too short or too long.
     """
     try:
         with wave.open(str(path), "rb") as file:
@@ -35,22 +39,26 @@ def read_wav(path: Path) -> Pcm:
                 file.getnframes(),
             )
             if not SECONDS_MIN <= frames / max(rate_hz, 1) <= SECONDS_MAX:
-                raise NotARecording(f"{path}: lasts {frames / max(rate_hz, 1):.1f} s; send 0.2 s to 30 s of speech")
+                raise InvalidRecording(
+                    f"{path}: lasts {frames / max(rate_hz, 1):.1f} s; record 0.2 s to 30 s of speech"
+                )
             data = file.readframes(frames)
     except OSError as error:
-        raise NotARecording(f"{path}: {error.strerror or error}") from error
+        raise InvalidRecording(f"{path}: {error.strerror or error}") from error
     except (wave.Error, EOFError) as error:
-        raise NotARecording(f"{path}: not a PCM WAV file ({error or 'it ends too early'}); send 16-bit PCM") from error
+        raise InvalidRecording(
+            f"{path}: not a PCM WAV file ({error or 'it ends too early'}); send 16-bit PCM"
+        ) from error
     samples = _to_float(data, width)
     mono = samples[: len(samples) // channels * channels].reshape(-1, channels).mean(axis=1)
-    spoken = trimmed(resample(_to_pcm(mono), rate_hz, RATE_HZ))
+    spoken = trim_silence(resample(_to_pcm(mono), rate_hz, RATE_HZ))
     if not len(spoken):
-        raise NotARecording(f"{path}: holds only silence; record a question")
+        raise InvalidRecording(f"{path}: contains only silence; record a question")
     return spoken
 
 
 def _to_float(data: bytes, width: int) -> NDArray[np.float64]:
-    """Samples in -1 to 1. WAV holds 8-bit samples unsigned and wider ones signed, little-endian."""
+    """Return samples from -1 to 1. WAV stores 8-bit samples unsigned and wider ones signed, little-endian."""
     if width == 1:
         return (np.frombuffer(data, np.uint8).astype(np.float64) - 128) / 128
     whole = np.frombuffer(data[: len(data) // width * width], np.uint8).reshape(-1, width)
@@ -64,11 +72,17 @@ def _to_pcm(samples: NDArray[np.float64]) -> Pcm:
 
 
 def resample(pcm: Pcm, from_hz: int, to_hz: int) -> Pcm:
-    """The same sound at another rate, band-limited (exact for the periodic extension; made for short recordings)."""
+    """Return `pcm` at another sample rate, with a Fourier method for short recordings.
+
+    Args:
+        pcm: (samples,) int16.
+        from_hz: its sample rate.
+        to_hz: the new sample rate.
+    """
     if from_hz == to_hz or not len(pcm):
         return pcm
     length = int(len(pcm) * Fraction(to_hz, from_hz))
-    # Half a second of padding keeps the end from leaking into the start, which a Fourier resampler joins.
+    # The Fourier method treats the signal as periodic; 0.5 s of padding keeps the end out of the start.
     padding = from_hz // 2
     padded = np.concatenate([pcm.astype(np.float64), np.zeros(padding)])
     padded_length = int(len(padded) * Fraction(to_hz, from_hz))
@@ -82,20 +96,26 @@ def resample(pcm: Pcm, from_hz: int, to_hz: int) -> Pcm:
 
 
 def loud_span(pcm: Pcm) -> tuple[int, int] | None:
-    """First loud sample and the one after the last, or None for silence."""
+    """Return the index of the first loud sample and the index after the last one, or None for silence."""
     # A widened copy: the absolute value of -32768 does not fit in int16.
     loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) >= LOUD_AMPLITUDE)
     return (int(loud[0]), int(loud[-1]) + 1) if len(loud) else None
 
 
-def trimmed(pcm: Pcm) -> Pcm:
-    """The recording from its first to its last loud sample, so that its end is the end of speech."""
+def trim_silence(pcm: Pcm) -> Pcm:
+    """Return `pcm` from its first to its last loud sample, so that its end is the end of speech."""
     span = loud_span(pcm)
     return pcm[span[0] : span[1]] if span else pcm[:0]
 
 
 def write_wav(path: Path, said: Pcm, heard: Pcm) -> None:
-    """Both sides of a call as stereo at 48 kHz: what was said on the left, what was heard on the right."""
+    """Write both sides of a call as 48 kHz stereo.
+
+    Args:
+        path: file to write.
+        said: speech of the caller, left channel.
+        heard: speech of the agent, right channel.
+    """
     length = max(len(said), len(heard))
     both = np.zeros((length, 2), np.int16)
     both[: len(said), 0] = said

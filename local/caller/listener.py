@@ -1,4 +1,4 @@
-"""The caller's ear: when the agent is heard, when it falls silent, and all of it on tape."""
+"""Record the audio of the agent and detect the start and end of its utterances."""
 
 from __future__ import annotations
 
@@ -9,51 +9,62 @@ import numpy as np
 from livekit import rtc
 
 from local.caller.audio import RATE_HZ, Pcm, loud_span
-from local.caller.recording import Tape
+from local.caller.recording import Recording
 
-# A sentence's pauses stay below this; what is loud after a longer one is a new utterance.
+# Pauses within a sentence are shorter; sound after a longer pause is a new utterance.
 PAUSE_S = 0.6
 
 
-class Ear:
-    """Listens to one track. Times are on the monotonic clock, when a frame arrived."""
+class AudioListener:
+    """Listens to one audio track. All times are monotonic arrival times of frames.
+
+    Attributes:
+        recording: everything received.
+        last_loud_s: time of the last loud frame; None before the first.
+    """
 
     def __init__(self, started_s: float) -> None:
-        """Nothing is heard until `listen` runs."""
-        self.tape = Tape(started_s)
+        """Create a listener; `listen` receives the audio.
+
+        Args:
+            started_s: monotonic time at which the recording starts.
+        """
+        self.recording = Recording(started_s)
         self.last_loud_s: float | None = None
         self._utterances: list[tuple[float, float]] = []
-        self._heard = asyncio.Condition()
+        self._loud_frame = asyncio.Condition()
 
     async def listen(self, track: rtc.Track) -> None:
-        """Hear `track` until it ends or the task is cancelled."""
+        """Receive `track` until it ends or the task is cancelled."""
         stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1)
         try:
             async for event in stream:
-                await self._hear(np.frombuffer(event.frame.data, np.int16), time.monotonic())
+                await self._add_frame(np.frombuffer(event.frame.data, np.int16), time.monotonic())
         finally:
             await stream.aclose()
 
-    async def _hear(self, pcm: Pcm, now_s: float) -> None:
-        self.tape.add(pcm.copy(), now_s)
+    async def _add_frame(self, pcm: Pcm, now_s: float) -> None:
+        self.recording.append(pcm.copy(), now_s)
         if loud_span(pcm) is None:
             return
-        # Counted from the frame's arrival, not from its samples: a caller hears nothing before it is there.
+        # Arrival time of the frame, not position of the sample: nothing is audible before the frame arrives.
         if self.last_loud_s is None or now_s - self.last_loud_s > PAUSE_S:
             self._utterances.append((now_s, now_s))
         self._utterances[-1] = (self._utterances[-1][0], now_s)
         self.last_loud_s = now_s
-        async with self._heard:
-            self._heard.notify_all()
+        async with self._loud_frame:
+            self._loud_frame.notify_all()
 
-    async def onset_after(self, after_s: float, timeout_s: float) -> float | None:
-        """When the agent was first heard after `after_s`, waiting up to `timeout_s` seconds; None when it was not.
+    async def wait_for_onset(self, after_s: float, timeout_s: float) -> float | None:
+        """Return the start of the first utterance that begins after `after_s`, or None after the timeout.
 
-        Speech that was already going on at `after_s` does not count.
+        Args:
+            after_s: monotonic time; an utterance in progress at that time does not count.
+            timeout_s: limit in seconds.
         """
         try:
-            async with asyncio.timeout(timeout_s), self._heard:
-                await self._heard.wait_for(lambda: self._onset(after_s) is not None)
+            async with asyncio.timeout(timeout_s), self._loud_frame:
+                await self._loud_frame.wait_for(lambda: self._onset(after_s) is not None)
         except TimeoutError:
             return None
         return self._onset(after_s)
@@ -61,21 +72,21 @@ class Ear:
     def _onset(self, after_s: float) -> float | None:
         return next((onset for onset, _ in self._utterances if onset > after_s), None)
 
-    def speaking(self, at_s: float) -> bool:
-        """Whether the agent was being heard at `at_s`."""
+    def is_speaking(self, at_s: float) -> bool:
+        """Return True if an utterance was in progress at `at_s`."""
         return any(onset <= at_s <= end + PAUSE_S for onset, end in self._utterances)
 
-    def end_of_utterance(self, at_s: float) -> float | None:
-        """When the utterance that was going on at `at_s` was last heard; None when there was none, or it goes on."""
+    def utterance_end(self, at_s: float) -> float | None:
+        """Return the end of the utterance in progress at `at_s`, or None if there was none or it continues."""
         ends = [end for onset, end in self._utterances if onset <= at_s <= end + PAUSE_S]
         return ends[0] if ends and time.monotonic() - ends[0] > PAUSE_S else None
 
-    async def silence(self, for_s: float, timeout_s: float) -> bool:
-        """Wait until nothing was heard for `for_s` seconds; False when `timeout_s` passed before."""
-        give_up_s = time.monotonic() + timeout_s
-        while (now_s := time.monotonic()) < give_up_s:
+    async def wait_for_silence(self, for_s: float, timeout_s: float) -> bool:
+        """Wait for `for_s` seconds of silence; return False after `timeout_s` seconds."""
+        deadline_s = time.monotonic() + timeout_s
+        while (now_s := time.monotonic()) < deadline_s:
             quiet_s = now_s - self.last_loud_s if self.last_loud_s is not None else for_s
             if quiet_s >= for_s:
                 return True
-            await asyncio.sleep(min(for_s - quiet_s, give_up_s - now_s))
+            await asyncio.sleep(min(for_s - quiet_s, deadline_s - now_s))
         return False

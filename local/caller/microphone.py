@@ -1,4 +1,4 @@
-"""The caller's microphone: 10 ms frames in real time, a quiet room while nothing is said."""
+"""Publish speech in real time as 10 ms frames, with room noise between questions."""
 
 from __future__ import annotations
 
@@ -10,44 +10,54 @@ import numpy as np
 from livekit import rtc
 
 from local.caller.audio import RATE_HZ, Pcm
-from local.caller.recording import Tape
+from local.caller.recording import Recording
 
 FRAME_SAMPLES = RATE_HZ // 100
-# With frames paced by a clock the queue stays near empty; it only bounds what a stalled loop may push at once.
+# Frames are paced by the clock, so the queue is nearly empty; the limit matters after the loop stalled.
 _QUEUE_MS = 200
-# A quiet room: no microphone delivers digital silence, and recognisers that level loudness are misled by it.
+# Noise of a quiet room: no microphone delivers digital silence, and it misleads recognisers that normalise loudness.
 _ROOM_AMPLITUDE = 15
 _ROOM_NOISE = np.random.default_rng(1).normal(0, _ROOM_AMPLITUDE, RATE_HZ).astype(np.int16)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """When the first and the last sample of something were handed to the client SDK, on the monotonic clock."""
+class SpeechInterval:
+    """Monotonic times at which the first and the last sample were handed to the client SDK."""
 
     started_s: float
     ended_s: float
 
 
 class Microphone:
-    """Publishes what `say` is given, paced by the monotonic clock."""
+    """Publishes an audio track, paced by the monotonic clock.
+
+    Attributes:
+        track: the track to publish.
+        recording: everything that was sent.
+        frames_late: 10 ms frames lost because the event loop stalled.
+    """
 
     def __init__(self, started_s: float) -> None:
-        """Make the source and its track; `run` moves the frames."""
+        """Create source and track; `run` sends the frames.
+
+        Args:
+            started_s: monotonic time at which the recording starts.
+        """
         self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=_QUEUE_MS)
         self.track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
-        self.tape = Tape(started_s)
+        self.recording = Recording(started_s)
         self.frames_late = 0
         self._sent = 0
-        self._waiting: asyncio.Queue[tuple[Pcm, asyncio.Future[Said]]] = asyncio.Queue(maxsize=1)
+        self._waiting: asyncio.Queue[tuple[Pcm, asyncio.Future[SpeechInterval]]] = asyncio.Queue(maxsize=1)
 
-    async def say(self, pcm: Pcm) -> Said:
-        """Speak `pcm` (48 kHz, mono) and return when its last sample has been handed over."""
-        done: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+    async def speak(self, pcm: Pcm) -> SpeechInterval:
+        """Speak `pcm` (48 kHz mono) and return after its last sample was handed to the SDK."""
+        done: asyncio.Future[SpeechInterval] = asyncio.get_running_loop().create_future()
         await self._waiting.put((pcm, done))
         return await done
 
     async def run(self) -> None:
-        """Publish frames until cancelled."""
+        """Send frames until cancelled."""
         due_s = time.monotonic()
         while True:
             if self._waiting.empty():
@@ -59,24 +69,24 @@ class Microphone:
                 frame = pcm[start : start + FRAME_SAMPLES]
                 due_s = await self._send(np.pad(frame, (0, FRAME_SAMPLES - len(frame))), due_s)
             if not done.done():
-                done.set_result(Said(started_s, time.monotonic()))
+                done.set_result(SpeechInterval(started_s, time.monotonic()))
 
     async def _send(self, frame: Pcm, due_s: float) -> float:
-        """Hand over `frame` when it is due; returns when the next one is."""
+        """Hand `frame` to the SDK when it is due; return the time at which the next one is due."""
         now_s = time.monotonic()
         if now_s < due_s:
             await asyncio.sleep(due_s - now_s)
         elif now_s - due_s > _QUEUE_MS / 1000:
-            # After a stall the lost time stays lost, as it would with a real microphone.
+            # Frames of a stall are dropped, as with a real microphone.
             self.frames_late += int((now_s - due_s) * 100)
             due_s = now_s
         start = self._sent % (RATE_HZ // FRAME_SAMPLES) * FRAME_SAMPLES
         self._sent += 1
         noisy = np.clip(frame.astype(np.int32) + _ROOM_NOISE[start : start + FRAME_SAMPLES], -32768, 32767)
         await self._source.capture_frame(rtc.AudioFrame(noisy.astype(np.int16).tobytes(), RATE_HZ, 1, FRAME_SAMPLES))
-        self.tape.add(frame, time.monotonic())
+        self.recording.append(frame, time.monotonic())
         return due_s + FRAME_SAMPLES / RATE_HZ
 
     async def close(self) -> None:
-        """Free the source."""
+        """Release the source."""
         await self._source.aclose()

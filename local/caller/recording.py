@@ -1,4 +1,4 @@
-"""A recording that grows as frames come, each laid where the caller's clock says it belongs."""
+"""A recording that places each frame by its arrival time."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ import numpy as np
 from local.caller.audio import RATE_HZ, Pcm
 
 SECONDS_MAX = 900
-# Frames come every 10 ms with jitter; only a gap longer than this is silence and not a late frame.
+# Frames arrive every 10 ms with jitter; a longer gap than this is silence.
 _GAP_S = 0.2
 
 
-class Tape:
-    """At most 15 minutes at 48 kHz; what comes later is not kept."""
+class Recording:
+    """At most 15 minutes at 48 kHz; later frames are dropped."""
 
     def __init__(self, started_s: float) -> None:
-        """Begin at `started_s` on the clock whose times `add` is given."""
+        """Start an empty recording.
+
+        Args:
+            started_s: time of the first sample, on the same clock as in `append`.
+        """
         self._started_s = started_s
         self._frames: list[Pcm] = []
         self._length = 0
 
-    def add(self, pcm: Pcm, now_s: float) -> None:
-        """Lay `pcm`, which ends at `now_s`, after what is there, with silence where there was a gap."""
-        belongs = int((now_s - self._started_s) * RATE_HZ) - len(pcm)
-        if belongs - self._length > _GAP_S * RATE_HZ:
-            self._lay(np.zeros(min(belongs, SECONDS_MAX * RATE_HZ) - self._length, np.int16))
-        self._lay(pcm)
+    def append(self, pcm: Pcm, now_s: float) -> None:
+        """Append `pcm`, which ends at `now_s`, after silence for a gap of more than 0.2 s."""
+        offset = int((now_s - self._started_s) * RATE_HZ) - len(pcm)
+        if offset - self._length > _GAP_S * RATE_HZ:
+            self._extend(np.zeros(min(offset, SECONDS_MAX * RATE_HZ) - self._length, np.int16))
+        self._extend(pcm)
 
-    def _lay(self, pcm: Pcm) -> None:
+    def _extend(self, pcm: Pcm) -> None:
         if self._length + len(pcm) <= SECONDS_MAX * RATE_HZ:
             self._frames.append(pcm)
             self._length += len(pcm)
 
-    def pcm(self) -> Pcm:
-        """All of it: (samples,) int16."""
+    def samples(self) -> Pcm:
+        """Return the recording: (samples,) int16."""
         return np.concatenate(self._frames) if self._frames else np.zeros(0, np.int16)

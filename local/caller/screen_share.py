@@ -1,4 +1,4 @@
-"""The caller's shared screen: the picture in hand, published 30 times a second."""
+"""Publish a shared screen at 30 frames per second."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ from local.caller.slides import HEIGHT_PX, WIDTH_PX
 FRAMES_PER_S = 30
 
 
-class Screen:
-    """Publishes the frame that `show` was last given; 720p, I420."""
+class ScreenShare:
+    """Publishes a video track with the current frame (I420, 1280x720).
+
+    Attributes:
+        track: the track to publish.
+        frames_published: frames sent so far.
+    """
 
     def __init__(self, first_frame: bytes) -> None:
-        """Make the source and its track; `run` moves the frames."""
+        """Create source and track; `run` sends the frames."""
         self._source = rtc.VideoSource(WIDTH_PX, HEIGHT_PX, is_screencast=True)
         self.track = rtc.LocalVideoTrack.create_video_track("screen", self._source)
         self._frame = _video_frame(first_frame)
         self.frames_published = 0
 
     def show(self, frame: bytes) -> None:
-        """Publish `frame` (I420, 1280x720) from now on."""
+        """Replace the current frame with `frame` (I420, 1280x720)."""
         self._frame = _video_frame(frame)
 
     async def run(self) -> None:
-        """Publish until cancelled. A stalled loop skips frames rather than sending a burst."""
+        """Send frames until cancelled. After a stall of the event loop, missed frames are skipped."""
         due_s = time.monotonic()
         while True:
             now_s = time.monotonic()
@@ -37,7 +42,7 @@ class Screen:
             await asyncio.sleep(due_s - time.monotonic())
 
     async def close(self) -> None:
-        """Free the source."""
+        """Release the source."""
         await self._source.aclose()
 
 

@@ -1,4 +1,4 @@
-"""What the caller shows: slides drawn in advance as I420 frames, so that publishing them costs next to nothing."""
+"""Slides for the shared screen, drawn in advance as I420 frames, so that publishing them needs little CPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ _OFFSETS = np.array([16.0, 128.0, 128.0])
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """A page: a title, its lines, a colour, and perhaps a word that stands out."""
+    """A slide.
+
+    Attributes:
+        title: heading.
+        lines: bullet points.
+        background: RGB colour, 0 to 255 each.
+        word: an emphasised word; "" for none.
+    """
 
     title: str
     lines: tuple[str, ...]
@@ -25,22 +32,22 @@ class Slide:
     word: str = ""
 
 
-def draw(slide: Slide) -> Image.Image:
-    """The slide as an RGB picture of 1280x720."""
-    picture = Image.new("RGB", (WIDTH_PX, HEIGHT_PX), slide.background)
-    pen = ImageDraw.Draw(picture)
+def draw_slide(slide: Slide) -> Image.Image:
+    """Return the slide as an RGB image of 1280x720 pixels."""
+    image = Image.new("RGB", (WIDTH_PX, HEIGHT_PX), slide.background)
+    pen = ImageDraw.Draw(image)
     pen.rectangle((0, 0, WIDTH_PX, 110), fill=(250, 250, 250))
     pen.text((60, 25), slide.title, font=ImageFont.load_default(56), fill=(20, 20, 20))
     for row, line in enumerate(slide.lines):
         pen.text((90, 170 + row * 70), f"• {line}", font=ImageFont.load_default(38), fill=(245, 245, 245))
     if slide.word:
         pen.text((820, 590), slide.word, font=ImageFont.load_default(72), fill=(255, 220, 60))
-    return picture
+    return image
 
 
-def to_i420(picture: Image.Image) -> bytes:
-    """Planes Y, U, V of an RGB picture with even sides; chroma is the mean of 2x2 pixels."""
-    rgb = np.asarray(picture, np.float64)
+def to_i420(image: Image.Image) -> bytes:
+    """Return the Y, U and V planes of an RGB image with even sides; chroma is the mean of 2x2 pixels."""
+    rgb = np.asarray(image, np.float64)
     height, width = rgb.shape[:2]
     yuv = rgb @ _BT601.T + _OFFSETS
     chroma = yuv[:, :, 1:].reshape(height // 2, 2, width // 2, 2, 2).mean(axis=(1, 3))

@@ -1,4 +1,4 @@
-"""What the agent tells of a turn: the JSON of topic "hocket.turn", read without trust."""
+"""Parse turn reports: the JSON that the agent sends on the topic "hocket.turn" after each turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ TOPIC = "hocket.turn"
 
 @dataclass(frozen=True, slots=True)
 class TurnReport:
-    """One finished turn as the agent saw it; `raw` is the whole message."""
+    """One finished turn.
+
+    Attributes:
+        turn_id: id of the turn.
+        heard: transcript of the question.
+        answered: text of the answer.
+        interrupted: the caller interrupted the answer.
+        raw: the whole message.
+    """
 
     turn_id: str
     heard: str
@@ -21,7 +29,7 @@ class TurnReport:
     raw: Mapping[str, Any]
 
     def get(self, *path: str) -> Any:
-        """The value at `path` of the message, or None where something is missing."""
+        """Return the value at `path` of the message, or None if any part of the path is missing."""
         found: Any = self.raw
         for name in path:
             if not isinstance(found, Mapping):
@@ -30,8 +38,8 @@ class TurnReport:
         return found  # pyright: ignore[reportUnknownVariableType] - JSON
 
 
-def read_turn(message: str | bytes) -> TurnReport | None:
-    """The report in `message`, or None when it is not one."""
+def parse_turn_report(message: str | bytes) -> TurnReport | None:
+    """Return the report in `message`, or None if the message is not a JSON object with a `turn_id`."""
     try:
         raw: Any = json.loads(message)
     except ValueError:

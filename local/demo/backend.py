@@ -1,4 +1,4 @@
-"""The example backend for a demo or a test: on a real socket, in this process, so that nothing of it stays behind."""
+"""The example backend of examples/backend, served in this process, so that it ends with it."""
 
 from __future__ import annotations
 
@@ -21,36 +21,45 @@ TENANTS_FILE = Path(examples.backend.__path__[0]) / "tenants.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A socket that is bound but not served yet, so that its URL can be told before the mesh has a secret."""
+class BackendSocket:
+    """A bound socket that is not served yet: the mesh needs the URL before the backend has the mesh's secret."""
 
     bound: socket.socket
 
     @classmethod
     @contextmanager
-    def claim(cls) -> Generator[Address, None, None]:
-        """Hold a free port of loopback."""
+    def bind(cls) -> Generator[BackendSocket, None, None]:
+        """Bind a free port on loopback and close it on exit."""
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
             bound.bind((HOST, 0))
             yield cls(bound)
 
     @property
     def url(self) -> str:
-        """Where the backend is, or will be."""
+        """Base URL of the backend."""
         return f"http://{HOST}:{self.bound.getsockname()[1]}"
 
 
 @asynccontextmanager
-async def serving_backend(
-    address: Address, data_dir: Path, tenants: dict[str, TenantStore] | None = None
+async def serve_backend(
+    backend: BackendSocket, data_dir: Path, tenants: dict[str, TenantStore] | None = None
 ) -> AsyncGenerator[Mapping[str, TenantStore], None]:
-    """Serve the example tenants, or `tenants`, to the mesh that runs in `data_dir`; gives what they have stored."""
+    """Serve the backend until the block ends.
+
+    Args:
+        backend: the bound socket.
+        data_dir: data folder of the mesh that calls the backend; its secret verifies the tokens.
+        tenants: tenant id -> data; None for the tenants of examples/backend/tenants.json.
+
+    Yields:
+        tenant id -> data, which changes as the mesh writes to the backend.
+    """
     stores = read_tenants(TENANTS_FILE) if tenants is None else tenants
     verifier = TokenVerifier(secret=DataFolder(data_dir).secrets()["jwt"])
     runner = web.AppRunner(make_app(verifier, stores), access_log=None)
     await runner.setup()
     try:
-        await web.SockSite(runner, address.bound).start()
+        await web.SockSite(runner, backend.bound).start()
         yield stores
     finally:
         await runner.cleanup()

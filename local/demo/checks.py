@@ -1,4 +1,4 @@
-"""Decides whether the demo worked: one sentence for each part that did not."""
+"""Decide whether the demo worked: one message for each failed check."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ from local.demo import script
 from local.demo.report import Report, TurnFacts
 
 TURNS = ("knowledge", "task", "screen", "barge_in", "text")
-# Two slide changes and a word: with the first picture, four that differ; one may fall to the settling of another.
+# The demo shows four different slides; one can be replaced while it still settles, and is then not kept.
 _FRAMES_KEPT_MIN = 3
-# Left alone, the answer that is interrupted goes on for four seconds and more after the interrupting question.
+# Without an interruption the answer continues for at least four seconds after the interrupting question.
 _STOP_GRACE_MS = 3000
 
 
-def failures(report: Report, demo_documents: frozenset[str]) -> list[str]:
-    """What did not work, in the order of the demo; empty when all did."""
+def find_failures(report: Report, demo_documents: frozenset[str]) -> list[str]:
+    """Return a message for each failed check, in the order of the demo.
+
+    Args:
+        report: the finished report.
+        demo_documents: ids of the documents of the demo tenant.
+    """
     found: list[str] = []
     for name in TURNS:
         turn = report.turn(name)
-        found += [f"{name}: the turn was not reached"] if turn is None else unanswered(turn)
+        found += [f"{name}: the turn was not reached"] if turn is None else answer_failures(turn)
     found += _knowledge(report, "knowledge", script.KNOWLEDGE) + _knowledge(report, "text", script.TEXT)
     found += _knowledge(report, "barge_in", script.BARGE_IN)
     found += _task(report) + _screen(report) + _barge_in(report) + _frames(report) + _ledger(report)
     return found + _tenants(report, demo_documents)
 
 
-def holds(text: str, words: tuple[str, ...]) -> bool:
-    """Whether one of `words` (lower case) is in `text`; always true without words."""
+def contains_any(text: str, phrases: tuple[str, ...]) -> bool:
+    """Return True if `text` contains one of the lower-case `phrases`, or if `phrases` is empty.
+
+    Case and spacing of `text` are ignored.
+    """
     flat = " ".join(text.lower().split())
-    return not words or any(each in flat for each in words)
+    return not phrases or any(phrase in flat for phrase in phrases)
 
 
-def unanswered(turn: TurnFacts) -> list[str]:
-    """What is missing for `turn` to count as answered; empty when nothing is."""
+def answer_failures(turn: TurnFacts) -> list[str]:
+    """Return a message for each missing part of an answer: text and audible speech."""
     found: list[str] = []
     if not turn.answered:
         found.append(f"{turn.name}: the agent did not answer")
@@ -40,17 +48,18 @@ def unanswered(turn: TurnFacts) -> list[str]:
     return found
 
 
-def _knowledge(report: Report, name: str, line: script.Line) -> list[str]:
+def _knowledge(report: Report, name: str, line: script.ScriptedQuestion) -> list[str]:
     turn = report.turn(name)
-    if turn is None or holds(turn.answered, line.expect):
+    if turn is None or contains_any(turn.answered, line.expected_phrases):
         return []
-    return [f"{name}: the answer {turn.answered!r} holds none of {', '.join(line.expect)} (heard {turn.heard!r})"]
+    phrases = ", ".join(line.expected_phrases)
+    return [f"{name}: the answer {turn.answered!r} contains none of {phrases} (heard {turn.heard!r})"]
 
 
 def _task(report: Report) -> list[str]:
-    if any(script.TASK_TITLE_HOLDS in task["title"].lower() for task in report.tasks):
+    if any(script.TASK_TITLE_PHRASE in task["title"].lower() for task in report.tasks):
         return []
-    return [f"task: the backend has no task about the {script.TASK_TITLE_HOLDS}"]
+    return [f"task: the backend has no task whose title contains {script.TASK_TITLE_PHRASE!r}"]
 
 
 def _screen(report: Report) -> list[str]:
@@ -64,38 +73,39 @@ def _barge_in(report: Report) -> list[str]:
         return []
     found: list[str] = []
     if not facts["opening_interrupted"]:
-        found.append("barge-in: the agent does not say that it was interrupted")
+        found.append("barge-in: no turn report is marked as interrupted")
     if facts["stopped_ms"] is None or facts["stopped_ms"] >= facts["question_ms"] + _STOP_GRACE_MS:
-        found.append("barge-in: the agent spoke on while it was interrupted")
+        found.append("barge-in: the agent kept speaking after the interruption")
     return found
 
 
 def _frames(report: Report) -> list[str]:
     frames = report.frames
     if not frames or not frames["offered"]:
-        return ["frames: none was offered to vision"]
+        return ["frames: no frame was offered to vision"]
     kept = frames["kept"] + frames["refreshed"]
-    return [] if kept >= _FRAMES_KEPT_MIN else [f"frames: {kept} kept, fewer than the pictures that were shown"]
+    return [] if kept >= _FRAMES_KEPT_MIN else [f"frames: {kept} kept, at least {_FRAMES_KEPT_MIN} expected"]
 
 
 def _ledger(report: Report) -> list[str]:
     kinds = {row["kind"] for row in report.costs}
     found = [f"ledger: no cost event of kind {kind}" for kind in ("llm", "stt", "tts") if kind not in kinds]
     total = report.totals
-    # What a cancelled speculation and the listening after the last turn cost is known to the book alone.
+    # The ledger alone has the costs of cancelled speculative calls and of recognition after the last turn.
     if total and total["ledger_micro_usd"] < total["reported_micro_usd"]:
         found.append(
-            f"ledger: {total['ledger_micro_usd']} micro-USD in the book, {total['reported_micro_usd']} in the turns"
+            f"ledger: {total['ledger_micro_usd']} micro-USD in the ledger, "
+            f"{total['reported_micro_usd']} in the turn reports"
         )
-    # A speculation that is discarded at once may never have reached the router, and then it is in no book.
+    # A speculative call that is discarded at once may not have reached the router; then the ledger has no event.
     if total and not (
         total["reported_model_calls"] - total["discarded_model_calls"]
         <= total["ledger_model_calls"]
         <= total["reported_model_calls"]
     ):
         found.append(
-            f"ledger: {total['ledger_model_calls']} model calls in the book, "
-            f"{total['reported_model_calls']} in the turns, {total['discarded_model_calls']} of them discarded"
+            f"ledger: {total['ledger_model_calls']} model calls in the ledger, "
+            f"{total['reported_model_calls']} in the turn reports, {total['discarded_model_calls']} of them discarded"
         )
     return found
 

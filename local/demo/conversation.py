@@ -1,80 +1,93 @@
-"""The five turns of the demo, held in a room of a running mesh, and what they must show."""
+"""The five turns of the demo, from the side of the caller."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig
 
 from hocket.client.speech import SpeechClient
-from local.caller.audio import RATE_HZ, Pcm, trimmed
+from local.caller.audio import RATE_HZ, Pcm, trim_silence
 from local.caller.call import Call
 from local.caller.conversation import Question, ask, barge_in
-from local.caller.slides import draw, to_i420
+from local.caller.slides import draw_slide, to_i420
 from local.demo import script
 from local.demo.report import Report, TurnFacts, turn_facts
+from local.progress import Progress
 
-Progress = Callable[[str], None]
-_GREETING_S = 30.0
-# After a picture changes it takes a moment until it is settled, kept and at hand for the next model call.
+_GREETING_TIMEOUT_S = 30.0
+# From a slide change until its frame is settled, kept and available to the next model call.
 _SETTLE_S = 1.5
 
 
-async def speak_questions(speech: SpeechClient, voice: str = script.CALLER_VOICE) -> Mapping[str, Pcm]:
-    """The spoken lines of the script as sound: text -> (samples,) int16 at 48 kHz, trimmed to the words."""
+async def synthesize_questions(speech: SpeechClient, voice: str = script.CALLER_VOICE) -> Mapping[str, Pcm]:
+    """Return question text -> its speech, (samples,) int16 at 48 kHz without leading and trailing silence.
+
+    Args:
+        speech: client of the speech service.
+        voice: voice name of the speech service.
+    """
     config = SynthesizeConfig(sample_rate_hz=RATE_HZ, voice=voice)
-    return {line.text: await _spoken(speech, line.text, config) for line in script.SPOKEN}
+    return {line.text: await _synthesize(speech, line.text, config) for line in script.SPOKEN}
 
 
-async def _spoken(speech: SpeechClient, text: str, config: SynthesizeConfig) -> Pcm:
-    return trimmed(np.frombuffer(await speech.say(text, config), np.int16))
+async def _synthesize(speech: SpeechClient, text: str, config: SynthesizeConfig) -> Pcm:
+    return trim_silence(np.frombuffer(await speech.say(text, config), np.int16))
 
 
 def draw_slides() -> Sequence[bytes]:
-    """The script's slides as I420 frames."""
-    return [to_i420(draw(slide)) for slide in script.SLIDES]
+    """Return the slides of the script as I420 frames."""
+    return [to_i420(draw_slide(slide)) for slide in script.SLIDES]
 
 
-async def greeted(call: Call) -> None:
-    """Wait until the agent's greeting, if it has one, is over."""
-    if await call.ear.onset_after(0, _GREETING_S) is not None:
-        await call.ear.silence(1.0, _GREETING_S)
+async def wait_for_greeting(call: Call) -> None:
+    """Wait until the greeting of the agent is over; return after 30 s if there is none."""
+    if await call.listener.wait_for_onset(0, _GREETING_TIMEOUT_S) is not None:
+        await call.listener.wait_for_silence(1.0, _GREETING_TIMEOUT_S)
 
 
-async def five_turns(
-    call: Call, spoken: Mapping[str, Pcm], slides: Sequence[bytes], report: Report, say: Progress
+async def run_conversation(
+    call: Call, spoken: Mapping[str, Pcm], slides: Sequence[bytes], report: Report, progress: Progress
 ) -> None:
-    """Hold the conversation; each turn goes into `report` as soon as it is over."""
+    """Ask the questions of the script and append each finished turn to `report`.
 
-    def question(line: script.Line) -> Question:
+    Args:
+        call: the call with the agent.
+        spoken: question text -> speech, from `synthesize_questions`.
+        slides: I420 frames, from `draw_slides`.
+        report: receives the turns and the barge-in times.
+        progress: called with one line per turn.
+    """
+
+    def question(line: script.ScriptedQuestion) -> Question:
         return Question(line.text, spoken[line.text])
 
-    def done(turn: TurnFacts) -> None:
+    def record_turn(turn: TurnFacts) -> None:
         report.turns.append(turn)
-        say(f"{turn.name}: {turn.asked!r} -> {turn.answered!r}")
+        progress(f"{turn.name}: {turn.asked!r} -> {turn.answered!r}")
 
     _show(call, slides[1])
-    done(turn_facts("knowledge", await ask(call, question(script.KNOWLEDGE))))
+    record_turn(turn_facts("knowledge", await ask(call, question(script.KNOWLEDGE))))
     _show(call, slides[2])
-    done(turn_facts("task", await ask(call, question(script.TASK))))
+    record_turn(turn_facts("task", await ask(call, question(script.TASK))))
     _show(call, slides[3])
     await asyncio.sleep(_SETTLE_S)
-    done(turn_facts("screen", await ask(call, question(script.SCREEN))))
-    cut = await barge_in(call, question(script.LONG), question(script.BARGE_IN))
+    record_turn(turn_facts("screen", await ask(call, question(script.SCREEN))))
+    interruption = await barge_in(call, question(script.LONG), question(script.BARGE_IN))
     report.barge_in = {
-        "opening_asked": cut.opening.question.text,
-        "opening_answered": cut.opening.answered,
-        "opening_interrupted": any(each.interrupted for each in cut.opening.reports),
-        "spoken_before_ms": cut.spoken_before_ms,
-        "stopped_ms": cut.stopped_ms,
+        "opening_asked": interruption.opening.question.text,
+        "opening_answered": interruption.opening.answered,
+        "opening_interrupted": any(each.interrupted for each in interruption.opening.reports),
+        "spoken_before_ms": interruption.spoken_before_ms,
+        "stopped_ms": interruption.stopped_ms,
         "question_ms": len(spoken[script.BARGE_IN.text]) / RATE_HZ * 1000,
     }
-    done(turn_facts("barge_in", cut.exchange))
-    done(turn_facts("text", await ask(call, Question(script.TEXT.text))))
+    record_turn(turn_facts("barge_in", interruption.exchange))
+    record_turn(turn_facts("text", await ask(call, Question(script.TEXT.text))))
 
 
 def _show(call: Call, slide: bytes) -> None:
-    if call.screen:
-        call.screen.show(slide)
+    if call.screen_share:
+        call.screen_share.show(slide)

@@ -1,4 +1,4 @@
-"""What the demo found, as data: for the terminal, for demo-report.json, and for the tests that hold it to its word."""
+"""The report of the demo: its data, its JSON form (demo-report.json) and its text form for the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,29 @@ SCHEMA = "hocket.demo-report.v1"
 
 @dataclass(slots=True)
 class TurnFacts:
-    """One turn. `caller_ms` is on the caller's clock, `agent_ms` on the agent's; reasons are strongest first."""
+    """One turn of the conversation.
+
+    Attributes:
+        name: name of the turn, see `local.demo.checks.TURNS`.
+        asked: text of the question.
+        heard: transcript of the question by the agent.
+        answered: text of the answer.
+        tier: router tier; "" if the agent sent no turn report, as for the fields below.
+        model: model that answered.
+        provider: provider of the model.
+        score: complexity score of the router.
+        reasons: reasons of the tier decision, strongest first.
+        passages: document ids of the passages in the prompt.
+        images: frames in the prompt.
+        tools: tool calls.
+        interrupted: the caller interrupted an answer.
+        speculative: the model call started before the end of the question.
+        cost_micro_usd: cost of all model calls in micro-USD.
+        model_calls: started model calls, with speculative ones.
+        caller_ms: milliseconds measured by the caller.
+        agent_ms: milliseconds measured by the agent.
+        degraded: services that the agent answered without.
+    """
 
     name: str
     asked: str
@@ -42,7 +64,12 @@ class TurnFacts:
 
 
 def turn_facts(name: str, exchange: Exchange) -> TurnFacts:
-    """The facts of an exchange; what the agent did not tell is empty."""
+    """Return the facts of an exchange; fields without a value in the turn report are empty.
+
+    Args:
+        name: name of the turn.
+        exchange: question, answer and turn reports.
+    """
     report = exchange.report
     raw: Mapping[str, Any] = report.raw if report else {}
     return TurnFacts(
@@ -78,7 +105,12 @@ def _reason(reason: Any) -> str:
 
 
 def frame_facts(total: FrameStats, published: int) -> dict[str, Any]:
-    """Frames by what became of them; `published` is what the caller sent."""
+    """Return frame counts by outcome.
+
+    Args:
+        total: counts of the vision service.
+        published: frames that the caller published.
+    """
     return {
         "published": published,
         "offered": total.offered,
@@ -92,7 +124,7 @@ def frame_facts(total: FrameStats, published: int) -> dict[str, Any]:
 
 
 def cost_facts(costs: GetCostsResponse) -> list[dict[str, Any]]:
-    """The ledger's sums, one row a kind, provider, model and tier."""
+    """Return the sums of the ledger, one row per kind, provider, model and tier."""
     return [
         {
             "kind": CostKind.Name(each.kind).removeprefix("COST_KIND_").lower(),
@@ -109,7 +141,22 @@ def cost_facts(costs: GetCostsResponse) -> list[dict[str, Any]]:
 
 @dataclass(slots=True)
 class Report:
-    """Everything that the demo saw. `failures` names each part that did not work; empty when all did."""
+    """Result of one demo.
+
+    Attributes:
+        room: name of the room.
+        tenant: tenant id of the caller.
+        turns: finished turns, in order.
+        barge_in: times of the interruption.
+        frames: frame counts, see `frame_facts`.
+        costs: sums of the ledger, see `cost_facts`.
+        totals: costs and model calls in the ledger and in the turn reports.
+        tasks: tasks in the backend.
+        tenants: tenant id -> ids of the documents that its search finds.
+        steps: progress lines with seconds since the start.
+        recording: path of the WAV file.
+        failures: one message per failed check.
+    """
 
     room: str = ""
     tenant: str = ""
@@ -126,29 +173,29 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every part worked."""
+        """True if every check passed."""
         return not self.failures
 
     def turn(self, name: str) -> TurnFacts | None:
-        """The turn of that name, or None when it was not reached."""
+        """Return the turn with this name, or None if the demo ended before it."""
         return next((each for each in self.turns if each.name == name), None)
 
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        whole = {"schema": SCHEMA, "ok": self.ok, **asdict(self)}
-        path.write_text(json.dumps(whole, indent=2, default=str) + "\n", encoding="utf-8")
+        """Write the report as JSON."""
+        document = {"schema": SCHEMA, "ok": self.ok, **asdict(self)}
+        path.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def lines(report: Report) -> Sequence[str]:
-    """The report for a terminal."""
-    return [*(line for turn in report.turns for line in _turn_lines(turn, report)), *_sums(report)]
+def format_report(report: Report) -> Sequence[str]:
+    """Return the report as lines of text for the terminal."""
+    return [*(line for turn in report.turns for line in _turn_lines(turn, report)), *_total_lines(report)]
 
 
 def _turn_lines(turn: TurnFacts, report: Report) -> list[str]:
     sound, answer = turn.caller_ms.get("first_sound"), turn.caller_ms.get("answer")
-    clock = f"first sound after {_ms(sound)}{_split(turn)}, heard for {_ms(answer)}"
+    latency = f"first sound after {_ms(sound)}{_latency_parts(turn)}, answer lasts {_ms(answer)}"
     if turn.name == "barge_in":
-        clock += f"; the agent fell silent {_ms(report.barge_in.get('stopped_ms'))} after the caller began"
+        latency += f"; the agent stopped {_ms(report.barge_in.get('stopped_ms'))} after the interruption began"
     agent = ", ".join(f"{name} {_ms(value)}" for name, value in turn.agent_ms.items()) or "-"
     rows = [
         ("asked", turn.asked),
@@ -156,8 +203,8 @@ def _turn_lines(turn: TurnFacts, report: Report) -> list[str]:
         ("answered", turn.answered),
         ("model", f"{turn.model} of {turn.provider}, tier {turn.tier}: {'; '.join(turn.reasons[:2]) or '-'}"),
         ("used", _used(turn)),
-        ("cost", _usd(turn.cost_micro_usd) + (", begun before the question's end" * turn.speculative)),
-        ("caller", clock),
+        ("cost", _usd(turn.cost_micro_usd) + (", started before the end of the question" * turn.speculative)),
+        ("caller", latency),
         ("agent", agent),
     ]
     if turn.degraded:
@@ -165,17 +212,17 @@ def _turn_lines(turn: TurnFacts, report: Report) -> list[str]:
     return ["", f"  {turn.name}", *(f"    {label:<9}{text or '-'}" for label, text in rows)]
 
 
-def _split(turn: TurnFacts) -> str:
-    """How much of the wait the agent accounts for; the rest is the way there and back, through two jitter buffers."""
+def _latency_parts(turn: TurnFacts) -> str:
+    """Return the part of the wait in the agent; the rest is transport in both directions with two jitter buffers."""
     sound, agent = turn.caller_ms.get("first_sound"), turn.agent_ms.get("e2e")
     if sound is None or agent is None or agent > sound:
         return ""
-    return f" ({_ms(agent)} in the agent, {_ms(sound - agent)} on the way)"
+    return f" ({_ms(agent)} in the agent, {_ms(sound - agent)} in transport)"
 
 
 def _used(turn: TurnFacts) -> str:
-    used = [f"passages of {', '.join(dict.fromkeys(turn.passages))}"] if turn.passages else []
-    used += [f"{turn.images} picture(s)"] if turn.images else []
+    used = [f"passages from {', '.join(dict.fromkeys(turn.passages))}"] if turn.passages else []
+    used += [f"{turn.images} image(s)"] if turn.images else []
     used += [f"tool {each.get('name')}" for each in turn.tools]
     return "; ".join(used) or "nothing"
 
@@ -184,23 +231,24 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
 
 
-def _sums(report: Report) -> list[str]:
-    out: list[str] = []
+def _total_lines(report: Report) -> list[str]:
+    rows: list[str] = []
     if report.frames:
         shown = " / ".join(f"{k} {report.frames[k]}" for k in ("offered", "kept", "skipped", "suppressed"))
-        out += ["", f"  frames    {shown} (of {report.frames['published']} published)"]
-    out += [_cost_line(row) for row in report.costs]
+        rows += ["", f"  frames    {shown} (of {report.frames['published']} published)"]
+    rows += [_cost_line(row) for row in report.costs]
     if report.totals:
         total = report.totals
-        money = f"ledger {_usd(total['ledger_micro_usd'])}, turns {_usd(total['reported_micro_usd'])}"
+        cost = f"ledger {_usd(total['ledger_micro_usd'])}, turn reports {_usd(total['reported_micro_usd'])}"
         calls = (
-            f"model calls in the ledger {total['ledger_model_calls']}, in the turns {total['reported_model_calls']} "
+            f"model calls: {total['ledger_model_calls']} in the ledger, "
+            f"{total['reported_model_calls']} in the turn reports "
             f"({total['discarded_model_calls']} discarded)"
         )
-        out.append(f"  totals    {money}; {calls}")
+        rows.append(f"  totals    {cost}; {calls}")
     for tenant, documents in report.tenants.items():
-        out.append(f"  tenant    {tenant} finds only {', '.join(documents) or 'nothing'}")
-    return out
+        rows.append(f"  tenant    search as {tenant} finds {', '.join(documents) or 'nothing'}")
+    return rows
 
 
 def _cost_line(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The demo's script: who asks, what, in whose knowledge the answer lies, and what is on the screen meanwhile."""
+"""Script of the demo: tenants, questions with expected answers, slides, and the knowledge of the other tenant."""
 
 from __future__ import annotations
 
@@ -10,37 +10,42 @@ from local.caller.slides import Slide
 TENANT = "demo"
 OTHER_TENANT = "rival"
 CALLER = "ada"
-# Another voice than the agent's own, so that the two can be told apart by ear.
+# Differs from the voice of the agent, so that a listener can tell them apart.
 CALLER_VOICE = "en-us+f2"
 KNOWLEDGE_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "knowledge"
 
-# What the other tenant knows: on the same subjects, with other facts, so that a leak would be heard.
+# Same subjects as the knowledge of the demo tenant, other facts: a leak changes an answer.
 OTHER_DOCUMENT = "another-office"
 OTHER_KNOWLEDGE = """# Another office
 
 The office is never open on Saturday. The company meeting starts at four in the afternoon on Fridays. Visitors park on
 the roof, and a new badge is free.
 """
-# Both tenants write about it; a search for it shows whether they are kept apart.
+# Both tenants have passages on it, so a search for it shows whether tenants are isolated.
 SHARED_SUBJECT = "company meeting, visitors, new badge"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A question, and words of which at least one must be in the answer (in lower case; empty for any answer)."""
+class ScriptedQuestion:
+    """A question of the script.
+
+    Attributes:
+        text: the words to ask.
+        expected_phrases: lower-case phrases, one of which the answer must contain; empty accepts any answer.
+    """
 
     text: str
-    expect: tuple[str, ...] = ()
+    expected_phrases: tuple[str, ...] = ()
 
 
-KNOWLEDGE = Line("Is the office open on Saturday?", ("one in the afternoon",))
-TASK = Line("Remind me to book a meeting room on Friday.")
-TASK_TITLE_HOLDS = "meeting room"
-SCREEN = Line("What do you see on the screen?")
-# Its answer is long enough to be interrupted.
-LONG = Line("What do I do when the coffee machine does not start?")
-BARGE_IN = Line("Where do visitors park?", ("first row",))
-TEXT = Line("How much does a new badge cost?", ("ten euros",))
+KNOWLEDGE = ScriptedQuestion("Is the office open on Saturday?", ("one in the afternoon",))
+TASK = ScriptedQuestion("Remind me to book a meeting room on Friday.")
+TASK_TITLE_PHRASE = "meeting room"
+SCREEN = ScriptedQuestion("What do you see on the screen?")
+# The answer is long enough to be interrupted.
+LONG = ScriptedQuestion("What do I do when the coffee machine does not start?")
+BARGE_IN = ScriptedQuestion("Where do visitors park?", ("first row",))
+TEXT = ScriptedQuestion("How much does a new badge cost?", ("ten euros",))
 SPOKEN = (KNOWLEDGE, TASK, SCREEN, LONG, BARGE_IN)
 
 SLIDES = (

@@ -1,1 +1,1 @@
-"""Redis, Postgres and LiveKit as processes of our own on loopback; a URL in the settings replaces each."""
+"""Redis, Postgres and LiveKit as child processes on loopback; a URL in the environment replaces each."""

@@ -1,4 +1,4 @@
-"""A LiveKit server of our own on loopback, and the configuration that keeps it there."""
+"""An embedded LiveKit server that listens on loopback only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 @dataclass(frozen=True, slots=True)
 class Livekit:
-    """A LiveKit server: `url` is ws://host:port, as `rtc.Room.connect` and `api.LiveKitAPI` take it."""
+    """URL (ws://host:port, for `rtc.Room.connect` and `api.LiveKitAPI`) and credentials of a LiveKit server."""
 
     url: str
     api_key: str
@@ -28,12 +28,19 @@ class Livekit:
 
 
 def endpoint(port: int, secret: str) -> Livekit:
-    """What `prepare`'s server answers to."""
+    """Return URL and credentials of the server that `prepare` describes."""
     return Livekit(f"ws://{HOST}:{port}", API_KEY, secret)
 
 
 def prepare(folder: DataFolder, binary: Path, ports: tuple[int, int], webhook_url: str | None) -> ProcessSpec:
-    """Write the configuration for `ports`: that of the API and signalling (TCP), and that of media (UDP)."""
+    """Write the configuration and return the process to run.
+
+    Args:
+        folder: data folder, receives livekit.yaml.
+        binary: path of livekit-server.
+        ports: TCP port of API and signalling, and UDP port of media.
+        webhook_url: receiver of room events; None for none.
+    """
     api_port, udp_port = ports
     secret = folder.secrets()["livekit"]
     config = {
@@ -41,7 +48,7 @@ def prepare(folder: DataFolder, binary: Path, ports: tuple[int, int], webhook_ur
         "bind_addresses": [HOST],
         "keys": {API_KEY: secret},
         "rtc": {
-            # Media over TCP is off: its port would listen on every interface whatever is said here.
+            # No media over TCP: its port listens on every interface, whatever `bind_addresses` says.
             "tcp_port": 0,
             "udp_port": udp_port,
             "node_ip": HOST,
@@ -52,19 +59,19 @@ def prepare(folder: DataFolder, binary: Path, ports: tuple[int, int], webhook_ur
         "logging": {"json": True, "level": "info"},
         **({"webhook": {"api_key": API_KEY, "urls": [webhook_url]}} if webhook_url else {}),
     }
-    # JSON is YAML, and needs no package to be written right.
+    # JSON is valid YAML, and needs no further package.
     file = folder.write_private("livekit.yaml", json.dumps(config, indent=2))
     return ProcessSpec(
         name="livekit",
         argv=(str(binary), "--config", str(file)),
         env={name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ},
-        ready=lambda: answers(f"http://{HOST}:{api_port}"),
+        probe=lambda: is_ready(f"http://{HOST}:{api_port}"),
         stop_grace_s=5,
     )
 
 
-async def answers(http_url: str) -> bool:
-    """Whether a LiveKit server says that it is well."""
+async def is_ready(http_url: str) -> bool:
+    """Return True if a LiveKit server answers with success within 5 s."""
     try:
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             return (await client.get(http_url)).is_success

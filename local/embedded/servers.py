@@ -1,4 +1,4 @@
-"""Redis, Postgres and LiveKit for one mesh: embedded, or somebody's own where a URL names them."""
+"""Redis, Postgres and LiveKit of one mesh: embedded, or existing servers named by URLs in the environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ from local.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the servers are, and the processes of those that are ours; "" and None where there is none."""
+    """Addresses of the servers; "" and None for servers that the mesh does not use.
+
+    Attributes:
+        specs: processes of the embedded servers.
+        redis_url: redis:// URL with its password.
+        postgres_urls: URLs of both roles.
+        livekit: URL and credentials.
+    """
 
     specs: Sequence[ProcessSpec] = ()
     redis_url: str = ""
@@ -29,7 +36,7 @@ class Servers:
     livekit: Livekit | None = None
 
     def livekit_variables(self) -> Mapping[str, str]:
-        """What a service is told of LiveKit."""
+        """Return the LiveKit settings of a service, without prefix."""
         if self.livekit is None:
             return {}
         return {"URL": self.livekit.url, "API_KEY": self.livekit.api_key, "API_SECRET": self.livekit.api_secret}
@@ -38,23 +45,31 @@ class Servers:
 async def prepare_servers(
     folder: DataFolder,
     block: PortBlock,
-    wanted: Sequence[str],
+    names: Sequence[str],
     webhook_url: str | None,
-    outer: Mapping[str, str],
+    environment: Mapping[str, str],
     progress: Progress,
 ) -> Servers:
-    """Everything that must stand before the processes start: binaries, data folders, configurations, roles.
+    """Prepare binaries, data folders, configurations and roles before any process starts.
+
+    Args:
+        folder: data folder of the mesh.
+        block: source of free ports.
+        names: servers to prepare, members of `topology.SERVERS`.
+        webhook_url: receiver of LiveKit events; None for none.
+        environment: REDIS_URL, DATABASE_URL or LIVEKIT_URL in it replaces the embedded server.
+        progress: called with one line per slow step.
 
     Raises:
-        LocalError: one line that says what to do.
+        LocalError: A server cannot be prepared; the message contains the fix.
     """
     parts: list[Servers] = []
-    if "redis" in wanted:
-        parts.append(await _redis(folder, block, outer))
-    if "postgres" in wanted:
-        parts.append(await _postgres(folder, block, outer, progress))
-    if "livekit" in wanted:
-        parts.append(await _livekit(folder, block, webhook_url, outer, progress))
+    if "redis" in names:
+        parts.append(await _redis(folder, block, environment))
+    if "postgres" in names:
+        parts.append(await _postgres(folder, block, environment, progress))
+    if "livekit" in names:
+        parts.append(await _livekit(folder, block, webhook_url, environment, progress))
     return Servers(
         specs=[spec for part in parts for spec in part.specs],
         redis_url="".join(part.redis_url for part in parts),
@@ -63,25 +78,29 @@ async def prepare_servers(
     )
 
 
-async def _redis(folder: DataFolder, block: PortBlock, outer: Mapping[str, str]) -> Servers:
-    given = outer.get("REDIS_URL")
+async def _redis(folder: DataFolder, block: PortBlock, environment: Mapping[str, str]) -> Servers:
+    given = environment.get("REDIS_URL")
     if given:
-        if not await redis.answers(given):
-            raise LocalError(f"REDIS_URL: {_place(given)} does not answer PING; start it, or unset REDIS_URL")
+        if not await redis.is_ready(given):
+            raise LocalError(
+                f"REDIS_URL: {_host_and_port(given)} does not answer PING; start that server, or unset REDIS_URL"
+            )
         return Servers(redis_url=given)
     port = block.next()
     return Servers(specs=[redis.prepare(folder, port)], redis_url=redis.url(port, folder.secrets()["redis"]))
 
 
-async def _postgres(folder: DataFolder, block: PortBlock, outer: Mapping[str, str], progress: Progress) -> Servers:
-    given = outer.get("DATABASE_URL")
+async def _postgres(
+    folder: DataFolder, block: PortBlock, environment: Mapping[str, str], progress: Progress
+) -> Servers:
+    given = environment.get("DATABASE_URL")
     if given:
-        # Derived, not random: every mesh that shares this server must know the roles by the same passwords.
-        owner, app = (_derived(given, role) for role in (postgres.OWNER_ROLE, postgres.APP_ROLE))
+        # Derived, not random: all meshes that share this server must use the same passwords for the roles.
+        owner, app = (_derived_password(given, role) for role in (postgres.OWNER_ROLE, postgres.APP_ROLE))
         return Servers(postgres_urls=await postgres.bootstrap(given, owner, app))
     port = block.next()
     if not (folder.path / "postgres" / "PG_VERSION").exists():
-        progress("making the Postgres data folder")
+        progress("creating the Postgres data folder")
     secrets = folder.secrets()
     spec = await postgres.prepare(folder, port)
     admin = postgres.admin_url(port, secrets["postgres_admin"])
@@ -94,13 +113,15 @@ async def _postgres(folder: DataFolder, block: PortBlock, outer: Mapping[str, st
 
 
 async def _livekit(
-    folder: DataFolder, block: PortBlock, webhook_url: str | None, outer: Mapping[str, str], progress: Progress
+    folder: DataFolder, block: PortBlock, webhook_url: str | None, environment: Mapping[str, str], progress: Progress
 ) -> Servers:
-    given = outer.get("LIVEKIT_URL")
+    given = environment.get("LIVEKIT_URL")
     if given:
-        key, secret = outer.get("LIVEKIT_API_KEY"), outer.get("LIVEKIT_API_SECRET")
+        key, secret = environment.get("LIVEKIT_API_KEY"), environment.get("LIVEKIT_API_SECRET")
         if not key or not secret:
-            raise LocalError("LIVEKIT_URL needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET beside it")
+            raise LocalError(
+                "LIVEKIT_URL is set without credentials; set LIVEKIT_API_KEY and LIVEKIT_API_SECRET as well"
+            )
         return Servers(livekit=Livekit(given, key, secret))
     binary = await livekit_binary.find_or_build(progress)
     ports = (block.next(), block.next())
@@ -108,10 +129,10 @@ async def _livekit(
     return Servers(specs=[spec], livekit=livekit.endpoint(ports[0], folder.secrets()["livekit"]))
 
 
-def _derived(admin_url: str, role: str) -> str:
+def _derived_password(admin_url: str, role: str) -> str:
     return hmac.new(admin_url.encode(), role.encode(), hashlib.sha256).hexdigest()
 
 
-def _place(url: str) -> str:
+def _host_and_port(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)

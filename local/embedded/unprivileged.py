@@ -1,8 +1,8 @@
 """Command prefix that runs Postgres as an ordinary user when the mesh runs as root.
 
-Postgres refuses to run as root. Its folders may lie below a folder of mode 0700 (root's home in a container), so the
-ordinary user keeps one capability, CAP_DAC_OVERRIDE, which passes closed folders. Opening those folders instead would
-outlast the mesh.
+Postgres refuses to run as root. Its folders may be below a folder of mode 0700 (the home of root in a container), so
+the ordinary user keeps one capability, CAP_DAC_OVERRIDE, which ignores these modes. A changed folder mode would
+remain after the mesh has stopped.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from local.errors import LocalError
-from local.processes.commands import run_to_end
+from local.processes.commands import run_command
 
 _PREFERRED_USERS = ("nobody", "daemon")
 _PROBE_TIMEOUT_S = 60
-_REMEDY = "start the mesh as another user, or set DATABASE_URL to a server of yours"
+_REMEDY = "start the mesh as another user, or set DATABASE_URL to an existing server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ async def unprivileged_user() -> UnprivilegedUser | None:
         return None
     setpriv = shutil.which("setpriv")
     if sys.platform != "linux" or setpriv is None:
-        raise LocalError(f"Postgres does not run as root and there is no setpriv (package util-linux): {_REMEDY}")
+        raise LocalError(f"Postgres does not run as root, and setpriv (package util-linux) is missing; {_REMEDY}")
     entry = _ordinary_user(pwd.getpwall())
     prefix = (
         setpriv,
@@ -61,9 +61,9 @@ async def unprivileged_user() -> UnprivilegedUser | None:
         "--ambient-caps=+dac_override",
         "--",
     )
-    await run_to_end(
+    await run_command(
         (*prefix, "/bin/sh", "-c", ":"),
-        doing=f"cannot start Postgres as the user {entry.pw_name} ({_REMEDY})",
+        action=f"cannot start Postgres as the user {entry.pw_name} ({_REMEDY})",
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
         timeout_s=_PROBE_TIMEOUT_S,
     )
@@ -73,8 +73,8 @@ async def unprivileged_user() -> UnprivilegedUser | None:
 def _ordinary_user(entries: Iterable[pwd.struct_passwd]) -> pwd.struct_passwd:
     ordinary = [entry for entry in entries if entry.pw_uid != 0]
     if not ordinary:
-        # initdb looks its user up by number, so a number without an entry does not do.
-        raise LocalError(f"Postgres does not run as root and this machine has no other user: {_REMEDY}")
+        # initdb looks up the user id in the password database and fails without an entry.
+        raise LocalError(f"Postgres does not run as root, and this machine has no other user; {_REMEDY}")
     for name in _PREFERRED_USERS:
         for entry in ordinary:
             if entry.pw_name == name:

@@ -1,4 +1,4 @@
-"""Commands that a set-up step runs to their end: killed with all they started when the step is given up."""
+"""Run a setup command to its end; kill it with its children on timeout or cancellation."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from local.errors import LocalError, explained
+from local.errors import LocalError, translate_os_errors
 
 _LAST_LINES = 3
 
 
-async def run_to_end(
-    argv: Sequence[str], *, doing: str, env: Mapping[str, str], timeout_s: float, cwd: Path | None = None
+async def run_command(
+    argv: Sequence[str], *, action: str, env: Mapping[str, str], timeout_s: float, cwd: Path | None = None
 ) -> str:
-    """Run a command and return what it printed.
+    """Run a command and return its output (stdout and stderr together).
+
+    Args:
+        argv: program and arguments.
+        action: start of the error message, for instance "cannot build livekit-server".
+        env: the whole environment of the command.
+        timeout_s: limit in seconds.
+        cwd: working folder; None for the current one.
 
     Raises:
-        LocalError: It failed or took longer than `timeout_s`; the message ends with its last words.
+        LocalError: The command failed or took longer than `timeout_s`; the message ends with its last lines of output.
     """
-    with explained(doing):
+    with translate_os_errors(action):
         process = await asyncio.create_subprocess_exec(
             *argv,
             env=env,
@@ -36,7 +43,7 @@ async def run_to_end(
         async with asyncio.timeout(timeout_s):
             output, _ = await process.communicate()
     except TimeoutError as error:
-        raise LocalError(f"{doing}: not done within {timeout_s:.0f} s") from error
+        raise LocalError(f"{action}: timed out after {timeout_s:.0f} s") from error
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
@@ -44,12 +51,12 @@ async def run_to_end(
             await process.wait()
     text = output.decode(errors="replace")
     if process.returncode != 0:
-        raise LocalError(f"{doing}: {last_words(text) or f'exit code {process.returncode}'}")
+        raise LocalError(f"{action}: {last_lines(text) or f'exit code {process.returncode}'}")
     return text
 
 
-def last_words(text: str) -> str:
-    """The last lines of a program's output, as one line."""
+def last_lines(text: str) -> str:
+    """Return the last three lines of a program's output, joined into one line; a full disk is named as such."""
     if "no space left on device" in text.lower():
         return "the disk is full; free some space and start again"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

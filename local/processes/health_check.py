@@ -1,4 +1,4 @@
-"""Whether a service serves: asked over gRPC, as a load balancer would."""
+"""Check a service over the gRPC health protocol, as a load balancer does."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from grpc_health.v1 import health_pb2
 _TIMEOUT_S = 5.0
 
 
-async def serves(target: str) -> bool:
-    """Whether the server at `target` answers the health protocol with SERVING."""
-    # A channel per question: one that once failed to connect would wait out its own backoff.
+async def is_serving(target: str) -> bool:
+    """Return True if the server at `target` (host:port) answers SERVING within 5 s."""
+    # A new channel per check: a channel whose connection failed waits for its reconnect backoff.
     async with grpc.aio.insecure_channel(target, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
         try:
             answer = await _check(channel)(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_S)
@@ -22,7 +22,7 @@ async def serves(target: str) -> bool:
 def _check(
     channel: grpc.aio.Channel,
 ) -> grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]:
-    # The package's own stub has no types for grpc.aio.
+    # The stub of grpc_health has no types for grpc.aio.
     return channel.unary_unary(
         "/grpc.health.v1.Health/Check",
         request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

@@ -1,4 +1,4 @@
-"""The logs of all processes on one terminal, each line under the name of who wrote it."""
+"""Print the logs of all processes on one terminal, each line prefixed with the process name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red")
 
 
 class LogFollower:
-    """Prints what is appended to `<folder>/*.log` from now on."""
+    """Prints lines appended to `<folder>/*.log` after its creation."""
 
     def __init__(self, folder: Path, console: Console) -> None:
-        """Begin at the present end of each file."""
+        """Start at the current end of each file."""
         self._folder = folder
         self._console = console
         self._read_bytes = {file: file.stat().st_size for file in folder.glob("*.log")}
@@ -33,7 +33,7 @@ class LogFollower:
         with file.open("rb") as log:
             log.seek(begin)
             text = log.read()
-        whole = text[: text.rfind(b"\n") + 1]  # the rest of a line comes with the next look
+        whole = text[: text.rfind(b"\n") + 1]  # an incomplete line is read again with the next poll
         self._read_bytes[file] = begin + len(whole)
         colour = _COLOURS[sum(file.stem.encode()) % len(_COLOURS)]
         for line in whole.decode(errors="replace").splitlines():

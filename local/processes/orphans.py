@@ -1,4 +1,7 @@
-"""What a mesh left when even its watcher was killed: found by process id and birth, so that no stranger is ended."""
+"""Stop processes that remain of a mesh whose supervisor and watcher were both killed.
+
+A process is identified by id and creation time, because the system reuses ids.
+"""
 
 from __future__ import annotations
 
@@ -20,47 +23,58 @@ _GRACE_S = 5.0
 _POLL_S = 0.05
 
 
-def describe(pids: Mapping[str, int]) -> Sequence[Mapping[str, object]]:
-    """Processes with what tells them from later ones of the same id."""
+def process_records(pids: Mapping[str, int]) -> Sequence[Mapping[str, object]]:
+    """Return name, id and creation time of each running process.
+
+    Args:
+        pids: name -> process id.
+    """
     described: list[Mapping[str, object]] = []
     for name, pid in pids.items():
         with suppress(psutil.Error):
-            described.append({"name": name, "pid": pid, "born_at_s": psutil.Process(pid).create_time()})
+            described.append({"name": name, "pid": pid, "created_at_s": psutil.Process(pid).create_time()})
     return described
 
 
-async def clear(folder: DataFolder) -> list[str]:
-    """End what the last mesh of this folder left running; the folder must be held. Returns the names."""
-    left = [p for p in _processes(folder.state()) if _is_alive(p)]
+async def end_orphans(folder: DataFolder) -> list[str]:
+    """Stop the processes that the last mesh of this folder left running, and delete its temporary folder.
+
+    Args:
+        folder: the data folder, locked by the caller.
+
+    Returns:
+        Names of the processes that were still running.
+    """
+    left = [p for p in _processes(folder.read_state()) if _is_alive(p)]
     for process in left:
         _send(process, signal.SIGTERM)
     with suppress(TimeoutError):
         async with asyncio.timeout(_GRACE_S):
-            while any(_is_alive(p) for p in left):  # noqa: ASYNC110 - no event tells of a stranger's child
+            while any(_is_alive(p) for p in left):  # noqa: ASYNC110 - no event exists for a process that is not our child
                 await asyncio.sleep(_POLL_S)
     for process in left:
         if _is_alive(process):
             _send(process, signal.SIGKILL)
-    scratch = Path(folder.state().get("scratch", ""))
+    scratch = Path(folder.read_state().get("scratch", ""))
     if scratch.name.startswith(SCRATCH_PREFIX):
         shutil.rmtree(scratch, ignore_errors=True)
-    folder.forget_state()
+    folder.clear_state()
     return [str(p["name"]) for p in left]
 
 
-def names(state: Mapping[str, Any]) -> Sequence[str]:
-    """Names of the processes in a folder's state."""
+def process_names(state: Mapping[str, Any]) -> Sequence[str]:
+    """Return the names of the processes in a data folder's state."""
     return [str(process["name"]) for process in _processes(state)]
 
 
 def _processes(state: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return [p for p in state.get("processes", ()) if {"name", "pid", "born_at_s"} <= p.keys()]
+    return [p for p in state.get("processes", ()) if {"name", "pid", "created_at_s"} <= p.keys()]
 
 
 def _is_alive(process: Mapping[str, Any]) -> bool:
     try:
         found = psutil.Process(int(process["pid"]))
-        return found.create_time() == process["born_at_s"] and found.status() != psutil.STATUS_ZOMBIE
+        return found.create_time() == process["created_at_s"] and found.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

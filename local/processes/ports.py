@@ -1,7 +1,7 @@
-"""Ports for one mesh: a block of its own, so that two meshes on a machine never meet.
+"""A block of ports for each mesh, so that several meshes run on one machine.
 
-The blocks lie below the range that Linux and macOS hand out to outgoing connections (32768 and up): a port there can
-be taken by any client's socket while a service restarts, and a client that dials a dead one may even reach itself.
+The blocks lie below the ephemeral range of Linux and macOS (32768 and up). A port in that range can be taken by any
+outgoing connection while a service restarts, and a client that connects to a free one can even connect to itself.
 """
 
 from __future__ import annotations
@@ -22,45 +22,63 @@ _ATTEMPTS = 200
 
 
 class PortBlock:
-    """`BLOCK_SIZE` neighbouring ports, claimed for as long as this process lives.
+    """`BLOCK_SIZE` consecutive ports, reserved for the lifetime of this process.
 
-    The claim is a listening socket on the first port of the block: the system frees it however the process ends.
+    The reservation is a listening socket on the first port; the system closes it however the process ends.
     """
 
     def __init__(self, claim: socket.socket, base: int) -> None:
         """Use `PortBlock.claim`."""
         self._claim = claim
         self._base = base
-        self._given = 0
+        self._offset = 0
 
     @classmethod
     def claim(cls, base: int = 0) -> Self:
-        """Claim the block that begins at `base`, or some free block when it is 0. Raises LocalError when none is."""
+        """Reserve a block.
+
+        Args:
+            base: first port of the block; 0 picks a free block at random.
+
+        Raises:
+            LocalError: The port `base` is taken, or no block is free.
+        """
         if base:
-            held = _listen(base)
+            held = _try_listen(base)
             if held is None:
                 raise LocalError(
-                    f"port {base} is taken; end what uses it or set HOCKET_LOCAL_PORT_BASE to another number"
+                    f"port {base} is in use; stop the program that uses it, or set HOCKET_LOCAL_PORT_BASE to another"
+                    " port"
                 )
             return cls(held, base)
         bases = range(_FIRST_BASE, _LAST_BASE, BLOCK_SIZE)
         for candidate in random.sample(bases, min(_ATTEMPTS, len(bases))):
-            held = _listen(candidate)
+            held = _try_listen(candidate)
             if held is not None:
                 return cls(held, candidate)
-        raise LocalError(f"no free ports between {_FIRST_BASE} and {_LAST_BASE}; end other meshes or set the ports")
+        raise LocalError(
+            f"no free block of {BLOCK_SIZE} ports between {_FIRST_BASE} and {_LAST_BASE}; stop other meshes, or set"
+            " HOCKET_LOCAL_PORT_BASE"
+        )
 
     def next(self) -> int:
-        """A port of the block that nothing listens on. Raises LocalError when the block is used up."""
-        while self._given < BLOCK_SIZE - 1:
-            self._given += 1
-            port = self._base + self._given
+        """Return the next free port of the block.
+
+        Raises:
+            LocalError: No port of the block is left.
+        """
+        while self._offset < BLOCK_SIZE - 1:
+            self._offset += 1
+            port = self._base + self._offset
             if is_free(port):
                 return port
-        raise LocalError(f"the ports {self._base} to {self._base + BLOCK_SIZE - 1} are used up; choose another base")
+        raise LocalError(
+            f"no free port is left from {self._base} to {self._base + BLOCK_SIZE - 1}; set HOCKET_LOCAL_PORT_BASE to"
+            " another port"
+        )
 
     def release(self) -> None:
-        """Give the block back."""
+        """Free the block."""
         self._claim.close()
 
     def __enter__(self) -> Self:
@@ -75,11 +93,11 @@ class PortBlock:
 
 
 def is_free(port: int) -> bool:
-    """Whether TCP and UDP sockets can be bound to `port` on loopback now."""
+    """Return True if `port` can be bound on loopback for both TCP and UDP."""
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as probe:
             if kind == socket.SOCK_STREAM:
-                # As servers do: a connection of a server that has ended (TIME_WAIT) does not hold the port.
+                # As servers set it: a connection in TIME_WAIT does not block the port.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
@@ -90,7 +108,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _listen(port: int) -> socket.socket | None:
+def _try_listen(port: int) -> socket.socket | None:
     held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

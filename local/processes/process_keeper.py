@@ -1,4 +1,4 @@
-"""Keeps one process running: starts it, asks it whether it is ready, starts it again when it ends, stops it."""
+"""Keep one process running: start it, wait until it serves, restart it when it exits, stop it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 
-from local.errors import LocalError, explained
-from local.processes.commands import last_words
+from local.errors import LocalError, translate_os_errors
+from local.processes.commands import last_lines
 from local.processes.process_spec import ProcessSpec
-from local.processes.startup import Activity, StartupWait
-from local.processes.watcher_pipe import Leash
-from local.progress import Progress, silent
+from local.processes.startup import Activity, StartupTimeout
+from local.processes.watcher_pipe import WatcherPipe
+from local.progress import Progress, no_progress
 
 _PROBE_INTERVAL_S = 0.05
 _SAMPLE_INTERVAL_S = 0.5
@@ -28,69 +28,100 @@ _LOG_TAIL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before a process is started again: doubled each time, forgotten once it ran for a while."""
+    """Exponential delay before a restart.
 
-    first_s: float = 0.2
-    last_s: float = 5.0
-    healthy_s: float = 30.0
+    Attributes:
+        initial_s: delay after the first exit.
+        max_s: upper bound of the delay.
+        reset_after_s: a process that ran longer than this starts again at `initial_s`.
+    """
 
-    def delay_s(self, ends_in_a_row: int) -> float:
-        """Seconds to wait after the process ended for the `ends_in_a_row`-th time (1 or more) without running long."""
-        return min(self.last_s, self.first_s * 2.0 ** (min(ends_in_a_row, 30) - 1))
+    initial_s: float = 0.2
+    max_s: float = 5.0
+    reset_after_s: float = 30.0
+
+    def delay_s(self, consecutive_exits: int) -> float:
+        """Return the seconds to wait before the next start.
+
+        Args:
+            consecutive_exits: exits in a row, this one included (1 or more).
+        """
+        return min(self.max_s, self.initial_s * 2.0 ** (min(consecutive_exits, 30) - 1))
 
 
-class Keeper:
-    """One process and its life.
+class ProcessKeeper:
+    """One supervised process.
 
     Attributes:
         ready: set while the process serves.
-        started: set for good once it served for the first time; until then an end of it is a failure to start.
-        on_change: called whenever the process id changes.
+        started: set for good when the process serves for the first time. An exit before that is a failed start; an
+            exit after it causes a restart.
+        on_change: called when the process id changes.
     """
 
     def __init__(
-        self, spec: ProcessSpec, log: Path, leash: Leash, backoff: Backoff, progress: Progress = silent
+        self,
+        spec: ProcessSpec,
+        log: Path,
+        watcher_pipe: WatcherPipe,
+        backoff: Backoff,
+        progress: Progress = no_progress,
     ) -> None:
-        """Keep `spec`; its output goes to `log`. `progress` hears of what did not go as it should."""
+        """Create a keeper; `start` starts the process.
+
+        Args:
+            spec: the process to run.
+            log: file that receives its output.
+            watcher_pipe: registers the process group for cleanup after a SIGKILL of this process.
+            backoff: delays between restarts.
+            progress: called for restarts, forced kills and slow starts.
+        """
         self.spec = spec
         self.ready = asyncio.Event()
         self.started = asyncio.Event()
         self.on_change: Callable[[], None] = lambda: None
         self._log = log
-        self._leash = leash
+        self._watcher_pipe = watcher_pipe
         self._backoff = backoff
         self._progress = progress
         self._process: asyncio.subprocess.Process | None = None
-        self._wanted = asyncio.Event()
+        self._should_run = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The process id, or None while it is down."""
+        """The process id, or None while the process is down."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def start(self) -> None:
-        """Start the process and wait until it serves. Raises LocalError when it ends before, or is stuck."""
+        """Start the process and wait until it serves.
+
+        Raises:
+            LocalError: The process exited before it served, made no progress, or took too long.
+        """
         if self._log.exists():
-            # The last run's, for whoever asks what happened; older ones are of no use.
+            # Keep the log of the previous run for diagnosis; older logs are replaced.
             self._log.replace(self._log.with_name(f"{self._log.name}.1"))
-        self._wanted.set()
-        self._task = asyncio.create_task(self._keep())
+        self._should_run.set()
+        self._task = asyncio.create_task(self._run())
         await self._wait_ready()
         if self.spec.after_ready:
             await self.spec.after_ready()
         self.started.set()
 
     async def restart(self) -> None:
-        """Stop the process when it runs, start it, and wait until it serves. Raises LocalError when it does not."""
-        await self._pause()
-        self._wanted.set()
+        """Stop the process if it runs, start it, and wait until it serves.
+
+        Raises:
+            LocalError: The process made no progress or took too long.
+        """
+        await self._stop_process()
+        self._should_run.set()
         await self._wait_ready()
 
     async def _wait_ready(self) -> None:
-        """Wait until the process serves. Raises LocalError when it fails to start or makes no progress."""
         began_s = time.monotonic()
-        wait = StartupWait(self.spec.stall_timeout_s, self.spec.ready_timeout_s, began_s)
+        startup = StartupTimeout(self.spec.stall_timeout_s, self.spec.ready_timeout_s, began_s)
         remind_at_s = began_s + _REMINDER_S
         ready = asyncio.create_task(self.ready.wait())
         watched = {ready, self._task} if self._task else {ready}
@@ -98,14 +129,14 @@ class Keeper:
             while not self.ready.is_set():
                 await asyncio.wait(watched, timeout=_SAMPLE_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED)
                 if self._task and self._task.done():
-                    # Ended before it was ready.
+                    # The first start failed; result() raises its LocalError.
                     self._task.result()
                 now_s = time.monotonic()
                 activity = self._activity()
-                wait.observe(activity, now_s)
-                reason = wait.reason_to_give_up(now_s)
+                startup.observe(activity, now_s)
+                reason = startup.timeout_reason(now_s)
                 if reason and not self.ready.is_set():
-                    raise LocalError(f"{self.spec.name} {reason}: {self._last_words()}")
+                    raise LocalError(f"{self.spec.name} {reason}: {self._log_tail()}")
                 if now_s >= remind_at_s:
                     remind_at_s = now_s + _REMINDER_S
                     self._progress(
@@ -115,7 +146,6 @@ class Keeper:
             ready.cancel()
 
     def _activity(self) -> Activity:
-        """CPU seconds of the process with its children, and the size of its log."""
         cpu_s = 0.0
         if self.pid is not None:
             with suppress(psutil.Error):
@@ -131,105 +161,118 @@ class Keeper:
         return Activity(cpu_s, log_bytes)
 
     def kill(self, number: signal.Signals, *, restart: bool) -> None:
-        """Send `number` to the process and all it started; with `restart` it comes back as after a crash."""
+        """Send a signal to the process group.
+
+        Args:
+            number: the signal.
+            restart: start the process again after its exit, as after a crash.
+        """
         if not restart:
-            self._wanted.clear()
+            self._should_run.clear()
         self.ready.clear()
         if self.pid is not None:
             _send_group(self.pid, number)
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         """Stop the process for good."""
-        await self._pause()
+        await self._stop_process()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _keep(self) -> None:
-        ends_in_a_row = 0
+    async def _run(self) -> None:
+        consecutive_exits = 0
         while True:
-            await self._wanted.wait()
-            began = time.monotonic()
-            how = await self._run_once()
-            if not self._wanted.is_set():
-                ends_in_a_row = 0
+            await self._should_run.wait()
+            began_s = time.monotonic()
+            exit_reason = await self._run_once()
+            if not self._should_run.is_set():
+                consecutive_exits = 0
                 continue
             if not self.started.is_set():
-                raise LocalError(f"{self.spec.name} ended ({how}) before it was ready: {self._last_words()}")
-            ends_in_a_row = 1 if time.monotonic() - began > self._backoff.healthy_s else ends_in_a_row + 1
-            delay_s = self._backoff.delay_s(ends_in_a_row)
-            self._note(f"ended ({how}); starting it again in {delay_s:.1f} s")
+                raise LocalError(f"{self.spec.name} exited ({exit_reason}) before it was ready: {self._log_tail()}")
+            ran_long = time.monotonic() - began_s > self._backoff.reset_after_s
+            consecutive_exits = 1 if ran_long else consecutive_exits + 1
+            delay_s = self._backoff.delay_s(consecutive_exits)
+            self._log_event(f"exited ({exit_reason}); restarting in {delay_s:.1f} s")
             await asyncio.sleep(delay_s)
 
     async def _run_once(self) -> str:
-        """Run the process to its end; returns how it ended. Raises LocalError when its first start is impossible."""
+        """Run the process until it exits.
+
+        Returns:
+            The exit code or signal, for a person to read.
+
+        Raises:
+            LocalError: The program of a first start cannot be executed.
+        """
         try:
             process = await self._spawn()
         except LocalError as error:
             if not self.started.is_set():
                 raise
             return str(error)
-        probe = asyncio.create_task(self._probe())
+        probe = asyncio.create_task(self._probe_until_ready())
         try:
-            return _how(await process.wait())
+            return _describe_exit(await process.wait())
         finally:
             probe.cancel()
             self.ready.clear()
-            # What the process left behind must not hold its port against its successor.
+            # A surviving child would keep the port that the next start needs.
             _send_group(process.pid, signal.SIGKILL)
-            self._leash.ended(process.pid)
+            self._watcher_pipe.remove_group(process.pid)
             self.on_change()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        with explained(f"cannot start {self.spec.name}"), self._log.open("ab") as log:
+        with translate_os_errors(f"cannot start {self.spec.name}"), self._log.open("ab") as log:
             process = self._process = await asyncio.create_subprocess_exec(
                 *self.spec.argv,
                 env=dict(self.spec.env),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A session of its own: Ctrl-C at the terminal reaches us alone, and children can be ended together.
+                # Own session: Ctrl-C reaches the supervisor only, and killpg reaches every child.
                 start_new_session=True,
             )
-        self._leash.began(process.pid, self.spec.stop_signal)
+        self._watcher_pipe.add_group(process.pid, self.spec.stop_signal)
         self.on_change()
         return process
 
-    async def _probe(self) -> None:
-        while not await self.spec.ready():  # noqa: ASYNC110 - the other process cannot set our events
+    async def _probe_until_ready(self) -> None:
+        while not await self.spec.probe():  # noqa: ASYNC110 - the other process cannot set our events
             await asyncio.sleep(_PROBE_INTERVAL_S)
         self.ready.set()
 
-    async def _pause(self) -> None:
-        self._wanted.clear()
+    async def _stop_process(self) -> None:
+        self._should_run.clear()
         process = self._process
         if process is None or process.returncode is not None:
             return
-        # Only the process itself is asked: it ends what it started in its own order.
+        # Signal the leader alone, so that it stops its children in its own order.
         with suppress(ProcessLookupError):
             process.send_signal(self.spec.stop_signal)
         try:
             async with asyncio.timeout(self.spec.stop_grace_s):
                 await process.wait()
         except TimeoutError:
-            self._note(f"did not end within {self.spec.stop_grace_s:.0f} s; killing it")
+            self._log_event(f"did not stop within {self.spec.stop_grace_s:.0f} s; killing it")
             _send_group(process.pid, signal.SIGKILL)
             await process.wait()
         self.ready.clear()
 
-    def _note(self, text: str) -> None:
+    def _log_event(self, text: str) -> None:
         self._progress(f"{self.spec.name} {text}")
         with suppress(OSError), self._log.open("a") as log:
             log.write(f"supervisor: {self.spec.name} {text}\n")
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         try:
             with self._log.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
                 text = log.read().decode(errors="replace")
         except OSError:
             text = ""
-        return f"{last_words(text) or 'no output'} (all of it: {self._log})"
+        return f"{last_lines(text) or 'no output'} (full log: {self._log})"
 
 
 def _send_group(group: int, number: int) -> None:
@@ -237,5 +280,5 @@ def _send_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

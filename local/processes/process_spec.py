@@ -17,19 +17,20 @@ class ProcessSpec:
         name: unique; also the name of the log file.
         argv: program and arguments.
         env: the whole environment of the process.
-        needs: names of the processes that must be ready before this one starts.
-        ready: true once the process serves; must give up by itself within a few seconds.
-        stop_signal: what asks the process to end in its own order.
-        stop_grace_s: how long it may take over that before it is killed.
-        stall_timeout_s: a start fails after this many seconds without CPU use or output; see `local.processes.startup`.
-        ready_timeout_s: a start fails after this many seconds in any case.
+        probe: returns True while the process serves; must return within a few seconds.
+        depends_on: names of the processes that must be ready before this one starts.
+        stop_signal: asks the process for an orderly stop.
+        stop_grace_s: seconds from `stop_signal` to SIGKILL.
+        stall_timeout_s: seconds without CPU use or output after which a start fails; see `local.processes.startup`.
+        ready_timeout_s: seconds after which a start fails in any case.
+        after_ready: runs once, after the first successful probe and before dependents start.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str]
-    ready: Probe
-    needs: Sequence[str] = ()
+    probe: Probe
+    depends_on: Sequence[str] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 15
     stall_timeout_s: float = 60

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from local.errors import LocalError
-from local.processes.process_keeper import Backoff, Keeper
+from local.processes.process_keeper import Backoff, ProcessKeeper
 from local.processes.process_spec import ProcessSpec
-from local.processes.watcher_pipe import Leash
-from local.progress import Progress, silent
+from local.processes.watcher_pipe import WatcherPipe
+from local.progress import Progress, no_progress
 
 
 class Supervisor:
-    """Owns processes. One watcher ends them all should this process be killed."""
+    """Starts, restarts and stops a set of processes. A watcher process stops them if this process is killed."""
 
     def __init__(
         self,
@@ -26,75 +26,91 @@ class Supervisor:
         progress: Progress | None = None,
         scratch: Path | None = None,
     ) -> None:
-        """Supervise `specs`; each writes to `<log_folder>/<name>.log`. `progress` hears of each that is ready.
+        """Create a supervisor; `start` starts the processes.
 
-        `scratch` is a folder of temporary files that is removed when all have ended, however that comes about.
+        Args:
+            specs: the processes; names must be unique.
+            log_folder: output goes to `<log_folder>/<name>.log`.
+            backoff: delays between restarts.
+            progress: called with one line when a process is ready, exits or is slow.
+            scratch: temporary folder, deleted after all processes have exited, also after a SIGKILL of this process.
         """
         self._scratch = scratch
-        self.leash = Leash()
-        self._progress = progress or silent
+        self.watcher_pipe = WatcherPipe()
+        self._progress = progress or no_progress
         self._keepers = {
-            spec.name: Keeper(spec, log_folder / f"{spec.name}.log", self.leash, backoff or Backoff(), self._progress)
+            spec.name: ProcessKeeper(
+                spec, log_folder / f"{spec.name}.log", self.watcher_pipe, backoff or Backoff(), self._progress
+            )
             for spec in specs
         }
 
     async def start(self, on_change: Callable[[], None] | None = None) -> None:
-        """Start all, each as soon as what it needs is ready; after a failure `stop` cleans up.
+        """Start all processes, each when its dependencies are ready. Call `stop` after a failure as well.
 
-        `on_change` is called whenever the process id of one of them changes.
+        Args:
+            on_change: called when a process id changes.
 
         Raises:
-            LocalError: One of them ended before it was ready, or was not ready in time.
+            LocalError: A process exited before it was ready, or was not ready in time.
         """
-        await self.leash.start()
+        await self.watcher_pipe.start()
         if self._scratch:
-            self.leash.remove(self._scratch)
+            self.watcher_pipe.add_folder(self._scratch)
         for keeper in self._keepers.values():
             keeper.on_change = on_change or (lambda: None)
         try:
             async with asyncio.TaskGroup() as group:
                 for keeper in self._keepers.values():
                     group.create_task(self._start(keeper))
-        # Not `except*`: until Python 3.11.4 an exception raised in its block arrives wrapped in an ExceptionGroup.
+        # Not `except*`: before Python 3.11.4 it wraps an exception raised in its block in an ExceptionGroup.
         except BaseExceptionGroup as errors:
             ours, others = errors.split(LocalError)
             if ours is None or others is not None:
                 raise
-            raise _first(ours) from None
+            raise _first_error(ours) from None
 
-    async def _start(self, keeper: Keeper) -> None:
-        for need in keeper.spec.needs:
-            if need in self._keepers:
-                await self._keepers[need].started.wait()
+    async def _start(self, keeper: ProcessKeeper) -> None:
+        for name in keeper.spec.depends_on:
+            if name in self._keepers:
+                await self._keepers[name].started.wait()
         began = time.monotonic()
         await keeper.start()
         self._progress(f"{keeper.spec.name} is ready ({time.monotonic() - began:.1f} s)")
 
     async def stop(self) -> None:
-        """Ask all to end, those that others need after those others; kill what does not end in its grace."""
+        """Stop all processes, dependents before their dependencies; SIGKILL after the grace period."""
         left = dict(self._keepers)
         while left:
-            needed = {need for keeper in left.values() for need in keeper.spec.needs}
-            now = [name for name in left if name not in needed] or list(left)
-            await asyncio.gather(*(left.pop(name).end() for name in now))
-        await self.leash.stop()
+            dependencies = {name for keeper in left.values() for name in keeper.spec.depends_on}
+            now = [name for name in left if name not in dependencies] or list(left)
+            await asyncio.gather(*(left.pop(name).stop() for name in now))
+        await self.watcher_pipe.stop()
 
-    def keeper(self, name: str) -> Keeper:
-        """The keeper of process `name`. Raises LocalError naming those there are."""
+    def keeper(self, name: str) -> ProcessKeeper:
+        """Return the keeper of process `name`.
+
+        Raises:
+            LocalError: No process has this name.
+        """
         if name not in self._keepers:
-            raise LocalError(f"no process {name!r} in this mesh; there are {', '.join(self._keepers)}")
+            raise LocalError(f"no process {name!r} in this mesh; choose one of {', '.join(self._keepers)}")
         return self._keepers[name]
 
     def pids(self) -> Mapping[str, int]:
-        """Process ids of those that run now."""
+        """Return name -> process id of the running processes."""
         return {name: keeper.pid for name, keeper in self._keepers.items() if keeper.pid is not None}
 
     def names(self) -> Sequence[str]:
-        """All processes, in the order given."""
+        """Return the names of all processes, in the order of `specs`."""
         return tuple(self._keepers)
 
     async def wait_ready(self, names: Sequence[str], timeout_s: float) -> None:
-        """Wait until all of `names` are ready. Raises LocalError naming those that are not in time."""
+        """Wait until all of `names` are ready.
+
+        Raises:
+            LocalError: A process is not ready after `timeout_s` seconds; the message names it.
+        """
         keepers = [self.keeper(name) for name in names]
         try:
             async with asyncio.timeout(timeout_s):
@@ -104,7 +120,7 @@ class Supervisor:
             raise LocalError(f"not ready within {timeout_s:.0f} s: {late}") from error
 
 
-def _first(errors: BaseExceptionGroup[LocalError]) -> LocalError:
+def _first_error(errors: BaseExceptionGroup[LocalError]) -> LocalError:
     found: LocalError | BaseExceptionGroup[LocalError] = errors
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]

@@ -1,9 +1,14 @@
-"""Ends what a mesh started when the mesh itself was killed: on Linux and macOS alike, whatever the signal was.
+"""Stop the processes of a mesh after the supervisor was killed, on Linux and macOS.
 
-A process of its own, run by file name and importing the standard library alone (10 ms to start, 8 MB). It reads lines
-from a pipe that only the supervisor holds open: `+ <group> <signal>` and `- <group>` for process groups that began and
-ended, `folder <path>` for temporary folders to remove. When the pipe closes, the supervisor is gone: the groups that
-are left are asked to end, the last begun first, then killed.
+This file runs as its own process, by file name (`python -I -S`), and imports the standard library only: it starts in
+10 ms and uses 8 MB. It reads lines from a pipe whose write end only the supervisor holds:
+
+    + <group> <signal>   a process group started; <signal> asks it to stop
+    - <group>            the process group exited
+    folder <path>        a temporary folder to delete
+
+End of file means that the supervisor has exited. The watcher then sends each remaining group its signal, the newest
+group first, waits up to 5 s, and sends SIGKILL.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ _GRACE_S_MAX = 5.0
 
 
 def watch(lines: Iterable[str]) -> None:
-    """Follow `lines` to their end, then clean up."""
+    """Read `lines` to their end, then stop the remaining groups and delete the folders."""
     groups: dict[int, int] = {}
     folders: list[str] = []
     for line in lines:
@@ -33,13 +38,17 @@ def watch(lines: Iterable[str]) -> None:
                 folders.append(" ".join(path))
             case _:
                 pass
-    end(groups)
+    stop_groups(groups)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def end(groups: dict[int, int]) -> None:
-    """Send each group its signal, the last first, and SIGKILL to those that are left after the grace."""
+def stop_groups(groups: dict[int, int]) -> None:
+    """Send each group its signal, the newest first, then SIGKILL to the groups that remain after 5 s.
+
+    Args:
+        groups: process group id -> stop signal, in the order of their start.
+    """
     for group, stop_signal in reversed(groups.items()):
         _send(group, stop_signal)
     deadline = time.monotonic() + _GRACE_S_MAX
@@ -50,13 +59,13 @@ def end(groups: dict[int, int]) -> None:
 
 
 def _send(group: int, signal_number: int) -> bool:
-    """Whether there still was a process in `group` to send to."""
+    """Send the signal; return False if the group has no process left."""
     try:
         os.killpg(group, signal_number)
     except ProcessLookupError:
         return False
     except PermissionError:
-        # macOS says so of a group of zombies; there is nothing left to end.
+        # macOS raises this for a group that holds only zombies.
         return False
     return True
 

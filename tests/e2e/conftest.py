@@ -1,15 +1,15 @@
-"""One mesh for the whole session, with the example backend and two tenants' knowledge; one demo held on it."""
+"""One demo environment for the whole session, and the report of one demo run in it."""
 
 from __future__ import annotations
 
 import pytest
 import pytest_asyncio
 
-from local.demo.environment import open_stage
+from local.demo.environment import start_environment
 from local.demo.report import Report
-from local.demo.run import hold_demo
+from local.demo.run import run_demo
 
-# A first run may have to build livekit-server; a test's own waiting is bounded where it waits.
+# A first run can build livekit-server; waits within a test have their own limits.
 TIMEOUT_S = 900
 
 
@@ -20,15 +20,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stage(tmp_path_factory):
-    async with open_stage(tmp_path_factory.mktemp("mesh"), print) as running:
+async def demo_environment(tmp_path_factory):
+    async with start_environment(tmp_path_factory.mktemp("mesh"), print) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def demo(stage, tmp_path_factory) -> Report:
-    """The report of one demo; its own checks are among what the tests assert."""
+async def demo(demo_environment, tmp_path_factory) -> Report:
+    """The report of one demo run."""
     report = Report()
-    await hold_demo(stage, report, tmp_path_factory.mktemp("demo") / "call.wav", print)
+    await run_demo(demo_environment, report, tmp_path_factory.mktemp("demo") / "call.wav", print)
     report.write(tmp_path_factory.mktemp("demo") / "demo-report.json")
     return report

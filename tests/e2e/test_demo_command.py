@@ -1,4 +1,4 @@
-"""The demo as a person starts it: wrong recordings are refused at once, and no end of it leaves anything behind."""
+"""The demo as a command: invalid recordings, and cleanup after a signal."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ async def start_demo(data_dir: Path, *arguments: str, env: dict[str, str] | None
     )
 
 
-async def test_a_recording_that_is_none_ends_with_one_line_before_anything_starts(tmp_path):
-    (tmp_path / "my.wav").write_text("this is no recording")
+async def test_invalid_recording_is_rejected_before_the_mesh_starts(tmp_path):
+    (tmp_path / "my.wav").write_text("this is not a recording")
     process = await start_demo(tmp_path / "mesh", "--wav", str(tmp_path / "my.wav"))
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1
@@ -48,7 +48,7 @@ async def test_a_recording_that_is_none_ends_with_one_line_before_anything_start
 
 @pytest.fixture
 def scratch():
-    """A folder of its own for temporary files, with a name short enough for the sockets in it."""
+    """A temporary folder with a path short enough for sockets."""
     folder = Path(tempfile.mkdtemp(prefix="h-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -57,7 +57,7 @@ def scratch():
 @pytest.mark.parametrize(
     ("number", "during"), [(signal.SIGKILL, _IN_CONVERSATION), (signal.SIGTERM, _STARTING)], ids=["killed", "stopped"]
 )
-async def test_ending_the_demo_leaves_no_process_no_socket_and_no_temporary_file(tmp_path, scratch, number, during):
+async def test_signal_leaves_no_process_socket_or_temporary_file(tmp_path, scratch, number, during):
     process = await start_demo(tmp_path / "mesh", env={**os.environ, "TMPDIR": str(scratch)})
     async with asyncio.timeout(300):
         while during not in (line := (await process.stdout.readline()).decode()):

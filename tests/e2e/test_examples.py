@@ -1,4 +1,4 @@
-"""The examples do what they say, as the programs that a reader would copy."""
+"""The programs in examples/, run as commands."""
 
 from __future__ import annotations
 
@@ -29,40 +29,46 @@ async def run_example(name: str, *arguments: str, token: str | None = None) -> t
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_a_question_about_a_stored_text_is_answered(stage):
-    token = stage.mesh.minter.mint("examples", caller="test")
-    code, out, err = await run_example("ask_rag.py", stage.mesh.targets["rag"], "how long is the warranty", token=token)
+async def test_ask_rag_finds_an_ingested_text(demo_environment):
+    token = demo_environment.mesh.minter.mint("examples", caller="test")
+    code, out, err = await run_example(
+        "ask_rag.py", demo_environment.mesh.targets["rag"], "how long is the warranty", token=token
+    )
     assert code == 0, err
     assert "two years" in out
 
 
-async def test_the_router_tells_who_answers_and_what_it_costs(stage):
-    token = stage.mesh.minter.mint("examples", caller="test")
-    code, out, err = await run_example("ask_router.py", stage.mesh.targets["llm_router"], "hello there", token=token)
+async def test_ask_router_prints_model_and_cost(demo_environment):
+    token = demo_environment.mesh.minter.mint("examples", caller="test")
+    code, out, err = await run_example(
+        "ask_router.py", demo_environment.mesh.targets["llm_router"], "hello there", token=token
+    )
     assert code == 0, err
     assert out.startswith("embedded (")
     assert "tokens in" in out
     assert out.rstrip().endswith("USD)")
 
 
-async def test_the_agent_answers_in_writing_whoever_joins_and_asks(stage):
-    token = stage.mesh.minter.mint(script.TENANT, caller="test")
+async def test_join_room_prints_the_answer_of_the_agent(demo_environment):
+    token = demo_environment.mesh.minter.mint(script.TENANT, caller="test")
     code, out, err = await run_example(
-        "join_room.py", stage.mesh.targets["media_gateway"], script.TEXT.text, token=token
+        "join_room.py", demo_environment.mesh.targets["media_gateway"], script.TEXT.text, token=token
     )
     assert code == 0, err
     assert "ten euros" in out
 
 
 @pytest.mark.parametrize("name", ["ask_rag.py", "ask_router.py", "join_room.py", "vision_gate.py", "watch_video.py"])
-async def test_without_a_token_an_example_says_how_it_is_used(name):
+async def test_missing_token_prints_usage(name):
     code, _, err = await run_example(name, "127.0.0.1:1", "anything")
     assert code == 1
     assert "make up" in err
 
 
-async def test_a_wrong_token_is_one_line(stage):
-    code, _, err = await run_example("join_room.py", stage.mesh.targets["media_gateway"], "anything", token="nonsense")
+async def test_invalid_token_is_a_one_line_error(demo_environment):
+    code, _, err = await run_example(
+        "join_room.py", demo_environment.mesh.targets["media_gateway"], "anything", token="nonsense"
+    )
     assert code == 1
     assert err.startswith("Unauthenticated")
     assert err.count("\n") == 1

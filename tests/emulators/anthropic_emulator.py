@@ -1,4 +1,4 @@
-"""Anthropic's Messages API on loopback: server-sent events, API version 2026-10-21, a prompt cache and a bill."""
+"""Emulator of the Anthropic Messages API (version 2026-10-21): server-sent events, prompt cache, billing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.emulators.scenario import Emulator, Scenario, Stream, digests, in_pie
 
 API_VERSIONS = {"2023-06-01", "2026-10-21"}
 LOOKBACK_BLOCKS = 20
-# What count_tokens adds to each message.
+# Tokens that count_tokens adds per message.
 FRAMING_TOKENS = 7
 WORDS = {"type", "text", "role"}
 TYPES = {
@@ -29,7 +29,7 @@ TYPES = {
 
 @dataclass
 class Written:
-    """What has been written of an answer: what it said, and tokens beside that; nothing is billed before it begun."""
+    """The part of an answer that was sent: text and further tokens. Billing starts with the first event."""
 
     begun: bool = False
     extra_tokens: int = 0
@@ -47,7 +47,7 @@ class AnthropicEmulator(Emulator):
         return [web.post("/v1/messages", self.messages), web.post("/v1/messages/count_tokens", self.count)]
 
     counts = True
-    # How long a count takes, what must be set before it, and what is answered in place of it.
+    # Overrides of count_tokens: delay in seconds, event to wait for, and response body.
     count_s = 0.0
     may_count: asyncio.Event | None = None
     count_body: bytes | None = None
@@ -102,7 +102,7 @@ class AnthropicEmulator(Emulator):
     def _problem(self, request: web.Request, body: dict[str, Any]) -> str:
         if request.headers.get("anthropic-version") not in API_VERSIONS:
             return "anthropic-version is not known"
-        # The key by its old name is still taken, as by the vendor.
+        # The vendor also still accepts the old header name of the key.
         key = request.headers.get("authorization", "").startswith("Bearer ") or request.headers.get("x-api-key")
         if not key:
             return "no key"
@@ -147,7 +147,7 @@ class AnthropicEmulator(Emulator):
         await stream.send({"type": "message_stop"}, "message_stop")
 
     async def _blocks(self, stream: Stream, scenario: Scenario, written: Written) -> bool:
-        """The content; False when the scenario broke it."""
+        """Send the content; return False if the scenario interrupts it."""
         if scenario.kind in {"refusal", "max_tokens_empty"}:
             written.extra_tokens += 4
             return True
@@ -189,7 +189,7 @@ class AnthropicEmulator(Emulator):
         written.extra_tokens += tokens_of(scenario.thinking)
 
     async def _break(self, stream: Stream, scenario: Scenario) -> bool:
-        """Do what the scenario does in the middle; True when the answer goes on."""
+        """Apply the interruption of the scenario; return True if the answer continues."""
         match scenario.kind:
             case "stall":
                 await stream.forever()
@@ -215,7 +215,7 @@ class AnthropicEmulator(Emulator):
         await stream.send({"type": "content_block_delta", "index": index, "delta": delta}, "content_block_delta")
 
     def _usage(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Usage as the prompt cache makes it: the longest prefix written before is read, the rest of it written."""
+        """Return usage with prompt caching: the longest known prefix is read, the rest is written."""
         blocks, model = blocks_of(body), body["model"]
         hashes = digests(blocks)
         sizes = [tokens_of(json.dumps(unmarked(b))) for b in blocks]
@@ -276,7 +276,7 @@ def error(status: int, message: str, headers: dict[str, str] | None = None) -> w
 
 
 def blocks_of(body: dict[str, Any]) -> list[Any]:
-    """Everything the prompt holds, in the order in which it is cached: tools, system, messages."""
+    """Return the parts of the prompt in cache order: tools, system, messages."""
     system = body.get("system") or []
     blocks: list[Any] = list(body.get("tools") or [])
     blocks += [{"type": "text", "text": system}] if isinstance(system, str) and system else list(system)
@@ -296,7 +296,7 @@ def marks_of(body: dict[str, Any]) -> int:
 
 
 def blank_problem(body: dict[str, Any]) -> str:
-    """As the vendor: no text is empty or blank, no message holds nothing, and an error has words."""
+    """Reject blank texts, empty messages and error results without text, as the vendor does."""
     for i, turn in enumerate(body["messages"]):
         if not turn["content"]:
             return f"messages.{i}: all messages must have non-empty content"
@@ -309,7 +309,7 @@ def blank_problem(body: dict[str, Any]) -> str:
 
 
 def call_problem(turns: list[dict[str, Any]]) -> str:
-    """As the vendor: each tool_use is answered at the start of the next turn, and nothing else is answered."""
+    """Require exactly one tool_result per tool_use at the start of the next turn, as the vendor does."""
     for i, turn in enumerate(turns):
         content = turn["content"] if isinstance(turn["content"], list) else []
         called = {b["id"] for b in content if b["type"] == "tool_use"}

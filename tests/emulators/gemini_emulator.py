@@ -1,4 +1,4 @@
-"""The Gemini API on loopback: generateContent, streamGenerateContent, cachedContents, a prompt cache and a bill."""
+"""Emulator of the Gemini API: generateContent, streamGenerateContent, cachedContents, prompt cache, billing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ STATUSES = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 429: "RESOURCE_EX
 
 
 class GeminiEmulator(Emulator):
-    """POST /{version}/models/{model}:(stream)generateContent and the life of cachedContents."""
+    """POST /{version}/models/{model}:(stream)generateContent, and create, update and delete of cachedContents."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         super().__init__(now)
         self.cached_contents: dict[str, dict[str, Any]] = {}
-        # How requests to make a cache are met.
+        # Response to requests that create a cache.
         self.caching = Scenario()
 
     def routes(self) -> list[web.RouteDef]:
@@ -78,7 +78,7 @@ class GeminiEmulator(Emulator):
             raise
         finally:
             self.open_streams -= 1
-            # What was never begun is not billed.
+            # An answer without any event is not billed.
             if len(written) > 2:
                 self.charge(scenario.served_model or model, fresh=fresh, cached=cached, output=sum(written[:2]))
         return stream.response
@@ -170,7 +170,7 @@ class GeminiEmulator(Emulator):
         return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": scenario.served_model or model}
 
     def _usage(self, model: str, body: dict[str, Any]) -> tuple[int, int]:
-        """Fresh and cached tokens: an explicit cache as named, else the longest prefix that was seen before."""
+        """Return fresh and cached tokens: from the named cache, else from the longest known prefix."""
         blocks = blocks_of(body)
         sizes = [tokens_of(json.dumps(b)) for b in blocks]
         named = self.cached_contents.get(body.get("cachedContent") or "")

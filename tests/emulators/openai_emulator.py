@@ -1,4 +1,4 @@
-"""A server with the OpenAI chat API on loopback, as vLLM and Ollama serve it."""
+"""Emulator of the OpenAI chat API as vLLM and Ollama serve it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.emulators.scenario import Emulator, Scenario, Stream, in_pieces, toke
 
 
 class OpenAiEmulator(Emulator):
-    """POST /v1/chat/completions, streaming alone."""
+    """POST /v1/chat/completions, streaming only."""
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/v1/chat/completions", self.chat)]

@@ -1,4 +1,4 @@
-"""What an emulated vendor does with a request, and what it bills for it."""
+"""Scripted behaviour and billing of an emulated vendor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiohttp import web
 
 @dataclass(frozen=True)
 class Scenario:
-    """One answer.
+    """Behaviour of one response.
 
     `kind` is one of:
 
@@ -30,7 +30,7 @@ class Scenario:
     text: str = "Hello there, this is an answer."
     thinking: str = ""
     calls: tuple[tuple[str, dict[str, Any]], ...] = ()
-    # In how many pieces the arguments of a call are sent.
+    # Number of pieces in which the arguments of a tool call are sent.
     call_pieces: int = 2
     after: int = 2
     first_s: float = 0.0
@@ -41,9 +41,9 @@ class Scenario:
     retry_info_s: float | None = None
     error_type: str = "overloaded_error"
     served_model: str | None = None
-    # So many pieces, each the moment (monotonic nanoseconds) at which it was sent, in place of the text.
+    # Number of pieces to send instead of the text, each with its send time in monotonic nanoseconds.
     stamped: int = 0
-    # A recorded body, played as it is.
+    # A recorded body to send unchanged.
     body: bytes = b""
 
     @property
@@ -55,14 +55,14 @@ class Scenario:
 
 
 def in_pieces(text: str, count: int) -> list[str]:
-    """`text` in about `count` pieces of equal length."""
+    """Split `text` into at most `count` pieces of equal length."""
     size = -(-len(text) // count)
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
 @dataclass(frozen=True)
 class BillLine:
-    """What the vendor charges for one request, in tokens and micro-USD."""
+    """Charge of the vendor for one request, in tokens and micro-USD."""
 
     model: str
     input_tokens: int
@@ -75,9 +75,12 @@ class BillLine:
 
 @dataclass(frozen=True)
 class Fare:
-    """What a model costs from a day on, for prompts of at most so many tokens.
+    """Price of a model from a date on, up to a prompt length.
 
-    `usd` for a million tokens: input, output, cache read, cache write for 5 minutes, for 1 hour.
+    Attributes:
+        usd: USD per million tokens: input, output, cache read, cache write for 5 minutes, cache write for 1 hour.
+        since: first day of the price.
+        prompt_max: longest prompt in tokens.
     """
 
     usd: tuple[float, float, float, float, float]
@@ -85,7 +88,7 @@ class Fare:
     prompt_max: float = float("inf")
 
 
-# The vendors' own copy of their prices; a row alone is for all days and lengths.
+# Price lists of the vendors; a single row applies to all dates and prompt lengths.
 PRICES: dict[str, tuple[float, float, float, float, float] | tuple[Fare, ...]] = {
     "claude-haiku-5-5": (
         Fare((0.10, 0.50, 0.01, 0.125, 0.20), prompt_max=100_000),
@@ -104,7 +107,7 @@ PRICES: dict[str, tuple[float, float, float, float, float] | tuple[Fare, ...]] =
 
 
 def fare(model: str, prompt_tokens: int, at_s: float) -> tuple[float, float, float, float, float]:
-    """The prices of a prompt at a moment; nothing for a model that the vendor does not sell."""
+    """Return the prices for a prompt at a time; zero for an unknown model."""
     rows = PRICES.get(model, (0.0, 0.0, 0.0, 0.0, 0.0))
     today = datetime.fromtimestamp(at_s, UTC).date()
     for row in rows:
@@ -119,7 +122,7 @@ PREFIX_MIN_DEFAULT = {"claude": 1024, "gemini": 4096}
 
 
 def tokens_of(text: str) -> int:
-    """The emulated tokenizer: four bytes a token, rounded up."""
+    """Return the token count of the emulated tokenizer: four bytes per token, rounded up."""
     return -(-len(text.encode()) // 4)
 
 
@@ -129,7 +132,7 @@ def prefix_min(model: str) -> int:
 
 @dataclass
 class PrefixCache:
-    """Prefixes by hash and model with the moment they expire; a read renews."""
+    """Prompt prefixes by model and hash with their expiry; a read renews it."""
 
     now: Callable[[], float] = time.time
     _until: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
@@ -146,7 +149,7 @@ class PrefixCache:
 
 
 def digests(blocks: list[Any]) -> list[str]:
-    """The hash of each prefix of `blocks`, without their cache marks."""
+    """Return the hash of each prefix of `blocks`, without cache breakpoints."""
     running, out = hashlib.sha256(), []
     for block in blocks:
         running.update(json.dumps(unmarked(block), sort_keys=True).encode())
@@ -161,7 +164,7 @@ def unmarked(value: Any) -> Any:
 
 
 class Emulator:
-    """A vendor on loopback: plays scenarios by model, in order, the default when none is queued."""
+    """A vendor on loopback that plays the queued scenarios of each model, then the default."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.default = Scenario()
@@ -178,11 +181,11 @@ class Emulator:
         self.port = 0
 
     def play(self, model: str, *scenarios: Scenario) -> None:
-        """Answer the next requests for `model` ("*" for any) so, one after the other."""
+        """Queue scenarios for the next requests for `model` ("*" for any)."""
         self._queued[model].extend(scenarios)
 
     def always(self, model: str, scenario: Scenario) -> None:
-        """Answer every request for `model` so, once nothing is queued."""
+        """Set the scenario for requests for `model` when the queue is empty."""
         self._always[model] = scenario
 
     def take(self, model: str) -> Scenario:
@@ -197,7 +200,7 @@ class Emulator:
         self.bill.append(BillLine(model, fresh, cached, w5, w1, output, (exact + 500_000) // 1_000_000))
 
     def charge_storage(self, model: str, tokens: int, ttl_s: float) -> None:
-        """A cache made to be kept for `ttl_s`: its tokens are read once, and stored for so long whatever comes."""
+        """Bill a cache for `ttl_s` seconds: its tokens once as input, and storage for the whole time."""
         usd_per_mtok = fare(model, tokens, self._now())[0] + STORAGE_PER_MTOK_HOUR * ttl_s / 3600
         self.bill.append(BillLine(model, tokens, 0, 0, 0, 0, int(usd_per_mtok * tokens + 0.5)))
 
@@ -211,7 +214,7 @@ class Emulator:
     async def start(self, port: int = 0) -> Emulator:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.add_routes(self.routes())
-        # A caller who leaves must end the answer, as a vendor would notice.
+        # A disconnect of the caller ends the answer, as it does at the vendor.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
@@ -233,7 +236,7 @@ class Emulator:
 
 
 class Stream:
-    """A server-sent event stream being written."""
+    """Writer of a server-sent event stream."""
 
     def __init__(self, request: web.Request, scenario: Scenario) -> None:
         self._request = request

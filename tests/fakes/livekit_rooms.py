@@ -23,7 +23,7 @@ class Clock:
 
 @dataclass
 class MemoryRooms:
-    """ports.RoomServer."""
+    """Implements ports.RoomServer."""
 
     clock: Clock = field(default_factory=Clock)
     rooms: dict[str, LiveRoom] = field(default_factory=dict)

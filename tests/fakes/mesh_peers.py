@@ -1,4 +1,4 @@
-"""The services that a media gateway calls, in process: each does what a test says and remembers what it was asked."""
+"""In-process fakes of the services that the media gateway calls: scripted responses, recorded requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tone(seconds: float, rate_hz: int, frequency_hz: float = 440.0) -> bytes:
 
 
 class Speech(speech_pb2_grpc.SpeechServiceServicer):
-    """Hears the next of `lines` whenever loud audio is followed by silence; speaks a tone for any text."""
+    """Returns the next of `lines` as transcript when silence follows loud audio; synthesizes a tone for any text."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -99,7 +99,7 @@ class Speech(speech_pb2_grpc.SpeechServiceServicer):
 
 
 class Router(llm_router_pb2_grpc.LlmRouterServiceServicer):
-    """Answers with what `answer` yields for a request."""
+    """Streams the events that `answer` yields for a request."""
 
     def __init__(self) -> None:
         self.requests: list[llm_router_pb2.GenerateRequest] = []
@@ -138,7 +138,7 @@ def route(model: str = "small") -> llm_router_pb2.GenerateResponse:
 
 
 def calls(name: str, arguments_json: str, then: str):
-    """Calls a tool once, and says `then` when its result is there."""
+    """Answer with one tool call, and with the text `then` after its result."""
 
     async def answer(request):
         yield route()
@@ -178,7 +178,7 @@ def says(text: str):
 
 
 class Rag(rag_pb2_grpc.RagServiceServicer):
-    """Finds `passages`, after `delay_s`."""
+    """Returns `passages` after `delay_s` seconds."""
 
     def __init__(self) -> None:
         self.passages = [rag_pb2.Passage(document_id="hours", title="Hours", text="Open from nine.", score=0.9)]
@@ -195,7 +195,7 @@ class Rag(rag_pb2_grpc.RagServiceServicer):
 
 
 class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
-    """Has `capacity` slots."""
+    """Grants `capacity` concurrency slots."""
 
     def __init__(self) -> None:
         self.capacity = 100
@@ -216,7 +216,7 @@ class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
 
 
 class Vision(vision_pb2_grpc.VisionServiceServicer):
-    """Keeps every frame it is offered."""
+    """Returns KEEP for every offer."""
 
     def __init__(self) -> None:
         self.uploads: list[vision_pb2.FrameUpload] = []
@@ -251,7 +251,7 @@ class Peers:
 
 @asynccontextmanager
 async def serving(peers: Peers | None = None) -> AsyncIterator[Peers]:
-    """All of them behind one port, held to the same tokens as the real ones."""
+    """Serve all fakes on one port with the token checks of the real services."""
     peers = peers or Peers()
     add = {
         "hocket.speech.v1.SpeechService": lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(

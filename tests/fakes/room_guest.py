@@ -1,4 +1,4 @@
-"""A person in a LiveKit room, as a test plays one: speaks, shows, writes, hears, and reads what is told of turns."""
+"""A participant in a LiveKit room: speaks, shows video, sends chat, listens, and reads turn reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAME_MS = 20
 
 
 def speech_like(seconds: float, seed: int = 7) -> np.ndarray:
-    """Int16 samples that a voice activity detector takes for speech: a glottal buzz through moving formants."""
+    """Return int16 samples that a voice activity detector accepts as speech: a pulse train with moving formants."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
     pitch = 120 + 15 * np.sin(2 * np.pi * 2.1 * t)
@@ -37,7 +37,7 @@ def speech_like(seconds: float, seed: int = 7) -> np.ndarray:
 
 
 class Guest:
-    """One participant. Use as `async with`."""
+    """One participant; use it with `async with`."""
 
     def __init__(self, access: Any) -> None:
         self._access = access
@@ -71,7 +71,7 @@ class Guest:
         await self._source.aclose()
 
     async def say(self, samples: np.ndarray) -> float:
-        """Speak in real time; gives the wall time at which the last sample was handed over."""
+        """Speak in real time; return the wall time at which the last sample was handed to the SDK."""
         await self._samples.put(samples)
         await self._samples.join()
         return time.time()
@@ -83,14 +83,14 @@ class Guest:
         return await asyncio.wait_for(self.turns.get(), timeout_s)
 
     async def hears(self, after_s: float, timeout_s: float = DEADLINE_S) -> float:
-        """Wall time of the first sound after `after_s`."""
+        """Return the wall time of the first sound after `after_s`."""
         async with asyncio.timeout(timeout_s):
-            while not (later := [at for at in self.loud_at_s if at > after_s]):  # noqa: ASYNC110 - sound comes as it comes
+            while not (later := [at for at in self.loud_at_s if at > after_s]):  # noqa: ASYNC110 - sound has no event
                 await asyncio.sleep(0.02)
         return later[0]
 
     async def show(self, pictures: list[np.ndarray], fps: float = 10) -> rtc.LocalVideoTrack:
-        """Publish a camera that shows RGBA `pictures` in turn, for ever."""
+        """Publish a camera that repeats the RGBA `pictures`."""
         height, width = pictures[0].shape[:2]
         source = rtc.VideoSource(width, height)
         track = rtc.LocalVideoTrack.create_video_track("camera", source)
@@ -112,7 +112,7 @@ class Guest:
         task.add_done_callback(self._tasks.discard)
 
     async def _microphone(self) -> None:
-        """Silence without end, and what is said in between, at the pace of a microphone."""
+        """Send silence, and speech when there is any, at the rate of a microphone."""
         size = RATE_HZ * FRAME_MS // 1000
         silence = np.zeros(size, np.int16)
         due_s = time.monotonic()

@@ -1,12 +1,12 @@
-"""Waiting in tests: for events, with one deadline for all of them, so that no test needs a fast machine."""
+"""Wait for conditions in tests, with one generous deadline that also suits slow machines."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-# Guards against waiting for ever, not bounds that a test holds. With four busy processes for each core, a service
-# that imports three vendor SDKs was ready after 62 s.
+# These limits end a hanging test; they are not assertions. With four busy processes per core, a service that imports
+# three vendor SDKs took 62 s to become ready.
 DEADLINE_S = 120.0
 START_S = 300.0
 POLL_S = 0.01

@@ -1,4 +1,4 @@
-"""The command `hocket-local` as a person uses it, on the servers and one service."""
+"""The command `hocket-local`, with servers and one service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.processes.ports import HOST
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a subcommand in a data folder of the test; whatever still runs is ended after it."""
+    """Run a subcommand in its own data folder; stop the mesh after the test."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("HOCKET_")}
     env["HOCKET_LOCAL_DATA_DIR"] = str(tmp_path / "data")
 
@@ -30,7 +30,7 @@ def run(tmp_path):
     call("down")
 
 
-def test_up_prints_endpoints_that_work_kill_is_healed_and_down_leaves_nothing(run, tmp_path):
+def test_up_status_kill_and_down(run, tmp_path):
     up = run("up", "--detach", "--only", "vision")
     assert up.returncode == 0, up.stderr
     token = re.search(r"TOKEN=(\S+)", up.stdout)[1]
@@ -64,17 +64,21 @@ def reflected(target):
 @pytest.mark.parametrize(
     ("arguments", "env", "line"),
     [
-        (("status",), {}, "no mesh runs in .*; `make up` starts one"),
-        (("kill-service", "rag"), {}, "no process 'rag' runs; there are none: `make up` first"),
-        (("up", "--only", "radio"), {}, "no such part: radio; there are ratelimit, vision"),
+        (("status",), {}, "no mesh runs in .*; start one with `make up`"),
+        (("kill-service", "rag"), {}, "no process 'rag' runs; start the mesh with `make up` first"),
+        (("up", "--only", "radio"), {}, "unknown name: radio; choose from ratelimit, vision"),
         (("up",), {"HOCKET_LOCAL_PORT_BASE": "many"}, "HOCKET_LOCAL_PORT_BASE: Input should be a valid integer"),
         (("up",), {"HOCKET_LOCAL_DATA_DIR": "/proc/nowhere"}, "cannot use the data folder /proc/nowhere: "),
         (
             ("up", "--only", "vision"),
             {"REDIS_URL": "redis://:secret@127.0.0.1:1/0"},
-            "REDIS_URL: 127.0.0.1:1 does not answer PING; start it, or unset REDIS_URL",
+            "REDIS_URL: 127.0.0.1:1 does not answer PING; start that server, or unset REDIS_URL",
         ),
-        (("up",), {"LIVEKIT_URL": "ws://127.0.0.1:1"}, "LIVEKIT_URL needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET"),
+        (
+            ("up",),
+            {"LIVEKIT_URL": "ws://127.0.0.1:1"},
+            "LIVEKIT_URL is set without credentials; set LIVEKIT_API_KEY",
+        ),
         (
             ("up", "--only", "rag"),
             {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/db"},
@@ -82,7 +86,7 @@ def reflected(target):
         ),
     ],
 )
-def test_what_a_person_can_mend_is_one_line_that_says_how(run, arguments, env, line):
+def test_user_errors_are_one_line_with_the_fix(run, arguments, env, line):
     done = run(*arguments, **env)
     assert done.returncode == 1
     assert re.match(f"hocket-local: {line}", done.stderr.replace("\n", " ")), done.stderr
@@ -91,8 +95,10 @@ def test_what_a_person_can_mend_is_one_line_that_says_how(run, arguments, env, l
     assert done.stderr.strip().count("\n") == 0
 
 
-def test_a_taken_port_is_named(run):
+def test_error_for_a_port_in_use(run):
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         done = run("up", "--only", "vision", HOCKET_LOCAL_PORT_BASE=str(port))
-    assert done.stderr.startswith(f"hocket-local: port {port} is taken; end what uses it or set HOCKET_LOCAL_PORT_BASE")
+    assert done.stderr.startswith(
+        f"hocket-local: port {port} is in use; stop the program that uses it, or set HOCKET_LOCAL_PORT_BASE"
+    )

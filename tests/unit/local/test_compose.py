@@ -1,4 +1,4 @@
-"""deploy/compose.yaml says what the topology says."""
+"""deploy/compose.yaml agrees with the topology."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import yaml
 
 from local import topology
 from local.embedded import livekit_binary
-from local.topology import NOUNS, Ports, Surroundings, service, settings_of
+from local.topology import NOUNS, MeshConfig, Ports, find_service, service_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-# What a container is told beyond the topology: to listen for its neighbours, and how a browser reaches LiveKit.
+# Settings beyond the topology: listen addresses for other containers, and the LiveKit URL for browsers.
 CONTAINER_ONLY = {"GRPC_HOST", "OPS_HOST", "HTTP_HOST", "LIVEKIT_PUBLIC_URL"}
 
 
@@ -29,7 +29,7 @@ def declared(noun):
 
 
 def expected(noun):
-    around = Surroundings(
+    config = MeshConfig(
         jwt_secret="set",
         redis_url="set",
         postgres_app_url="set",
@@ -38,55 +38,57 @@ def expected(noun):
         livekit=dict.fromkeys(("URL", "API_KEY", "API_SECRET"), "set"),
         targets={other: f"dns:///{kebab(other)}:50051" for other in NOUNS},
     )
-    http = 8080 if service(noun).http else 0
-    return settings_of(service(noun), Ports(50051, 9090, http), around)
+    http = 8080 if find_service(noun).http else 0
+    return service_settings(find_service(noun), Ports(50051, 9090, http), config)
 
 
-def test_the_same_services_and_servers_run():
+def test_same_services_and_servers():
     assert set(COMPOSE["services"]) == {*topology.SERVERS, *map(kebab, NOUNS)}
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_a_container_is_told_what_the_topology_tells(noun):
-    prefix = service(noun).prefix
-    told = {name.removeprefix(prefix): value for name, value in declared(noun)["environment"].items()}
+def test_container_settings_match_the_topology(noun):
+    prefix = find_service(noun).prefix
+    settings = {name.removeprefix(prefix): value for name, value in declared(noun)["environment"].items()}
     vendors = {setting for owner, setting in topology.VENDOR_VARIABLES.values() if owner == noun}
-    assert set(told) - CONTAINER_ONLY - vendors == set(expected(noun))
-    assert {told[name] for name in vendors} <= {None}  # taken from the environment, unset where it is not set
+    assert set(settings) - CONTAINER_ONLY - vendors == set(expected(noun))
+    assert {settings[name] for name in vendors} <= {None}  # passed through from the environment
     for name, value in expected(noun).items():
         if value != "set":
-            assert told[name] == value
+            assert settings[name] == value
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_a_container_waits_for_what_it_needs_and_is_built_as_itself(noun):
-    assert set(declared(noun)["depends_on"]) == {kebab(n) for n in (*service(noun).servers, *service(noun).calls)}
+def test_container_dependencies_and_build_argument(noun):
+    assert set(declared(noun)["depends_on"]) == {
+        kebab(n) for n in (*find_service(noun).servers, *find_service(noun).calls)
+    }
     assert declared(noun)["build"]["args"] == {"SERVICE": kebab(noun)}
 
 
-@pytest.mark.parametrize("noun", [s.noun for s in topology.SERVICES if s.books])
-def test_a_journal_outlives_its_container_and_is_nobody_elses(noun):
+@pytest.mark.parametrize("noun", [s.noun for s in topology.SERVICES if s.records_costs])
+def test_each_journal_has_its_own_volume(noun):
     volume = f"{kebab(noun)}-journal"
     assert declared(noun)["volumes"] == [f"{volume}:{JOURNALS}"]
     assert volume in COMPOSE["volumes"]
-    # The folder in the image lends a new volume its owner, who alone may write there.
+    # A new volume inherits the owner of this folder in the image; no other user may write to it.
     assert f"--owner hocket {JOURNALS}" in (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
-def test_every_port_is_published_on_loopback_alone_and_none_twice(name):
+def test_ports_are_published_once_and_on_loopback_only(name):
     published = [p for s in COMPOSE["services"].values() for p in s.get("ports", ())]
     assert all(p.startswith("127.0.0.1:") for p in COMPOSE["services"][name].get("ports", ()))
     assert len(set(published)) == len(published)
 
 
-def test_livekit_is_the_version_that_runs_locally():
+def test_livekit_version_matches_the_embedded_one():
     assert COMPOSE["services"]["livekit"]["image"].endswith(f":{livekit_binary.VERSION}")
     config = yaml.safe_load(COMPOSE["services"]["livekit"]["environment"]["LIVEKIT_CONFIG"])
     assert config["webhook"]["urls"] == [f"http://media-gateway:8080{topology.WEBHOOK_PATH}"]
 
 
-def test_no_secret_is_written_down():
+def test_secrets_come_from_the_environment():
     text = (ROOT / "deploy" / "compose.yaml").read_text()
     secrets = [line for line in text.splitlines() if "SECRET:" in line or "PASSWORD:" in line]
     assert secrets

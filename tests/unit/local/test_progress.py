@@ -1,14 +1,14 @@
-"""Long work says that it still goes on, and stops saying so when it is done."""
+"""Reminders during long steps."""
 
 from __future__ import annotations
 
 import asyncio
 
-from local.progress import reminding
+from local.progress import progress_reminder
 from tests.fakes.waiting import DEADLINE_S
 
 
-async def test_long_work_is_said_to_go_on_until_it_ends():
+async def test_reminders_repeat_until_the_block_ends():
     lines: list[str] = []
     reminded = asyncio.Event()
 
@@ -17,9 +17,9 @@ async def test_long_work_is_said_to_go_on_until_it_ends():
         if len(lines) == 3:
             reminded.set()
 
-    async with reminding(progress, "building", every_s=0.001):
+    async with progress_reminder(progress, "building", every_s=0.001):
         await asyncio.wait_for(reminded.wait(), DEADLINE_S)
-    said = len(lines)
+    reported = len(lines)
     await asyncio.sleep(0.02)
     assert lines[:3] == ["building", "still building", "still building"]
-    assert said == len(lines)
+    assert reported == len(lines)

@@ -1,4 +1,4 @@
-"""What a service is told follows from the topology, and every variable is one that the service reads."""
+"""Environment of each service, derived from the topology."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from hocket.chassis.settings import variables
 from local import topology
-from local.topology import NOUNS, Ports, Surroundings, environment, service
+from local.topology import NOUNS, MeshConfig, Ports, find_service, service_environment
 
-AROUND = Surroundings(
+CONFIG = MeshConfig(
     jwt_secret="s" * 32,
     redis_url="redis://r",
     postgres_app_url="postgresql://app",
@@ -21,59 +21,59 @@ AROUND = Surroundings(
 PORTS = Ports(grpc=1001, ops=1002, http=1003)
 
 
-def told(noun, outer=None, around=AROUND):
-    return environment(service(noun), PORTS, around, outer=outer or {})
+def env_of(noun, inherited=None, config=CONFIG):
+    return service_environment(find_service(noun), PORTS, config, inherited=inherited or {})
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_a_service_reads_every_variable_that_it_is_given(noun):
+def test_every_variable_is_a_setting_of_the_service(noun):
     known = {name for name, _ in variables(importlib.import_module(f"services.{noun}.settings").Settings)}
-    assert {name for name in told(noun) if name.startswith("HOCKET_")} - known == set()
+    assert {name for name in env_of(noun) if name.startswith("HOCKET_")} - known == set()
 
 
 @pytest.mark.parametrize(("vendor", "place"), topology.VENDOR_VARIABLES.items())
-def test_a_vendors_key_reaches_the_service_that_uses_it_and_no_other(vendor, place):
+def test_vendor_key_reaches_only_its_service(vendor, place):
     owner, setting = place
-    holders = {noun for noun in NOUNS if "secret" in told(noun, {vendor: "secret"}).values()}
+    holders = {noun for noun in NOUNS if "secret" in env_of(noun, {vendor: "secret"}).values()}
     assert holders == {owner}
-    assert told(owner, {vendor: "secret"})[f"HOCKET_{owner.upper()}_{setting}"] == "secret"
+    assert env_of(owner, {vendor: "secret"})[f"HOCKET_{owner.upper()}_{setting}"] == "secret"
 
 
 @pytest.mark.parametrize("vendor", topology.VENDOR_VARIABLES)
-def test_a_vendors_key_is_a_setting_of_its_service(vendor):
+def test_vendor_key_is_a_setting_of_its_service(vendor):
     noun, setting = topology.VENDOR_VARIABLES[vendor]
     known = {name for name, _ in variables(importlib.import_module(f"services.{noun}.settings").Settings)}
     assert f"HOCKET_{noun.upper()}_{setting}" in known
 
 
-def test_servers_are_named_to_those_that_speak_to_them_alone():
-    holders = {noun for noun in NOUNS if "postgresql://owner" in told(noun).values()}
+def test_server_urls_reach_only_the_services_that_use_them():
+    holders = {noun for noun in NOUNS if "postgresql://owner" in env_of(noun).values()}
     assert holders == {"ratelimit", "rag"}
-    assert not any("postgresql" in value or "redis" in value for value in told("speech").values())
+    assert not any("postgresql" in value or "redis" in value for value in env_of("speech").values())
 
 
-def test_what_the_person_set_wins_over_the_topology():
-    outer = {"HOCKET_RAG_REDIS_URL": "redis://mine", "HOCKET_RAG_LOG_LEVEL": "DEBUG", "PATH": "/bin"}
-    env = told("rag", outer)
+def test_inherited_settings_override_the_topology():
+    inherited = {"HOCKET_RAG_REDIS_URL": "redis://mine", "HOCKET_RAG_LOG_LEVEL": "DEBUG", "PATH": "/bin"}
+    env = env_of("rag", inherited)
     assert (env["HOCKET_RAG_REDIS_URL"], env["HOCKET_RAG_LOG_LEVEL"], env["PATH"]) == ("redis://mine", "DEBUG", "/bin")
-    assert "HOCKET_RAG_LOG_LEVEL" not in told("vision", outer)
+    assert "HOCKET_RAG_LOG_LEVEL" not in env_of("vision", inherited)
 
 
-def test_who_buys_from_vendors_keeps_a_journal_of_what_is_not_booked_yet():
-    around = Surroundings(jwt_secret="s" * 32, journals="/data/journals")
-    kept = {noun: told(noun, around=around).get(f"HOCKET_{noun.upper()}_COST_JOURNAL_FILE") for noun in NOUNS}
+def test_services_that_record_costs_get_a_journal_file():
+    config = MeshConfig(jwt_secret="s" * 32, journals="/data/journals")
+    kept = {noun: env_of(noun, config=config).get(f"HOCKET_{noun.upper()}_COST_JOURNAL_FILE") for noun in NOUNS}
     assert {noun: file for noun, file in kept.items() if file} == {
         noun: f"/data/journals/{noun}.jsonl" for noun in ("rag", "llm_router", "speech")
     }
 
 
-def test_a_peer_that_does_not_run_is_not_named():
-    alone = told("rag", around=Surroundings(jwt_secret="s" * 32))
+def test_missing_peers_and_servers_are_not_set():
+    alone = env_of("rag", config=MeshConfig(jwt_secret="s" * 32))
     assert "HOCKET_RAG_RATELIMIT_TARGET" not in alone
     assert "HOCKET_RAG_POSTGRES_URL" not in alone
 
 
-def test_servers_and_peers_start_before_those_that_need_them():
+def test_services_are_declared_after_their_dependencies():
     order = [s.noun for s in topology.SERVICES]
     for declared in topology.SERVICES:
         assert all(order.index(peer) < order.index(declared.noun) for peer in declared.calls)

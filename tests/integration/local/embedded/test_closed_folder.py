@@ -1,4 +1,4 @@
-"""Postgres below a folder of mode 0700, as in the home folder of root in a container."""
+"""Embedded Postgres below a folder of mode 0700, such as the home of root in a container."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from local.mesh import Mesh
 
 @pytest.fixture
 def closed_folder(tmp_path, monkeypatch) -> Path:
-    """A folder that its owner alone may enter, with the programs of Postgres below it; its name has a space and ö."""
+    """A folder of mode 0700 with the Postgres binaries below it; its name contains a space and ö."""
     top = tmp_path / "closed"
     top.mkdir(mode=0o700)
     folder = top / "my clöne"
@@ -37,7 +37,7 @@ def _link_or_copy(source, target):
 
 
 async def test_postgres_starts_twice_below_a_closed_folder(closed_folder):
-    """As root (which needs another user for it) and as an ordinary user alike."""
+    """Holds as root, which starts Postgres as another user, and as an ordinary user."""
     for expected in (1, 2):
         async with Mesh.start(closed_folder / "data", services=(), servers=("postgres",)) as mesh:
             connection = await asyncpg.connect(mesh.postgres_urls.owner_url)

@@ -1,4 +1,4 @@
-"""Finding and building livekit-server, with a Go that only pretends."""
+"""Finding and building livekit-server, with a fake Go."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUCCEED = 'mkdir -p "$GOBIN" && echo binary > "$GOBIN/server"'
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """An empty cache and a PATH with nothing but what a test puts there."""
+    """An empty cache, and a PATH with only the programs of the test."""
     tools = tmp_path / "tools"
     tools.mkdir()
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
@@ -41,42 +41,42 @@ def go(version="1.26.8", install=SUCCEED):
 
 
 async def find():
-    said = []
-    return await livekit_binary.find_or_build(said.append), said
+    reported = []
+    return await livekit_binary.find_or_build(reported.append), reported
 
 
-async def test_a_server_on_path_is_used_as_it_is(machine, tmp_path):
+async def test_server_on_path_is_used(machine, tmp_path):
     machine("livekit-server", "#!/bin/sh\n")
-    found, said = await find()
-    assert (found, said) == (tmp_path / "tools" / "livekit-server", [])
+    found, reported = await find()
+    assert (found, reported) == (tmp_path / "tools" / "livekit-server", [])
     assert not (tmp_path / "cache").exists()
 
 
-async def test_it_is_built_once_and_nothing_else_stays(machine, tmp_path):
+async def test_build_happens_once_and_leaves_only_the_binary(machine, tmp_path):
     machine("go", go())
-    found, said = await find()
-    again, silence = await find()
+    found, reported = await find()
+    again, second_report = await find()
     assert found == again == tmp_path / "cache" / "hocket" / "livekit-server-v1.13.5"
     assert found.read_text() == "binary\n"
     assert (tmp_path / "log").read_text() == "built\n"
-    assert len(said) == 1
-    assert silence == []
+    assert len(reported) == 1
+    assert second_report == []
     assert {p.name for p in found.parent.iterdir()} == {found.name, f"{found.name}.lock"}
 
 
-async def test_two_at_once_build_once(machine, tmp_path):
+async def test_concurrent_builds_build_once(machine, tmp_path):
     machine("go", go())
     code = "import asyncio; from local.embedded import livekit_binary as b; print(asyncio.run(b.find_or_build(print)))"
     both = [
         await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
         for _ in range(2)
     ]
-    said = [(await process.communicate())[0].decode() for process in both]
-    assert all("livekit-server-v1.13.5" in text.splitlines()[-1] for text in said)
+    reported = [(await process.communicate())[0].decode() for process in both]
+    assert all("livekit-server-v1.13.5" in text.splitlines()[-1] for text in reported)
     assert (tmp_path / "log").read_text() == "built\n"
 
 
-async def test_a_failed_build_says_why_in_one_line_and_leaves_nothing(machine, tmp_path):
+async def test_failed_build_is_a_one_line_error_and_leaves_nothing(machine, tmp_path):
     machine("go", go(install="echo 'dial tcp: no route to host' >&2; exit 1"))
     with pytest.raises(
         LocalError, match=r"cannot build livekit-server \(.*LIVEKIT_URL.*\): dial tcp: no route"
@@ -86,21 +86,21 @@ async def test_a_failed_build_says_why_in_one_line_and_leaves_nothing(machine, t
     assert [p.name for p in (tmp_path / "cache" / "hocket").iterdir()] == ["livekit-server-v1.13.5.lock"]
 
 
-async def test_an_old_go_and_no_network_say_what_to_install(machine, monkeypatch):
+async def test_error_for_an_old_go_without_network(machine, monkeypatch):
     machine("go", go(version="1.24.1"))
     machine("uv", "#!/bin/sh\necho 'error: Could not connect' >&2; exit 2\n")
     with pytest.raises(LocalError, match=r"no Go 1\.26 or newer on PATH.*install Go.*Could not connect"):
         await find()
 
 
-async def test_too_little_room_is_said_before_the_build(machine, monkeypatch):
+async def test_error_for_too_little_disk_space(machine, monkeypatch):
     machine("go", go())
     monkeypatch.setattr(livekit_binary, "_FREE_BYTES_MIN", 1 << 60)
-    with pytest.raises(LocalError, match=r"building livekit-server needs .* GB .* are free: make room"):
+    with pytest.raises(LocalError, match=r"building livekit-server needs .* GB .* GB are free; free some space"):
         await find()
 
 
-async def test_without_a_home_the_clone_holds_the_cache(machine, tmp_path, monkeypatch):
+async def test_cache_is_in_the_clone_without_a_home(machine, tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr("pathlib.Path.home", _no_home)
     monkeypatch.setattr(livekit_binary, "_ROOT", tmp_path / "my clone")
@@ -109,20 +109,20 @@ async def test_without_a_home_the_clone_holds_the_cache(machine, tmp_path, monke
     assert found == tmp_path / "my clone" / ".hocket-tools" / "cache" / "livekit-server-v1.13.5"
 
 
-async def test_a_home_that_cannot_be_written_leaves_the_cache_to_the_clone(machine, tmp_path, monkeypatch):
+async def test_cache_is_in_the_clone_when_home_is_read_only(machine, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "file"))  # holds for root as well, whom no mode stops
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))  # a file, because root ignores modes
     monkeypatch.setattr(livekit_binary, "_ROOT", tmp_path / "clone")
     machine("go", go())
     found, _ = await find()
     assert found.is_relative_to(tmp_path / "clone")
 
 
-async def test_a_cache_folder_that_cannot_be_made_is_an_error_with_a_remedy(machine, tmp_path, monkeypatch):
+async def test_error_without_a_writable_cache_folder(machine, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(LocalError, match="no folder to keep livekit-server in .*: set XDG_CACHE_HOME"):
+    with pytest.raises(LocalError, match="no writable cache folder for livekit-server .*; set XDG_CACHE_HOME"):
         await find()
 
 

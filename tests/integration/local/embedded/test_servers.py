@@ -1,4 +1,4 @@
-"""The embedded servers as every other integration test finds them."""
+"""The embedded servers that all integration tests use."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 import redis.asyncio
 
 
-async def test_redis_asks_for_its_password_and_evicts_nothing(redis_url):
+async def test_redis_requires_a_password_and_evicts_nothing(redis_url):
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         assert await client.set("key", "value")
         assert (await client.config_get("maxmemory-policy")) == {"maxmemory-policy": "noeviction"}
-    async with redis.asyncio.Redis.from_url(redis_url.replace(":", ":wrong", 2)) as stranger:
+    async with redis.asyncio.Redis.from_url(redis_url.replace(":", ":wrong", 2)) as unauthorized:
         with pytest.raises(redis.RedisError):
-            await stranger.ping()
+            await unauthorized.ping()
 
 
 async def test_redis_is_empty_in_each_test(redis_url):
@@ -22,7 +22,7 @@ async def test_redis_is_empty_in_each_test(redis_url):
         assert await client.dbsize() == 0
 
 
-async def test_the_serving_role_is_bound_by_row_level_security_and_does_not_own_the_database(postgres_urls):
+async def test_app_role_has_no_privileges(postgres_urls):
     connection = await asyncpg.connect(postgres_urls.app_url)
     try:
         role = await connection.fetchrow(
@@ -35,7 +35,7 @@ async def test_the_serving_role_is_bound_by_row_level_security_and_does_not_own_
         await connection.close()
 
 
-async def test_the_owner_migrates_with_vectors_and_writes_are_durable(postgres_urls):
+async def test_owner_role_has_vectors_and_durable_writes(postgres_urls):
     connection = await asyncpg.connect(postgres_urls.owner_url)
     try:
         assert await connection.fetchval("SELECT '[1,2]'::vector <-> '[1,2]'::vector") == 0
@@ -46,7 +46,7 @@ async def test_the_owner_migrates_with_vectors_and_writes_are_durable(postgres_u
         await connection.close()
 
 
-async def test_a_fresh_database_is_not_the_shared_one(postgres_urls, fresh_postgres_urls):
+async def test_fresh_database_is_separate(postgres_urls, fresh_postgres_urls):
     connection = await asyncpg.connect(fresh_postgres_urls.owner_url)
     try:
         await connection.execute("CREATE TABLE mine (embedding vector(3))")
@@ -55,7 +55,7 @@ async def test_a_fresh_database_is_not_the_shared_one(postgres_urls, fresh_postg
     assert fresh_postgres_urls.owner_url != postgres_urls.owner_url
 
 
-async def test_postgres_lets_nobody_in_without_a_password(postgres_urls):
+async def test_postgres_rejects_a_wrong_password(postgres_urls):
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(postgres_urls.owner_url.replace("hocket_owner:", "hocket_owner:wrong"))
 

@@ -1,4 +1,4 @@
-"""The supervisor over real processes: order, restart, stop, and what is left when it is killed itself."""
+"""The supervisor with real processes: start order, restart, stop, and cleanup after a SIGKILL."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ WITH_CHILD = (
 )
 
 
-class Scene:
-    """Specs whose readiness is a word in their log."""
+class Processes:
+    """Creates process specs that are ready when their log contains "up"."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -52,15 +52,15 @@ class Scene:
             log = self.folder / f"{name}.log"
             return log.exists() and "up" in log.read_text()
 
-        return ProcessSpec(name=name, argv=(sys.executable, "-c", code), env=dict(os.environ), ready=ready, **values)
+        return ProcessSpec(name=name, argv=(sys.executable, "-c", code), env=dict(os.environ), probe=ready, **values)
 
     def supervisor(self, *specs, **values):
-        return Supervisor(specs, self.folder, backoff=Backoff(first_s=0.01, last_s=0.05), **values)
+        return Supervisor(specs, self.folder, backoff=Backoff(initial_s=0.01, max_s=0.05), **values)
 
 
 @pytest.fixture
-def scene(tmp_path):
-    return Scene(tmp_path)
+def processes(tmp_path):
+    return Processes(tmp_path)
 
 
 def runs(pid):
@@ -76,28 +76,28 @@ def is_there(path):
 
 async def gone(*pids, within_s=120):
     async with asyncio.timeout(within_s):
-        while any(runs(pid) for pid in pids):  # noqa: ASYNC110 - no event tells of a stranger's child
+        while any(runs(pid) for pid in pids):  # noqa: ASYNC110 - no event exists for a process that is not our child
             await asyncio.sleep(0.02)
 
 
-async def test_what_is_needed_is_ready_first(scene):
-    said = []
-    supervisor = scene.supervisor(
-        scene.spec("gateway", needs=("ledger", "store")),
-        scene.spec("ledger", needs=("store",)),
-        scene.spec("store"),
-        progress=said.append,
+async def test_dependencies_are_ready_first(processes):
+    reported = []
+    supervisor = processes.supervisor(
+        processes.spec("gateway", depends_on=("ledger", "store")),
+        processes.spec("ledger", depends_on=("store",)),
+        processes.spec("store"),
+        progress=reported.append,
     )
     await supervisor.start()
     await supervisor.stop()
-    assert [line.split()[0] for line in said] == ["store", "ledger", "gateway"]
+    assert [line.split()[0] for line in reported] == ["store", "ledger", "gateway"]
 
 
-async def test_a_crashed_process_and_its_children_are_replaced(scene):
-    supervisor = scene.supervisor(scene.spec("service", WITH_CHILD))
+async def test_crashed_process_and_its_children_are_replaced(processes):
+    supervisor = processes.supervisor(processes.spec("service", WITH_CHILD))
     await supervisor.start()
     keeper = supervisor.keeper("service")
-    first, child = keeper.pid, int((scene.folder / "service.log").read_text().split()[1])
+    first, child = keeper.pid, int((processes.folder / "service.log").read_text().split()[1])
     keeper.kill(signal.SIGKILL, restart=True)
     await gone(first, child)
     await supervisor.wait_ready(["service"], 120)
@@ -105,19 +105,19 @@ async def test_a_crashed_process_and_its_children_are_replaced(scene):
     await supervisor.stop()
 
 
-async def test_what_a_process_leaves_behind_when_it_ends_by_itself_goes_with_it(scene):
+async def test_children_of_an_exited_process_are_killed(processes):
     code = WITH_CHILD.removesuffix("time.sleep(600)") + "sys.exit(3)"
-    supervisor = scene.supervisor(scene.spec("service", code))
-    # It may have said "up" before it ended.
+    supervisor = processes.supervisor(processes.spec("service", code))
+    # The process can be ready before it exits.
     with suppress(LocalError):
         await supervisor.start()
-    child = int((scene.folder / "service.log").read_text().split()[1])
+    child = int((processes.folder / "service.log").read_text().split()[1])
     await gone(child)
     await supervisor.stop()
 
 
-async def test_a_killed_process_stays_down_until_it_is_restarted(scene):
-    supervisor = scene.supervisor(scene.spec("service"))
+async def test_killed_process_stays_down_until_restart(processes):
+    supervisor = processes.supervisor(processes.spec("service"))
     await supervisor.start()
     keeper = supervisor.keeper("service")
     first = keeper.pid
@@ -130,51 +130,53 @@ async def test_a_killed_process_stays_down_until_it_is_restarted(scene):
     await supervisor.stop()
 
 
-async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(scene):
-    supervisor = scene.supervisor(scene.spec("service", STUBBORN, stop_grace_s=0.1))
+async def test_process_that_ignores_sigterm_is_killed_after_the_grace_period(processes):
+    supervisor = processes.supervisor(processes.spec("service", STUBBORN, stop_grace_s=0.1))
     await supervisor.start()
     pid = supervisor.keeper("service").pid
     await supervisor.stop()
     assert not psutil.pid_exists(pid)
-    assert "did not end within" in (scene.folder / "service.log").read_text()
+    assert "did not stop within" in (processes.folder / "service.log").read_text()
 
 
-async def test_a_failing_start_says_why_and_leaves_nothing_running(scene):
-    supervisor = scene.supervisor(scene.spec("store"), scene.spec("service", "raise SystemExit('port 1 is taken')"))
-    with pytest.raises(LocalError, match=r"service ended \(exit code 1\) before it was ready: port 1 is taken"):
+async def test_failed_start_names_the_reason_and_leaves_nothing_running(processes):
+    supervisor = processes.supervisor(
+        processes.spec("store"), processes.spec("service", "raise SystemExit('port 1 is taken')")
+    )
+    with pytest.raises(LocalError, match=r"service exited \(exit code 1\) before it was ready: port 1 is taken"):
         await supervisor.start()
     await supervisor.stop()
     assert not supervisor.pids()
 
 
-async def test_a_start_without_progress_is_given_up_and_named(scene):
+async def test_start_without_progress_times_out(processes):
     code = "import time; print('thinking', flush=True); time.sleep(600)"
-    supervisor = scene.supervisor(scene.spec("service", code, stall_timeout_s=1))
+    supervisor = processes.supervisor(processes.spec("service", code, stall_timeout_s=1))
     with pytest.raises(LocalError, match="service used no CPU and wrote nothing for 1 s: thinking"):
         await supervisor.start()
     await supervisor.stop()
 
 
-async def test_a_start_that_works_for_ever_is_given_up_at_the_limit(scene):
+async def test_start_times_out_at_the_total_limit(processes):
     code = "print('thinking', flush=True)\nwhile True: pass"
-    supervisor = scene.supervisor(scene.spec("service", code, ready_timeout_s=3))
+    supervisor = processes.supervisor(processes.spec("service", code, ready_timeout_s=3))
     with pytest.raises(LocalError, match="service was not ready within 3 s: thinking"):
         await supervisor.start()
     await supervisor.stop()
 
 
-async def test_a_slow_start_that_makes_progress_is_waited_for(scene):
-    supervisor = scene.supervisor(scene.spec("service", SLOW_START, stall_timeout_s=60))
+async def test_slow_start_with_progress_succeeds(processes):
+    supervisor = processes.supervisor(processes.spec("service", SLOW_START, stall_timeout_s=60))
     await supervisor.start()
     assert supervisor.keeper("service").ready.is_set()
     await supervisor.stop()
 
 
-async def test_a_missing_program_is_named(scene):
+async def test_missing_program_is_named(processes):
     async def never():
         return False
 
-    supervisor = scene.supervisor(ProcessSpec("service", ("/no/such/program",), {}, never))
+    supervisor = processes.supervisor(ProcessSpec("service", ("/no/such/program",), {}, never))
     with pytest.raises(LocalError, match="cannot start service.*No such file"):
         await supervisor.start()
     await supervisor.stop()
@@ -206,23 +208,23 @@ async def start_owner(data_dir):
     return owner, pids
 
 
-async def test_nothing_is_left_when_the_mesh_itself_is_killed(tmp_path):
+async def test_watcher_stops_everything_after_the_mesh_is_killed(tmp_path):
     owner, pids = await start_owner(tmp_path / "data")
     watchers = [p.pid for p in psutil.Process(owner.pid).children() if p.pid not in pids]
-    scratch = Path(DataFolder(tmp_path / "data").state()["scratch"])
+    scratch = Path(DataFolder(tmp_path / "data").read_state()["scratch"])
     (scratch / "a service's").touch()
     owner.kill()
     await owner.wait()
     await gone(*pids, *watchers)
     assert not is_there(scratch)
-    # The folder can be used again at once, and the cluster in it is sound.
+    # The next mesh can use the folder at once, with an intact cluster.
     again, pids = await start_owner(tmp_path / "data")
     again.terminate()
     await again.wait()
     await gone(*pids)
 
 
-async def test_what_is_left_when_the_watcher_is_killed_too_is_ended_by_the_next_start(tmp_path):
+async def test_next_start_stops_orphans_of_a_killed_watcher(tmp_path):
     owner, pids = await start_owner(tmp_path / "data")
     for child in psutil.Process(owner.pid).children():
         if child.pid not in pids:
@@ -237,13 +239,13 @@ async def test_what_is_left_when_the_watcher_is_killed_too_is_ended_by_the_next_
     await gone(*new_pids)
 
 
-async def test_a_second_mesh_in_the_same_folder_is_refused_and_in_another_runs_beside_it(tmp_path):
+async def test_one_mesh_per_folder(tmp_path):
     owner, pids = await start_owner(tmp_path / "one")
     second = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OWNER, str(tmp_path / "one"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    _, said = await second.communicate()
-    assert "a mesh already runs in" in said.decode().splitlines()[-1]
+    _, reported = await second.communicate()
+    assert "a mesh already runs in" in reported.decode().splitlines()[-1]
     beside, more = await start_owner(tmp_path / "two")
     for process in (owner, beside):
         process.kill()
@@ -251,23 +253,23 @@ async def test_a_second_mesh_in_the_same_folder_is_refused_and_in_another_runs_b
     await gone(*pids, *more)
 
 
-async def test_a_crash_is_told_and_the_last_runs_log_is_kept(scene):
-    said = []
-    (scene.folder / "service.log").write_text("of the run before\n")
-    supervisor = scene.supervisor(scene.spec("service"), progress=said.append)
+async def test_crash_is_reported_and_the_previous_log_is_kept(processes):
+    reported = []
+    (processes.folder / "service.log").write_text("previous run\n")
+    supervisor = processes.supervisor(processes.spec("service"), progress=reported.append)
     await supervisor.start()
     supervisor.keeper("service").kill(signal.SIGKILL, restart=True)
     async with asyncio.timeout(DEADLINE_S):
-        while len(said) < 2:  # noqa: ASYNC110 - the supervisor tells when it tells
+        while len(reported) < 2:  # noqa: ASYNC110 - progress has no event
             await asyncio.sleep(0.01)
     await supervisor.stop()
-    assert said[1] == "service ended (signal SIGKILL); starting it again in 0.0 s"
-    assert (scene.folder / "service.log.1").read_text() == "of the run before\n"
+    assert reported[1] == "service exited (signal SIGKILL); restarting in 0.0 s"
+    assert (processes.folder / "service.log.1").read_text() == "previous run\n"
 
 
 @pytest.fixture
 def stubborn():
-    """A process in a session of its own that does not end when asked."""
+    """A process in its own session that ignores SIGTERM."""
     process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
     with process:
         process.stdout.readline()
@@ -275,17 +277,19 @@ def stubborn():
         process.kill()
 
 
-def test_the_watcher_kills_what_does_not_end_when_asked(stubborn, monkeypatch):
+def test_watcher_kills_groups_that_ignore_their_stop_signal(stubborn, monkeypatch):
     monkeypatch.setattr(watcher, "_GRACE_S_MAX", 0.1)
-    watcher.end({stubborn.pid: signal.SIGTERM})
+    watcher.stop_groups({stubborn.pid: signal.SIGTERM})
     assert stubborn.wait(120) == -signal.SIGKILL
 
 
-async def test_a_stranger_that_has_the_process_id_of_a_dead_mesh_is_let_alone(tmp_path, stubborn):
-    (own,) = orphans.describe({"rag": stubborn.pid})
+async def test_reused_process_id_is_not_killed(tmp_path, stubborn):
+    (record,) = orphans.process_records({"rag": stubborn.pid})
     with DataFolder(tmp_path / "data").open() as folder:
-        folder.write_state({"processes": [{**own, "born_at_s": own["born_at_s"] - 1}], "scratch": str(tmp_path)})
-        assert await orphans.clear(folder) == []
+        folder.write_state(
+            {"processes": [{**record, "created_at_s": record["created_at_s"] - 1}], "scratch": str(tmp_path)}
+        )
+        assert await orphans.end_orphans(folder) == []
     assert stubborn.poll() is None
-    # Nor is a folder removed that no mesh has made.
+    # A folder without the prefix of the mesh is not deleted.
     assert is_there(tmp_path)

@@ -1,4 +1,4 @@
-"""Recordings of any kind become 48 kHz mono speech, or a one-line error."""
+"""Reading, resampling, trimming and writing of WAV files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import wave
 import numpy as np
 import pytest
 
-from local.caller.audio import RATE_HZ, NotARecording, loud_span, read_wav, resample, trimmed, write_wav
+from local.caller.audio import RATE_HZ, InvalidRecording, loud_span, read_wav, resample, trim_silence, write_wav
 
 
 def tone(rate_hz: int, seconds: float, amplitude: float = 0.5) -> np.ndarray:
@@ -30,15 +30,15 @@ def save(path, samples, rate_hz, width=2, channels=1):
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 22050, 44100, 48000, 96000])
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
-def test_any_rate_and_width_keeps_length_and_loudness(tmp_path, rate_hz, width):
+def test_any_rate_and_width_keeps_duration_and_loudness(tmp_path, rate_hz, width):
     pcm = read_wav(save(tmp_path / "q.wav", tone(rate_hz, 0.5), rate_hz, width))
     assert abs(len(pcm) - RATE_HZ // 2) < RATE_HZ * 0.01
     assert pytest.approx(np.abs(pcm.astype(int)).max(), rel=0.1) == 16_000
 
 
-def test_two_channels_are_mixed(tmp_path):
+def test_channels_are_mixed_to_mono(tmp_path):
     stereo = np.stack([tone(48000, 0.5), -tone(48000, 0.5)], axis=1).reshape(-1)
-    with pytest.raises(NotARecording, match="only silence"):
+    with pytest.raises(InvalidRecording, match="only silence"):
         read_wav(save_interleaved(tmp_path / "q.wav", stereo))
 
 
@@ -51,50 +51,50 @@ def save_interleaved(path, samples):
     return path
 
 
-def test_silence_around_speech_is_cut_off(tmp_path):
+def test_silence_around_speech_is_trimmed(tmp_path):
     quiet = np.zeros(24000)
     pcm = read_wav(save(tmp_path / "q.wav", np.concatenate([quiet, tone(48000, 0.5), quiet]), 48000))
     assert abs(len(pcm) - 24000) < 480
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [(b"", "not a PCM WAV"), (b"hello, this is text", "not a PCM WAV"), (b"RIFF\x10\0\0\0WAVEjunk", "not a PCM WAV")],
 )
-def test_a_file_that_is_not_a_wav_is_named_in_one_line(tmp_path, data, says):
+def test_error_for_a_file_that_is_not_wav_names_it_in_one_line(tmp_path, data, message):
     path = tmp_path / "q.wav"
     path.write_bytes(data)
-    with pytest.raises(NotARecording, match=says) as caught:
+    with pytest.raises(InvalidRecording, match=message) as caught:
         read_wav(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(NotARecording, match="No such file"):
+def test_error_for_a_missing_file(tmp_path):
+    with pytest.raises(InvalidRecording, match="No such file"):
         read_wav(tmp_path / "none.wav")
 
 
 @pytest.mark.parametrize("seconds", [0.1, 31])
-def test_a_recording_that_is_too_short_or_too_long_is_refused(tmp_path, seconds):
-    with pytest.raises(NotARecording, match="lasts"):
+def test_error_for_a_recording_outside_the_length_limits(tmp_path, seconds):
+    with pytest.raises(InvalidRecording, match="lasts"):
         read_wav(save(tmp_path / "q.wav", tone(8000, seconds), 8000))
 
 
-def test_resampling_up_and_down_again_gives_the_same_sound():
+def test_resampling_round_trip_preserves_the_signal():
     pcm = (tone(16000, 0.5) * 32767).astype(np.int16)
     again = resample(resample(pcm, 16000, 48000), 48000, 16000)
     middle = slice(800, -800)
     assert np.abs(again[middle].astype(int) - pcm[middle]).max() < 100
 
 
-def test_a_span_is_found_even_at_the_lowest_sample_value():
+def test_loud_span_handles_the_lowest_sample_value():
     assert loud_span(np.array([0, -32768, 0], np.int16)) == (1, 2)
     assert loud_span(np.zeros(10, np.int16)) is None
-    assert len(trimmed(np.zeros(10, np.int16))) == 0
+    assert len(trim_silence(np.zeros(10, np.int16))) == 0
 
 
-def test_both_sides_of_a_call_are_written_side_by_side(tmp_path):
+def test_write_wav_puts_the_two_sides_into_stereo_channels(tmp_path):
     write_wav(tmp_path / "call.wav", np.array([1, 2], np.int16), np.array([3], np.int16))
     with wave.open(str(tmp_path / "call.wav")) as file:
         assert (file.getnchannels(), file.getframerate()) == (2, RATE_HZ)

@@ -1,4 +1,4 @@
-"""What comes over a data channel is read without trust."""
+"""Parsing of turn reports from the data channel."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 
 import pytest
 
-from local.caller.turn_report import read_turn
+from local.caller.turn_report import parse_turn_report
 
 
-def test_a_report_is_read_and_missing_parts_are_none():
-    turn = read_turn(json.dumps({"turn_id": "t1", "heard": "hi", "answered": None, "route": {"tier": "simple"}}))
+def test_missing_fields_are_none():
+    turn = parse_turn_report(
+        json.dumps({"turn_id": "t1", "heard": "hi", "answered": None, "route": {"tier": "simple"}})
+    )
     assert turn is not None
     assert (turn.turn_id, turn.heard, turn.answered, turn.interrupted) == ("t1", "hi", "", False)
     assert turn.get("route", "tier") == "simple"
@@ -19,5 +21,5 @@ def test_a_report_is_read_and_missing_parts_are_none():
 
 
 @pytest.mark.parametrize("message", [b"\xff", "{", "[]", "{}", '{"turn_id": 3}', "null"])
-def test_what_is_not_a_report_is_none(message):
-    assert read_turn(message) is None
+def test_invalid_messages_return_none(message):
+    assert parse_turn_report(message) is None

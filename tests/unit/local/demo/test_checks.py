@@ -1,4 +1,4 @@
-"""What the demo calls a failure: each part can fail on its own and is named."""
+"""Checks and report of the demo."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 import pytest
 
 from local.caller.conversation import Exchange, Question
-from local.caller.turn_report import read_turn
+from local.caller.turn_report import parse_turn_report
 from local.demo import script
-from local.demo.checks import TURNS, failures, holds
-from local.demo.report import Report, lines, turn_facts
+from local.demo.checks import TURNS, contains_any, find_failures
+from local.demo.report import Report, format_report, turn_facts
 
 DOCUMENTS = frozenset({"meeting-rooms", "visitors"})
 ANSWERS = {
@@ -23,7 +23,7 @@ ANSWERS = {
 
 
 def turn(name: str, **values):
-    told = {
+    message = {
         "turn_id": name,
         "heard": "words",
         "answered": ANSWERS[name],
@@ -34,11 +34,11 @@ def turn(name: str, **values):
         "model_calls": 1,
         "timings_ms": {"e2e": 300},
     }
-    report = read_turn(json.dumps({**told, **values}))
+    report = parse_turn_report(json.dumps({**message, **values}))
     return turn_facts(name, Exchange(Question("words"), first_sound_ms=500, answer_ms=900, reports=[report]))
 
 
-def whole() -> Report:
+def successful_report() -> Report:
     kind = {"provider": "p", "model": "m", "tier": "", "events": 5, "cost_micro_usd": 0, "quantities": {"units": 3}}
     return Report(
         turns=[turn(name) for name in TURNS],
@@ -57,67 +57,70 @@ def whole() -> Report:
     )
 
 
-def test_a_demo_in_which_everything_worked_has_no_failure():
-    assert failures(whole(), DOCUMENTS) == []
+def test_a_successful_demo_has_no_failures():
+    assert find_failures(successful_report(), DOCUMENTS) == []
 
 
 @pytest.mark.parametrize(
-    ("breaking", "says"),
+    ("break_report", "expected"),
     [
         (lambda r: r.turns.pop(), "text: the turn was not reached"),
         (
             lambda r: r.turns.__setitem__(0, turn("knowledge", answered="At noon.")),
-            "holds none of one in the afternoon",
+            "contains none of one in the afternoon",
         ),
         (lambda r: r.turns.__setitem__(0, turn("knowledge", answered="")), "the agent did not answer"),
         (lambda r: setattr(r.turns[1], "caller_ms", {"first_sound": None}), "the caller heard nothing"),
         (lambda r: r.tasks.clear(), "the backend has no task"),
         (lambda r: r.turns.__setitem__(2, turn("screen", images=0)), "no kept frame reached the model"),
-        (lambda r: r.barge_in.update(stopped_ms=None), "the agent spoke on"),
-        (lambda r: r.barge_in.update(stopped_ms=5000.0), "the agent spoke on"),
-        (lambda r: r.barge_in.update(opening_interrupted=False), "does not say that it was interrupted"),
-        (lambda r: r.frames.update(offered=0), "none was offered"),
+        (lambda r: r.barge_in.update(stopped_ms=None), "kept speaking"),
+        (lambda r: r.barge_in.update(stopped_ms=5000.0), "kept speaking"),
+        (lambda r: r.barge_in.update(opening_interrupted=False), "no turn report is marked as interrupted"),
+        (lambda r: r.frames.update(offered=0), "no frame was offered"),
         (lambda r: r.frames.update(kept=1), "1 kept"),
         (lambda r: r.costs.pop(), "no cost event of kind tts"),
-        (lambda r: r.totals.update(ledger_micro_usd=6), "6 micro-USD in the book, 7 in the turns"),
-        (lambda r: r.totals.update(ledger_model_calls=4), "4 model calls in the book, 6 in the turns, 1 of them"),
-        (lambda r: r.totals.update(ledger_model_calls=7), "7 model calls in the book, 6 in the turns"),
+        (lambda r: r.totals.update(ledger_micro_usd=6), "6 micro-USD in the ledger, 7 in the turn reports"),
+        (
+            lambda r: r.totals.update(ledger_model_calls=4),
+            "6 in the turn reports, 1 of them discarded",
+        ),
+        (lambda r: r.totals.update(ledger_model_calls=7), "7 model calls in the ledger, 6 in the turn reports"),
         (lambda r: r.tenants.update({script.TENANT: ["visitors", script.OTHER_DOCUMENT]}), "tenants:"),
         (lambda r: r.tenants.update({script.OTHER_TENANT: ["visitors"]}), "tenants:"),
         (lambda r: r.tenants.clear(), "tenants:"),
     ],
 )
-def test_each_part_that_did_not_work_is_named(breaking, says):
-    report = whole()
-    breaking(report)
-    assert any(says in failure for failure in failures(report, DOCUMENTS))
+def test_each_failed_check_is_reported(break_report, expected):
+    report = successful_report()
+    break_report(report)
+    assert any(expected in failure for failure in find_failures(report, DOCUMENTS))
 
 
-def test_words_are_found_whatever_their_case_and_spacing():
-    assert holds("It  starts at\nNine Thirty", ("nine thirty",))
-    assert not holds("at noon", ("nine thirty",))
-    assert holds("anything", ())
+def test_phrases_match_regardless_of_case_and_spacing():
+    assert contains_any("It  starts at\nNine Thirty", ("nine thirty",))
+    assert not contains_any("at noon", ("nine thirty",))
+    assert contains_any("anything", ())
 
 
-def test_the_report_says_what_failed_in_json_and_everything_on_the_terminal(tmp_path):
-    report = whole()
+def test_json_report_lists_failures_and_text_report_lists_all_facts(tmp_path):
+    report = successful_report()
     report.failures.append("screen: no kept frame reached the model")
     report.write(tmp_path / "r.json")
     written = json.loads((tmp_path / "r.json").read_text())
     assert not written["ok"]
     assert written["failures"] == report.failures
-    text = "\n".join(lines(report))
+    text = "\n".join(format_report(report))
     for words in (
-        "first sound after 500 ms (300 ms in the agent, 200 ms on the way)",
+        "first sound after 500 ms (300 ms in the agent, 200 ms in transport)",
         "few words (+0.50)",
         "kept 4",
         "stt",
         "0.000007 USD",
-        "fell silent 600 ms",
+        "stopped 600 ms",
     ):
         assert words in text
 
 
-def test_a_turn_without_a_report_is_shown_as_nothing():
-    facts = turn_facts("text", Exchange(Question("anybody there?")))
+def test_facts_of_an_unanswered_turn_are_empty():
+    facts = turn_facts("text", Exchange(Question("hello?")))
     assert (facts.answered, facts.model, facts.caller_ms["first_sound"]) == ("", "", None)

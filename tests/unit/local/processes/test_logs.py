@@ -1,4 +1,4 @@
-"""Following logs: each line whole, under the name of who wrote it, once."""
+"""Log follower: complete lines, each once, prefixed with the process name."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from local.processes.logs import LogFollower
 
 
 @pytest.fixture
-def screen():
+def console():
     return Console(file=io.StringIO(), width=200)
 
 
-def printed(screen):
-    return [" ".join(line.split()) for line in screen.file.getvalue().splitlines()]
+def printed(console):
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
 
-def look(follower, folder):
+def poll(follower, folder):
     for file in sorted(folder.glob("*.log")):
         follower._print_new(file)
 
 
-def test_what_was_there_before_is_not_repeated_and_what_comes_is_printed_once(tmp_path, screen):
+def test_only_new_lines_are_printed_once(tmp_path, console):
     (tmp_path / "rag.log").write_text("old\n")
-    follower = LogFollower(tmp_path, screen)
+    follower = LogFollower(tmp_path, console)
     with (tmp_path / "rag.log").open("a") as log:
         log.write("new\n")
     (tmp_path / "vision.log").write_text("first\n")
-    look(follower, tmp_path)
-    look(follower, tmp_path)
-    assert printed(screen) == ["rag | new", "vision | first"]
+    poll(follower, tmp_path)
+    poll(follower, tmp_path)
+    assert printed(console) == ["rag | new", "vision | first"]
 
 
-def test_a_line_is_printed_when_it_is_whole_and_its_brackets_are_no_markup(tmp_path, screen):
-    follower = LogFollower(tmp_path, screen)
+def test_incomplete_lines_wait_and_brackets_are_not_markup(tmp_path, console):
+    follower = LogFollower(tmp_path, console)
     log = tmp_path / "rag.log"
     log.write_text("[red]ha")
-    look(follower, tmp_path)
-    assert printed(screen) == []
+    poll(follower, tmp_path)
+    assert printed(console) == []
     log.write_text("[red]half\n")
-    look(follower, tmp_path)
-    assert printed(screen) == ["rag | [red]half"]
+    poll(follower, tmp_path)
+    assert printed(console) == ["rag | [red]half"]

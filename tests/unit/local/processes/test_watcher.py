@@ -1,4 +1,4 @@
-"""Which groups and files are left to the watcher when the pipe closes."""
+"""Cleanup by the watcher after the pipe closes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local.processes import watcher
 
 @pytest.fixture
 def sent(monkeypatch):
-    """(group, signal) in the order sent; a group is gone after its first real signal."""
+    """(group, signal) in the order sent; a group exits at its first real signal."""
     signals = []
 
     def killpg(group, number):
@@ -25,22 +25,22 @@ def sent(monkeypatch):
     return signals
 
 
-def test_what_began_last_is_asked_first_each_by_its_own_signal(sent):
+def test_newest_group_gets_its_stop_signal_first(sent):
     watcher.watch([f"+ 11 {int(signal.SIGINT)}\n", f"+ 12 {int(signal.SIGTERM)}\n"])
     assert sent == [(12, signal.SIGTERM), (11, signal.SIGINT)]
 
 
-def test_what_has_ended_is_left_alone(sent):
+def test_removed_groups_get_no_signal(sent):
     watcher.watch(["+ 11 15\n", "+ 12 15\n", "- 11\n", "- 99\n"])
     assert sent == [(12, 15)]
 
 
-def test_a_line_cut_short_or_unknown_is_no_reason_to_stop(sent):
+def test_malformed_lines_are_ignored(sent):
     watcher.watch(["+ 11 15\n", "nonsense\n", "\n"])
     assert sent == [(11, 15)]
 
 
-def test_folders_of_temporary_files_are_removed(sent, tmp_path):
+def test_temporary_folders_are_deleted(sent, tmp_path):
     path = tmp_path / "with space"
     path.mkdir()
     (path / "socket").touch()
