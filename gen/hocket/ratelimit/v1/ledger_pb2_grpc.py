@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LedgerServiceStub:
-    """LedgerService keeps the book.
+    """LedgerService records and sums the cost events of the caller's tenant.
     """
 
     def __init__(self, channel):
@@ -48,11 +48,12 @@ class LedgerServiceStub:
 
 
 class LedgerServiceServicer:
-    """LedgerService keeps the book.
+    """LedgerService records and sums the cost events of the caller's tenant.
     """
 
     def RecordCosts(self, request, context):
-        """RecordCosts books events. It is idempotent by event id: sending an event again changes nothing.
+        """RecordCosts records events durably. It is idempotent by event id: sending an event again changes nothing. Errors:
+        INVALID_ARGUMENT naming the field (then no event was recorded), UNAVAILABLE without the database (retry with the same ids).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +88,7 @@ def add_LedgerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LedgerService:
-    """LedgerService keeps the book.
+    """LedgerService records and sums the cost events of the caller's tenant.
     """
 
     @staticmethod

@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class RateLimitServiceStub:
-    """RateLimitService answers whether a tenant may spend, and when if not now.
+    """RateLimitService decides rate limits and concurrency limits of the caller's tenant.
+
+    An RPC fails with NOT_FOUND (LIMIT_NOT_FOUND) for a limit that is not configured. Without Redis it still answers, from this
+    replica's share of each limit, and sets `degraded`.
     """
 
     def __init__(self, channel):
@@ -73,54 +76,58 @@ class RateLimitServiceStub:
 
 
 class RateLimitServiceServicer:
-    """RateLimitService answers whether a tenant may spend, and when if not now.
+    """RateLimitService decides rate limits and concurrency limits of the caller's tenant.
+
+    An RPC fails with NOT_FOUND (LIMIT_NOT_FOUND) for a limit that is not configured. Without Redis it still answers, from this
+    replica's share of each limit, and sets `degraded`.
     """
 
     def Check(self, request, context):
-        """Check spends from one or many limits, all or nothing.
+        """Check spends from one or several limits, all or nothing. A denial is a response, not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckStream(self, request_iterator, context):
-        """CheckStream spends in columnar batches, for callers that decide thousands of times a second.
+        """CheckStream decides columnar batches, for callers with thousands of decisions per second. Each row is decided and spent on
+        its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetWaitTime(self, request, context):
-        """GetWaitTime says how long until a cost would be admitted. It consumes nothing.
+        """GetWaitTime returns how long until a cost would be admitted. It spends nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Lease(self, request, context):
-        """Lease debits a block of units in advance, to be spent by the caller without further calls. While Redis is gone nothing
-        is granted, and callers use Check.
+        """Lease debits a block of units in advance, which the caller spends without further calls. Smooth and unlimited limits cannot
+        be leased (INVALID_ARGUMENT). Without Redis no unit is granted; use Check then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Return(self, request, context):
-        """Return gives back what was not spent of a lease.
+        """Return ends a lease and frees its unspent units. Errors: NOT_FOUND (LEASE_NOT_FOUND) if it has expired or was returned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Acquire(self, request, context):
-        """Acquire takes one slot of a concurrency limit, for instance a room.
+        """Acquire takes one slot of a concurrency limit, for instance a room, or renews the holder's own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Release gives a slot back. Releasing twice is not an error.
+        """Release gives a slot back. Releasing a slot twice is not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,7 +180,10 @@ def add_RateLimitServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RateLimitService:
-    """RateLimitService answers whether a tenant may spend, and when if not now.
+    """RateLimitService decides rate limits and concurrency limits of the caller's tenant.
+
+    An RPC fails with NOT_FOUND (LIMIT_NOT_FOUND) for a limit that is not configured. Without Redis it still answers, from this
+    replica's share of each limit, and sets `degraded`.
     """
 
     @staticmethod
