@@ -60,9 +60,9 @@ PHRASES = [
 QUESTIONS = PHRASES[:15]
 
 
-def word_errors(wanted: str, heard: str) -> int:
+def word_errors(wanted: str, recognised: str) -> int:
     """Return the edit distance between two texts in words."""
-    a, b = wanted.lower().split(), heard.lower().split()
+    a, b = wanted.lower().split(), recognised.lower().split()
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         previous, row = row, [i]

@@ -43,10 +43,10 @@ async def _echo(livekit: Livekit) -> AsyncGenerator[None, None]:
         async for event in rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1):
             await source.capture_frame(event.frame)
 
-    def heard(track: rtc.Track, *_: object) -> None:
+    def on_track(track: rtc.Track, *_: object) -> None:
         tasks.add(asyncio.create_task(play_back(track)))
 
-    room.on("track_subscribed", heard)
+    room.on("track_subscribed", on_track)
     await room.connect(livekit.url, _token(livekit, "echo"))
     track = rtc.LocalAudioTrack.create_audio_track("echo", source)
     await room.local_participant.publish_track(track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE))

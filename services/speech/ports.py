@@ -43,7 +43,7 @@ class SynthesisConfig:
         sample_rate_hz: Rate of the audio, 8000 to 48000; 0 for the engine's own.
         language: BCP-47 tag; empty for the language of the voice.
         voice: Voice by the engine's name; empty for a voice of `language`, or the default where that is empty too.
-        room: Room that hears the audio, for the ledger; empty for none.
+        room: Room that the audio is for, for the ledger; empty for none.
     """
 
     sample_rate_hz: int

@@ -1,4 +1,4 @@
-"""A client of a two-way stream learns what the server said, also when a message of its meets the end of the call."""
+"""Errors of bidirectional streams, also where a write meets the end of the call."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def request(document_id: str) -> rag_pb2.IngestRequest:
     return rag_pb2.IngestRequest(document=rag_pb2.Document(document_id=document_id))
 
 
-async def test_a_call_refused_at_its_door_gives_the_servers_own_reason_every_time(server):
+async def test_a_call_refused_at_once_raises_the_servers_reason(server):
     async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: "nonsense") as channel:
         stub = rag_pb2_grpc.RagServiceStub(channel.channel)
         for _ in range(ROUNDS):
@@ -49,7 +49,7 @@ async def test_a_call_refused_at_its_door_gives_the_servers_own_reason_every_tim
                     await stream.receive()
 
 
-async def test_writing_on_after_a_refusal_gives_the_refusal(server):
+async def test_a_write_after_a_refusal_raises_the_refusal(server):
     token = TokenMinter(SECRET).mint("acme", caller="test")
     async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
         stub = rag_pb2_grpc.RagServiceStub(channel.channel)
@@ -62,7 +62,7 @@ async def test_writing_on_after_a_refusal_gives_the_refusal(server):
                 assert caught.value.retry_after_s == 2
 
 
-async def test_a_stream_that_ends_well_ends_with_none(server):
+async def test_receive_returns_none_after_an_ok_status(server):
     token = TokenMinter(SECRET).mint("acme", caller="test")
     async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
         stub = rag_pb2_grpc.RagServiceStub(channel.channel)

@@ -1,4 +1,4 @@
-"""What every RPC of every service can rely on, over a real gRPC socket."""
+"""The interceptor over a real gRPC socket: identity, errors, deadlines, cancellation, health."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def search(server: MeshServer, query: str, token: str, timeout_s: float = 
             return await stub.Search(rag_pb2.SearchRequest(query=query), **channel.options(timeout_s))
 
 
-async def test_tenant_tier_and_token_come_from_the_verified_claims():
+async def test_identity_comes_from_the_verified_claims():
     token = MINTER.mint("acme", tenant_tier="premium", caller="test")
     async with serving(settings()) as server:
         assert ["acme", "premium", token] == list((await search(server, "who", token)).degraded)
@@ -118,13 +118,13 @@ async def test_a_call_without_a_valid_token_is_unauthenticated(token, reason):
     assert reason == caught.value.reason
 
 
-async def test_without_any_key_on_loopback_everybody_is_the_local_tenant():
+async def test_without_a_key_on_loopback_each_caller_is_the_local_tenant():
     async with serving(settings(jwt_secret=None)) as server:
         forged = TokenMinter(SECRET).mint("acme", caller="test")
         assert (await search(server, "who", forged)).degraded[0] == "local"
 
 
-async def test_an_error_is_the_same_exception_on_the_callers_side():
+async def test_an_error_has_the_same_class_and_fields_in_the_client():
     token = MINTER.mint("acme", caller="test")
     async with serving(settings()) as server:
         with pytest.raises(errors.ResourceExhausted) as limited:
@@ -142,7 +142,7 @@ async def test_an_error_is_the_same_exception_on_the_callers_side():
     assert "secret detail" not in bug.value.message
 
 
-async def test_the_server_reports_the_timeout_before_its_caller_gives_up(monkeypatch):
+async def test_the_server_times_out_before_its_caller(monkeypatch):
     # On a busy machine an answer is longer on its way than the 20 ms that it usually has.
     monkeypatch.setattr(deadline, "SHAVE_S", 2.0)
     token = MINTER.mint("acme", caller="test")
@@ -155,7 +155,7 @@ async def test_the_server_reports_the_timeout_before_its_caller_gives_up(monkeyp
     assert 0 < left < 20
 
 
-async def test_a_call_without_a_deadline_gets_the_servers():
+async def test_a_call_without_a_deadline_gets_the_servers_limit():
     token = MINTER.mint("acme", caller="test")
     async with serving(settings(unary_deadline_s=0.2)) as server:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
@@ -166,7 +166,7 @@ async def test_a_call_without_a_deadline_gets_the_servers():
                 )
 
 
-async def test_a_servicers_stream_is_closed_when_the_caller_leaves():
+async def test_a_servicers_generator_is_closed_when_the_caller_cancels():
     token = MINTER.mint("acme", caller="test")
     streamer = Streamer()
     async with serving(settings(), streamer) as server:
@@ -177,7 +177,7 @@ async def test_a_servicers_stream_is_closed_when_the_caller_leaves():
             await asyncio.wait_for(streamer.closed.wait(), DEADLINE_S)
 
 
-async def test_a_stream_that_its_caller_does_not_read_is_closed_too_when_the_caller_leaves():
+async def test_a_servicers_generator_is_closed_when_a_caller_that_does_not_read_cancels():
     """Then the servicer waits for room, not for anything of its own that could be cancelled."""
     streamer = Streamer(message_bytes=1_000_000, pause_s=0)
     async with serving(settings(), streamer) as server:
@@ -193,7 +193,7 @@ async def test_a_stream_that_its_caller_does_not_read_is_closed_too_when_the_cal
             await asyncio.wait_for(streamer.closed.wait(), DEADLINE_S)
 
 
-async def test_health_is_open_and_follows_readiness():
+async def test_health_needs_no_token_and_follows_readiness():
     answering = True
 
     async def check() -> None:
@@ -218,7 +218,7 @@ async def test_health_is_open_and_follows_readiness():
     assert server.readiness.problems()["redis"] == "ConnectionError: gone"
 
 
-async def test_a_taken_port_is_named():
+async def test_a_taken_port_is_named_in_the_error():
     async with serving(settings()) as first:
         second = MeshServer("chassis_test", settings(grpc_port=first.grpc_port), Assembly([]))
         with pytest.raises(OSError, match=f"127.0.0.1:{first.grpc_port}"):

@@ -49,7 +49,7 @@ CONFIG = TranscribeConfig(sample_rate_hz=RATE_HZ, key_terms=TERMS, room="lobby")
 
 
 async def question(mesh, rate_hz: int = RATE_HZ, text: str = QUESTION) -> bytes:
-    """The question as a caller's line carries it: silence and a little noise around it."""
+    """Return the spoken question with noise, after 0.5 s and before 1 s of silence."""
     pcm = await mesh.client.say(text, SynthesizeConfig(sample_rate_hz=rate_hz, voice="en-us"))
     speech = np.frombuffer(pcm, "<i2")
     audio = np.concatenate([np.zeros(rate_hz // 2), speech * 0.5, np.zeros(rate_hz)])
@@ -57,7 +57,7 @@ async def question(mesh, rate_hz: int = RATE_HZ, text: str = QUESTION) -> bytes:
 
 
 async def transcribe(mesh, config, audio: bytes, packet: int = 640, *, timeout_s: float = 600, end: bool = True):
-    """All events of `audio`, sent in packets as fast as they are taken."""
+    """Return all events of `audio`, sent in packets as fast as the service accepts them."""
     async with mesh.client.transcribe(config, timeout_s) as stream:
 
         async def send() -> None:
@@ -72,13 +72,13 @@ async def transcribe(mesh, config, audio: bytes, packet: int = 640, *, timeout_s
     return events
 
 
-def words_wrong(wanted: str, heard: str) -> int:
-    """Words of `wanted` that were not heard; order aside, enough to tell right from wrong."""
-    left = heard.split()
+def words_wrong(wanted: str, recognised: str) -> int:
+    """Return the number of words of `wanted` that are missing in `recognised`, without regard to order."""
+    left = recognised.split()
     for word in wanted.split():
         if word in left:
             left.remove(word)
-    return len(wanted.split()) - (len(heard.split()) - len(left))
+    return len(wanted.split()) - (len(recognised.split()) - len(left))
 
 
 async def test_a_spoken_question_is_transcribed(mesh):
@@ -188,7 +188,7 @@ async def test_a_spent_limit_ends_the_stream(mesh):
 
 
 class BreakingSpeechToText:
-    """Hears an onset, then breaks."""
+    """Reports an onset, then fails."""
 
     price = PriceRow("breaking", "b-1", "2026-11-01", 60_000, 60_000)
 

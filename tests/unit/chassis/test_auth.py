@@ -1,4 +1,4 @@
-"""Tokens: what is minted is verified, and nothing else is."""
+"""Minting and verification of tokens."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def hs256(claims: dict[str, object], key: str) -> str:
     return f"{signed}.{part(hmac.digest(key.encode(), signed.encode(), 'sha256'))}"
 
 
-async def test_a_minted_token_proves_tenant_tier_caller_and_scopes():
+async def test_a_minted_token_verifies_to_its_claims():
     token = TokenMinter(SECRET).mint("acme", tenant_tier="premium", caller="shop", scopes=frozenset({"rag.admin"}))
     identity = await TokenVerifier(secret=SECRET).verify(token)
     assert Identity("acme", "premium", "shop", frozenset({"rag.admin"}), token) == identity
 
 
-async def test_a_key_that_joins_the_key_set_file_is_known_at_once_and_one_that_left_is_not(tmp_path):
+async def test_a_key_added_to_the_jwks_file_verifies_at_once_and_a_removed_one_does_not(tmp_path):
     (old_pem, old_jwk), (new_pem, new_jwk) = key_pair("old"), key_pair("new")
     keys = tmp_path / "jwks.json"
     keys.write_text(json.dumps({"keys": [old_jwk]}))
@@ -61,7 +61,7 @@ async def test_a_key_that_joins_the_key_set_file_is_known_at_once_and_one_that_l
         await verifier.verify(old)
 
 
-async def test_a_token_signed_by_none_or_by_the_public_key_as_a_secret_is_refused(tmp_path):
+async def test_alg_none_and_the_public_key_as_hs256_secret_are_refused(tmp_path):
     pem, jwk = key_pair("one")
     keys = tmp_path / "jwks.json"
     keys.write_text(json.dumps({"keys": [jwk]}))
@@ -73,7 +73,7 @@ async def test_a_token_signed_by_none_or_by_the_public_key_as_a_secret_is_refuse
             await TokenVerifier(jwks_file=keys).verify(token)
 
 
-async def test_a_token_that_names_another_algorithm_than_its_key_is_refused_not_a_defect(tmp_path):
+async def test_a_token_with_another_algorithm_than_its_key_is_unauthenticated(tmp_path):
     _, jwk = key_pair("one")
     keys = tmp_path / "jwks.json"
     keys.write_text(json.dumps({"keys": [jwk]}))
@@ -86,7 +86,7 @@ async def test_a_token_that_names_another_algorithm_than_its_key_is_refused_not_
 
 
 @pytest.mark.parametrize("content", [None, "", "{", '{"keys": []}', "[]"])
-async def test_a_key_set_file_that_cannot_be_read_now_is_worth_another_try(tmp_path, content):
+async def test_an_unreadable_jwks_file_is_unavailable(tmp_path, content):
     pem, _ = key_pair("one")
     keys = tmp_path / "jwks.json"
     if content is not None:
@@ -108,7 +108,7 @@ async def test_a_token_of_another_issuer_or_audience_is_refused():
 
 
 @pytest.mark.parametrize("issuer", [None, "https://login.example"])
-async def test_what_a_service_mints_its_peers_accept(issuer):
+async def test_a_token_minted_from_settings_verifies_with_the_same_settings(issuer):
     settings = ServerSettings(jwt_secret=SECRET, jwt_issuer=issuer)
     token = settings.minter.mint("acme", caller="cost-recorder")
     assert (await TokenVerifier(secret=SECRET, issuer=issuer).verify(token)).caller == "cost-recorder"
@@ -122,7 +122,7 @@ async def test_a_token_without_a_required_claim_is_refused(missing):
         await TokenVerifier(secret=SECRET).verify(jwt.encode(claims, SECRET, algorithm="HS256"))
 
 
-def test_a_token_source_mints_again_only_after_half_the_life(monkeypatch):
+def test_a_token_source_mints_again_after_half_of_the_lifetime(monkeypatch):
     now = 1000.0
     monkeypatch.setattr("hocket.chassis.auth.time.time", lambda: now)
     source = TokenMinter(SECRET).source("acme", caller="gateway", ttl_s=100)
@@ -134,7 +134,7 @@ def test_a_token_source_mints_again_only_after_half_the_life(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["", "-acme", "a/b", "a b", "ä", "a" * 65, "a\n", None, 7])
-def test_a_tenant_id_is_plain(name):
+def test_invalid_tenant_ids_are_refused(name):
     assert not is_tenant_id(name)
     assert is_tenant_id("Acme_1.eu-west")
 

@@ -1,4 +1,4 @@
-"""Deadlines: an outgoing call never outlives the one it serves."""
+"""Timeouts of outgoing calls within the deadline of the running RPC."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def clock(monkeypatch):
     deadline.bind(None)
 
 
-def test_without_a_deadline_a_call_gets_what_it_wants(clock):
+def test_without_a_deadline_the_wanted_timeout_is_used(clock):
     deadline.bind(None)
     assert (deadline.remaining(), deadline.timeout_for(5.0)) == (None, 5.0)
 
 
-def test_a_call_gets_no_more_than_is_left(clock):
+def test_the_timeout_is_at_most_the_rest_of_the_deadline(clock):
     deadline.bind(3.0)
     clock[0] += 1.0
     assert (deadline.remaining(), deadline.timeout_for(5.0), deadline.timeout_for(0.5)) == (2.0, 2.0, 0.5)
 
 
-def test_a_call_that_has_no_time_left_is_not_made(clock):
+def test_a_passed_deadline_raises_deadline_exceeded(clock):
     deadline.bind(1.0)
     clock[0] += 1.0
     with pytest.raises(DeadlineExceeded):

@@ -1,4 +1,4 @@
-"""Published keys: fetched seldom, shared by all who wait, and held while their publisher is away."""
+"""JWKS: rate of fetches, shared fetches, and validity without the issuer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def settled(keys: KeySet) -> None:
         await keys._fetching
 
 
-async def test_many_callers_wait_for_one_fetch_and_one_that_leaves_does_not_end_it(world, keys):
+async def test_concurrent_callers_share_one_fetch_that_survives_a_cancellation(world, keys):
     world.answering.clear()
     waiting = [asyncio.create_task(keys.key("one")) for _ in range(20)]
     await asyncio.sleep(0)
@@ -68,7 +68,7 @@ async def test_many_callers_wait_for_one_fetch_and_one_that_leaves_does_not_end_
     assert world.fetches == 1
 
 
-async def test_a_stranger_with_unknown_keys_has_none_fetched_more_often_than_the_interval(world, keys):
+async def test_unknown_key_ids_cause_at_most_one_fetch_per_interval(world, keys):
     await keys.key("one")
     for _ in range(50):
         with pytest.raises(jwt.InvalidKeyError):
@@ -81,7 +81,7 @@ async def test_a_stranger_with_unknown_keys_has_none_fetched_more_often_than_the
     assert world.fetches == 2
 
 
-async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(world, keys):
+async def test_a_new_key_is_fetched_and_a_withdrawn_one_dropped(world, keys):
     await keys.key("one")
     world.now_s += FETCH_INTERVAL_S_MIN
     world.keys = {"two": TWO}
@@ -90,7 +90,7 @@ async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(world, keys):
         await keys.key("one")
 
 
-async def test_a_known_key_is_had_without_waiting_while_old_keys_are_fetched_again(world, keys):
+async def test_a_known_key_is_returned_without_waiting_for_a_refresh(world, keys):
     await keys.key("one")
     world.now_s += REFRESH_S
     world.answering.clear()
@@ -102,7 +102,7 @@ async def test_a_known_key_is_had_without_waiting_while_old_keys_are_fetched_aga
         await keys.key("one")
 
 
-async def test_known_keys_hold_for_a_day_while_their_publisher_is_away(world, keys):
+async def test_known_keys_stay_valid_for_a_day_without_their_issuer(world, keys):
     await keys.key("one")
     world.away = True
     world.now_s += STALE_S_MAX

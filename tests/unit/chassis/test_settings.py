@@ -1,4 +1,4 @@
-"""Settings: wrong ones are named, secrets stay secret, and no key means loopback."""
+"""Validation of settings, secrets from files, and keys beyond loopback."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GOOD = {"postgres_url": "postgresql://u:p%2Fw@db:5432/x", "redis_url": "redis://
         ("redis_url", "rediss://u:p@redis.example"),
     ],
 )
-def test_urls_of_stores_may_name_sockets_and_several_hosts(name, url):
+def test_store_urls_with_sockets_and_several_hosts_are_valid(name, url):
     assert getattr(Stores(**{**GOOD, name: url}), name).get_secret_value() == url
 
 
@@ -49,7 +49,7 @@ def test_urls_of_stores_may_name_sockets_and_several_hosts(name, url):
         ("redis_url", "redis://:hunter2?@redis:6379/0"),
     ],
 )
-def test_urls_no_driver_reads_are_refused_without_their_password(name, url):
+def test_malformed_store_urls_are_refused_without_showing_the_password(name, url):
     with pytest.raises(ValidationError) as caught:
         Stores(**{**GOOD, name: url})
     assert name in str(caught.value)
@@ -60,7 +60,7 @@ def test_the_defaults_are_valid():
     assert read_settings("hocket-probe", Settings).speed_fps == 30
 
 
-def test_a_wrong_value_is_named_by_its_variable(monkeypatch):
+def test_a_wrong_value_is_reported_by_its_variable(monkeypatch):
     monkeypatch.setenv("HOCKET_PROBE_SPEED_FPS", "90")
     with pytest.raises(SystemExit, match=r"HOCKET_PROBE_SPEED_FPS: .*less than or equal to 60"):
         read_settings("hocket-probe", Settings)
@@ -75,7 +75,7 @@ def test_a_misspelled_variable_is_refused_but_service_links_are_not(monkeypatch)
         read_settings("hocket-probe", Settings)
 
 
-def test_a_secret_may_come_from_a_file_and_the_environment_wins(monkeypatch, tmp_path):
+def test_a_secret_is_read_from_a_file_unless_the_variable_is_set(monkeypatch, tmp_path):
     file = tmp_path / "secret"
     file.write_text(SECRET + "\n")
     monkeypatch.setenv("HOCKET_PROBE_JWT_SECRET_FILE", str(file))
@@ -86,13 +86,13 @@ def test_a_secret_may_come_from_a_file_and_the_environment_wins(monkeypatch, tmp
     assert SECRET[::-1] == Settings().jwt_secret.get_secret_value()
 
 
-def test_a_secret_file_that_is_not_there_is_named(monkeypatch):
+def test_a_missing_secret_file_is_named(monkeypatch):
     monkeypatch.setenv("HOCKET_PROBE_JWT_SECRET_FILE", "/nowhere/secret")
     with pytest.raises(SystemExit, match="HOCKET_PROBE_JWT_SECRET_FILE: cannot read /nowhere/secret"):
         read_settings("hocket-probe", Settings)
 
 
-def test_a_refused_secret_does_not_show_in_the_message(monkeypatch):
+def test_a_refused_secret_is_not_in_the_message(monkeypatch):
     monkeypatch.setenv("HOCKET_PROBE_JWT_SECRET", "hunter2")
     with pytest.raises(SystemExit) as caught:
         read_settings("hocket-probe", Settings)
@@ -108,18 +108,18 @@ def test_without_a_key_nothing_listens_beyond_loopback(host):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
-def test_loopback_is_recognised(host):
+def test_loopback_addresses_are_recognised(host):
     assert is_loopback(host)
 
 
-def test_tls_files_go_together(tmp_path):
+def test_an_incomplete_set_of_tls_files_is_refused(tmp_path):
     with pytest.raises(ValidationError, match="go together"):
         Settings(tls_cert_file=tmp_path / "cert.pem")
     with pytest.raises(ValidationError, match="tls_client_ca_file needs"):
         Settings(tls_client_ca_file=tmp_path / "ca.pem")
 
 
-def test_peers_are_called_in_plain_text_unless_an_authority_is_named(tmp_path):
+def test_peers_are_called_in_plain_text_without_a_ca_file(tmp_path):
     assert Settings().peer_tls is None
     tls = Settings(peer_ca_file=tmp_path / "ca.pem").peer_tls
     assert tls is not None

@@ -1,4 +1,4 @@
-"""Errors survive the wire."""
+"""Conversion of errors to google.rpc.Status and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KINDS = sorted(status._KINDS.values(), key=lambda kind: kind.code)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
-def test_every_kind_comes_back_as_itself(kind):
+def test_each_error_class_survives_the_round_trip(kind):
     sent = kind("a sentence", metadata={"limitPerMinute": "10"})
     sent.retry_after_s = 0.25
     code = grpc.StatusCode[kind.code]
@@ -23,16 +23,16 @@ def test_every_kind_comes_back_as_itself(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
-def test_the_default_reason_of_every_kind_is_in_the_contract(kind):
+def test_each_default_reason_is_in_the_contract(kind):
     assert f"REASON_{kind.default_reason}" in set(reason_pb2.Reason.keys())
 
 
-def test_an_error_of_a_peer_without_details_still_has_its_kind():
+def test_an_error_without_details_has_the_class_of_its_code():
     got = status.from_status(grpc.StatusCode.UNAVAILABLE, "connection refused", None)
     assert (errors.Unavailable, "connection refused") == (type(got), got.message)
 
 
-def test_a_code_without_a_kind_is_a_plain_mesh_error():
+def test_a_code_without_a_class_is_a_plain_mesh_error():
     assert errors.MeshError is type(status.from_status(grpc.StatusCode.DATA_LOSS, "gone", None))
 
 
@@ -45,11 +45,11 @@ def test_a_code_without_a_kind_is_a_plain_mesh_error():
         ("CLIENT: Received", errors.ResourceExhausted),
     ],
 )
-def test_a_request_too_large_is_the_callers_mistake_and_an_answer_too_large_is_not(side, kind):
-    told = f"{side} message larger than max (17000000 vs. 16777216)"
-    assert kind is type(status.from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, told, None))
+def test_an_oversized_request_is_invalid_and_an_oversized_response_is_not(side, kind):
+    message = f"{side} message larger than max (17000000 vs. 16777216)"
+    assert kind is type(status.from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, message, None))
 
 
-def test_a_server_without_room_is_not_taken_for_a_spent_limit():
+def test_a_full_server_is_overloaded_and_not_rate_limited():
     got = status.from_status(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!", None)
     assert (errors.ResourceExhausted, "OVERLOADED") == (type(got), got.reason)

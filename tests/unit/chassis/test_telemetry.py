@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, with the trace, without what users said unless a setting allows it."""
+"""JSON logs: trace id, pii keys, levels and tracebacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def logged(capsys, *, log_content: bool, level: str = "INFO") -> list[dict[str, 
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-def test_what_users_said_is_dropped_by_default(capsys):
+def test_values_under_pii_keys_are_dropped_by_default(capsys):
     (event,) = logged(capsys, log_content=False)
     assert (
         event["event"],
@@ -38,12 +38,12 @@ def test_what_users_said_is_dropped_by_default(capsys):
     assert "my secret plan" not in json.dumps(event)
 
 
-def test_what_users_said_is_kept_where_a_setting_allows_it(capsys):
+def test_values_under_pii_keys_are_kept_if_enabled(capsys):
     (event,) = logged(capsys, log_content=True)
     assert event["hocket.pii.transcript"] == "my secret plan"
 
 
-def test_the_level_holds(capsys):
+def test_events_below_the_level_are_dropped(capsys):
     assert [e["event"] for e in logged(capsys, log_content=False, level="DEBUG")] == ["detail", "turn ended"]
 
 

@@ -35,7 +35,7 @@ class Accounts:
 
 
 class QueueSpeechToText:
-    """An engine with room for one packet, that says once that somebody speaks and takes nothing more."""
+    """An engine with a queue of one packet, which it never reads; it reports two onsets and blocks."""
 
     price = PRICE
 
@@ -63,18 +63,18 @@ class QueueSpeechToText:
 
 
 class CountingTextToSpeech:
-    """Speaks numbered pieces as fast as they are taken."""
+    """Yields numbered chunks as fast as they are read."""
 
     price = PRICE
 
-    def __init__(self, pieces: int) -> None:
-        self.pieces = pieces
+    def __init__(self, chunks: int) -> None:
+        self.chunks = chunks
 
     def output_rate_hz(self, config) -> int:
         return 16_000
 
     async def synthesize(self, segment, config):
-        for number in range(self.pieces):
+        for number in range(self.chunks):
             yield AudioChunk(number.to_bytes(2, "little"))
 
 
@@ -97,34 +97,34 @@ async def test_closing_a_transcription_ends_while_the_engine_queue_is_full():
 
 
 async def spoken(speech: Speech, *texts: str) -> list[bytes]:
-    heard: list[bytes] = []
+    received: list[bytes] = []
     async with aclosing(speech.synthesize(SynthesisConfig(16_000, "en"), written(*texts))) as events:
         async for event in events:
-            if not heard:
-                # The caller is slow: by now all that has room is waiting.
+            if not received:
+                # A slow reader: the engine fills the queue meanwhile.
                 for _ in range(3 * flow.CHUNKS_WAITING_MAX):
                     await asyncio.sleep(0)
             if isinstance(event, AudioChunk):
-                heard.append(event.pcm)
-    return heard
+                received.append(event.pcm)
+    return received
 
 
 @pytest.mark.parametrize("over", [-1, 0, 1, 2])
 async def test_a_slow_reader_receives_every_chunk(over):
-    pieces = flow.CHUNKS_WAITING_MAX + over
-    heard = await spoken(Speech(QueueSpeechToText(), CountingTextToSpeech(pieces), Accounts(), Accounts()), "Hello.")
-    assert heard == [number.to_bytes(2, "little") for number in range(pieces)]
+    chunks = flow.CHUNKS_WAITING_MAX + over
+    received = await spoken(Speech(QueueSpeechToText(), CountingTextToSpeech(chunks), Accounts(), Accounts()), "Hello.")
+    assert received == [number.to_bytes(2, "little") for number in range(chunks)]
 
 
 @pytest.mark.parametrize("over", [0, 1])
 async def test_a_spent_limit_is_raised_after_every_chunk_before_it(over):
-    pieces = flow.CHUNKS_WAITING_MAX + over
-    speech = Speech(QueueSpeechToText(), CountingTextToSpeech(pieces), Accounts(spends_max=1), Accounts())
-    heard: list[bytes] = []
+    chunks = flow.CHUNKS_WAITING_MAX + over
+    speech = Speech(QueueSpeechToText(), CountingTextToSpeech(chunks), Accounts(spends_max=1), Accounts())
+    received: list[bytes] = []
     with pytest.raises(ResourceExhausted):
         async with aclosing(speech.synthesize(SynthesisConfig(16_000, "en"), written("One. Two. "))) as events:
             async for event in events:
-                for _ in range(0 if heard else 3 * flow.CHUNKS_WAITING_MAX):
+                for _ in range(0 if received else 3 * flow.CHUNKS_WAITING_MAX):
                     await asyncio.sleep(0)
-                heard += [event.pcm] if isinstance(event, AudioChunk) else []
-    assert len(heard) == pieces
+                received += [event.pcm] if isinstance(event, AudioChunk) else []
+    assert len(received) == chunks

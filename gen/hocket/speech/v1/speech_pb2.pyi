@@ -412,7 +412,7 @@ class SynthesizeConfig(_message.Message):
     is empty too.
     """
     room: _builtins.str
-    """Room that hears the audio, for the cost event, at most 128 bytes without control characters; empty for none."""
+    """Room that the audio is for, for the cost event, at most 128 bytes without control characters; empty for none."""
     def __init__(
         self,
         *,

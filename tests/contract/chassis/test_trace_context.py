@@ -1,4 +1,4 @@
-"""One trace id from the first caller through every hop."""
+"""Propagation of the trace context through two services."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def trace_id() -> str:
 
 
 class Last(rag_pb2_grpc.RagServiceServicer):
-    """Tells its trace."""
+    """Returns its trace id."""
 
     async def Search(self, request, context):
         return rag_pb2.SearchResponse(degraded=[trace_id()])
 
 
 class Middle(rag_pb2_grpc.RagServiceServicer):
-    """Asks the last one, on the tenant's behalf, and adds its own trace."""
+    """Calls the last one on behalf of the tenant, and adds its own trace id."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,4 +1,4 @@
-"""A server's life: ready, draining, TLS and rotation, reflection, the operations port, the limits."""
+"""Draining, operations port, reflection, limits, TLS and its rotation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAME = "hocket.rag.v1.RagService"
 
 
 class Slow(rag_pb2_grpc.RagServiceServicer):
-    """Answers when told to."""
+    """Responds once `answer` is set."""
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()
@@ -63,7 +63,7 @@ async def get(url: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_a_running_call_ends_well_while_the_server_drains():
+async def test_a_running_call_completes_while_the_server_drains():
     slow = Slow()
     server = server_of(slow)
     await server.start()
@@ -80,7 +80,7 @@ async def test_a_running_call_ends_well_while_the_server_drains():
             await search(channel, timeout_s=1)
 
 
-async def test_the_operations_port_tells_life_readiness_and_metrics():
+async def test_the_operations_port_serves_liveness_readiness_and_metrics():
     slow = Slow()
     slow.answer.set()
     server = server_of(slow)
@@ -98,7 +98,7 @@ async def test_the_operations_port_tells_life_readiness_and_metrics():
     await server.stop()
 
 
-async def test_reflection_is_served_only_where_a_setting_says_so():
+async def test_reflection_is_served_only_if_enabled():
     for on in (True, False):
         server = server_of(Slow(), reflection=on)
         await server.start()
@@ -117,7 +117,7 @@ async def test_reflection_is_served_only_where_a_setting_says_so():
         await server.stop()
 
 
-async def test_a_message_over_the_limit_is_refused():
+async def test_a_message_above_the_limit_is_refused():
     server = server_of(Slow(), message_bytes_max=1024)
     await server.start()
     async with channel_to(server) as channel:
@@ -127,7 +127,7 @@ async def test_a_message_over_the_limit_is_refused():
     assert caught.value.reason == "TOO_LARGE"
 
 
-async def test_calls_over_the_limit_are_refused_at_once():
+async def test_calls_above_the_limit_are_refused_at_once():
     slow = Slow()
     server = server_of(slow, concurrent_rpcs_max=1)
     await server.start()
@@ -182,7 +182,7 @@ class Authority:
         )
 
 
-async def test_mutual_tls_lets_in_only_who_shows_a_certificate(tmp_path):
+async def test_mutual_tls_refuses_clients_without_a_certificate(tmp_path):
     authority = Authority(tmp_path)
     (server_cert, server_key), (client_cert, client_key) = authority.issue("server"), authority.issue("client")
     slow = Slow()
