@@ -1,1 +1,1 @@
-"""Decides how hard a request is, which tier and model answers it, and who is next after a failure; for every agent."""
+"""llm_router: decides the tier and model of each request, streams the answer, and records what it cost."""

@@ -1,4 +1,4 @@
-"""The command `hocket-llm-router`: wiring alone, and its sub-commands."""
+"""The command `hocket-llm-router`: wires settings, adapters and the servicer; sub-commands `score` and `fit`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from services.llm_router.settings import Settings, reveal, vendor_access
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
-    """Wire adapters and the servicer."""
+    """Wire adapters, flow and servicer; `resources` closes them in reverse order."""
     clock = SystemClock()
     model = settings.openai_model or ""
     tables = TiersFile(settings.tiers_file, lambda t: t.with_vendor_model("openai-compatible", model), clock.time)
@@ -61,7 +61,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
             settings.attempt_timeout_s,
         ),
     )
-    # First of all that is let go: what is cut short is booked before its book closes.
+    # Closed first: cancelled answers are recorded before the ledger closes.
     resources.push_async_callback(router.drain)
     refresh = asyncio.create_task(tables.keep_fresh(settings.tiers_refresh_s))
     resources.callback(refresh.cancel)
@@ -72,15 +72,13 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the service or a sub-command."""
     commands = {"score": score_command.main, "fit": fit_command.main}
     if sys.argv[1:2] and sys.argv[1] in commands:
         commands[sys.argv[1]](sys.argv[2:])
     else:
-        told = (
-            "Routes requests over tiers of models. Also: hocket-llm-router score --help, hocket-llm-router fit --help"
-        )
-        run("llm_router", told, Settings, build)
+        description = "Route requests over tiers of models. Sub-commands: score, fit (see their --help)."
+        run("llm_router", description, Settings, build)
 
 
 if __name__ == "__main__":

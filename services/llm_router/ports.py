@@ -1,4 +1,4 @@
-"""What the router needs from outside. Each port says what happens when it fails."""
+"""Ports of the router: everything outside of the process. Each port states its failure behaviour."""
 
 from __future__ import annotations
 
@@ -18,25 +18,39 @@ from services.llm_router.routing.tier_mix import TierMix
 
 
 class Provider(Protocol):
-    """A vendor. Its stream raises ModelFailure; closing it ends the vendor's work at once."""
+    """A vendor. Closing a stream ends the vendor's work at once."""
 
     def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
-        """The events of one answer; the last is AnswerEnd. A stream without one was cut."""
+        """Stream the events of one answer; the last is `AnswerEnd`, and a stream without one was cut.
+
+        Args:
+            request: The request.
+            candidate: A model of this vendor.
+
+        Raises:
+            ModelFailure: The vendor failed, or the connection broke.
+        """
         ...
 
     async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:
-        """Write the request's instructions and tools into the vendor's cache: what that used.
+        """Write the instructions and tools of the request into the vendor's prompt cache.
 
-        Asked of candidates with an explicit cache alone. Raises ModelFailure.
+        Called only for candidates with an explicit cache.
+
+        Returns:
+            Usage of the call.
+
+        Raises:
+            ModelFailure: The call failed.
         """
         ...
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:
-        """Tokens of `text` as the vendor counts them; None where it does not count, or not in time."""
+        """Return the tokens of `text` by the vendor's tokenizer; None where it does not count, or not in time."""
         ...
 
     async def close(self) -> None:
-        """Let pooled connections go."""
+        """Close pooled connections."""
         ...
 
 
@@ -44,7 +58,7 @@ Providers = Mapping[str, Provider]
 
 
 class Tables(Protocol):
-    """The table of tiers now; a new one may appear at any time, never a wrong one."""
+    """The current tier table. A reload replaces it at any time, and never by an invalid one."""
 
     @property
     def current(self) -> TierTable:
@@ -53,103 +67,122 @@ class Tables(Protocol):
 
 
 class Limits(Protocol):
-    """Whether the tenant may ask. Fails open, counted: a silent limiter must not silence a conversation."""
+    """Rate limits of the calling tenant. Fails open and counts it, so that no conversation is silenced."""
 
     async def require_request(self, prompt_tokens: int) -> None:
-        """Spend one request and the tokens of its prompt for the caller's tenant. Raises ResourceExhausted."""
+        """Charge one request and its prompt to the calling tenant.
+
+        Args:
+            prompt_tokens: Estimated tokens of the prompt.
+
+        Raises:
+            ResourceExhausted: A limit is used up; carries the seconds to wait.
+        """
         ...
 
     def charge(self, tokens: int) -> None:
-        """The answer took so many tokens beyond those required; spent behind the caller's back, and not refused."""
+        """Charge `tokens` used beyond those of `require_request`, in the background; never refused."""
         ...
 
 
 class Ledger(Protocol):
-    """The book of costs. Never waits and never fails the caller; what cannot be booked is logged and counted."""
+    """The cost ledger. Never waits and never raises; costs that cannot be recorded are logged and counted."""
 
     def reserve(self, cost: AttemptCost) -> None:
-        """An attempt has begun to cost: should the process die, this much is booked by the next."""
+        """Journal the cost of a running call; if this process dies, the next one records it."""
         ...
 
     def record(self, cost: AttemptCost) -> None:
-        """Book one attempt for the caller's tenant."""
+        """Record the final cost of one call for the calling tenant."""
         ...
 
 
 class Budgets(Protocol):
-    """What tenants have spent. Fails open: an unknown spending is none."""
+    """Spending of tenants. Fails open: unknown spending counts as zero."""
 
     def standing(self, tenant_id: str, budget_micro_usd: int) -> BudgetStanding:
-        """Where the caller's tenant stands in a day of `budget_micro_usd`; 0 is no budget."""
+        """Return the standing of the tenant.
+
+        Args:
+            tenant_id: The calling tenant.
+            budget_micro_usd: Its budget of a day (UTC) in micro-USD; 0 is unlimited.
+        """
         ...
 
     def record(self, tenant_id: str, micro_usd: int) -> None:
-        """A cost was booked."""
+        """Add a recorded cost in micro-USD."""
         ...
 
 
 class Outcomes(Protocol):
-    """What was decided and how it was received, for refitting. Fails open: an outcome that is not kept is counted."""
+    """Decisions and their outcomes, for refitting the scorer. Fails open: lost outcomes are counted."""
 
     def record_decision(
         self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str
     ) -> None:
-        """A turn began to be answered by `model`, which stands in `tier`."""
+        """Store the features of a turn that `model`, listed in `tier`, started to answer."""
         ...
 
     async def record_outcome(self, tenant_id: str, turn_id: str, outcome: str) -> bool:
-        """How its answer was received; False when the turn is not known."""
+        """Store how the answer was received; False when the turn is unknown or older than an hour."""
         ...
 
 
 class SharedState(Protocol):
-    """What replicas know together. Fails open to this process's own knowledge, counted."""
+    """State shared between replicas. Fails open to the state of this process, and counts it."""
 
     async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
-        """The conversation, or None when it is new or cannot be had."""
+        """Return the session; None when it is new or cannot be read."""
         ...
 
     def store_session(self, tenant_id: str, conversation_id: str, session: Session) -> None:
-        """Keep the conversation; does not wait."""
+        """Store the session in the background."""
         ...
 
     async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> TierMix:
-        """The mix of a tenant, mode and use ("generate", "route"), with the counts of other replicas merged in."""
+        """Return the mix with the counts of other replicas merged in.
+
+        Args:
+            tenant_id: The calling tenant.
+            mode: How shares are held.
+            use: "generate" or "route"; each has a mix of its own.
+            shares: Target share of each tier, sum 1.
+        """
         ...
 
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
-        """Tell other replicas of one more request in `tier`; does not wait."""
+        """Publish one more request in `tier` to other replicas, in the background."""
         ...
 
     def store_text(self, name: str, text: str) -> None:
-        """Keep `text` for an hour, here and for other replicas; does not wait."""
+        """Store `text` for an hour, for all replicas, in the background."""
         ...
 
     async def load_text(self, name: str) -> str | None:
-        """What was remembered under `name`, or None."""
+        """Return the text stored under `name`, or None."""
         ...
 
     @property
     def breakers(self) -> Mapping[str, ModelCircuitBreaker]:
-        """The newest breaker of each name, this process's own or another's."""
+        """The newest breaker of each name, of this process or another."""
         ...
 
     def set_local_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
-        """Keep a breaker here, where it changed for this process alone."""
+        """Set a breaker in this process only."""
         ...
 
     def publish_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
-        """Keep a breaker that changed, and tell other replicas; does not wait."""
+        """Set a breaker and publish it to other replicas, in the background."""
         ...
 
     async def claim_probe(self, name: str, opened_until_s: float) -> bool:
-        """Whether this process may probe a breaker whose pause ended at `opened_until_s`: the first to ask may."""
+        """Claim the half-open probe of a breaker whose pause ended at `opened_until_s`; True for the first replica."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RouterPorts:
-    """All that the router needs from outside."""
+    """All ports of the router. `new_id` returns a unique id for a cost event."""
 
     tables: Tables
     providers: Providers

@@ -1,4 +1,4 @@
-"""What the router can be told by its environment."""
+"""Settings of the router, read from HOCKET_LLM_ROUTER_* variables."""
 
 from __future__ import annotations
 
@@ -20,77 +20,81 @@ class Settings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="HOCKET_LLM_ROUTER_")
 
     message_bytes_max: int = Field(
-        default=16 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest message, in bytes."
+        default=16 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest gRPC message, in bytes."
     )
     tiers_file: Path | None = Field(
-        default=None, description="TOML file of tiers, models and prices, read again on change; unset: the shipped one."
+        default=None, description="TOML file of tiers, models and prices, reloaded on change; unset: the shipped one."
     )
     tiers_refresh_s: float = Field(
-        default=2, gt=0, le=3600, description="How often the tiers file is looked at, in seconds."
+        default=2, gt=0, le=3600, description="Interval between checks of the tiers file, in seconds."
     )
     mix_mode: Literal["share", "cap", "quality"] = Field(
         default="share",
-        description="How the shares of tiers are held, where neither the request nor the tiers file says.",
+        description="Mix mode of requests without one, for tenants without one in the tiers file.",
     )
     embedded: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="Whether the embedded answerer may answer; auto: only while no vendor is configured.",
+        description="Use of the embedded answerer; auto: only while no vendor is configured.",
     )
-    anthropic_api_key: SecretStr | None = Field(default=None, description="Key of Anthropic's API.")
-    anthropic_base_url: str | None = Field(default=None, description="Another address of Anthropic's API.")
-    gemini_api_key: SecretStr | None = Field(default=None, description="Key of Google's Gemini API.")
-    gemini_base_url: str | None = Field(default=None, description="Another address of the Gemini API.")
+    anthropic_api_key: SecretStr | None = Field(default=None, description="API key of Anthropic.")
+    anthropic_base_url: str | None = Field(
+        default=None, description="Base URL of Anthropic's API; unset: the vendor's."
+    )
+    gemini_api_key: SecretStr | None = Field(default=None, description="API key of Google's Gemini API.")
+    gemini_base_url: str | None = Field(default=None, description="Base URL of the Gemini API; unset: the vendor's.")
     openai_base_url: str | None = Field(
         default=None,
-        description="Address of a server with the OpenAI chat API, ending in /v1 (vLLM, Ollama, llama.cpp).",
+        description="Base URL of a server with the OpenAI chat API, ending in /v1 (vLLM, Ollama, llama.cpp).",
     )
-    openai_api_key: SecretStr | None = Field(default=None, description="Key of that server, where it asks for one.")
-    openai_model: str | None = Field(default=None, description="Name of the model at that server.")
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="API key of the OpenAI-compatible server, if it needs one."
+    )
+    openai_model: str | None = Field(default=None, description="Model name on the OpenAI-compatible server.")
     redis_url: RedisUrl | None = Field(
-        default=None, description="Redis that replicas share mixes, conversations and breakers through; unset: none."
+        default=None, description="Redis for tier mixes, sessions and breakers shared by replicas; unset: not shared."
     )
     ratelimit_target: str | None = Field(
-        default=None, description="gRPC target of the ratelimit service; unset: nothing is limited or booked."
+        default=None, description="gRPC target of the ratelimit service; unset: no rate limits, no cost ledger."
     )
     cost_journal_file: Path | None = Field(
         default=None,
-        description="File, one for each process, where costs outlive it until they are booked; unset: in memory alone.",
+        description="Journal file of unrecorded costs, one for each process; unset: kept in memory only.",
     )
     budget_micro_usd_per_day: int = Field(
         default=0,
         ge=0,
-        description="What a tenant may spend a day (UTC), in millionths of a US dollar, where the tiers file does not"
-        " say; from 80 % on it gets the simple tier, at 100 % it is refused. 0: no budget.",
+        description="Budget of a tenant for a day (UTC), in micro-USD, where the tiers file has none; from 80 % on the"
+        " tenant gets the simple tier, at 100 % it is refused. 0: unlimited.",
     )
     answers_per_tenant_max: int = Field(
-        default=250, ge=1, le=100_000, description="Answers of one tenant that run at once on this server."
+        default=250, ge=1, le=100_000, description="Maximum of concurrent answers of one tenant on this server."
     )
     outcomes_file: Path | None = Field(
         default=None,
-        description="File that features and outcomes of turns are kept in, for `hocket-llm-router fit`; unset: none.",
+        description="File of features and outcomes of turns, input of `hocket-llm-router fit`; unset: not recorded.",
     )
     weights_file: Path | None = Field(
         default=None,
-        description="Weights of the scorer, as `hocket-llm-router fit` wrote them; unset: the shipped ones.",
+        description="Scorer weights written by `hocket-llm-router fit`; unset: the shipped ones.",
     )
     first_token_timeout_s: float = Field(
         default=3,
         gt=0,
         le=120,
-        description="Longest wait for the first text or tool call of the first attempt, in seconds.",
+        description="Timeout of the first output (text or tool call) of the first attempt, in seconds.",
     )
     fallback_first_token_timeout_s: float = Field(
-        default=5, gt=0, le=120, description="The same for later attempts, whose model is cold, in seconds."
+        default=5, gt=0, le=120, description="Timeout of the first output of later attempts, in seconds."
     )
     between_tokens_timeout_s: float = Field(
-        default=5, gt=0, le=120, description="Longest wait between two pieces of an answer, in seconds."
+        default=5, gt=0, le=120, description="Timeout between two pieces of output, in seconds."
     )
-    attempt_timeout_s: float = Field(default=120, gt=0, le=3600, description="Longest attempt as a whole, in seconds.")
+    attempt_timeout_s: float = Field(default=120, gt=0, le=3600, description="Timeout of a whole attempt, in seconds.")
 
     @field_validator("tiers_file")
     @classmethod
     def _readable(cls, path: Path | None) -> Path | None:
-        """A wrong table is refused before the service starts, and by --check-config."""
+        """Reject an invalid table before the service starts, and in --check-config."""
         if path is not None:
             try:
                 parse_tiers(path.read_text("utf-8"), str(path))
@@ -101,14 +105,14 @@ class Settings(ServerSettings):
     @field_validator("weights_file")
     @classmethod
     def _weights(cls, path: Path | None) -> Path | None:
-        """So are weights that are none; a file that `fit` has not written yet is no mistake."""
+        """Reject invalid weights; a file that `fit` has not written yet is accepted."""
         open_scorer(path)
         return path
 
     @field_validator("anthropic_base_url", "gemini_base_url", "openai_base_url")
     @classmethod
     def _address(cls, url: str | None) -> str | None:
-        """What no request could be sent to; empty is as good as unset."""
+        """Reject URLs that cannot be called; empty counts as unset."""
         if url and not _is_http(url):
             raise ValueError("must be a URL like https://host:8080/v1, without a user, a query or a fragment")
         return url
@@ -125,18 +129,18 @@ def _is_http(url: str) -> bool:
         parts = urlsplit(url)
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        # A port that is no number, or half an IPv6 address.
+        # A non-numeric port, or an incomplete IPv6 address.
         return False
     return whole and not (parts.username or parts.query or parts.fragment or any(map(str.isspace, url)))
 
 
 def reveal(secret: SecretStr | None) -> str | None:
-    """The secret itself, for whoever must use it."""
+    """Return the plain text of a secret."""
     return secret.get_secret_value() if secret else None
 
 
 def vendor_access(settings: Settings) -> dict[str, str | None]:
-    """Keys and addresses of the vendors, by the names of `VendorAccess`."""
+    """Return keys and base URLs of vendors, keyed by the fields of `VendorAccess`."""
     return {
         "anthropic_api_key": reveal(settings.anthropic_api_key),
         "anthropic_base_url": settings.anthropic_base_url,

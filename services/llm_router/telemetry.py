@@ -1,7 +1,7 @@
-"""Spans and metrics in the words of OpenTelemetry's GenAI conventions, and the router's own Prometheus metrics.
+"""Spans and metrics: OpenTelemetry's GenAI semantic conventions, and Prometheus metrics of the router.
 
-The conventions count cached and written tokens inside `gen_ai.usage.input_tokens`; Anthropic counts them beside it, so
-the three are added up here, once, for every vendor. Nothing that users said is in any attribute.
+The conventions count cached and written tokens inside `gen_ai.usage.input_tokens`, Anthropic beside it; they are added
+up here for every vendor. No attribute contains user content.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from services.llm_router.catalog.tiers import Candidate
 from services.llm_router.routing.decision import Decision
 
 _FIRST_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10)
-ROUTED = Counter("hocket_llm_router_routes", "Requests by tier and what decided it.", ["tier", "cause", "tenant_tier"])
-ATTEMPTS = Counter("hocket_llm_router_attempts", "Attempts at models by how they ended.", ["model", "outcome"])
-HEDGES = Counter("hocket_llm_router_hedges", "Second attempts sent beside a slow first one.", ["model"])
+ROUTED = Counter(
+    "hocket_llm_router_routes", "Requests by tier and cause of the decision.", ["tier", "cause", "tenant_tier"]
+)
+ATTEMPTS = Counter("hocket_llm_router_attempts", "Attempts at models by outcome.", ["model", "outcome"])
+HEDGES = Counter("hocket_llm_router_hedges", "Hedges: second attempts started while the first was slow.", ["model"])
 TOKENS = Counter("hocket_llm_router_tokens", "Tokens by kind.", ["model", "kind", "tenant_tier"])
 COST = Counter("hocket_llm_router_cost_micro_usd", "Cost in millionths of a US dollar.", ["model", "tenant_tier"])
 FIRST_TOKEN = Histogram(
@@ -32,7 +34,7 @@ FIRST_TOKEN = Histogram(
 _PROVIDER_NAMES = {"anthropic": "anthropic", "gemini": "gcp.gemini", "openai": "openai", "embedded": "hocket.embedded"}
 _tracer = trace.get_tracer("hocket.llm_router")
 _meter = metrics.get_meter("hocket.llm_router")
-# The boundaries that the conventions advise.
+# Bucket boundaries advised by the conventions.
 _token_usage = _meter.create_histogram(
     "gen_ai.client.token.usage",
     "{token}",
@@ -62,10 +64,10 @@ _next_chunk = _meter.create_histogram(
 
 
 class AttemptTrace:
-    """One call to a vendor as a span, and what it used as metrics."""
+    """The span and the metrics of one vendor call."""
 
     def __init__(self, candidate: Candidate, conversation_id: str, max_output_tokens: int) -> None:
-        """Begin the span."""
+        """Start the span."""
         self._attributes: dict[str, str] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": _PROVIDER_NAMES[candidate.provider],
@@ -83,16 +85,24 @@ class AttemptTrace:
         self._span = _tracer.start_span(f"chat {candidate.vendor_model}", kind=SpanKind.CLIENT, attributes=attributes)
 
     def first_chunk(self, seconds: float) -> None:
-        """The model's first text or tool call came `seconds` after it was asked."""
+        """Record the time to the first output in seconds."""
         self._span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
         _first_chunk.record(seconds, self._attributes)
 
     def next_chunk(self, seconds: float) -> None:
-        """Another came `seconds` after the one before."""
+        """Record the time since the previous output in seconds."""
         _next_chunk.record(seconds, self._attributes)
 
     def end(self, cost: AttemptCost, *, ended: str, failure: str, seconds: float, tenant_tier: str) -> None:
-        """Close the span and count what was used. `ended` and `failure` are words, empty for none."""
+        """End the span and count the usage.
+
+        Args:
+            cost: The final cost.
+            ended: Finish reason of the vendor; empty for none.
+            failure: Failure kind; empty for none.
+            seconds: Duration of the attempt.
+            tenant_tier: Label of the metrics.
+        """
         usage = cost.usage
         self._span.set_attributes(
             {
@@ -120,7 +130,7 @@ class AttemptTrace:
 
 
 def count_cost(cost: AttemptCost, tenant_tier: str) -> None:
-    """Count a call and what it cost, also of one that no attempt made."""
+    """Count a vendor call and its cost."""
     alias = cost.price_row.partition("@")[0]
     ATTEMPTS.labels(alias, cost.outcome.value).inc()
     COST.labels(alias, tenant_tier).inc(cost.cost_micro_usd)
@@ -139,7 +149,7 @@ def _kinds(cost: AttemptCost) -> Mapping[str, int]:
 
 
 def record_route_span(decision: Decision) -> None:
-    """The decision as a span of its own under the running one: what was chosen, why, and what else it would cost."""
+    """Record the decision as a span: tier, cause, reasons, and alternatives with their costs."""
     with _tracer.start_as_current_span("route") as span:
         if not span.is_recording():
             return

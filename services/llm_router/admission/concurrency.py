@@ -1,4 +1,4 @@
-"""How many answers one tenant may have running at once, so that none fills a server."""
+"""Limits the answers that one tenant may run at once on this server."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from services.llm_router.errors import TooManyAnswers
 
 
 class TenantConcurrency:
-    """Answers running on this server, by tenant."""
+    """Concurrency slots of each tenant."""
 
     def __init__(self, answers_max: int) -> None:
-        """Allow each tenant `answers_max`."""
+        """Give each tenant `answers_max` slots."""
         self._answers_max = answers_max
         self._running: Counter[str] = Counter()
 
     @property
     def running(self) -> int:
-        """How many run now, of all tenants."""
+        """Answers that run now, of all tenants."""
         return self._running.total()
 
     @contextmanager
     def slot(self, tenant_id: str) -> Generator[None, None, None]:
-        """Around one answer. Raises TooManyAnswers."""
+        """Hold one of the tenant's concurrency slots for the block.
+
+        Raises:
+            TooManyAnswers: All slots are taken.
+        """
         if self._running[tenant_id] >= self._answers_max:
             raise TooManyAnswers(
-                f"{self._answers_max} answers of this tenant are running here, as many as may; end one, or call another"
+                f"the tenant runs {self._answers_max} answers on this server, the maximum; end one or call another"
                 " replica",
                 retry_after_s=1,
             )

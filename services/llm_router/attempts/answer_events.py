@@ -1,4 +1,4 @@
-"""What happens while a request is served, in the order in which its caller is told."""
+"""Events of one request, in the order in which the caller gets them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.llm_router.routing.decision import Decision
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """A model begins to answer: the decision, which candidate, which attempt (from 1)."""
+    """A model starts to answer: the decision, the candidate, and the number of the attempt (from 1)."""
 
     decision: Decision
     candidate: Candidate
@@ -20,7 +20,7 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is over. Costs are in micro-USD for all attempts; usage is that of the one that answered."""
+    """The end of an answer. Costs are micro-USD of all attempts; `usage` is that of the answering attempt."""
 
     reason: EndReason
     usage: Usage
@@ -33,7 +33,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Prewarmed:
-    """Whose cache was filled, how many tokens it holds (0: nothing was to be done), and micro-USD paid for it."""
+    """Result of a prewarm: the model, tokens in its cache (0: nothing to do), and the cost in micro-USD."""
 
     candidate: Candidate
     cached_tokens: int

@@ -1,4 +1,4 @@
-"""One attempt at one model: read ahead of the caller, bounded in time, and what it costs however it ends."""
+"""One streaming call to one model: read ahead of the caller, bounded by timeouts, with its cost."""
 
 from __future__ import annotations
 
@@ -35,16 +35,19 @@ from services.llm_router.chat.tool_calls import ToolCallLog
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.ports import Provider
 
-# What a killed process may lose of the output that it was being sent.
+# Interval between journal writes of the running cost; SIGKILL loses at most this much output.
 RESERVE_INTERVAL_S = 1.0
-# Closing a vendor's stream is the closing of a socket; it must not hold a caller who has left.
+# Closing a stream closes a socket; it must not delay a caller that has left.
 CLOSE_TIMEOUT_S = 1.0
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What attempts of one request share; `begun` is told what each costs so far, from before its vendor is asked."""
+    """Inputs shared by the attempts of one request.
+
+    `reserve` journals the cost so far: before the vendor is called, and at intervals while it answers.
+    """
 
     request: Request
     tier: Tier
@@ -55,12 +58,23 @@ class AttemptContext:
 
 
 class Attempt:
-    """Starts when made. Await `first_output`, iterate `events`, then `close` and `count`; `cost` tells what to book."""
+    """One streaming call to one model; the request starts on construction.
+
+    Use `first_output()`, `events()`, `close()`, `count_tokens()`, `cost()`, in this order.
+    """
 
     def __init__(
         self, context: AttemptContext, candidate: Candidate, provider: Provider, event_id: str, wait: FirstTokenTimeout
     ) -> None:
-        """Begin to ask `candidate`, which must say something useful within `wait`."""
+        """Start the call.
+
+        Args:
+            context: Request, table, timeouts and ports.
+            candidate: The model.
+            provider: Its vendor.
+            event_id: Id under which the cost is reserved and recorded.
+            wait: Timeout of the first output.
+        """
         self.candidate = candidate
         self._provider = provider
         self.ended: EndReason | None = None
@@ -89,15 +103,15 @@ class Attempt:
             self._whole_until, self._total_kind = now + left_s - end_margin_s(left_s), FailureKind.CALLER_DEADLINE
         self._first_until = now + wait.seconds
         self._first_kind = FailureKind.CALLER_DEADLINE if wait.caller_limited else FailureKind.TIMEOUT
-        # Also a call of which only pieces have come.
+        # True also after fragments of a tool call.
         self._has_spoken = False
         self._ending = False
-        # In a task of its own: a cancellation then always meets the read from the vendor, wherever the caller stands.
+        # A task of its own: a cancellation reaches the read from the vendor, wherever the caller waits.
         self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
 
     async def _pump(self) -> None:
         try:
-            # Before the vendor is asked: a process killed while it waits for the first word leaves a trace.
+            # Reserve before the call: a process killed before the first output leaves a journal entry.
             self._context.reserve(self._cost_now(AttemptOutcome.FAILED))
             async with (
                 asyncio.timeout_at(self._whole_until),
@@ -110,12 +124,12 @@ class Attempt:
         except ModelFailure as failure:
             self.failure = failure
         except TimeoutError:
-            self.failure = ModelFailure(self._total_timeout_kind(), "no end in time")
-        except Exception as error:  # noqa: BLE001 - whatever an SDK raises: unhandled, it would end as an empty answer
-            # Nothing that the next model would not do as well, and nothing that the vendor has done.
-            self.failure = ModelFailure(FailureKind.INTERNAL, f"its adapter broke ({type(error).__name__})")
-            # The place alone: the words of an unforeseen error may be those of a user.
-            _log.error("adapter broke", model=self.candidate.alias, at=_place(error))
+            self.failure = ModelFailure(self._total_timeout_kind(), "the answer did not end in time")
+        except Exception as error:  # noqa: BLE001 - unhandled, an SDK error would look like an empty answer
+            # An error of the router, not of the vendor; the next candidate may work.
+            self.failure = ModelFailure(FailureKind.INTERNAL, f"its adapter raised {type(error).__name__}")
+            # Log the place only: the message of an unexpected error may contain user content.
+            _log.error("adapter raised", model=self.candidate.alias, at=_place(error))
         finally:
             self._over = True
             self._useful.set()
@@ -131,7 +145,7 @@ class Attempt:
             case HiddenOutput():
                 self._meter.add_output(event.text)
                 if event.of_call:
-                    # A long call takes longer than a first token may, and is no dead air.
+                    # A long tool call may take longer than the first-token timeout; its fragments show progress.
                     self._has_spoken, self._first_kind = True, FailureKind.TIMEOUT
                     self._first_until = max(self._first_until, self._now() + self._context.limits.between_tokens_s)
                 self._arrived.set()
@@ -140,7 +154,7 @@ class Attempt:
                 self._meter.add_output(event.text)
                 self._forward(event)
             case ToolCallEvent():
-                # Its pieces came before, may_be_billed.
+                # Its fragments arrived before as HiddenOutput.
                 self._forward(self._tool_calls.accept(event))
             case ProviderStateEvent():
                 self._forward(self._tool_calls.accept_state(event))
@@ -168,7 +182,7 @@ class Attempt:
         self._reserve_progress()
 
     def _reserve_progress(self) -> None:
-        """Tell what the attempt costs so far: at once and then once a second, for the process after a crash."""
+        """Journal the cost so far, at most once per interval."""
         now = self._now()
         if now >= self._next_reserve_at and self._cost is None:
             self._next_reserve_at = now + RESERVE_INTERVAL_S
@@ -184,10 +198,10 @@ class Attempt:
         if self.first_output_s is None:
             if self.ended is EndReason.REFUSAL:
                 raise ModelFailure(FailureKind.REFUSED, "the model declined")
-            raise ModelFailure(FailureKind.EMPTY, f"the model ended ({self.ended.value}) without a word")
+            raise ModelFailure(FailureKind.EMPTY, f"the model ended ({self.ended.value}) without output")
 
     async def has_output_within(self, seconds: float) -> bool:
-        """Wait at most `seconds`; False when `first_output` would go on waiting."""
+        """Wait at most `seconds`; False when the first output is still pending."""
         until = asyncio.get_running_loop().time() + seconds
         if until < self._first_until:
             try:
@@ -199,16 +213,16 @@ class Attempt:
 
     @property
     def usage(self) -> Usage:
-        """What the vendor has told of it."""
+        """Usage as reported by the vendor."""
         return self._meter.usage
 
     @property
     def running(self) -> bool:
-        """Whether the vendor still works."""
+        """True while the vendor call runs."""
         return not self._task.done()
 
     async def first_output(self) -> None:
-        """Wait for text or a tool call. Raises ModelFailure when none comes, or none in time."""
+        """Wait for the first text or tool call. Raises ModelFailure when it does not come in time."""
         while not self._useful.is_set():
             until = min(self._first_until, self._whole_until)
             try:
@@ -222,9 +236,10 @@ class Attempt:
             raise self.failure
 
     async def events(self) -> AsyncGenerator[OutputEvent, None]:
-        """What the model says and calls; deltas that came while the caller was busy go together.
+        """Yield output; text deltas that arrive while the caller is busy are merged.
 
-        Raises ModelFailure, also for a stream that stops without its end event.
+        Raises:
+            ModelFailure: The model is too slow, the vendor failed, or the stream stopped without its end event.
         """
         while True:
             while self._buffer:
@@ -243,7 +258,7 @@ class Attempt:
             raise self.failure
 
     def _total_timeout_kind(self) -> FailureKind:
-        """Whose fault it is that the time is over: a caller's who read too slowly or gave a speaking model no more."""
+        """Classify an overall timeout as the caller's (slow reader, short deadline) or the model's."""
         if self._buffer.full:
             return FailureKind.CALLER_DEADLINE
         return self._total_kind if self._has_spoken else self._first_kind
@@ -253,39 +268,39 @@ class Attempt:
         return self.failure
 
     def cancel(self) -> None:
-        """Have the vendor's work end; without a wait, so that nothing can come between.
+        """Cancel the vendor call without waiting.
 
-        Once alone: a second cancellation would break off the closing of the stream, which the first one began.
+        Cancels once: a second cancellation would interrupt the closing of the stream that the first one started.
         """
         if not self._ending:
             self._ending = True
             self._task.cancel()
 
     async def close(self) -> None:
-        """End the vendor's work if it still runs; afterwards the cost is final."""
+        """Cancel the vendor call if it still runs; afterwards the cost is final."""
         if self.running:
             self.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT_S)
 
     @property
     def has_unreported_output(self) -> bool:
-        """Whether the vendor said something and not how many tokens it was."""
+        """True when the vendor sent output without counting its tokens."""
         return self._meter.has_unreported_output
 
     async def count_tokens(self) -> None:
-        """Have the vendor count what it said and did not tell the tokens of; without its answer they are estimated."""
+        """Ask the vendor to count output that it has not reported; without an answer it is estimated."""
         if self._meter.has_unreported_output:
             self._meter.set_counted(await self._provider.count_tokens(self.candidate, self._meter.unreported_text))
 
     def cost(self) -> AttemptCost:
-        """What to book: usage as the vendor told it, or an estimate of what was sent where it told nothing yet."""
+        """Return the cost: the vendor's usage, or an estimate where it reported none. Final after `close`."""
         if self._cost is None:
             ended = AttemptOutcome.CANCELLED if self.ended is None else AttemptOutcome.OK
             self._cost = self._cost_now(AttemptOutcome.FAILED if self.failure is not None else ended)
         return self._cost
 
     def record_telemetry(self, tenant_tier: str) -> None:
-        """Close the attempt's span and count it; once, after `close`."""
+        """End the span and count the attempt; once, after `close`."""
         self._trace.end(
             self.cost(),
             ended=self.ended.value if self.ended else "",
@@ -312,12 +327,12 @@ class Attempt:
 
     @property
     def _unconfirmed(self) -> bool:
-        """Whether the vendor was asked and said neither that it took the request nor that it refused it."""
+        """True when the request was sent and the vendor neither accepted nor refused it."""
         refused = self.failure is not None and not self.failure.may_be_billed
         return not (refused or self.ended) and self._meter.vendor_silent
 
 
 def _place(error: Exception) -> str:
-    """Type of an error and where it was raised."""
+    """Return the type of an error and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} in {frames[-1].name} ({Path(frames[-1].filename).name}:{frames[-1].lineno})"

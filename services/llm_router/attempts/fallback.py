@@ -1,4 +1,4 @@
-"""Who is asked next after a failure: down the candidates at once, then again whoever said "later", within bounds."""
+"""The order of attempts after a failure: remaining candidates at once, then retries of transient failures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from services.llm_router.errors import RETRYABLE, FailureKind, ModelFailure
 
 ATTEMPTS_MAX = 6
 BACKOFF_S = 0.25
-# Spreads callers that failed together; none comes before its time, by whosever clock.
+# Jitter against thundering herds; never shortens the vendor's retry-after.
 JITTER_SHARE = 0.25
 WAIT_SLACK_S = 0.05
 WAIT_MAX_S = 10.0
-# Time that an answer needs; where less is left nobody else is asked, and a wait that leaves less is not begun.
+# Time that an answer needs: with less left, no further candidate is tried, and no wait starts that leaves less.
 ANSWER_MIN_S = 0.5
 BUDGET_MAX = 10.0
 BUDGET_PER_SUCCESS = 0.1
@@ -23,28 +23,28 @@ BUDGET_PER_SUCCESS = 0.1
 
 @dataclass(slots=True)
 class RetryBudget:
-    """Retries that may still be spent.
+    """Retries that the process may still make.
 
-    Each costs one, each answer gives back a tenth: retries stay below a tenth of traffic when a vendor fails for all.
+    A retry costs 1, an answer returns 0.1: retries stay below a tenth of the traffic when a vendor fails for all.
     """
 
     left: float = BUDGET_MAX
 
     def spend(self) -> bool:
-        """Take one; False when none is left."""
+        """Take one retry; False when none is left."""
         if self.left < 1:
             return False
         self.left -= 1
         return True
 
     def credit(self) -> None:
-        """An answer came."""
+        """Return a tenth of a retry after an answer."""
         self.left = min(self.left + BUDGET_PER_SUCCESS, BUDGET_MAX)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Ask `candidate` after `wait_s` seconds."""
+    """Try `candidate` after `wait_s` seconds."""
 
     candidate: Candidate
     wait_s: float = 0.0
@@ -52,7 +52,10 @@ class Step:
 
 @dataclass(slots=True)
 class Fallback:
-    """The attempts of one request. `random_share` gives numbers from 0 to 1."""
+    """The attempts of one request. `random_share` returns numbers from 0 to 1.
+
+    `failures` maps the alias of each failed model to its failure kind.
+    """
 
     candidates: Sequence[Candidate]
     budget: RetryBudget
@@ -64,7 +67,12 @@ class Fallback:
     _later: list[tuple[float, Candidate]] = field(default_factory=list[tuple[float, Candidate]])
 
     def next_attempt(self, now_s: float, left_s: float | None) -> Step | None:
-        """Whom to ask now, or None when nobody is left. `left_s` is the caller's remaining time."""
+        """Return the next attempt, or None when none is left.
+
+        Args:
+            now_s: Monotonic seconds.
+            left_s: Seconds until the caller's deadline; None without one.
+        """
         if self._attempts >= ATTEMPTS_MAX:
             return None
         step = self._next_candidate(left_s) or self._retry(now_s, left_s)
@@ -73,7 +81,10 @@ class Fallback:
         return step
 
     def _next_candidate(self, left_s: float | None) -> Step | None:
-        """The next in line; after the first, only one who can still answer: the others would be paid for nothing."""
+        """Return the next candidate that can still answer.
+
+        Near the deadline only the embedded answerer is tried after the first: others would be billed without answering.
+        """
         hurried = bool(self._attempts) and left_s is not None and left_s < ANSWER_MIN_S
         while self._position < len(self.candidates):
             candidate = self.candidates[self._position]
@@ -85,11 +96,11 @@ class Fallback:
 
     @property
     def exhausted(self) -> bool:
-        """Whether everybody has been asked once."""
+        """True when every candidate was tried once."""
         return self._position >= len(self.candidates)
 
     def next_hedge(self, fit: Callable[[Candidate], bool]) -> Candidate | None:
-        """The next in line to ask beside the one being waited for, where it is `fit`; counted as an attempt."""
+        """Take the next candidate for a hedge if it is `fit`; counts as an attempt."""
         if self.exhausted or self._attempts >= ATTEMPTS_MAX or not fit(self.candidates[self._position]):
             return None
         self._position += 1
@@ -97,11 +108,11 @@ class Fallback:
         return self.candidates[self._position - 1]
 
     def skip(self, candidate: Candidate) -> None:
-        """`candidate` was not asked: its breaker is open, or somebody else probes it."""
+        """Record that `candidate` was not tried: its breaker is open, or another request probes it."""
         self.failures.setdefault(candidate.alias, "breaker_open")
 
     def record_failure(self, candidate: Candidate, failure: ModelFailure, now_s: float) -> None:
-        """`candidate` failed at `now_s` (seconds of any steady clock)."""
+        """Record the failure of `candidate` at `now_s` (monotonic seconds); transient ones are queued for a retry."""
         self.failures[candidate.alias] = failure.kind.value
         if failure.retry_after_s is not None:
             self.retry_after_s = min(self.retry_after_s or failure.retry_after_s, failure.retry_after_s)

@@ -1,4 +1,4 @@
-"""One model, or two after the first one's usual time is over: whoever speaks first answers, the other is ended."""
+"""Hedged calls: a second attempt starts when the first is slow; the first output wins, the other is cancelled."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from services.llm_router.errors import ModelFailure
 
 
 class HedgedCall:
-    """Begins with one attempt; `close` ends whatever still runs."""
+    """One attempt, or two. `close` cancels what still runs."""
 
     def __init__(self, first: Attempt, *, hedge_delay_s: float | None, hedge: Callable[[], Attempt | None]) -> None:
-        """`hedge` makes the second attempt, or None when there is nobody else to ask."""
+        """Start with `first`.
+
+        Args:
+            first: The attempt that was already started.
+            hedge_delay_s: Seconds after which to hedge; None never.
+            hedge: Starts the second attempt, or returns None when no candidate is left.
+        """
         self.attempts = [first]
         self._hedge_after_s = hedge_delay_s
         self._hedge = hedge
 
     async def winner(self) -> Attempt:
-        """The attempt that spoke first. Raises ModelFailure (of the first attempt) when none did."""
+        """Return the attempt with the first output. Raises ModelFailure when every attempt fails."""
         first = self.attempts[0]
         second = None
         if self._hedge_after_s is not None and not await first.has_output_within(self._hedge_after_s):
@@ -41,7 +47,7 @@ class HedgedCall:
         failure: ModelFailure | None = None
         while open_tasks:
             done, open_tasks = await asyncio.wait(open_tasks, return_when=asyncio.FIRST_COMPLETED)
-            # In the order in which they were asked, should both speak in the same instant.
+            # In the order of starting, should both finish in the same instant.
             for task in (t for t in waiting if t in done):
                 try:
                     task.result()
@@ -57,13 +63,13 @@ class HedgedCall:
         await _end(a for a in self.attempts if a is not winner)
 
     async def close(self) -> None:
-        """End what still runs."""
+        """Cancel running attempts and wait for them."""
         await _end(self.attempts)
 
 
 async def _end(attempts: Iterable[Attempt]) -> None:
     running = [a for a in attempts if a.running]
-    # At once: whoever is cancelled while waiting must not leave a vendor at work.
+    # Cancel before the first await: a cancellation during the wait must not leave a vendor call running.
     for attempt in running:
         attempt.cancel()
     if running:

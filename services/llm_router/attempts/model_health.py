@@ -1,4 +1,4 @@
-"""Which candidates there are now, whether each may be tried, and the breaker of each."""
+"""Availability of the candidates in the tier table: configuration, end of life and circuit breakers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.llm_router.routing.decision import BREAKER_OPEN
 
 
 class Admission(IntEnum):
-    """Whether a request may go to a candidate. The one that probes a half-open breaker tells how it went."""
+    """Whether a request may go to a candidate. AS_PROBE: its result decides a half-open breaker."""
 
     NO = 0
     FREELY = 1
@@ -24,14 +24,20 @@ class Admission(IntEnum):
 
 
 class ModelHealth:
-    """Candidates of the table in force, seen with the providers configured and their health."""
+    """Candidates of the current table with their providers and breakers."""
 
     def __init__(
         self, tables: Tables, providers: Providers, state: SharedState, clock: Clock, *, embedded: bool, keys: str = ""
     ) -> None:
-        """`embedded` says whether the embedded answerer stands in every tier as its last candidate.
+        """Wire the registry.
 
-        `keys` stands for the vendors' keys in use: replicas with other keys keep other breakers.
+        Args:
+            tables: The current tier table.
+            providers: Configured providers by name.
+            state: Breakers, shared between replicas.
+            clock: Unix time.
+            embedded: Whether the embedded answerer is the last candidate of each tier.
+            keys: Fingerprint of the vendor keys; replicas with different keys have separate breakers.
         """
         self._tables = tables
         self._providers = providers
@@ -42,7 +48,7 @@ class ModelHealth:
 
     @property
     def table(self) -> TierTable:
-        """The table in force."""
+        """The current tier table."""
         return self._tables.current
 
     @property
@@ -51,40 +57,43 @@ class ModelHealth:
         return self._clock.time()
 
     def unavailable_reason(self, candidate: Candidate) -> str | None:
-        """Why `candidate` may not be tried now, or None."""
+        """Return why `candidate` cannot be tried now, or None."""
         if candidate.provider == "embedded" and not self._embedded:
-            return "the embedded answerer is off where a vendor is configured"
+            return "the embedded answerer is disabled while a vendor is configured"
         if candidate.provider not in self._providers:
-            return f"no {candidate.provider} is configured"
+            return f"provider {candidate.provider} is not configured"
         if not candidate.vendor_model:
-            return "no model is named for it in the settings"
+            return "no model name is set for it (HOCKET_LLM_ROUTER_OPENAI_MODEL)"
         if not self.breaker(candidate).allows(self.now_s):
             return BREAKER_OPEN
         return None
 
     def breaker(self, candidate: Candidate) -> ModelCircuitBreaker:
-        """The breaker of `candidate`."""
+        """Return the circuit breaker of `candidate`."""
         return self._state.breakers.get(self._name(candidate), ModelCircuitBreaker())
 
     def is_closed(self, candidate: Candidate) -> bool:
-        """Whether `candidate` is asked without reserve."""
+        """True when the breaker of `candidate` is closed."""
         return self.breaker(candidate).state(self.now_s) is BreakerState.CLOSED
 
     async def admit(self, candidate: Candidate) -> Admission:
-        """Whether a request may go to `candidate` now; half open, the first one of all replicas may, as the probe."""
+        """Decide whether a request may go to `candidate`.
+
+        Half-open, only the first request of all replicas may, as the probe.
+        """
         if self.is_closed(candidate):
             return Admission.FREELY
         breaker = self.breaker(candidate)
         if not breaker.allows(self.now_s):
             return Admission.NO
-        # Kept before the others are asked, so that no second request of this process asks them too; told to them only
-        # by whose probe it is, or the loser would overwrite what the winner has learnt.
+        # Set locally before the claim, so that no second request of this process claims too. Published only by the
+        # winner: a loser's write would overwrite what the winner learns.
         name, probing = self._name(candidate), breaker.with_probe(self.now_s)
         self._state.set_local_breaker(name, probing)
         try:
             first = await self._state.claim_probe(name, breaker.open_until_s)
         except BaseException:
-            # The caller left: the place is not held for nobody.
+            # Cancelled while claiming: release the probe slot.
             self._state.set_local_breaker(name, breaker)
             raise
         if not first:
@@ -93,28 +102,29 @@ class ModelHealth:
         return Admission.AS_PROBE
 
     def record_success(self, candidate: Candidate) -> None:
-        """`candidate` answered; while it is open, to a request from before, which says nothing of now."""
+        """Record an answer; ignored while the breaker is open, because that request started before it opened."""
         breaker = self.breaker(candidate)
         if breaker.state(self.now_s) is not BreakerState.OPEN:
             self._set(candidate, breaker.after_success(self.now_s))
 
     def record_failure(self, candidate: Candidate, failure: ModelFailure, *, probe: bool = False) -> None:
-        """`candidate` failed; failures that are the request's are not held against it."""
+        """Record a failure; those of the request or the caller do not count against the model."""
         if failure.kind not in NOT_MODEL_FAULT:
             self._record_model_fault(candidate, failure)
         elif failure.kind in REQUEST_FAULT and probe:
-            # Whatever it said of the request: a vendor that answers is well.
+            # The vendor answered the probe: it is healthy, whatever the request's fault.
             self.record_success(candidate)
         else:
             self.record_inconclusive(candidate, probe=probe)
 
     def record_inconclusive(self, candidate: Candidate, *, probe: bool) -> None:
-        """An attempt ended without a word about `candidate`; if it was the probe, the next request may be one."""
+        """Record an attempt without result; if it was the probe, the next request may probe."""
         if probe:
             self._set(candidate, self.breaker(candidate).after_inconclusive_probe(self.now_s))
 
     def _record_model_fault(self, candidate: Candidate, failure: ModelFailure) -> None:
-        # A refused key is refused again, a model that is not there neither; a vendor that names a wait means everybody.
+        # A rejected key or an unknown model fails every request; a rate limit with a long wait applies to all requests
+        # too.
         asked_to_wait = failure.kind is FailureKind.RATE_LIMITED and (failure.retry_after_s or 0) >= PAUSE_MIN_S
         at_once = asked_to_wait or failure.kind in PERMANENT
         self._set(candidate, self.breaker(candidate).after_failure(self.now_s, failure.retry_after_s, at_once=at_once))
@@ -127,18 +137,18 @@ class ModelHealth:
         return f"{candidate.provider}/{candidate.vendor_model}/{self._keys}"
 
     def models(self) -> list[tuple[Tier, Candidate, str | None]]:
-        """Every candidate in the order of trying, tier by tier, with why it may not be tried now."""
+        """Return every candidate by tier in the order of trying, each with its unavailable reason or None."""
         return [
             (
                 tier,
                 c,
-                self.unavailable_reason(c) if c.in_service(self.now_s) else "its vendor has taken it out of service",
+                self.unavailable_reason(c) if c.in_service(self.now_s) else "it is past its vendor's end-of-life date",
             )
             for tier in Tier
             for c in self.table.candidates(tier)
         ]
 
     def health(self) -> Mapping[str, tuple[ModelCircuitBreaker, BreakerState]]:
-        """The breaker of each candidate and its state now, by alias."""
+        """Return the breaker of each candidate and its state now, by alias."""
         seen = {c.alias: self.breaker(c) for tier in Tier for c in self.table.candidates(tier)}
         return {alias: (b, b.state(self.now_s)) for alias, b in seen.items()}

@@ -1,4 +1,4 @@
-"""What a model has said and its caller has not taken yet, within bounds."""
+"""Bounded buffer between the task that reads a vendor and the one that serves the caller."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections import deque
 from services.llm_router.chat.events import ProviderStateEvent, TextDelta, ToolCallEvent
 
 OutputEvent = TextDelta | ToolCallEvent | ProviderStateEvent
-# With fewer deltas waiting than this each is passed on alone; with n times as many, n + 1 go together.
+# Below this many waiting deltas each is forwarded alone; with n times as many, n + 1 are merged.
 DELTAS_PER_MERGE = 8
-# About bytes; a vendor that floods is not read beyond them.
+# Approximate bytes; reading from the vendor pauses above this (backpressure).
 BUFFERED_BYTES_MAX = 256 * 1024
 
 
 class OutputBuffer:
-    """A queue from the task that reads a vendor to the one that serves a caller."""
+    """FIFO of output events."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start empty."""
         self._waiting: deque[OutputEvent] = deque()
         self._size = 0
         self._taken = asyncio.Event()
@@ -29,22 +29,22 @@ class OutputBuffer:
 
     @property
     def full(self) -> bool:
-        """Whether the vendor is not read further until something is taken."""
+        """True while reading from the vendor must pause."""
         return self._size > BUFFERED_BYTES_MAX
 
     def add(self, event: OutputEvent) -> None:
-        """Put `event` behind the others."""
+        """Append `event`."""
         self._waiting.append(event)
         self._size += _size_of(event)
 
     async def wait_for_space(self) -> None:
-        """Wait until the caller has taken enough of what waits."""
+        """Wait until the caller has taken enough."""
         while self.full:
             self._taken.clear()
             await self._taken.wait()
 
     def take(self) -> OutputEvent:
-        """The next event; several deltas as one, the more of them the longer the backlog, never waiting for any."""
+        """Return the next event; text deltas are merged in proportion to the backlog, without waiting for more."""
         event = self._take_one()
         if not isinstance(event, TextDelta):
             return event

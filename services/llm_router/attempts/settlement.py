@@ -1,4 +1,4 @@
-"""What the attempts of one request cost, each booked once: after its vendor has counted, or without."""
+"""Settles the attempts of one request: each cost is recorded exactly once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _log = structlog.get_logger()
 
 
 class Settlement:
-    """Attempts that are over are opened at once and closed before the request ends, whichever way it does."""
+    """Collect finished attempts and record each cost exactly once, at the latest in `settle()`."""
 
     def __init__(self, record_cost: Callable[[AttemptCost], None], tenant_tier: str) -> None:
-        """`book` is told of each cost once."""
+        """Record costs through `record_cost`; `tenant_tier` labels the metrics."""
         self._record_cost = record_cost
         self._tenant_tier = tenant_tier
         self._open: list[tuple[Attempt, asyncio.Task[None] | None]] = []
@@ -25,17 +25,22 @@ class Settlement:
 
     @property
     def used_tokens(self) -> int:
-        """Tokens of all attempts, read and written."""
+        """Input and output tokens of all recorded attempts."""
         return sum(cost.usage.prompt_tokens + cost.usage.output_tokens for cost in self.costs)
 
     def add(self, attempts: Sequence[Attempt]) -> None:
-        """These are over. A vendor that must count does it beside whatever comes next: nobody hears it."""
+        """Register finished attempts; fetch missing usage with count_tokens in the background."""
         for attempt in attempts:
             counting = asyncio.create_task(_count(attempt), name="count") if attempt.has_unreported_output else None
             self._open.append((attempt, counting))
 
     async def settle(self, within_s: float | None = None) -> None:
-        """Book all that is open; what is not counted `within_s` seconds is estimated."""
+        """Record every registered attempt.
+
+        Args:
+            within_s: Seconds to wait for token counts; attempts without a count by then are estimated. None waits for
+                all.
+        """
         opened, self._open = self._open, []
         counting = [task for _, task in opened if task is not None]
         try:
@@ -53,13 +58,13 @@ class Settlement:
             self.costs.append(cost)
             self._record_cost(cost)
             attempt.record_telemetry(self._tenant_tier)
-        except Exception:  # noqa: BLE001 - whatever is wrong with one
-            # The others are money, too.
-            _log.exception("attempt not booked", model=attempt.candidate.alias)
+        except Exception:  # noqa: BLE001 - one broken attempt must not block the others
+            # The other attempts must still be recorded.
+            _log.exception("attempt cost not recorded", model=attempt.candidate.alias)
 
 
 async def _count(attempt: Attempt) -> None:
     try:
         await attempt.count_tokens()
-    except Exception:  # noqa: BLE001 - a vendor's odd answer costs the exact number and no more
-        _log.exception("attempt not counted", model=attempt.candidate.alias)
+    except Exception:  # noqa: BLE001 - without a count the tokens are estimated
+        _log.exception("tokens not counted", model=attempt.candidate.alias)

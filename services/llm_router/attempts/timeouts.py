@@ -1,24 +1,28 @@
-"""How long an attempt at a model may take, and when its being late is nobody's fault but the caller's hurry."""
+"""Timeouts of attempts, and which of them are due to the caller's deadline instead of the model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Kept of the caller's time, so that an answer which has to end early still ends in its own words; of little, less.
+# Reserved at the end of the caller's deadline, so that a cut answer still ends with its own events; of short deadlines
+# a share.
 END_MARGIN_S = 0.1
 END_MARGIN_SHARE = 0.25
-# A model of which little is known that says nothing for so long is late, however little time its caller had.
+# First-token latency above which a model without latency history counts as late.
 LATE_S = 1.0
 
 
 def end_margin_s(left_s: float) -> float:
-    """How much of the caller's remaining time is kept for the end of its answer."""
+    """Return the seconds at the end of the remaining `left_s` that are reserved for ending the answer."""
     return min(END_MARGIN_S, max(left_s, 0.0) * END_MARGIN_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstTokenTimeout:
-    """Seconds to wait for the first output; `caller_limited` when the caller's deadline is what bounds it."""
+    """Seconds to wait for the first output; `caller_limited` when the caller's deadline bounds it.
+
+    A caller-limited timeout does not count against the model.
+    """
 
     seconds: float
     caller_limited: bool = False
@@ -26,10 +30,10 @@ class FirstTokenTimeout:
 
 @dataclass(frozen=True, slots=True)
 class AttemptTimeouts:
-    """How long an attempt may take, in seconds.
+    """Timeouts of attempts in seconds.
 
-    `first_token_s` bounds the time to the first *useful* event (text or a tool call), so that keep-alives and thinking
-    do not hide dead air; `fallback_first_token_s` is the same for attempts after the first, whose model is cold.
+    `first_token_s` bounds the wait for the first output (text or a tool call): keep-alives and thinking do not count.
+    `fallback_first_token_s` applies to later attempts, whose models are cold.
     """
 
     first_token_s: float = 3.0
@@ -40,10 +44,15 @@ class AttemptTimeouts:
     def first_token_timeout(
         self, attempt: int, *, left_s: float | None, last: bool, p95_s: float | None = None
     ) -> FirstTokenTimeout:
-        """How long attempt number `attempt` (from 1) is waited for.
+        """Return the first-token timeout of an attempt.
 
-        While somebody else could still be asked, an attempt takes no more than half of the caller's remaining time.
-        `p95_s` is what the model hardly ever takes longer than; None when that is not known.
+        While other candidates are left, an attempt gets at most half of the caller's remaining time.
+
+        Args:
+            attempt: Number of the attempt, from 1.
+            left_s: Seconds until the caller's deadline; None without one.
+            last: True when no further candidate is left.
+            p95_s: 95th percentile of the model's first-token latency; None when unknown.
         """
         wanted = self.first_token_s if attempt == 1 else self.fallback_first_token_s
         if left_s is None:

@@ -1,4 +1,4 @@
-"""What one call to a vendor is booked as: usage, the price row of the model that served, the money."""
+"""The cost of one vendor call: usage, the price row of the model that served, and the amount."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from services.llm_router.catalog.tiers import Candidate, TierTable
 from services.llm_router.chat.events import Usage, UsageUpdate
 from services.llm_router.chat.request import Request, Tier
 
-# As many as the book of costs takes.
+# Limit of the ledger for model names, in bytes.
 MODEL_BYTES_MAX = 128
 
 
 class AttemptOutcome(StrEnum):
-    """How an attempt at a vendor ended, for the book."""
+    """How a vendor call ended, for the ledger."""
 
     OK = "ok"
     CANCELLED = "cancelled"
@@ -24,10 +24,10 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptCost:
-    """One vendor call, to be booked exactly once under `event_id`.
+    """One vendor call, recorded exactly once under `event_id`.
 
-    `unconfirmed_tokens` are those of a prompt that the vendor was sent and never spoke of: nobody knows whether it was
-    read. They are booked at nothing; a bill above the book is explained by them.
+    `unconfirmed_tokens` is the prompt of a request that was sent without any response: vendors do not say what they
+    charge for these. They are recorded at no cost and explain a vendor bill above the ledger.
     """
 
     event_id: str
@@ -46,8 +46,8 @@ class AttemptCost:
     unconfirmed_tokens: int = 0
 
 
-def _bookable(name: str) -> str:
-    """A vendor's name of a model as the book of costs takes it: whatever a server calls itself, the call is booked."""
+def _ledger_name(name: str) -> str:
+    """Return a vendor's model name in the form that the ledger accepts, so that no name prevents recording."""
     printable = "".join(c for c in name if c.isprintable())
     return printable.encode(errors="ignore")[:MODEL_BYTES_MAX].decode(errors="ignore").strip()
 
@@ -65,10 +65,21 @@ def cost_of_attempt(
     estimated: bool = False,
     unconfirmed: bool = False,
 ) -> AttemptCost:
-    """The cost of a call to `candidate` that used what was `seen`, at the prices of the model that served it.
+    """Compute the cost of a call to `candidate`, at the price of the model that served it.
 
-    A model that the table has no prices of is booked at those of the candidate, as an estimate. `unconfirmed` when the
-    vendor did not say that it took the request.
+    A served model without a price in the table is recorded at the price of the candidate and marked as an estimate.
+
+    Args:
+        table: Tier table with prices.
+        request: The request.
+        candidate: The model that was called.
+        seen: Usage and served model as far as known.
+        event_id: Idempotency key of the cost event.
+        tier: Tier of the decision.
+        now_s: End of the call in Unix seconds.
+        outcome: How the call ended.
+        estimated: True when the usage is an estimate.
+        unconfirmed: True when the vendor gave no response at all.
     """
     served = table.candidate_served(candidate, seen.served_model) if seen.served_model else candidate
     price = (served or candidate).price(now_s, seen.usage.prompt_tokens)
@@ -77,7 +88,7 @@ def cost_of_attempt(
         event_id=event_id,
         ended_at_s=now_s,
         provider=candidate.provider,
-        model=_bookable(seen.served_model) or candidate.vendor_model or candidate.alias,
+        model=_ledger_name(seen.served_model) or candidate.vendor_model or candidate.alias,
         tier=tier,
         usage=seen.usage,
         cost_micro_usd=cost,

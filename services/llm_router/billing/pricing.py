@@ -1,4 +1,4 @@
-"""What an attempt costs: tokens times a price row, rounded once, in micro-USD."""
+"""Token prices: tokens times a price row in micro-USD, rounded once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SECONDS_PER_HOUR = 3600
 
 
 def cost_micro_usd(usage: Usage, price: PriceRow) -> int:
-    """Price of `usage`, exact in whole numbers and rounded half up once, as vendors round a line of a bill."""
+    """Return the price of `usage`, computed in integers and rounded half up once, as vendors round a bill line."""
     exact = (
         usage.input_tokens * price.input
         + usage.cached_input_tokens * price.cached_input
@@ -22,7 +22,7 @@ def cost_micro_usd(usage: Usage, price: PriceRow) -> int:
 
 
 def cache_cost_micro_usd(tokens: int, ttl_s: int, price: PriceRow) -> int:
-    """Price of an explicit cache: one reading of its tokens and `ttl_s` seconds of storage, rounded as above."""
+    """Return the price of an explicit cache: one read of its tokens and `ttl_s` seconds of storage."""
     exact = tokens * (price.input * _SECONDS_PER_HOUR + price.storage_per_hour * ttl_s)
     per_micro_usd = _TOKENS_PER_PRICE * _SECONDS_PER_HOUR
     return (exact + per_micro_usd // 2) // per_micro_usd

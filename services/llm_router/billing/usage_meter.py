@@ -1,4 +1,4 @@
-"""What one call to a vendor has used: what the vendor told, and what it said since and did not tell."""
+"""Token usage of one vendor call: the vendor's reports, and output that it has not counted yet."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from services.llm_router.chat.events import Usage, UsageUpdate
 from services.llm_router.chat.request import CHARACTERS_PER_TOKEN
 from services.llm_router.errors import FailureKind, ModelFailure
 
-# Of thinking and of calls that are not whole, in characters; more is no answer to anything.
+# Characters of uncounted output; longer output is a runaway generation.
 UNREPORTED_CHARACTERS_MAX = 4 * 1024 * 1024
 
 
 class UsageMeter:
-    """The tokens of one attempt. `usage` is the vendor's own word."""
+    """Tokens of one attempt. `usage` holds the vendor's last report."""
 
     def __init__(self, prompt_tokens: int) -> None:
-        """`prompt_tokens` is our estimate, for vendors that never count."""
+        """Use `prompt_tokens` (an estimate) for vendors that never report usage."""
         self.usage = Usage()
         self.served_model = ""
         self._prompt_tokens = prompt_tokens
@@ -26,24 +26,23 @@ class UsageMeter:
 
     @property
     def unreported_text(self) -> str:
-        """What was said since the vendor last told the tokens of its output; empty where it has told them all."""
+        """Output since the vendor's last count; empty where everything is counted."""
         return "".join(self._unreported)
 
     @property
     def has_unreported_output(self) -> bool:
-        """Whether anything is untold."""
+        """True when some output is not counted by the vendor."""
         return bool(self._unreported)
 
     @property
     def vendor_silent(self) -> bool:
-        """Whether the vendor has neither said nor told anything."""
+        """True when the vendor sent neither output nor usage."""
         return not (self._unreported or self.usage.prompt_tokens)
 
     def report(self, seen: UsageUpdate) -> None:
-        """The vendor told what was used so far."""
+        """Take a usage report of the vendor; implausible counts are ignored, since an estimate is closer."""
         self.served_model = seen.served_model or self.served_model
         if not seen.usage.possible:
-            # As if it had told nothing: an estimate is nearer.
             return
         self.usage = seen.usage
         if seen.output_reported:
@@ -51,20 +50,22 @@ class UsageMeter:
             self._unreported_characters = 0
 
     def add_output(self, text: str) -> None:
-        """The model said `text`, to somebody or to itself. Raises ModelFailure where it never stops."""
+        """Add output that the vendor has not counted yet. Raises ModelFailure when the output exceeds its limit."""
         self._unreported.append(text)
         self._unreported_characters += len(text)
         if self._unreported_characters > UNREPORTED_CHARACTERS_MAX:
-            raise ModelFailure(FailureKind.CUT, "the model went on without end")
+            raise ModelFailure(
+                FailureKind.CUT, f"the model's uncounted output exceeded {UNREPORTED_CHARACTERS_MAX} characters"
+            )
 
     def set_counted(self, tokens: int | None) -> None:
-        """The tokens of `untold` as the vendor counts them; None where it does not."""
+        """Set the tokens of `unreported_text` as counted by the vendor; None where it does not count."""
         self._unreported_tokens = tokens
 
     def total(self) -> tuple[Usage, bool]:
-        """Usage, and whether part of it is no word of the vendor's: some tell the output's tokens at the end alone.
+        """Return the usage, and whether part of it is not counted by the vendor.
 
-        And some servers tell nothing: an answer was not for nothing because nobody counted it.
+        Some vendors count output only at the end, some servers never; such output is estimated from its length.
         """
         if not self._unreported:
             return self.usage, False

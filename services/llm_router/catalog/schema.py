@@ -1,4 +1,4 @@
-"""From parsed TOML to the table of tiers: every entry typed, bounded and named by its place where it is wrong."""
+"""Schema of the tiers file: turns parsed TOML into a `TierTable`; each error names the path of the entry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.llm_router.catalog.tiers import Cache, Candidate, PriceRow, TableE
 from services.llm_router.chat.request import MixMode, Tier
 
 _MICRO = 1_000_000
-# More is a price for one token, or a slip of the exponent.
+# Higher values are prices for a single token, or a wrong exponent.
 USD_MAX = 1_000_000
 SHARES_SLACK = 1e-6
 
@@ -38,7 +38,7 @@ def _tenant_tier(name: str) -> str:
     return name
 
 
-# TOML floats arrive as Decimal, so that no price is rounded on its way.
+# TOML floats are parsed as Decimal, so that no price is rounded.
 Usd = Annotated[Decimal, Field(strict=False, ge=0, le=USD_MAX), AfterValidator(_whole_micro)]
 Share = Annotated[float, Field(strict=False, ge=0, le=1, allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=1)]
@@ -49,7 +49,7 @@ Capability = Literal["text", "vision", "tools", "json_schema", "cache"]
 
 
 class _Entry(BaseModel):
-    """A table of the file. Strict: a number in quotes is a mistake, and so is a key that nobody knows."""
+    """A table of the file. Strict: numbers in quotes and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -160,7 +160,11 @@ class _Table(_Entry):
 
 
 def read_table(data: Mapping[str, Any]) -> TierTable:
-    """The table in parsed TOML. Raises TableError naming the first entry that is wrong."""
+    """Validate parsed TOML.
+
+    Raises:
+        TableError: Names the path of the first invalid entry.
+    """
     try:
         table = _Table.model_validate(data)
     except ValidationError as error:
@@ -189,14 +193,16 @@ def read_table(data: Mapping[str, Any]) -> TierTable:
 def _first_of(error: ValidationError) -> TableError:
     first = error.errors()[0]
     said = {"extra_forbidden": "is not a known key", "missing": "is missing"}.get(first["type"], first["msg"])
-    # A name that is wrong itself stands behind its table's, followed by pydantic's "[key]".
+    # An invalid key appears after its table's path, followed by pydantic's "[key]".
     return TableError(tuple(p for p in first["loc"] if p != "[key]"), said.removeprefix("Value error, "))
 
 
 def _check_model(alias: str, model: _Model) -> None:
     path = ("models", alias)
     if not model.vendor_model and model.provider != "openai":
-        raise TableError((*path, "vendor_model"), "is empty: say what the vendor calls it; openai alone may leave it")
+        raise TableError(
+            (*path, "vendor_model"), "is empty: set the vendor's name of the model; only provider openai may omit it"
+        )
     bands: dict[float, list[int | None]] = {}
     for number, price in enumerate(model.prices):
         held = bands.setdefault(_moment(price.valid_from), [])
@@ -210,7 +216,7 @@ def _check_model(alias: str, model: _Model) -> None:
         if None not in bands[_moment(price.valid_from)]:
             raise TableError(
                 (*path, "prices", number),
-                "no row of this date holds for longer prompts: add one without prompt_tokens_max",
+                "no row of this date covers longer prompts: add one without prompt_tokens_max",
             )
 
 
@@ -224,6 +230,6 @@ def _micro(usd: Decimal | None, default: Decimal = Decimal(0)) -> int:
 
 
 def _moment(day: datetime | date) -> float:
-    """Unix seconds; a date, or a time without a zone, is UTC."""
+    """Return Unix seconds; a date, or a time without a zone, is UTC."""
     moment = day if isinstance(day, datetime) else datetime(day.year, day.month, day.day)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

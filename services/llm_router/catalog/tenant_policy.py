@@ -1,4 +1,4 @@
-"""What a tenant is given: how its mix of tiers is held, with which shares, and what it may spend in a day."""
+"""The policy of a tenant: mix mode, shares of tiers, and budget of a day."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.llm_router.chat.request import MixMode, Tier
 
 @dataclass(frozen=True, slots=True)
 class TenantPolicy:
-    """`shares` of the tiers add up to 1; `budget_micro_usd` is for a day (UTC), 0 for no budget."""
+    """`shares` of the tiers add up to 1; `budget_micro_usd` is micro-USD for a day (UTC), 0 for unlimited."""
 
     mode: MixMode
     shares: Mapping[Tier, float]
@@ -19,14 +19,14 @@ class TenantPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TenantPolicyOverride:
-    """What differs for one tenant, or for all tenants of a tier; None leaves it as it is."""
+    """Changes for one tenant or one tenant tier; None keeps the value."""
 
     mode: MixMode | None = None
     shares: Mapping[Tier, float] | None = None
     budget_micro_usd: int | None = None
 
     def apply_to(self, terms: TenantPolicy) -> TenantPolicy:
-        """`terms` with these changes."""
+        """Return `policy` with these changes."""
         return TenantPolicy(
             mode=terms.mode if self.mode is None else self.mode,
             shares=terms.shares if self.shares is None else self.shares,

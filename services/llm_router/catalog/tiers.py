@@ -1,4 +1,4 @@
-"""The table of tiers: which models may answer, what they can do, what they cost and until when they live."""
+"""The table of tiers: models, capabilities, prices with validity dates, end of life, and tenant policies."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Literal
 from services.llm_router.catalog.tenant_policy import TenantPolicy, TenantPolicyOverride
 from services.llm_router.chat.request import MixMode, Tier
 
-# What vendors put behind the name of a model that stays the same one: a build (-001), a date (-20251001, @20251001,
-# -2026-08-06, -09-2026, -preview-05-06), a channel. "-lite", "-5" and "-405b" make another model of it, with another
-# price.
+# Suffixes that do not change the model: a build (-001), a date (-20251001, @20251001, -2026-08-06, -09-2026,
+# -preview-05-06) or a channel. "-lite", "-5" and "-405b" name other models with other prices.
 _BUILD = re.compile(r"([-@](0\d\d|\d{8})|-\d{4}-\d\d-\d\d|-\d\d-\d{4}|[-:]latest|-(preview|exp)(-\d\d-\d\d(?!\d))?)+")
 END_OF_LIFE_WARNING_S = 60 * 86_400
 Path = tuple[str | int, ...]
 Cache = Literal["none", "implicit", "explicit"]
-# How much a model may think before it speaks; empty leaves it to the vendor.
+# Thinking effort before the answer; empty leaves it to the vendor.
 Thinking = Literal["", "off", "minimal", "low", "medium", "high"]
 
 
 class TableError(ValueError):
-    """The table is wrong at `path` (keys and indexes from its root)."""
+    """The table is invalid at `path` (keys and indexes from its root)."""
 
     def __init__(self, path: Path, problem: str) -> None:
         self.path = path
@@ -32,9 +31,9 @@ class TableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    """Prices in micro-USD for a million tokens (storage also for an hour), valid from a moment on.
+    """Prices in micro-USD for a million tokens (storage: for a million tokens and an hour), from `valid_from_s` on.
 
-    `prompt_tokens_max` is the longest prompt the row holds for; None for any.
+    `prompt_tokens_max` is the longest prompt for which the row holds; None for any length.
     """
 
     name: str
@@ -65,7 +64,14 @@ class Candidate:
     thinking: Thinking = ""
 
     def price(self, now_s: float, prompt_tokens: int) -> PriceRow:
-        """The newest row in force at `now_s` (Unix seconds) whose length band holds the prompt."""
+        """Return the price row for a prompt.
+
+        Of the rows in force the newest date counts; of that date, the narrowest band that holds the prompt.
+
+        Args:
+            now_s: Unix seconds.
+            prompt_tokens: Length of the prompt.
+        """
         if len(self.prices) == 1:
             return self.prices[0]
         started = [p for p in self.prices if p.valid_from_s <= now_s] or [min(self.prices, key=_valid_from)]
@@ -74,7 +80,7 @@ class Candidate:
         return next((p for p in bands if prompt_tokens <= _band(p)), bands[-1])
 
     def in_service(self, now_s: float) -> bool:
-        """Whether the vendor still serves it."""
+        """True until the vendor's end-of-life date."""
         return self.end_of_life_s is None or now_s < self.end_of_life_s
 
 
@@ -96,9 +102,9 @@ def _is_build(model: str, served: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TierTable:
-    """Tiers with the aliases of their candidates in order, their shares (sum 1), and the candidates.
+    """Tiers with the ordered aliases of their candidates, their shares (sum 1), and the candidates.
 
-    `tenant_tiers` and `tenants` hold what differs for tenants, by their tier (a claim) and by their id.
+    `tenant_tiers` and `tenants` hold policy overrides by tenant tier and by tenant id.
     """
 
     version: str
@@ -125,15 +131,15 @@ class TierTable:
         return policy
 
     def candidates(self, tier: Tier) -> Iterator[Candidate]:
-        """The candidates of `tier` in the order in which they are tried."""
+        """Return the candidates of `tier` in the order of trying."""
         return (self.models[alias] for alias in self.tiers[tier])
 
     def tier_of(self, alias: str, first: Tier = Tier.SIMPLE) -> Tier:
-        """The tier that lists `alias`: `first` if it does, else the cheapest; `first` where none does (any more)."""
+        """Return the tier that lists `alias`: `first` if it does, else the cheapest; `first` where none does."""
         return next((tier for tier in (first, *tuple(Tier)) if alias in self.tiers[tier]), first)
 
     def near_end_of_life(self, now_s: float) -> list[Candidate]:
-        """Candidates in use that end within 60 days of `now_s`, or have ended."""
+        """Return the listed candidates whose end of life is past or within 60 days of `now_s` (Unix seconds)."""
         used = {alias for aliases in self.tiers.values() for alias in aliases}
         return [
             m
@@ -142,9 +148,9 @@ class TierTable:
         ]
 
     def candidate_served(self, asked: Candidate, name: str) -> Candidate | None:
-        """The candidate that the vendor of `asked` calls `name`; None where the table has no price for it.
+        """Return the candidate that the vendor of `asked` calls `name`, or None when the table has no price for it.
 
-        A whole name before one with a date or build after it; `asked` itself before others of the same name.
+        An exact name wins over one with a date or build suffix; `asked` wins over others of the same name.
         """
         same_vendor = [asked, *(m for m in self.models.values() if m.provider == asked.provider and m is not asked)]
         for named in (_is_name, _is_build):
@@ -154,7 +160,7 @@ class TierTable:
         return None
 
     def with_vendor_model(self, alias: str, vendor_model: str) -> TierTable:
-        """The table with the vendor's name of one model replaced."""
+        """Return the table with the vendor's name of one model replaced."""
         if alias not in self.models:
             return self
         return replace(self, models={**self.models, alias: replace(self.models[alias], vendor_model=vendor_model)})

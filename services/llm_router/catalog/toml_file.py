@@ -1,4 +1,4 @@
-"""The table of tiers as TOML text: read and checked, with the line of what is wrong."""
+"""Parses the tiers file; errors name file and line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ _KEY_PART = re.compile(r'"([^"]*)"|\'([^\']*)\'|([A-Za-z0-9_-]+)')
 
 
 class TiersFileError(ValueError):
-    """The file is wrong; the message names file and line."""
+    """The file is invalid; the message names file, line and problem."""
 
 
 def parse_tiers(text: str, name: str) -> TierTable:
-    """The table in `text`. Raises TiersFileError naming `name`, the line and what is wrong."""
+    """Parse and validate the tiers file.
+
+    Args:
+        text: TOML.
+        name: Name of the file, for messages.
+
+    Raises:
+        TiersFileError: Invalid TOML or an invalid entry.
+    """
     try:
         return read_table(tomllib.loads(text, parse_float=_number))
     except TableError as error:
@@ -32,12 +40,12 @@ def _number(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        # An exponent past all bounds: refused as what it is for every reader, with its line.
+        # The exponent is out of range; Infinity fails validation with its line number.
         return Decimal("Infinity")
 
 
 def line_of(text: str, path: KeyPath) -> int:
-    """The line (from 1) where `path` stands in TOML `text`, or that of the table nearest to it."""
+    """Return the line (from 1) of `path` in TOML `text`, or of the nearest enclosing table."""
     best_line, best_depth = 1, 0
     here: tuple[str | int, ...] = ()
     arrays: dict[tuple[str | int, ...], int] = {}
@@ -65,7 +73,7 @@ def _table_path(header: re.Match[str], arrays: dict[tuple[str | int, ...], int])
 
 
 def _shared(left: tuple[str | int, ...], right: tuple[str | int, ...]) -> int:
-    """How many leading keys two paths share; 0 when `left` goes astray."""
+    """Return how many leading keys two paths share; 0 where `left` diverges."""
     for depth, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return 0 if depth == 0 else (depth if depth == len(left) else 0)

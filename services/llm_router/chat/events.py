@@ -1,4 +1,4 @@
-"""What happens while a model answers, in no vendor's words."""
+"""Events of one answer, vendor-neutral."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from enum import StrEnum
 
 from services.llm_router.chat.request import ToolCall
 
-# In one call, of one kind; a thousand times the widest window.
+# Upper bound of a plausible count: a thousand times the widest context window.
 TOKENS_MAX = 10**9
 
 
 class EndReason(StrEnum):
-    """How an answer ended."""
+    """How an answer ended. CUT: the stream broke after output."""
 
     STOP = "stop"
     TOOL_CALLS = "tool_calls"
@@ -23,7 +23,7 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one attempt, each counted once: the three kinds of input add up to the prompt.
+    """Tokens of one attempt. The three kinds of input are disjoint and add up to the prompt.
 
     `thinking_tokens` is the part of `output_tokens` spent on thinking.
     """
@@ -37,17 +37,17 @@ class Usage:
 
     @property
     def cache_write_tokens(self) -> int:
-        """Input written to the vendor's cache, whatever its time to live."""
+        """Input tokens written to the vendor's prompt cache, with any lifetime."""
         return self.cache_write_5m_tokens + self.cache_write_1h_tokens
 
     @property
     def prompt_tokens(self) -> int:
-        """All input: fresh, read from the cache, written to it."""
+        """All input tokens: uncached, read from the cache, written to it."""
         return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
 
     @property
     def possible(self) -> bool:
-        """Whether a vendor can mean it; some servers count below nothing, or past what a book holds."""
+        """True when every count is plausible; some servers send negative or overflowing numbers."""
         return all(0 <= count <= TOKENS_MAX for count in astuple(self))
 
 
@@ -60,14 +60,14 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallEvent:
-    """A whole tool call."""
+    """A complete tool call."""
 
     call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class HiddenOutput:
-    """Output that is billed and not passed on: thinking, or (`of_call`) a piece of a tool call not whole yet."""
+    """Output that is billed but not forwarded: thinking, or with `of_call` a fragment of a tool call."""
 
     text: str
     of_call: bool = False
@@ -75,7 +75,7 @@ class HiddenOutput:
 
 @dataclass(frozen=True, slots=True)
 class ProviderStateEvent:
-    """What `provider` wants back with the text (`call_id` empty) or with a tool call."""
+    """Opaque state that `provider` needs back in later turns, with the text (`call_id` empty) or with a tool call."""
 
     provider: str
     call_id: str
@@ -84,9 +84,9 @@ class ProviderStateEvent:
 
 @dataclass(frozen=True, slots=True)
 class UsageUpdate:
-    """Usage known so far; a later one replaces it. `served_model` as the vendor names it, empty when not told.
+    """Usage so far; replaces earlier updates. `served_model` is the vendor's name of the model, empty when not sent.
 
-    `output_reported` is false where the vendor has not said yet how much the output is that came with it and before.
+    `output_reported` is false while the vendor has not yet counted the output sent so far.
     """
 
     usage: Usage
@@ -96,7 +96,7 @@ class UsageUpdate:
 
 @dataclass(frozen=True, slots=True)
 class AnswerEnd:
-    """The vendor's own end of the answer. A stream that stops without one was cut."""
+    """The vendor's end of the answer. A stream without one was cut."""
 
     reason: EndReason
 

@@ -1,8 +1,8 @@
-"""A conversation made fit for any vendor: results follow their calls, no call stays open, the person speaks last.
+"""Normalizes a conversation for all vendors: alternating turns, every tool call answered, the user last.
 
-Vendors refuse what a live conversation produces: a barge-in between a call and its result, two turns of one side in a
-row, an answer at the end, a text of blanks. No word is lost here; only order changes, and what is missing is said to be
-missing.
+Vendors reject sequences that live conversations produce: a barge-in between a tool call and its result, two consecutive
+turns of one role, an assistant turn at the end, blank text. Reordering loses no content; missing tool results are
+filled in as not run.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ _GO_ON = Text("(Go on.)")
 
 
 def normalize_turns(turns: Sequence[Message], keeps_state_of: str = "") -> list[tuple[Role, list[Part]]]:
-    """Alternating turns of USER and ASSISTANT, the first and last of USER, each call answered in the turn after it.
+    """Return alternating USER and ASSISTANT turns that start and end with USER.
 
-    Tool results stand first in their USER turn, as Anthropic asks. A text of blanks, which vendors refuse, is left out
-    unless it carries what the provider `keeps_state_of` wants back on it.
+    Tool results stand first in the USER turn after their calls, as Anthropic requires. Blank text, which vendors
+    reject, is dropped unless it carries provider state.
+
+    Args:
+        turns: Messages without instructions, oldest first.
+        keeps_state_of: Provider for which blank text that carries its state is kept.
     """
     results = {p.call_id: p for m in turns for p in m.parts if isinstance(p, ToolResult)}
     merged: list[tuple[Role, list[Part]]] = []
@@ -34,7 +38,7 @@ def normalize_turns(turns: Sequence[Message], keeps_state_of: str = "") -> list[
             _append(merged, role, parts)
         if calls:
             missing = ToolResult("", "", NOT_RUN, is_error=True)
-            # Named as the call is: Gemini matches by name, and a caller may leave it out.
+            # With the call's name: Gemini matches results by name, and callers may omit it.
             answers = [replace(results.get(c.call_id, missing), call_id=c.call_id, name=c.name) for c in calls]
             _append(merged, Role.USER, answers)
     if not merged or merged[0][0] is not Role.USER:
@@ -45,7 +49,7 @@ def normalize_turns(turns: Sequence[Message], keeps_state_of: str = "") -> list[
 
 
 def is_blank(part: Part) -> bool:
-    """Whether a part is a text that says nothing."""
+    """True for a text part without visible characters."""
     return isinstance(part, Text) and not part.text.strip()
 
 

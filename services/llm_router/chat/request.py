@@ -1,4 +1,4 @@
-"""What is asked of a model, in no vendor's words: messages, tools, and how the answer may look."""
+"""The vendor-neutral request: messages, tools, and constraints on the answer."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Any
 
-# What a tool call may be named by, so that every vendor takes it back.
+# Tool names that every vendor accepts.
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 CALL_ID_CHARACTERS_MAX = 256
-CHARACTERS_PER_TOKEN = 3.6  # English prose on the vendors' tokenizers lies between 3.3 and 4.5; low is the safe side.
-IMAGE_TOKENS = 1600  # What Anthropic bills for a picture at its largest useful size; Gemini bills 258 to 1548.
+CHARACTERS_PER_TOKEN = (
+    3.6  # Measured on the vendors' tokenizers, English prose has 3.3 to 4.5; a low value overestimates tokens.
+)
+IMAGE_TOKENS = 1600  # Billed by Anthropic for an image at its largest useful size; Gemini bills 258 to 1548.
 
 
 class Role(StrEnum):
-    """Who speaks."""
+    """Author of a message."""
 
     SYSTEM = "system"
     USER = "user"
@@ -34,7 +36,7 @@ class Tier(IntEnum):
 
 
 class ToolChoice(StrEnum):
-    """Whether tools may, must or must not be called."""
+    """Whether the model may, must or must not call tools."""
 
     AUTO = "auto"
     NONE = "none"
@@ -55,7 +57,7 @@ _NO_STATE: State = {}
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words. `state` is what each provider wants back with this part in later turns."""
+    """A text part. `state` is opaque data by provider, sent back with this part in later turns."""
 
     text: str
     state: State = field(default_factory=lambda: _NO_STATE)
@@ -63,7 +65,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """A picture: JPEG, PNG or WebP bytes, its size in pixels, and when it was taken (Unix seconds)."""
+    """An image: JPEG, PNG or WebP bytes, size in pixels, and capture time in Unix seconds (None: unknown)."""
 
     data: bytes
     mime_type: str
@@ -74,7 +76,7 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool the model asks for; arguments are a JSON object in text form."""
+    """A tool call by the model; `arguments_json` is a JSON object as text."""
 
     call_id: str
     name: str
@@ -84,7 +86,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a call gave back."""
+    """The result of a tool call."""
 
     call_id: str
     name: str
@@ -94,7 +96,7 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of the tenant's knowledge."""
+    """A passage of the tenant's knowledge, as returned by a search."""
 
     document_id: str
     title: str
@@ -103,7 +105,7 @@ class Passage:
 
     @property
     def prompt_text(self) -> str:
-        """How a model sees it: marked, so that it is read as material and not as the person's words."""
+        """The passage as a model reads it: tagged, so that it is taken as material and not as the user's words."""
         title = self.title.replace('"', "'")
         return f'<passage title="{title}">\n{self.text}\n</passage>'
 
@@ -113,7 +115,7 @@ Part = Text | ImagePart | ToolCall | ToolResult | Passage
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One entry of a conversation."""
+    """One message of the conversation."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -126,7 +128,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the model may call; `parameters` is a JSON Schema of an object."""
+    """A function that the model may call; `parameters` is a JSON Schema of an object."""
 
     name: str
     description: str
@@ -135,9 +137,9 @@ class Tool:
 
 @dataclass(frozen=True)
 class Request:
-    """An answer asked for. Empty names mean none; `max_output_tokens` 0 means the server's default.
+    """A validated request. Empty strings mean unset; `max_output_tokens` 0 means the server's default.
 
-    What follows from its parts is found once: each candidate is weighed with it, and a conversation may be long.
+    Derived values are cached: routing reads them once for each candidate, and a conversation may be long.
     """
 
     messages: tuple[Message, ...]
@@ -160,24 +162,24 @@ class Request:
 
     @cached_property
     def system(self) -> str:
-        """The tenant's instructions, joined by blank lines, with the passages among them; empty where all are blank."""
+        """The instructions with their passages, joined by blank lines; empty where all are blank."""
         told = ("\n".join(_instruction(p) for p in m.parts) for m in self.messages if m.role is Role.SYSTEM)
         whole = "\n\n".join(told)
         return whole if whole.strip() else ""
 
     @cached_property
     def turns(self) -> tuple[Message, ...]:
-        """Every message but the instructions."""
+        """All messages except the instructions."""
         return tuple(m for m in self.messages if m.role is not Role.SYSTEM)
 
     @property
     def awaits_tool_result(self) -> bool:
-        """Whether the conversation stands between a tool call and the words that follow its result."""
+        """True when the last message is a tool result, so that the model continues its own turn."""
         return bool(self.messages) and self.messages[-1].role is Role.TOOL
 
     @cached_property
     def required_capabilities(self) -> frozenset[str]:
-        """Capabilities a model must have: of "text", "vision", "tools", "json_schema"."""
+        """Capabilities that a model must have, out of "text", "vision", "tools" and "json_schema"."""
         required_capabilities = {"text"}
         if any(isinstance(p, ImagePart) for p in self.parts):
             required_capabilities.add("vision")
@@ -189,7 +191,7 @@ class Request:
 
     @cached_property
     def prefix_tokens(self) -> int:
-        """Estimated tokens of what stays the same from turn to turn: instructions and tools."""
+        """Estimated tokens of the part that is the same in every turn: instructions and tools."""
         tools = sum(tokens_of(t.name) + tokens_of(t.description) + tokens_of(repr(t.parameters)) for t in self.tools)
         return tokens_of(self.system) + tools
 
@@ -210,12 +212,12 @@ def _instruction(part: Part) -> str:
 
 
 def tokens_of(text: str) -> int:
-    """An estimate of the tokens of `text`, from its UTF-8 length, so that no script is counted short."""
+    """Estimate the tokens of `text` from its UTF-8 length, which does not undercount any script."""
     return int(len(text.encode()) / CHARACTERS_PER_TOKEN) + 1 if text else 0
 
 
 def part_tokens(part: Part) -> int:
-    """Estimated tokens of one part."""
+    """Estimate the tokens of one part."""
     match part:
         case Text(text=text):
             return tokens_of(text)

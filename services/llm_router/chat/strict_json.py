@@ -1,4 +1,4 @@
-"""JSON that every vendor's SDK can send on: what Python reads beyond the standard is refused here, with its place."""
+"""JSON that every vendor's SDK can send on. Rejects values that only Python's parser accepts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import json
 import math
 from typing import Any, NoReturn, cast
 
-# Deeper ones meet the recursion limits of one SDK or another.
+# Deeper values exceed the recursion limits of some SDKs.
 DEPTH_MAX = 64
 
 
 def parse(text: str) -> Any:
-    """The value in `text`. Raises ValueError that says what is wrong: no JSON, or none that can be sent on."""
+    """Parse `text`.
+
+    Raises:
+        ValueError: Not JSON, deeper than `DEPTH_MAX`, or holding a number or character that cannot be sent on.
+    """
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
@@ -21,7 +25,7 @@ def parse(text: str) -> Any:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """As `parse`; also refuses what is no object."""
+    """Parse `text` as a JSON object. Raises ValueError as `parse`, and for any other type."""
     value = parse(text)
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object")  # noqa: TRY004 - the text is wrong, not a type of ours
@@ -29,7 +33,7 @@ def parse_object(text: str) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"holds {name}, which is no JSON number")
+    raise ValueError(f"holds {name}, which is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -40,7 +44,7 @@ def _finite(text: str) -> float:
 
 
 def _check(whole: object) -> None:
-    """Depth and letters; level by level, so that depth costs no recursion."""
+    """Check depth and characters level by level, without recursion."""
     level: list[object] = [whole]
     for _ in range(DEPTH_MAX + 1):
         if not level:
@@ -62,7 +66,7 @@ def _check_letters(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("holds half of a surrogate pair, which is no letter") from error
+        raise ValueError("holds a lone surrogate; send valid Unicode") from error
 
 
 def _too_deep() -> ValueError:

@@ -1,4 +1,4 @@
-"""Tool calls as a model makes them, made fit to be carried back: what is handed out is accepted in the next turn."""
+"""Tool calls of a model, normalized so that the next turn can send them back to any vendor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.llm_router.errors import FailureKind, ModelFailure
 
 @dataclass(slots=True)
 class ToolCallLog:
-    """The calls of one answer: their ids, each used once in the whole conversation, by the ids their vendor gave."""
+    """The tool calls of one answer: ids unique within the conversation, mapped from the vendor's ids."""
 
     tools: frozenset[str]
     _used: set[str]
@@ -25,21 +25,22 @@ class ToolCallLog:
 
     @classmethod
     def of(cls, request: Request) -> ToolCallLog:
-        """For an answer to `request`."""
+        """Return a log for an answer to `request`."""
         used = {part.call_id for part in request.parts if isinstance(part, ToolCall)}
         return cls(frozenset(tool.name for tool in request.tools), used)
 
     def accept(self, event: ToolCallEvent) -> ToolCallEvent:
-        """The call with an id of our own where the vendor's cannot be carried back.
+        """Return the call, with a new id where the vendor's is empty, too long or already used.
 
-        Raises ModelFailure for a call that no caller could run.
+        Raises:
+            ModelFailure: The call names no valid tool or its arguments are not a JSON object.
         """
         call = event.call
         name = _name(call.name, self.tools)
         try:
             strict_json.parse_object(call.arguments_json)
         except ValueError as error:
-            raise _malformed("its arguments are no JSON object that can be sent on") from error
+            raise _malformed("its arguments are not a valid JSON object") from error
         ours = call.call_id
         if not ours or len(ours) > CALL_ID_CHARACTERS_MAX or ours in self._used:
             ours = f"call_{uuid.uuid4().hex[:24]}"
@@ -52,43 +53,45 @@ class ToolCallLog:
         )
 
     def accept_state(self, event: ProviderStateEvent) -> ProviderStateEvent:
-        """State under the id that its call has here."""
+        """Return the state under the id that its call was given."""
         ours = self._ours.get(event.call_id, event.call_id)
         return event if ours == event.call_id else replace(event, call_id=ours)
 
 
 def _name(name: str, tools: Iterable[str]) -> str:
-    """The tool that is meant. Gemini at times puts a namespace before it (`default_api.weather`)."""
+    """Return the tool's name; Gemini sometimes adds a namespace (`default_api.weather`)."""
     if TOOL_NAME.fullmatch(name):
         return name
     tail = name.replace(":", ".").rpartition(".")[2]
     if tail in tools:
         return tail
-    raise _malformed("it names no tool")
+    raise _malformed("its name is not a valid tool name")
 
 
 def _malformed(problem: str) -> ModelFailure:
-    return ModelFailure(FailureKind.CUT, f"the model made a call that nobody can run: {problem}")
+    return ModelFailure(FailureKind.CUT, f"the model made an invalid tool call: {problem}")
 
 
 def parse_arguments(arguments_json: str) -> dict[str, Any]:
-    """A call's arguments in values that JSON has. Raises ValueError where they are no object.
+    """Parse tool-call arguments leniently: NaN and Infinity become null, lone surrogates U+FFFD.
 
-    Numbers that are none are null, as JavaScript writes them, and half a character is replaced by the sign for that:
-    models write both, and sent on as they are they make no valid request.
+    Models produce both, and vendors reject requests that contain them. Empty text and null mean no arguments.
+
+    Raises:
+        ValueError: The arguments are not a JSON object.
     """
     text = _whole(arguments_json) or "{}"
     value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     if "\\u" in text:
         value = json.loads(_whole(json.dumps(value, ensure_ascii=False)))
-    # Some models write null where there is nothing to say.
+    # Some models write null for a call without arguments.
     if not isinstance(value or {}, dict):
-        raise ValueError("arguments are no JSON object")  # noqa: TRY004 - of what was said, not of a caller's type
+        raise ValueError("arguments are not a JSON object")  # noqa: TRY004 - describes model output, not an argument type
     return cast("dict[str, Any]", value or {})
 
 
 def _whole(text: str) -> str:
-    """`text` with halves of characters joined where both came."""
+    """Join surrogate pairs and replace lone surrogates by U+FFFD."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -1,4 +1,4 @@
-"""`hocket-llm-router fit`: new weights of the scorer from outcomes, promoted only where they are no worse."""
+"""`hocket-llm-router fit`: fits scorer weights to recorded outcomes and promotes them when they rank no worse."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from services.llm_router.routing.training_data import ScorerWeights
 
 
 def main(arguments: list[str]) -> None:
-    """Be the command `hocket-llm-router fit`."""
+    """Run `hocket-llm-router fit`."""
     parser = argparse.ArgumentParser(
         prog="hocket-llm-router fit",
-        description="Fit the scorer to the outcomes in LOG and write the weights to WEIGHTS when they order the turns"
-        " kept apart no worse than those in force. Exit code 0: promoted, 1: an error, 3: kept as they were.",
+        description="Fit the scorer to the outcomes in LOG and write the weights to WEIGHTS when they rank held-out"
+        " turns no worse than the current ones. Exit code 0: promoted, 1: an error, 3: not promoted.",
     )
-    parser.add_argument("log", type=Path, help="what HOCKET_LLM_ROUTER_OUTCOMES_FILE names")
-    parser.add_argument("weights", type=Path, help="what HOCKET_LLM_ROUTER_WEIGHTS_FILE names; may not exist yet")
-    given = parser.parse_args(arguments)
+    parser.add_argument("log", type=Path, help="the file of HOCKET_LLM_ROUTER_OUTCOMES_FILE")
+    parser.add_argument("weights", type=Path, help="the file of HOCKET_LLM_ROUTER_WEIGHTS_FILE; may not exist yet")
+    options = parser.parse_args(arguments)
     try:
-        old = read_weights(given.weights) if given.weights.exists() else ScorerWeights(WEIGHTS, BIAS)
-        with given.log.open(encoding="utf-8") as lines:
-            rows, passed_over = read_rows(lines)
-        for problem in passed_over:
-            sys.stderr.write(f"passed over: {problem}\n")
-        verdict = fit(rows, old)
+        old = read_weights(options.weights) if options.weights.exists() else ScorerWeights(WEIGHTS, BIAS)
+        with options.log.open(encoding="utf-8") as lines:
+            rows, skipped = read_rows(lines)
+        for problem in skipped:
+            sys.stderr.write(f"skipped: {problem}\n")
+        result = fit(rows, old)
     except (OSError, ValueError) as error:
         sys.exit(f"hocket-llm-router fit: {error}")
-    told = f"AUROC {verdict.auroc_old:.4f} -> {verdict.auroc_new:.4f} on {verdict.rows_apart} of {verdict.rows} turns"
-    if not verdict.promoted:
-        sys.stdout.write(f"kept as they were: {told}\n")
+    summary = f"AUROC {result.auroc_old:.4f} -> {result.auroc_new:.4f} on {result.rows_apart} of {result.rows} turns"
+    if not result.promoted:
+        sys.stdout.write(f"not promoted: {summary}\n")
         sys.exit(3)
-    write_weights(given.weights, verdict.fitted)
-    sys.stdout.write(f"promoted: {told}\n")
+    write_weights(options.weights, result.fitted)
+    sys.stdout.write(f"promoted: {summary}\n")

@@ -1,4 +1,4 @@
-"""`hocket-llm-router score`: scores prompts from standard input, for calibrating on one's own traffic."""
+"""`hocket-llm-router score`: scores prompts from standard input, for calibration on one's own traffic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BYTE_ORDER_MARK = "\ufeff"
 def score_lines(
     lines: IO[str], mode: MixMode, shares: dict[Tier, float], scorer: SurfaceScorer
 ) -> Iterator[dict[str, Any]]:
-    """One row for each line. Raises ValueError naming the line that is wrong."""
+    """Yield one row for each line of JSONL. Raises ValueError naming the invalid line."""
     mix = TierMix(shares)
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -47,7 +47,7 @@ def score_lines(
 
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
-        # A byte that is no UTF-8 was read as a lone surrogate; one that JSON escapes is the prompt's own.
+        # Bytes that are not UTF-8 were read as lone surrogates, which fail here; JSON escapes of surrogates do not.
         line.encode()
         parsed = json.loads(line)
     except UnicodeEncodeError as error:
@@ -57,15 +57,14 @@ def _row(line: str, number: int) -> dict[str, Any]:
     row = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
     prompt = row.get("prompt")
     if not isinstance(prompt, str):
-        # A TypeError would be the caller's mistake; this is the file's.
-        raise ValueError(f'line {number}: must be an object with a string "prompt"')  # noqa: TRY004 - as said
+        raise ValueError(f'line {number}: must be an object with a string "prompt"')  # noqa: TRY004 - the file is wrong, not an argument
     if len(prompt) > PROMPT_CHARACTERS_MAX:
         raise ValueError(f"line {number}: prompt: must be at most {PROMPT_CHARACTERS_MAX} characters long")
     return row
 
 
 def main(arguments: list[str]) -> None:
-    """Be the command `hocket-llm-router score`."""
+    """Run `hocket-llm-router score`."""
     parser = argparse.ArgumentParser(
         prog="hocket-llm-router score",
         description='Score prompts: JSONL {"id", "prompt"} on standard input, {"id", "score", "tier", "reasons"} out.',
@@ -77,15 +76,15 @@ def main(arguments: list[str]) -> None:
         help="how a score becomes a tier: share holds the shares over the stream, cap holds them as ceilings,"
         " quality cuts at fixed scores (default: share)",
     )
-    parser.add_argument("--tiers-file", help="TOML file with the shares (default: the one shipped)")
+    parser.add_argument("--tiers-file", help="TOML file with the shares (default: the shipped one)")
     parser.add_argument(
-        "--weights", type=Path, help="weights that `hocket-llm-router fit` wrote (default: those shipped)"
+        "--weights", type=Path, help="weights written by `hocket-llm-router fit` (default: the shipped ones)"
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        scorer = SurfaceScorer() if given.weights is None else scorer_with(read_weights(given.weights))
-        for row in score_lines(_input(), MixMode(given.mode), _shares(given.tiers_file), scorer):
-            # Escaped: no terminal's encoding, and no lone surrogate of an id, can then be in the way.
+        scorer = SurfaceScorer() if options.weights is None else scorer_with(read_weights(options.weights))
+        for row in score_lines(_input(), MixMode(options.mode), _shares(options.tiers_file), scorer):
+            # ASCII output: neither a terminal's encoding nor a lone surrogate in an id can fail.
             sys.stdout.write(json.dumps(row) + "\n")
     except (ValueError, OSError) as error:
         sys.exit(f"hocket-llm-router score: {error}")

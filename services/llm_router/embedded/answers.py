@@ -1,7 +1,6 @@
-"""What the embedded answerer says: rules over the conversation, honest about what they cannot do.
+"""Rules of the embedded answerer: answers from passages, tools and measurements of images, without a model.
 
-It answers from passages, makes tasks and notes through the tools it is offered, tells what can be measured of a
-picture, greets, and says plainly when it does not know. Answers are meant to be spoken: short, their point first.
+Answers are meant to be spoken: short, the point first. Where no rule applies, it says that it does not know.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ UNKNOWN_ALONE = "I don't know that. I can only answer from your documents."
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Words to speak."""
+    """A spoken reply."""
 
     text: str
 
@@ -37,9 +36,9 @@ class ToolRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """What can be measured of a picture: size in pixels, mean brightness 0..1, the name of the main colour.
+    """Measurements of an image: size in pixels, mean brightness 0..1, name of the main colour.
 
-    The brightness is None, and the colour empty, of one that could not be looked at.
+    Brightness is None and colour empty for an image that was not decoded.
     """
 
     width_px: int
@@ -104,7 +103,13 @@ _QUESTION = re.compile(
 
 
 def respond(request: Request, summarize_image: SummarizeImage, now_s: float) -> Reply | ToolRequest:
-    """What to say or call next. `look` measures a picture, `now_s` is the time in Unix seconds."""
+    """Return the next reply or tool call.
+
+    Args:
+        request: The conversation.
+        summarize_image: Measures an image.
+        now_s: Unix seconds.
+    """
     turns = request.turns
     last = turns[-1] if turns else None
     if last is None or last.role is Role.ASSISTANT:
@@ -121,10 +126,10 @@ def _to_user(request: Request, last: Message, summarize_image: SummarizeImage, n
     if called is not None:
         return called
     pictures = [p for p in last.parts if isinstance(p, ImagePart)]
-    said = _task_talk(words, tools) or _small_talk(request, words)
-    if not said and (_PICTURE.search(words) or (pictures and not words)):
-        said = _of_pictures(pictures, summarize_image, now_s)
-    return Reply(said) if said else _from_passages(words, [p for p in last.parts if isinstance(p, Passage)], tools)
+    reply = _task_talk(words, tools) or _small_talk(request, words)
+    if not reply and (_PICTURE.search(words) or (pictures and not words)):
+        reply = _of_pictures(pictures, summarize_image, now_s)
+    return Reply(reply) if reply else _from_passages(words, [p for p in last.parts if isinstance(p, Passage)], tools)
 
 
 def _from_passages(words: str, passages: Sequence[Passage], tools: set[str]) -> Reply | ToolRequest:
@@ -145,7 +150,7 @@ def _task_talk(words: str, tools: set[str]) -> str:
 
 
 def _tool(words: str, tools: set[str], *, required: bool) -> ToolRequest | None:
-    """The tool that the words ask for; some tool in any case when one must be called."""
+    """Return the tool call that `words` ask for, or some call when one is required."""
     if "create_task" in tools:
         wish = parse_task(words)
         if wish is not None:
@@ -167,8 +172,8 @@ def _small_talk(request: Request, words: str) -> str:
         if pattern.search(words):
             return reply
     if _AGAIN.search(words):
-        said = [m.words for m in request.turns if m.role is Role.ASSISTANT and m.words]
-        return said[-1] if said else "I have not said anything yet."
+        replies = [m.words for m in request.turns if m.role is Role.ASSISTANT and m.words]
+        return replies[-1] if replies else "I have not reply anything yet."
     return ""
 
 
@@ -257,5 +262,5 @@ def _json(content: str) -> Any:
 
 
 def split_words(text: str) -> list[str]:
-    """`text` in pieces of one word with the space before it, so that a voice can begin with the first."""
+    """Split `text` into words with their leading space, so that speech can start with the first."""
     return re.findall(r"\s*\S+", text)

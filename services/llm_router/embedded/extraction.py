@@ -1,4 +1,4 @@
-"""The sentences of given passages that answer a question, by the words they share; no language model."""
+"""Extracts the sentences of passages that answer a question, by shared words; no language model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STOP_WORDS = (
     "when's how's"
 )
 _STOP = frozenset(_STOP_WORDS.split())
-# The kind of thing asked for, and how a sentence that holds one looks.
+# Question patterns, and the pattern of a sentence that holds such an answer.
 _EXPECTED = (
     (
         re.compile(r"\b(?:when|what time|which day|what day|what date|how long|until when|how soon)\b", re.IGNORECASE),
@@ -54,19 +54,19 @@ SENTENCES_MAX = 400
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """Sentences as they stand in the passages, best first, and the share of the question's words the first holds."""
+    """Sentences of the passages, best first, and the share of the question's words in the first."""
 
     sentences: tuple[str, ...]
     coverage: float
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences of `text`, without empty ones."""
+    """Split `text` into sentences, without empty ones."""
     return [" ".join(s.split()) for s in _SENTENCE.split(text) if s.strip()]
 
 
-def policy_of(text: str) -> list[str]:
-    """The words of `text` that carry meaning, lower case, roughly stemmed."""
+def terms_of(text: str) -> list[str]:
+    """Return the content words of `text`, lower case and roughly stemmed."""
     return [_stem(w) for w in _WORD.findall(text.lower()) if w not in _STOP]
 
 
@@ -79,12 +79,12 @@ def _stem(word: str) -> str:
 
 
 def extract(question: str, passages: Sequence[Passage]) -> Extract | None:
-    """The best one or two sentences for `question`, or None when no sentence shares enough of its words."""
-    wanted = set(policy_of(question))
+    """Return the best one or two sentences for `question`, or None when none shares enough of its words."""
+    wanted = set(terms_of(question))
     if not wanted:
         return None
     rows = [
-        (sentence, frozenset(policy_of(sentence)), frozenset(policy_of(passage.title)), place, number)
+        (sentence, frozenset(terms_of(sentence)), frozenset(terms_of(passage.title)), place, number)
         for place, passage in enumerate(passages[:PASSAGES_MAX])
         for number, sentence in enumerate(sentences_of(passage.text))
     ][:SENTENCES_MAX]
@@ -96,7 +96,7 @@ def extract(question: str, passages: Sequence[Passage]) -> Extract | None:
     scored: list[tuple[float, float, int]] = []
     for index, (sentence, terms, title, place, _) in enumerate(rows):
         held = sum(idf[t] for t in wanted & terms)
-        # A title says what all of its sentences are about: half a word's worth.
+        # The title describes all sentences of its passage: its words count half.
         about = sum(idf[t] for t in (wanted & title) - terms) * 0.5
         coverage = (held + about) / all_weight
         length = max(len(sentence.split()) - SENTENCE_WORDS_MAX, 0) / SENTENCE_WORDS_MAX
@@ -113,7 +113,7 @@ _Row = tuple[str, frozenset[str], frozenset[str], int, int]
 
 
 def _second(rows: Sequence[_Row], scored: Sequence[tuple[float, float, int]], best: int, wanted: set[str]) -> list[int]:
-    """One more sentence where it adds words of the question that the first lacks."""
+    """Return one more sentence if it adds words of the question that the first lacks."""
     missing = wanted - rows[best][1]
     for _, coverage, index in scored[1:4]:
         if coverage >= COVERAGE_MIN and missing & rows[index][1] and rows[index][0] != rows[best][0]:
@@ -126,7 +126,7 @@ def _kind(question: str, sentence: str) -> float:
 
 
 def _spoken(sentence: str) -> str:
-    """Without the marks of a document: bullets, headings, links."""
+    """Strip document markup: bullets, headings, links."""
     sentence = re.sub(r"^\s*(?:[-*•#>]+|\d+[.)])\s+", "", sentence)
     sentence = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", sentence).replace("**", "").replace("`", "")
     words = sentence.split()

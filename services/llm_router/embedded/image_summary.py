@@ -11,16 +11,16 @@ from services.llm_router.chat.images import DECODE_ERRORS, FORMATS
 from services.llm_router.chat.request import ImagePart
 from services.llm_router.embedded.answers import ImageSummary
 
-# A picture of one colour takes a few kilobytes and, decoded, four bytes a pixel: more is not looked at.
+# A single-colour image of a few kilobytes decodes to four bytes a pixel: larger ones are not decoded.
 DECODED_PIXELS_MAX = 12_000_000
 _SAMPLE_PX = 32
 
 
 def summarize_image(picture: ImagePart) -> ImageSummary:
-    """Size, mean brightness (0..1) and the main colour of `picture`, from a sample of 32x32 pixels."""
+    """Measure size, mean brightness (0..1) and main colour from a sample of 32x32 pixels."""
     try:
         with Image.open(io.BytesIO(picture.data), formats=[FORMATS[picture.mime_type]]) as image:
-            # A JPEG is then read at an eighth of its size.
+            # Decodes a JPEG at an eighth of its size.
             image.draft("RGB", (_SAMPLE_PX, _SAMPLE_PX))
             if image.width * image.height > DECODED_PIXELS_MAX:
                 return _unseen(picture)

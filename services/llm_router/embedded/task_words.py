@@ -1,4 +1,4 @@
-"""What a person wants remembered: the title and the due time in "remind me to call Anna tomorrow at five"."""
+"""Parses task requests: title and due time in "remind me to call Anna tomorrow at five"."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ TITLE_CHARACTERS_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class TaskIntent:
-    """A task somebody wants. `due` is in the speaker's own words; empty when not said."""
+    """A requested task. `due` is in the speaker's words; empty when not mentioned."""
 
     title: str
     due: str = ""
 
 
 def parse_task(text: str) -> TaskIntent | None:
-    """The task that `text` asks for, or None when it asks for none or does not say what."""
+    """Return the task that `text` asks for, or None."""
     text = " ".join(text.split())
     for form in _FORMS:
         found = form.match(text)
@@ -77,7 +77,7 @@ def parse_task(text: str) -> TaskIntent | None:
 
 
 def mentions_task(text: str) -> bool:
-    """Whether `text` speaks of making a task, also where `parse_task` finds no title; questions about tasks do not."""
+    """True when `text` asks for a task, even without a title; questions about tasks do not count."""
     return parse_task(text) is not None or (bool(_WISH.search(text)) and not _ASKS.match(text))
 
 

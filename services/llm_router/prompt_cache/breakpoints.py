@@ -1,4 +1,4 @@
-"""Where a prompt's cacheable prefixes end, and for how long they are worth keeping."""
+"""Where the cacheable prefixes of a prompt end, how long to keep them, and when an explicit cache pays."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Ttl = Literal["5m", "1h"]
 TTL_5M_S = 300.0
 TTL_1H_S = 3600.0
 PREFIXES_MAX = 10_000
-# Weight of the newest gap in the running mean.
+# Weight of the newest gap in the moving average.
 GAP_WEIGHT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class CachePlan:
-    """Breakpoints of one prompt: after the instructions (which follow the tools), and after the turn of this index.
+    """Cache breakpoints of one prompt: after the instructions (and tools), and after turn number `turn`.
 
-    `turn` is None where no turn ends a prefix that is long enough and will stand the same in the next request.
+    `turn` is None where no turn ends a prefix that is long enough and unchanged in the next request.
     """
 
     system: bool = False
@@ -35,19 +35,18 @@ class CachePlan:
 def plan_cache(
     request: Request, turns: Sequence[tuple[Role, Sequence[Part]]], candidate: Candidate, gap_s: float | None = None
 ) -> CachePlan:
-    """The breakpoints for `candidate`; none where the prefix is shorter than what the vendor caches.
+    """Place the breakpoints for `candidate`; none where the prefix is shorter than the vendor's minimum.
 
     Args:
         request: The prompt.
-        turns: Its turns as the vendor will see them.
-        candidate: The model, with its shortest cacheable prefix.
-        gap_s: Usual seconds between requests that share this prefix; None when unknown.
+        turns: Its turns as sent to the vendor.
+        candidate: The model, with its minimum cacheable prefix.
+        gap_s: Usual seconds between requests with this prefix; None when unknown.
     """
     if candidate.cache != "explicit":
         return CachePlan()
     fixed = request.prefix_tokens
-    # What was found for this question (passages, frames) is not sent again with the next one: a prefix that holds it
-    # would be written and never read.
+    # Passages and images of this question are not sent again: a prefix that holds them would be written and never read.
     steady = len(turns)
     if turns and any(isinstance(p, Passage | ImagePart) for p in turns[-1][1]):
         steady -= 1
@@ -57,15 +56,15 @@ def plan_cache(
 
 
 def can_prewarm(request: Request, candidate: Candidate) -> bool:
-    """Whether a call of its own would write the request's instructions and tools into the cache of `candidate`."""
+    """True when a call would write the instructions and tools of the request into the cache of `candidate`."""
     return candidate.cache == "explicit" and request.prefix_tokens >= candidate.cache_prefix_tokens_min
 
 
 @dataclass(slots=True)
 class _Seen:
-    """When a prefix was last asked for, by which request, and how far apart such requests usually are, in seconds.
+    """Last request with a prefix, and the usual gap between such requests in seconds.
 
-    The request is held weakly: it may carry pictures, and its place in memory is soon another one's.
+    The request is held by a weak reference: it may hold images, and its id() is reused after deletion.
     """
 
     at_s: float
@@ -75,15 +74,17 @@ class _Seen:
 
 @dataclass(slots=True)
 class PrefixGaps:
-    """How far apart requests with the same instructions and tools come, in seconds."""
+    """Usual seconds between requests with the same instructions and tools."""
 
     _seen: OrderedDict[int, _Seen] = field(default_factory=OrderedDict[int, _Seen])
 
     def observe(self, request: Request, owner: str, now_s: float) -> float | None:
-        """The usual gap before this request, which is counted; None for a prefix seen for the first time.
+        """Count this request and return the usual gap before it; None for a new prefix.
 
-        `owner` names whose cache it is: a model, and where tenants have caches of their own, the tenant. Further
-        attempts at one request are no further requests.
+        Args:
+            request: Further attempts at the same request are not counted.
+            owner: Owner of the cache: a model, or tenant and model where caches are per tenant.
+            now_s: Unix seconds.
         """
         key = hash((owner, request.system, tuple((t.name, t.description) for t in request.tools)))
         last = self._seen.pop(key, None)
@@ -100,19 +101,19 @@ class PrefixGaps:
 
 
 def ttl_for(gap_s: float | None) -> Ttl:
-    """5 minutes where the next request comes within them (each read renews it), 1 hour where it comes within that."""
+    """Return "1h" where requests come between 5 minutes and an hour apart, else "5m" (each read renews it)."""
     return "1h" if gap_s is not None and TTL_5M_S < gap_s < TTL_1H_S else "5m"
 
 
-# How often Gemini finds a prefix again by itself (measured in public reports between 0.5 and 0.8).
+# Hit rate of Gemini's implicit caching; public measurements range from 0.5 to 0.8.
 IMPLICIT_HIT = 0.7
 
 
 def explicit_cache_pays(request: Request, candidate: Candidate, gap_s: float, now_s: float) -> bool:
-    """Whether a cache of the instructions and tools saves more in five minutes than it costs.
+    """True when an explicit cache of instructions and tools saves more in five minutes than it costs.
 
-    It costs one reading of the prefix at the full price and its storage; each request that comes `gap_s` after the
-    last then saves what the vendor's own caching would have missed.
+    The cost is one read of the prefix at full price plus storage. Each request, `gap_s` after the last, saves what
+    implicit caching would have missed.
     """
     tokens = request.prefix_tokens
     if candidate.cache != "implicit" or tokens < candidate.cache_prefix_tokens_min:
@@ -124,5 +125,5 @@ def explicit_cache_pays(request: Request, candidate: Candidate, gap_s: float, no
 
 
 def storage_micro_usd_per_mtok(price: PriceRow) -> float:
-    """What a cache costs to keep for its five minutes, for a million tokens."""
+    """Return the storage cost of a five-minute cache, in micro-USD for a million tokens."""
     return price.storage_per_hour * TTL_5M_S / 3600

@@ -1,4 +1,4 @@
-"""One call that fills a model's prompt cache ahead of a conversation, booked however it ends."""
+"""One call that fills the prompt cache of a model before a conversation starts; its cost is always recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.llm_router.ports import Ledger, Providers
 
 @dataclass(frozen=True, slots=True)
 class PrewarmCall:
-    """Whose cache is filled with what, and at which prices."""
+    """Inputs of a prewarm call: request, model, prices and tier."""
 
     request: Request
     candidate: Candidate
@@ -28,7 +28,7 @@ class PrewarmCall:
     def cost(
         self, event_id: str, usage: Usage, outcome: AttemptOutcome, *, served: str = "", estimated: bool = False
     ) -> AttemptCost:
-        """What the call is booked as."""
+        """Return the cost event of the call."""
         return cost_of_attempt(
             self.table,
             self.request,
@@ -43,26 +43,34 @@ class PrewarmCall:
 
 
 async def prewarm_cache(
-    filling: PrewarmCall,
+    call: PrewarmCall,
     providers: Providers,
     ledger: Ledger,
     event_id: str,
     record_cost: Callable[[AttemptCost], None],
 ) -> AttemptCost:
-    """Fill the cache: what it cost. What nobody heard the end of is taken for done, and marked as an estimate.
+    """Fill the cache and return the cost. Without a response the write is assumed and marked as an estimate.
 
-    Raises AllModelsFailed.
+    Args:
+        call: The call.
+        providers: Providers by name.
+        ledger: Journals the reservation before the call.
+        event_id: Id of the cost event.
+        record_cost: Records the cost, exactly once.
+
+    Raises:
+        AllModelsFailed: The call failed.
     """
-    candidate = filling.candidate
-    guessed = Usage(cache_write_5m_tokens=filling.request.prefix_tokens)
-    cost = filling.cost(event_id, guessed, AttemptOutcome.FAILED, estimated=True)
+    candidate = call.candidate
+    guessed = Usage(cache_write_5m_tokens=call.request.prefix_tokens)
+    cost = call.cost(event_id, guessed, AttemptOutcome.FAILED, estimated=True)
     ledger.reserve(cost)
     try:
-        seen = await providers[candidate.provider].prewarm(filling.request, candidate)
-        cost = filling.cost(event_id, seen.usage, AttemptOutcome.OK, served=seen.served_model)
+        seen = await providers[candidate.provider].prewarm(call.request, candidate)
+        cost = call.cost(event_id, seen.usage, AttemptOutcome.OK, served=seen.served_model)
     except ModelFailure as failure:
         if not failure.may_be_billed:
-            cost = filling.cost(event_id, Usage(), AttemptOutcome.FAILED)
+            cost = call.cost(event_id, Usage(), AttemptOutcome.FAILED)
         raise AllModelsFailed({candidate.alias: failure.kind.value}, failure.retry_after_s) from failure
     finally:
         record_cost(cost)

@@ -1,4 +1,8 @@
-"""Whether a model is worth asking: closed, open for a while after failures, half open for one probe."""
+"""The circuit breaker of one model: closed, open after failures, half-open for a single probe of all replicas.
+
+Differs from `hocket.chassis.circuit_breaker`: immutable, shared between replicas by `changed_s`, honours the vendor's
+retry-after, and doubles its pause.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ from enum import StrEnum
 FAILURES_TO_OPEN = 5
 PAUSE_MIN_S = 2.0
 PAUSE_MAX_S = 60.0
-# A probe that never came back frees its place after this long.
+# A probe without a result releases its slot after this long.
 PROBE_MAX_S = 15.0
 
 
 class BreakerState(StrEnum):
-    """Requests pass, are refused, or one may try."""
+    """State of a circuit breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -22,7 +26,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelCircuitBreaker:
-    """The health of one candidate. Times are Unix seconds: replicas share it, and the one changed last counts."""
+    """Breaker of one candidate. Times are Unix seconds; between replicas the value with the newest `changed_s` wins."""
 
     failures: int = 0
     open_until_s: float = 0.0
@@ -31,26 +35,26 @@ class ModelCircuitBreaker:
     changed_s: float = 0.0
 
     def state(self, now_s: float) -> BreakerState:
-        """The state at `now_s`."""
+        """Return the state at `now_s`."""
         if not self.pause_s:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now_s < self.open_until_s else BreakerState.HALF_OPEN
 
     def allows(self, now_s: float) -> bool:
-        """Whether a request may be sent; half open, only while no probe is out."""
+        """True when a request may be sent; half-open, only while no probe is running."""
         state = self.state(now_s)
         return state is BreakerState.CLOSED or (state is BreakerState.HALF_OPEN and now_s >= self.probe_until_s)
 
     def with_probe(self, now_s: float) -> ModelCircuitBreaker:
-        """While somebody probes. It is no news to other replicas: what they know of the probe's end stays the newer."""
+        """Claim the half-open probe slot; keeps `changed_s`, so that another replica's newer result wins a merge."""
         return replace(self, probe_until_s=now_s + PROBE_MAX_S)
 
     def after_success(self, now_s: float) -> ModelCircuitBreaker:
-        """After an answer."""
+        """Return the breaker after an answer."""
         return ModelCircuitBreaker(changed_s=now_s) if self.failures or self.pause_s else self
 
     def after_inconclusive_probe(self, now_s: float) -> ModelCircuitBreaker:
-        """After a probe that proved nothing: its place is free, as if the pause had ended just now."""
+        """Return the breaker after a probe without result: the slot is free, as if the pause had just ended."""
         if self.state(now_s) is not BreakerState.HALF_OPEN or now_s >= self.probe_until_s:
             return self
         return replace(self, open_until_s=now_s, probe_until_s=0.0, changed_s=now_s)
@@ -58,9 +62,12 @@ class ModelCircuitBreaker:
     def after_failure(
         self, now_s: float, retry_after_s: float | None = None, *, at_once: bool = False
     ) -> ModelCircuitBreaker:
-        """After a failure that is the model's; each pause is twice the one before, or what the vendor asked for.
+        """Return the breaker after a failure of the model. Each pause doubles, or follows the vendor's retry-after.
 
-        `at_once` opens at the first failure.
+        Args:
+            now_s: Unix seconds.
+            retry_after_s: Wait that the vendor asked for, in seconds; the pause is at most `PAUSE_MAX_S`.
+            at_once: Open at the first failure.
         """
         failures = self.failures + 1
         if self.state(now_s) is BreakerState.OPEN or (failures < FAILURES_TO_OPEN and not self.pause_s and not at_once):

@@ -1,9 +1,9 @@
-"""How hard a request is, from the surface of its words: no model, no download, well under a millisecond.
+"""Scores the complexity of a request from surface features of its text; no model, well under a millisecond.
 
-Length is the strongest cheap sign that a weak model will fail where a strong one does not (it alone reaches a trained
-router's level on MMLU and GSM8K), numbers and symbols help where domains mix, keywords predict nothing and are left
-out. The weights below were set from those findings by hand; no benchmark's rows were used. `fit` refits them from
-outcomes of the traffic served.
+Length is the strongest cheap sign that a weak model fails where a strong one does not: alone it matches a trained
+router on MMLU and GSM8K. Numbers and symbols help on mixed domains; keywords predicted nothing and are left out. The
+weights were set by hand from these findings, without rows of any benchmark. `hocket-llm-router fit` refits them from
+recorded outcomes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Protocol
 
 from services.llm_router.chat.request import Request, Role, Text
 
-# Longer text is scored by its first and last part: CPU stays bounded, and a question stands at either end.
+# Longer text is scored by its first and last half of this many characters: bounds CPU, and questions stand at either
+# end.
 SCORED_CHARACTERS_MAX = 2000
-# Of the turns before, which only say what the last one is about.
+# Earlier turns only give context for the last one.
 HISTORY_CHARACTERS_MAX = 300
 USER_TURNS = 3
 
-# Chinese, Japanese: about a word a letter; Thai, Lao, Burmese, Khmer: about four. They put no spaces between words.
+# Scripts without spaces. Chinese and Japanese: about one character a word; Thai, Lao, Burmese, Khmer: about four.
 _DENSE, _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff", "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _WORD = re.compile(rf"[{_DENSE}]|[{_UNSPACED}]{{1,4}}|[^\s{_DENSE}{_UNSPACED}]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -32,7 +33,7 @@ _CODE = re.compile(
     r"|[{};][ \t]*$|</?\w+>",
     re.MULTILINE,
 )
-# Without \s, which crosses lines: thousands of empty ones would be walked again from each.
+# [ \t] instead of \s, which crosses lines: thousands of empty lines would be rescanned from each (quadratic).
 _OPTION = re.compile(r"^[ \t]*\(?[A-J][.):]\s", re.MULTILINE)
 _STEPS = re.compile(
     r"\b(?:how many|how much|calculate|compute|prove|derive|solve|total|each|per|remaining|twice|half|percent|ratio)\b",
@@ -48,7 +49,7 @@ _SENTENCE = re.compile(r"(?<![.!?])[.!?]++(?:\s|$)|[。！？]+|\n+")
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one feature added to the score before squashing, and its value in words."""
+    """What one feature added to the raw score, and its value as text."""
 
     name: str
     weight: float
@@ -57,7 +58,7 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """A score from 0 (simple) to 1 (complex), the features it came from, and what each added, strongest first."""
+    """A score from 0 (simple) to 1 (complex), its features, and the contribution of each, largest first."""
 
     score: float
     features: Mapping[str, float]
@@ -65,14 +66,15 @@ class Complexity:
 
 
 class Scorer(Protocol):
-    """Where a learned scorer would stand."""
+    """Interface of complexity scorers."""
 
     def score(self, request: Request) -> Complexity:
-        """How hard `request` is."""
+        """Score `request` from 0 (simple) to 1 (complex)."""
         ...
 
 
-# Weight of each feature (all lie in 0..1), and the bias: 12 plain words score 0.2, 200 with numbers and symbols 0.9.
+# Weight of each feature (all scaled to 0..1) and the bias: 12 plain words score 0.2; 200 words with numbers and symbols
+# 0.9.
 WEIGHTS: Mapping[str, float] = {
     "words": 6.5,
     "numbers": 1.0,
@@ -89,7 +91,7 @@ BIAS = -3.2
 
 
 def features_of(text: str, characters_max: int = SCORED_CHARACTERS_MAX) -> dict[str, float]:
-    """The features of a text, each scaled to 0..1; counts saturate, so that no one sign outvotes the rest."""
+    """Compute the features of a text, each scaled to 0..1. Counts saturate, so that no single feature dominates."""
     whole = len(text)
     text = _bounded(text, characters_max)
     words = _WORD.findall(text)
@@ -119,25 +121,25 @@ def _saturated(count: int, half_at: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceScorer:
-    """A logistic sum of surface features of the last message, with a share of the turns before it."""
+    """Logistic regression over surface features of the last user message and of the turns before it."""
 
     weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     bias: float = BIAS
 
     def score(self, request: Request) -> Complexity:
-        """How hard the last message is; earlier turns of the user add what a short follow-up does not say."""
+        """Score the last user message; up to three earlier user turns add context that a short follow-up lacks."""
         said = ["\n".join(p.text for p in m.parts if isinstance(p, Text)) for m in request.turns if m.role is Role.USER]
         return self.score_turns(said)
 
     def score_text(self, text: str) -> Complexity:
-        """How hard one message without a history is."""
+        """Score one message without history."""
         return self.score_turns([text])
 
     def score_turns(self, said: Sequence[str]) -> Complexity:
-        """As `score`, from what the user said, oldest first."""
+        """Score from the texts of the user, oldest first."""
         features = features_of(said[-1]) if said else features_of("")
         before = [self._sum(features_of(text, HISTORY_CHARACTERS_MAX)) for text in said[-USER_TURNS - 1 : -1] if text]
-        # What came before weighs by its hardest turn: "and in general?" after a proof is not a simple request.
+        # The hardest earlier turn counts: "and in general?" after a proof is not a simple request.
         features["history"] = _logistic(max(before) + self.bias) if before else 0.0
         parts = [Contribution(n, self.weights.get(n, 0.0) * v, f"{n} = {v:.2f}") for n, v in features.items()]
         total = sum(part.weight for part in parts) + self.bias

@@ -1,8 +1,8 @@
-"""Which tier answers a request, which of its models first and which after it, and why; nothing is awaited here.
+"""Decides the tier of a request, the order of its candidate models, and the reasons. Start at `decide`.
 
-The order of causes: a pinned model, a pinned tier, an open tool call, the mix over the score. A gate (what a model can
-do, how long its window is, whether it lives and is well) never changes the score: it takes candidates away, and the
-tier moves up where nothing capable is left.
+Rules in order: a pinned model, a pinned tier, an open tool call, a nearly spent budget, the session, and the tier mix
+over the complexity score. Gates (capabilities, context window, end of life, availability, circuit breaker) do not
+change the score: they remove candidates, and the tier moves up, then down, where none is left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from services.llm_router.routing.complexity import Complexity, Contribution
 from services.llm_router.routing.sessions import Session, holds_tier
 from services.llm_router.routing.tier_mix import Placement, TierMix
 
-# What an answer in a voice conversation takes, for estimates: 60 tokens were typical, 150 is a long one.
+# Output tokens assumed for cost estimates: voice answers typically have 60, long ones 150.
 EXPECTED_OUTPUT_TOKENS = 100
 REASONS_MAX = 6
 _TIER_UP_THEN_DOWN = {
@@ -30,12 +30,12 @@ _TIER_UP_THEN_DOWN = {
 }
 
 BREAKER_OPEN = "its circuit breaker is open"
-# None when the candidate may be tried now, else why not (no key, breaker open).
+# Returns None when the candidate may be tried now, else the reason (no key, breaker open).
 Usable = Callable[[Candidate], str | None]
 
 
 class Cause(StrEnum):
-    """What decided the tier."""
+    """The rule that decided the tier."""
 
     PINNED_MODEL = "pinned_model"
     PINNED_TIER = "pinned_tier"
@@ -49,14 +49,14 @@ class Cause(StrEnum):
     SCORE = "score"
 
 
-# These stay out of the shares, counted apart; so does a gate.
-# What a budget pushed down must not be paid back in dear answers once the budget is full again.
+# Causes that are not counted in the shares (nor are gates). BUDGET: counted, its simple answers would be paid back with
+# expensive ones once the budget resets.
 EXEMPT = frozenset({Cause.PINNED_MODEL, Cause.PINNED_TIER, Cause.OPEN_TOOL_CALL, Cause.BUDGET})
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A candidate not tried first, its estimated cost in micro-USD, and why it is not."""
+    """A candidate that is not tried first, its estimated cost in micro-USD, and the reason."""
 
     tier: Tier
     model: str
@@ -66,10 +66,11 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The tier, what decided it, whom to try in which order, and why, strongest first.
+    """The tier, its cause, the candidates in the order of trying, and the reasons, strongest first.
 
-    `mix_tier` is the tier that the mix placed the score in, `counted` the one to count in the mix: None for what a gate
-    or a pin decided. `estimates` are micro-USD by alias, `warm_tokens` what each one's prompt cache still holds.
+    `mix_tier` is the tier in which the mix placed the score. `counted` is the tier to count in the mix; None where a
+    gate or a pin decided. `estimates` are micro-USD by alias; `warm_tokens` are tokens in the prompt cache of each
+    model, by alias.
     """
 
     tier: Tier
@@ -88,7 +89,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class RoutingContext:
-    """What a decision depends on besides the request."""
+    """The inputs of a decision besides the request.
+
+    `now_s` is Unix seconds; `tie` (0..1) orders equal scores; `cheapest_only` is set near the end of the budget.
+    """
 
     table: TierTable
     now_s: float
@@ -100,10 +104,24 @@ class RoutingContext:
 
 
 def decide(request: Request, complexity: Complexity, mix: TierMix, context: RoutingContext) -> Decision:
-    """The decision for `request`; the mix is read, not counted. Raises NoCapableModel or AllModelsFailed."""
+    """Decide the tier and the candidates of `request`. Reads the mix without counting.
+
+    Args:
+        request: A validated request.
+        complexity: Its score.
+        mix: Recent scores and counts of the tenant.
+        context: Tier table, time, session and availability.
+
+    Returns:
+        At least one candidate, best first.
+
+    Raises:
+        NoCapableModel: No model of the table can serve the request.
+        AllModelsFailed: Capable models exist, and the circuit breakers of all of them are open.
+    """
     if request.pin_model and request.pin_model not in context.table.models:
-        # It was there when the request was read.
-        raise NoCapableModel(f"{request.pin_model} has left the table of tiers; ListModels tells who is there")
+        # The alias was valid when the request was read; the table was reloaded since.
+        raise NoCapableModel(f"{request.pin_model} is no longer in the tiers file; see ListModels for the aliases")
     fit = _Eligibility(request, context)
     placed = mix.place(complexity.score, context.mode, context.tie)
     tier, cause, detail = _tier(request, placed, complexity.score, mix, context)
@@ -114,7 +132,7 @@ def decide(request: Request, complexity: Complexity, mix: TierMix, context: Rout
         # bound and, once it is back, draw all traffic.
         away = all(_away(c, context) for c in _of(context, tier))
         cause, counted = (Cause.TIER_AWAY, counted) if away else (Cause.GATE, None)
-        tier, detail = gated, f"nothing in {tier.name.lower()} serves {'anybody' if away else 'this request'} now"
+        tier, detail = gated, f"no model of {tier.name.lower()} is available {'now' if away else 'for this request'}"
     candidates = _candidates(request, tier, context, fit)
     if not candidates:
         raise _nothing_serves(request, context, fit)
@@ -161,16 +179,16 @@ def _tier(
 
 
 def _stays(request: Request, session: Session, mix_tier: Tier, context: RoutingContext) -> tuple[Cause, str] | None:
-    """Why a conversation that could descend does not, or None when it does."""
+    """Return why a conversation that could descend to a cheaper tier stays, or None."""
     if holds_tier(session, mix_tier, context.now_s):
-        return Cause.SESSION, f"the conversation stays with {session.tier.name.lower()} a while"
+        return Cause.SESSION, f"the conversation stays in {session.tier.name.lower()} for its first easier turns"
     if _saved_by_staying(request, session, mix_tier, context) >= 0:
-        return Cause.WARM_CACHE, f"{session.model} is warm and no dearer than a cold cheaper model"
+        return Cause.WARM_CACHE, f"{session.model} has a warm cache and costs no more than a cheaper model without one"
     return None
 
 
 def _saved_by_staying(request: Request, session: Session, tier: Tier, context: RoutingContext) -> int:
-    """Micro-USD that this turn costs less with the conversation's own warm model than with the first one of `tier`."""
+    """Return the micro-USD saved on this turn by the session's warm model against the first model of `tier`."""
     own = context.table.models.get(session.model)
     other = next((c for c in _of(context, tier) if context.usable(c) is None and c.in_service(context.now_s)), None)
     if own is None or other is None or not session.warm_tokens(session.model, context.now_s):
@@ -188,7 +206,7 @@ def _placement_cause(placed: Placement, mode: MixMode, score: float) -> tuple[Ca
 
 @dataclass(frozen=True, slots=True)
 class _Eligibility:
-    """Whether a candidate can serve the request at all. Each is looked at once and asked after often."""
+    """Whether each candidate can serve the request; evaluated once for each candidate."""
 
     request: Request
     context: RoutingContext
@@ -228,7 +246,7 @@ def _candidates(request: Request, tier: Tier, context: RoutingContext, fit: _Eli
         for candidate in _of(context, other):
             if candidate.alias not in seen and fit.problem(candidate) is None:
                 seen[candidate.alias] = candidate
-    # The embedded answerer is no model: it speaks when nothing else can, whatever the tier.
+    # The embedded answerer is not a model: it is the last candidate of every tier.
     ordered = sorted(seen.values(), key=lambda c: c.provider == "embedded")
     session = context.session
     first = _warmest(request, tier, context, ordered) if session is not None else None
@@ -238,15 +256,18 @@ def _candidates(request: Request, tier: Tier, context: RoutingContext, fit: _Eli
 
 
 def _warmest(request: Request, tier: Tier, context: RoutingContext, ordered: Sequence[Candidate]) -> Candidate | None:
-    """Whom of the tier to ask before its first: the conversation's own model, or one a warm cache makes cheaper."""
+    """Return the candidate to try first instead of the tier's first, or None.
+
+    It is the session's model, or one that a warm cache makes cheaper.
+    """
     session, own = context.session, [c for c in ordered if c.alias in context.table.tiers[tier]]
     if session is not None and request.awaits_tool_result:
-        # Whoever called the tool, also where it stood in for another tier.
+        # The model that called the tool, also where it stood in for another tier.
         return next((c for c in ordered if c.alias == session.model), None)
     if session is None or not own:
         return None
     if session.tier is tier:
-        # It knows its own signatures, and its cache is warm; a sibling of the tier would start cold.
+        # It accepts its own thought signatures and has a warm cache; others of the tier would start cold.
         return next((c for c in own if c.alias == session.model), None)
     warm = [c for c in own if session.warm_tokens(c.alias, context.now_s)]
     cheapest = min((own[0], *warm), key=lambda c: estimate_micro_usd(request, c, context))
@@ -282,12 +303,12 @@ def _alternatives(
 
 def _place(candidate: Candidate, same_tier: bool, candidates: tuple[Candidate, ...]) -> str:
     if candidate not in candidates:
-        return "the caller pinned another"
+        return "the caller pinned another model"
     return f"number {candidates.index(candidate) + 1} in line" if same_tier else "in another tier"
 
 
 def estimate_micro_usd(request: Request, candidate: Candidate, context: RoutingContext) -> int:
-    """What `candidate` would charge for this turn, in micro-USD, with its prefix warm or cold as the session knows."""
+    """Estimate the cost of this turn with `candidate` in micro-USD, given what its prompt cache holds."""
     prompt = request.prompt_tokens
     price = candidate.price(context.now_s, prompt)
     usage = Usage(input_tokens=prompt, output_tokens=request.max_output_tokens or EXPECTED_OUTPUT_TOKENS)

@@ -1,7 +1,7 @@
-"""New weights of the scorer from outcomes: fitted on most, judged on rows kept apart, promoted where they are no worse.
+"""Fits scorer weights to outcomes and judges them on held-out rows; they are promoted when they rank no worse.
 
-A logistic regression by Newton's method (iteratively reweighted least squares) with a ridge that pulls towards the
-weights in force: few outcomes then change little. A dozen features and a hundred thousand rows take a second.
+Logistic regression by Newton's method (iteratively reweighted least squares) with a ridge towards the current weights,
+so that few outcomes change little. A dozen features and a hundred thousand rows take a second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SPREAD_MIN = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What a fit came to: ordering (AUROC) of old and new weights on the rows kept apart, and whether to promote."""
+    """Result of a fit: AUROC of old and new weights on the held-out rows."""
 
     fitted: ScorerWeights
     auroc_old: float
@@ -36,18 +36,26 @@ class FitResult:
 
     @property
     def promoted(self) -> bool:
-        """Whether the new weights are no worse where neither has looked."""
+        """True when the new weights rank the held-out rows no worse than the old ones."""
         return self.auroc_new >= self.auroc_old
 
 
 def fit(rows: Sequence[TrainingRow], old: ScorerWeights) -> FitResult:
-    """New weights from `rows`, every third of which (by position) is kept apart. Raises ValueError for too few rows."""
+    """Fit new weights; every third row (by position) is held out.
+
+    Args:
+        rows: Turns in the order of recording.
+        old: Current weights.
+
+    Raises:
+        ValueError: Fewer than `ROWS_MIN` rows, or all rows of a part have the same label.
+    """
     if len(rows) < ROWS_MIN:
-        raise ValueError(f"{len(rows)} outcomes are too few; {ROWS_MIN} are needed")
+        raise ValueError(f"{len(rows)} outcomes are too few; at least {ROWS_MIN} are needed")
     apart = rows[::APART_PERIOD]
     seen = [row for i, row in enumerate(rows) if i % APART_PERIOD]
     if any(len({row.needed for row in part}) < 2 for part in (seen, apart)):
-        raise ValueError("all outcomes say the same; there is nothing to learn from")
+        raise ValueError("all outcomes have the same label; record good and bad ones")
     fitted = _on_the_scale_of(old, _newton(seen, old), rows)
     return FitResult(fitted, auroc(apart, old), auroc(apart, fitted), len(rows), len(apart))
 
@@ -72,10 +80,10 @@ def _newton(rows: Sequence[TrainingRow], old: ScorerWeights) -> ScorerWeights:
 
 
 def _on_the_scale_of(old: ScorerWeights, fitted: ScorerWeights, rows: Sequence[TrainingRow]) -> ScorerWeights:
-    """`fitted` with its sums stretched and moved so that as much of the traffic falls below each fixed cut as before.
+    """Rescale `fitted` so that the same share of the traffic falls below each fixed cut as before.
 
-    An order is all that outcomes can teach: how many complain depends on who answers, and a score that meant the chance
-    of a complaint would leave nobody above the cuts of `cap` and `quality`.
+    Outcomes teach an order only: the rate of complaints depends on the answering model, and a score equal to the chance
+    of a complaint would leave no request above the cuts of `cap` and `quality`.
     """
     before = np.array([old.raw(row.features) for row in rows])
     after = np.array([fitted.raw(row.features) for row in rows])
@@ -84,7 +92,7 @@ def _on_the_scale_of(old: ScorerWeights, fitted: ScorerWeights, rows: Sequence[T
     if high - low > _SPREAD_MIN:
         scale = float(cuts[1] - cuts[0]) / (high - low)
         return _scaled(fitted, scale, float(cuts[0]) - scale * low)
-    # Traffic that lies on one side of both cuts: its middle and its breadth stay.
+    # All traffic lies on one side of both cuts: keep its mean and spread.
     scale = float(before.std()) / max(float(after.std()), _SPREAD_MIN)
     return _scaled(fitted, scale, float(before.mean()) - scale * float(after.mean()))
 
@@ -94,7 +102,7 @@ def _scaled(weights: ScorerWeights, scale: float, shift: float) -> ScorerWeights
 
 
 def auroc(rows: Sequence[TrainingRow], weights: ScorerWeights) -> float:
-    """The chance that a row in need scores above one that is not, ties counted half (Mann-Whitney)."""
+    """Return the chance that a row in need scores above one that is not; ties count half (Mann-Whitney)."""
     needed = np.array([row.needed for row in rows])
     _, place, ties = np.unique([weights.raw(row.features) for row in rows], return_inverse=True, return_counts=True)
     ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]

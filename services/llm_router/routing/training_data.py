@@ -1,12 +1,12 @@
-"""What can be learned from: the features of a turn, and how far its outcomes say that a stronger model was needed."""
+"""Training rows for the complexity scorer: features of a turn, and the need for a stronger model by its outcomes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# What an outcome says about the answer: 1 good enough, 0 wanting. A barge-in says little: people interrupt good answers
-# too, so it counts as half a complaint.
+# Quality of the answer by outcome: 1 good, 0 bad. A barge-in counts as half a complaint: people interrupt good answers
+# too.
 GOODNESS: Mapping[str, float] = {
     "thumbs_up": 1.0,
     "judged_good": 1.0,
@@ -19,34 +19,34 @@ GOODNESS: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One turn: what the scorer saw, and how far a stronger model was needed (0 not at all, 1 wholly)."""
+    """One turn: its features, and the need for a stronger model (0 none, 1 certain)."""
 
     features: Mapping[str, float]
     need: float
 
     @property
     def needed(self) -> bool:
-        """Whether a stronger model was needed rather than not."""
+        """True when a stronger model was needed."""
         return self.need >= 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class ScorerWeights:
-    """A logistic scorer."""
+    """Weights of a logistic scorer."""
 
     weights: Mapping[str, float]
     bias: float
 
     def raw(self, features: Mapping[str, float]) -> float:
-        """The sum before squashing; it orders as the score does."""
+        """Return the weighted sum before the logistic function; it orders requests as the score does."""
         return self.bias + sum(self.weights.get(name, 0.0) * value for name, value in features.items())
 
 
 def need_from_outcomes(outcomes: Sequence[str], tier: int) -> float | None:
-    """How far a turn needed a stronger model, from its outcomes; None where they do not tell.
+    """Return the need of a turn for a stronger model, or None where its outcomes do not show it.
 
-    A bad answer of the top tier says the request is hard, a good answer of the bottom tier that it is easy; a good
-    answer of a dear model says nothing about whether a cheap one would have done.
+    A bad answer of any tier shows need, a good answer of the simple tier shows none; a good answer of a higher tier
+    does not tell whether the simple tier would have sufficed.
     """
     told = [GOODNESS[o] for o in outcomes if o in GOODNESS]
     if not told:

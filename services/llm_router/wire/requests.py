@@ -1,4 +1,4 @@
-"""From the wire to the domain: every message is checked here, and what is wrong is named by its field."""
+"""Validates protobuf requests and translates them into the domain; errors name the field."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from services.llm_router.chat.request import (
 
 MESSAGES_MAX = 1000
 PARTS_MAX = 256
-# In all. Each costs a vendor's SDK up to 0.1 ms of the server's one thread, whatever its size.
+# Over all messages. A part costs up to 0.1 ms of the server's only thread in a vendor's SDK, whatever its size.
 PARTS_IN_ALL_MAX = 4096
 TEXT_BYTES_MAX = 4 * 1024 * 1024
 IMAGE_BYTES_MAX = 4 * 1024 * 1024
-# More than the thinking of the longest answer comes to.
+# Larger than the thinking state of the longest answer.
 STATE_BYTES_MAX = 1024 * 1024
 TOOLS_MAX = 128
 TOOL_ROUNDS_MAX = 16
 SCHEMA_BYTES_MAX = 64 * 1024
 OUTPUT_TOKENS_MAX = 65_536
-# What the book of costs takes as well: an answer that could not be booked would be given for nothing.
+# Limits of the ledger: a longer value could not be recorded with the cost.
 NAMES_BYTES_MAX = {"conversation_id": 256, "turn_id": 128, "room": 256}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ROLES = {
@@ -64,7 +64,16 @@ _MODES = {pb.MIX_MODE_SHARE: MixMode.SHARE, pb.MIX_MODE_CAP: MixMode.CAP, pb.MIX
 
 
 def request_from_proto(wire: pb.GenerateRequest, table: TierTable, inside: str = "") -> Request:
-    """The request in the domain's words. Raises InvalidArgument naming the first wrong field, behind `inside`."""
+    """Validate a request.
+
+    Args:
+        wire: The protobuf request.
+        table: Current tier table.
+        inside: Path of the request in an enclosing message ("request."), prefixed to field names.
+
+    Raises:
+        InvalidArgument: Names the first invalid field.
+    """
     try:
         return _request(wire, table)
     except InvalidArgument as error:
@@ -75,12 +84,12 @@ def request_from_proto(wire: pb.GenerateRequest, table: TierTable, inside: str =
 
 
 def outcome_from_proto(wire: pb.RecordOutcomeRequest) -> tuple[str, str]:
-    """The turn and how it was received ("thumbs_up", "re_asked", ...). Raises InvalidArgument."""
+    """Return turn id and outcome ("thumbs_up", "re_asked", …). Raises InvalidArgument."""
     if not wire.turn_id:
-        raise invalid_field("turn_id", "must be set, as given to Generate")
+        raise invalid_field("turn_id", "must be the turn_id of a Generate request")
     _check_name("turn_id", wire.turn_id, NAMES_BYTES_MAX["turn_id"])
     if wire.outcome == pb.OUTCOME_UNSPECIFIED or wire.outcome not in pb.Outcome.values():
-        raise invalid_field("outcome", "must be one of the outcomes of the contract")
+        raise invalid_field("outcome", "must be a value of hocket.llm_router.v1.Outcome")
     return wire.turn_id, pb.Outcome.Name(wire.outcome).removeprefix("OUTCOME_").lower()
 
 
@@ -91,7 +100,7 @@ def _request(wire: pb.GenerateRequest, table: TierTable) -> Request:
         raise invalid_field("messages", f"must hold at most {MESSAGES_MAX} messages, has {len(wire.messages)}")
     parts = sum(len(m.parts) for m in wire.messages)
     if parts > PARTS_IN_ALL_MAX:
-        raise _too_large("messages", f"hold {parts} parts; send at most {PARTS_IN_ALL_MAX}, joining texts of one turn")
+        raise _too_large("messages", f"hold {parts} parts; send at most {PARTS_IN_ALL_MAX} (join the texts of a turn)")
     text_bytes = sum(len(p.text) for m in wire.messages for p in m.parts)
     if text_bytes > TEXT_BYTES_MAX:
         raise _too_large("messages", f"hold {text_bytes} characters of text; send at most {TEXT_BYTES_MAX}")
@@ -106,7 +115,7 @@ def _request(wire: pb.GenerateRequest, table: TierTable) -> Request:
     for name, bytes_max in NAMES_BYTES_MAX.items():
         _check_name(name, getattr(wire, name), bytes_max)
     if wire.pin_model and not any(wire.pin_model in aliases for aliases in table.tiers.values()):
-        raise invalid_field("pin_model", f"{wire.pin_model!r} is in no tier; ListModels tells the aliases")
+        raise invalid_field("pin_model", f"{wire.pin_model!r} is not in any tier; see ListModels for the aliases")
     schema = wire.response_json_schema
     request = Request(
         messages=messages,
@@ -137,7 +146,7 @@ def _check_length(request: Request, table: TierTable) -> None:
     widest = max(m.context_window_tokens for m in table.models.values())
     tokens = request.prompt_tokens
     if tokens > widest:
-        raise _too_large("messages", f"are about {tokens} tokens long; the widest window holds {widest}")
+        raise _too_large("messages", f"have about {tokens} tokens; the largest context window is {widest}")
 
 
 def _message(path: str, wire: pb.Message) -> Message:
@@ -192,7 +201,7 @@ def _check_place(path: str, kind: str | None, role: Role) -> None:
     if allowed is not None and role not in allowed:
         raise invalid_field(f"{path}.{kind}", f"belongs in a message of role {' or '.join(r.upper() for r in allowed)}")
     if role is Role.TOOL and kind is not None and kind != "tool_result":
-        raise invalid_field(f"{path}.{kind}", "a message of role TOOL holds tool results alone")
+        raise invalid_field(f"{path}.{kind}", "a message of role TOOL may hold tool results only")
 
 
 def _picture(path: str, wire: pb.Image) -> ImagePart:
@@ -213,11 +222,11 @@ def _moment(path: str, wire: pb.Image) -> float | None:
     try:
         return wire.captured_at.ToMilliseconds() / 1000
     except ValueError as error:
-        raise invalid_field(path, f"is no moment between the years 1 and 9999: {error}") from error
+        raise invalid_field(path, f"must be a time between the years 1 and 9999: {error}") from error
 
 
 def _check_calls(messages: tuple[Message, ...]) -> None:
-    """Every result answers a call made before it, and a turn does not call tools for ever."""
+    """Check that results answer earlier calls, that call ids are unique, and that tool rounds of a turn are bounded."""
     open_calls: set[str] = set()
     rounds = 0
     for i, message in enumerate(messages):
@@ -227,15 +236,17 @@ def _check_calls(messages: tuple[Message, ...]) -> None:
         for j, call in made:
             if call.call_id in open_calls:
                 field = f"messages[{i}].parts[{j}].tool_call.call_id"
-                raise invalid_field(field, f"{call.call_id!r} was used before; each call needs its own id")
+                raise invalid_field(field, f"{call.call_id!r} is a duplicate; each call needs a unique id")
             open_calls.add(call.call_id)
         rounds += bool(made)
         if rounds > TOOL_ROUNDS_MAX:
-            raise invalid_field("messages", f"loop: more than {TOOL_ROUNDS_MAX} rounds of tool calls in one turn")
+            raise invalid_field(
+                "messages", f"hold more than {TOOL_ROUNDS_MAX} rounds of tool calls in one turn; stop the loop"
+            )
         for j, part in enumerate(message.parts):
             if isinstance(part, ToolResult) and part.call_id not in open_calls:
                 field = f"messages[{i}].parts[{j}].tool_result.call_id"
-                raise invalid_field(field, f"no call before it has the id {part.call_id!r}")
+                raise invalid_field(field, f"no earlier call has the id {part.call_id!r}")
 
 
 def _tools(wire: pb.GenerateRequest) -> tuple[Tool, ...]:
@@ -246,7 +257,7 @@ def _tools(wire: pb.GenerateRequest) -> tuple[Tool, ...]:
         if not TOOL_NAME.fullmatch(tool.name):
             raise invalid_field(f"tools[{i}].name", "must be 1 to 64 characters of [a-zA-Z0-9_-]")
         if any(t.name == tool.name for t in tools):
-            raise invalid_field(f"tools[{i}].name", f"{tool.name!r} is named twice")
+            raise invalid_field(f"tools[{i}].name", f"{tool.name!r} is a duplicate")
         path = f"tools[{i}].parameters_json_schema"
         parameters = _schema(path, tool.parameters_json_schema or '{"type":"object","properties":{}}')
         if parameters.get("type") != "object":
@@ -266,11 +277,11 @@ def _schema(path: str, text: str) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=512)
 def _parsed_schema(text: str) -> tuple[str, Mapping[str, Any]]:
-    # Cached: an agent sends the same few schemas with each turn, and checking one costs about a millisecond.
+    # Cached: agents send the same few schemas with each turn, and validating one takes about 1 ms.
     try:
         schema = strict_json.parse_object(text)
     except ValueError as error:
-        return f"is not JSON that a model can be sent: {error}", {}
+        return f"is not valid JSON: {error}", {}
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
@@ -284,7 +295,7 @@ def _json_object(path: str, text: str) -> None:
     try:
         strict_json.parse_object(text)
     except ValueError as error:
-        raise invalid_field(path, f"is not JSON that a model can be sent: {error}") from error
+        raise invalid_field(path, f"is not valid JSON: {error}") from error
 
 
 def _named(path: str, call_id: str, name: str) -> None:
@@ -296,7 +307,7 @@ def _named(path: str, call_id: str, name: str) -> None:
 
 def _known(path: str, values: Mapping[Any, Any], value: int) -> Any:
     if value not in values:
-        raise invalid_field(path, f"{value} is not known")
+        raise invalid_field(path, f"{value} is not a known value")
     return values[value]
 
 

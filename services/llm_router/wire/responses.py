@@ -1,4 +1,4 @@
-"""From the domain to the wire."""
+"""Translates domain events into protobuf messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BREAKERS = {
 
 
 def event_to_proto(event: FlowEvent) -> pb.GenerateResponse:
-    """One event of an answer."""
+    """Translate one event of an answer."""
     match event:
         case TextDelta():
             return pb.GenerateResponse(text_delta=_whole(event.text))
@@ -51,14 +51,14 @@ def _call(call: ToolCall) -> pb.ToolCall:
 
 
 def _whole(text: str) -> str:
-    """`text` without halves of surrogate pairs, which JSON may carry and protobuf may not."""
+    """Replace lone surrogates, which JSON may carry and protobuf may not."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def decision_to_proto(decision: Decision, candidate: Candidate, attempt: int = 1) -> pb.RouteDecision:
-    """A decision with `candidate` as the model that answers."""
+    """Translate a decision; `candidate` is the model that answers, `attempt` counts from 1."""
     return pb.RouteDecision(
         tier=_TIERS[decision.tier],
         model=candidate.alias,
@@ -101,7 +101,7 @@ def _usage(usage: Usage) -> pb.Usage:
 
 
 def models_to_proto(rows: Sequence[tuple[Tier, Candidate, str | None]], now_s: float) -> pb.ListModelsResponse:
-    """Every candidate with its tier and why it may not be chosen now (None: it may)."""
+    """Translate candidates with their tiers and the reason why each cannot be chosen now (None: it can)."""
     return pb.ListModelsResponse(models=[_model(*row, now_s) for row in rows])
 
 
@@ -135,7 +135,7 @@ def _price(row: PriceRow) -> pb.Price:
 
 
 def health_to_proto(rows: Mapping[str, tuple[ModelCircuitBreaker, BreakerState]]) -> pb.GetHealthResponse:
-    """The breaker of each candidate, by alias."""
+    """Translate the breaker of each candidate, by alias."""
     return pb.GetHealthResponse(candidates=[_health(alias, *row) for alias, row in rows.items()])
 
 

@@ -221,7 +221,7 @@ async def test_five_megabytes_of_text_and_a_tool_loop_are_refused():
         result = pb.ToolResult(call_id=f"c{i}", name="again", content="more")
         rounds.append(pb.Message(role=pb.ROLE_TOOL, parts=[pb.Part(tool_result=result)]))
     async with routing() as client:
-        with pytest.raises(errors.InvalidArgument, match="loop"):
+        with pytest.raises(errors.InvalidArgument, match="stop the loop"):
             await answer(client, asking(*rounds))
         with pytest.raises(errors.InvalidArgument) as caught:
             await answer(client, asking(user("x" * 5_000_000)))

@@ -73,9 +73,9 @@ def failed(stock: ModelHealth, kind: FailureKind, times: int) -> ModelHealth:
 def test_a_vendor_without_a_key_is_told_as_such():
     told = {c.alias: why for _, c, why in inventory("gemini", "openai").models()}
     assert told["gemini-3.8-flash"] is None
-    assert told["claude-sonnet-5-5"] == "no anthropic is configured"
-    assert told["openai-compatible"] == "no model is named for it in the settings"
-    assert "embedded answerer is off" in (told["embedded"] or "")
+    assert told["claude-sonnet-5-5"] == "provider anthropic is not configured"
+    assert told["openai-compatible"] == "no model name is set for it (HOCKET_LLM_ROUTER_OPENAI_MODEL)"
+    assert "embedded answerer is disabled" in (told["embedded"] or "")
 
 
 def test_enough_failures_open_the_breaker_and_a_success_closes_it():

@@ -52,7 +52,7 @@ def test_a_pinned_model_is_asked_alone_and_a_pinned_tier_first():
 
 
 def test_a_pinned_model_that_left_the_table_meanwhile_is_named():
-    with pytest.raises(NoCapableModel, match="gone has left the table"):
+    with pytest.raises(NoCapableModel, match="gone is no longer in the tiers file"):
         decided(asked(pin_model="gone"))
 
 

@@ -69,7 +69,7 @@ def test_the_ordering_counts_pairs_and_halves_ties():
 def test_too_few_or_one_sided_outcomes_are_refused():
     with pytest.raises(ValueError, match="too few"):
         fit(rows(ROWS_MIN - 1, by="words"), OLD)
-    with pytest.raises(ValueError, match="the same"):
+    with pytest.raises(ValueError, match="same label"):
         fit([TrainingRow({"words": 0.5}, 1.0)] * ROWS_MIN, OLD)
 
 
@@ -119,7 +119,7 @@ def test_a_line_torn_by_a_crash_is_passed_over_and_told(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out.startswith("promoted: AUROC")
     assert "of 599 turns" in said.out
-    assert said.err.startswith("passed over: line 301")
+    assert said.err.startswith("skipped: line 301")
 
 
 def test_a_file_of_other_things_is_refused():
