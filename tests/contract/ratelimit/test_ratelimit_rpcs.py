@@ -51,6 +51,15 @@ premium = 0
 """)
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """Give decisions longer than the client's default deadline, which a busy machine misses."""
+    for method in vars(RateLimitClient).values():
+        defaults = getattr(method, "__kwdefaults__", None) or {}
+        if "timeout_s" in defaults:
+            monkeypatch.setitem(defaults, "timeout_s", DEADLINE_S)
+
+
 class UnavailableBackend:
     """A store or ledger that is unavailable, or hangs."""
 
