@@ -1,4 +1,4 @@
-"""Tells cuts from pans: a cut changes the picture at once, a pan frame after frame."""
+"""Distinguishes cuts from pans: a cut changes the picture at once, a pan frame after frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vision server of the test's own settings, and channels to it as any tenant."""
+"""Vision servers with settings of the test, and channels to them as any tenant."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ async def _serving(**values: object) -> AsyncIterator[MeshServer]:
 
 @pytest.fixture
 def serving():
-    """Starts a server with these settings, for an `async with`."""
+    """Return a context manager that runs a server with the given settings."""
     return _serving
 
 
 @pytest.fixture
 def channel():
-    """Connects to a server as a tenant, for an `async with`."""
+    """Return a context manager that connects to a server as a tenant."""
 
     def connect(server: MeshServer, tenant: str = "acme") -> MeshChannel:
         return MeshChannel(f"127.0.0.1:{server.grpc_port}", MINTER.source(tenant, caller="test"))
@@ -49,5 +49,5 @@ def channel():
 
 @pytest.fixture
 def jpeg() -> bytes:
-    """A small picture."""
+    """Return a small JPEG."""
     return simplejpeg.encode_jpeg(np.zeros((48, 64, 3), np.uint8))

@@ -20,7 +20,7 @@ FLAT = bytes([100]) * 4096
 
 
 def offers(*values: tuple[int, str, int], room: str = "r") -> pb.WatchRequest:
-    """A batch of (frame id, track, captured at in microseconds)."""
+    """Return a batch of (frame id, track, capture time in microseconds)."""
     return pb.WatchRequest(
         offers=pb.OfferBatch(
             offers=[
@@ -84,7 +84,7 @@ async def test_a_stream_with_refused_offers_is_read_later(serving, channel, monk
         assert not held.done()
         over.set()
         assert (await held).verdicts.verdicts[0].frame_id == 2
-    # The turn given to others within the message, the wait after it, its own turn; and none for offers in order.
+    # A yield within the long message, the delay after it, and the delay of its turn. Accepted offers add none.
     assert waits == [0, pytest.approx(0.4), pytest.approx(0.02)]
 
 
@@ -108,5 +108,5 @@ async def test_delayed_streams_wait_only_for_their_own_tenant():
     flow = VisionFlow(**dict.fromkeys(needed), metrics=metrics, sleep=lambda _: asyncio.sleep(0))
     others = flow._resuming.setdefault("other", asyncio.Lock())
     async with others, asyncio.timeout(DEADLINE_S):
-        # The other tenant's turn is taken for as long as this lasts.
+        # The lock of the other tenant is held during the call.
         await flow.apply_backpressure("acme", 1, 10)

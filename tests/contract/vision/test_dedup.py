@@ -1,4 +1,4 @@
-"""Dedup over a real socket: every format, hostile pictures, and a stream that survives them."""
+"""Dedup over a real socket: every format, invalid pictures, and a stream that continues after them."""
 
 from __future__ import annotations
 

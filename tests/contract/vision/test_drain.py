@@ -18,7 +18,7 @@ FLAT = bytes([100]) * 4096
 
 
 def offers(*values: tuple[int, str, int], room: str = "r") -> pb.WatchRequest:
-    """A batch of (frame id, track, captured at in microseconds)."""
+    """Return a batch of (frame id, track, capture time in microseconds)."""
     return pb.WatchRequest(
         offers=pb.OfferBatch(
             offers=[

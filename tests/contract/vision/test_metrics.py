@@ -34,7 +34,7 @@ RECORDED_LATER = (
 
 
 async def scraped(ops_port: int) -> dict[str, Metric]:
-    """What Prometheus reads, by the name of each family."""
+    """Return the scraped metric families by name."""
 
     def read() -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{ops_port}/metrics", timeout=10) as response:
@@ -44,7 +44,7 @@ async def scraped(ops_port: int) -> dict[str, Metric]:
 
 
 def value(families: dict[str, Metric], name: str, **labels: str) -> float:
-    """A sample, 0 where there is none yet."""
+    """Return a sample, 0 if it does not exist yet."""
     found = [
         sample.value
         for family in families.values()
@@ -83,10 +83,10 @@ async def ended(call) -> None:
 
 
 class Unreachable:
-    """Shared keyframes and counts whose Redis is gone."""
+    """Keyframe and stats store without Redis."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        """Hold nothing."""
+        """Accept any arguments."""
 
     async def add(self, *_: object) -> None:
         raise KeyframesUnavailable("gone")

@@ -24,7 +24,7 @@ JPEG = simplejpeg.encode_jpeg(np.zeros((240, 320, 3), np.uint8))
 
 
 def offers(*values: tuple[int, str, int], room: str = "r") -> pb.WatchRequest:
-    """A batch of (frame id, track, captured at in microseconds)."""
+    """Return a batch of (frame id, track, capture time in microseconds)."""
     return pb.WatchRequest(
         offers=pb.OfferBatch(
             offers=[

@@ -23,7 +23,7 @@ JPEG = simplejpeg.encode_jpeg(np.zeros((240, 320, 3), np.uint8))
 
 
 def offers(*values: tuple[int, str, int], room: str = "r") -> pb.WatchRequest:
-    """A batch of (frame id, track, captured at in microseconds)."""
+    """Return a batch of (frame id, track, capture time in microseconds)."""
     return pb.WatchRequest(
         offers=pb.OfferBatch(
             offers=[
@@ -65,7 +65,7 @@ async def opened_dedup(mesh, **config):
 
 
 async def test_tracks_beyond_the_stream_limit_are_refused(serving, channel, monkeypatch):
-    # Without the waits that hold such a stream back: its tracks would grow idle and give way.
+    # Without backpressure, whose delays would let tracks grow idle and be evicted.
     monkeypatch.setattr(wiring, "VisionFlow", partial(VisionFlow, sleep=lambda _: asyncio.sleep(0)))
     async with serving(tracks_per_stream_max=100) as server, channel(server) as mesh:
         call = await opened(mesh)

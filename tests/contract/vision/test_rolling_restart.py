@@ -1,4 +1,4 @@
-"""A rolling restart under pictures that move all the time, through the real client, on the videos' own clock."""
+"""A rolling restart under constantly moving pictures, through the real client, on the clock of the videos."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TRACKS = ("a", "b", "c")
 FPS = 30
 SHOWN_S = 2.0
 BUSY_S = 0.25
-# Frames of each track that come while no server is connected to: a tenth of a second of video.
+# Frames per track without a connected server: 0.1 s of video.
 UNHEARD = 3
-# A verdict is never late here, however busy the machine is: what is kept was kept by a server.
+# Long enough that the fallback timer never runs: all keyframes come from verdicts.
 PATIENT = PacingRules(verdict_timeout_s=60)
 
 
 def mouth() -> Iterator[I420Frame]:
-    """Some cells of a picture that change with every frame."""
+    """Yield a picture of which some cells change with every frame."""
     rng = np.random.default_rng(1)
     while True:
         luma = np.full((64, 64), 100, np.uint8)
@@ -37,7 +37,7 @@ def mouth() -> Iterator[I420Frame]:
 
 
 def pan() -> Iterator[I420Frame]:
-    """A picture that moves as a whole, by two cells a frame."""
+    """Yield a picture that moves by two cells per frame."""
     wall = np.random.default_rng(2).integers(16, 236, (64, 64), dtype=np.uint8)
     while True:
         wall = np.roll(wall, 2, axis=1)
@@ -45,7 +45,7 @@ def pan() -> Iterator[I420Frame]:
 
 
 class Video:
-    """Shows a session the next frames of every track."""
+    """Submits the next frames of every track to a session."""
 
     def __init__(self, session: WatchSession, pictures: Iterator[I420Frame]) -> None:
         self._session = session
@@ -59,14 +59,14 @@ class Video:
         self.frames += 1
 
     async def show(self, seconds: float) -> None:
-        """Each frame when the one before has its verdict."""
+        """Submit each frame after the verdict on the one before."""
         for _ in range(round(seconds * FPS)):
             self.show_one()
             await until(lambda: self._session.pending_offers == 0)
 
 
 async def watch(serving, pictures: Iterator[I420Frame], *, restarts: int) -> list[Keyframe]:
-    """What is kept of two seconds, and of two more after each restart; the stream moves from server to server."""
+    """Return the keyframes of two seconds, and of two more after each restart, on alternating servers."""
     kept: list[Keyframe] = []
     ports = free_port(), free_port()
     target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)

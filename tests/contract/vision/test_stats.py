@@ -19,7 +19,7 @@ FLAT = bytes([100]) * 4096
 
 
 def offers(*values: tuple[int, str, int], room: str = "r") -> pb.WatchRequest:
-    """A batch of (frame id, track, captured at in microseconds)."""
+    """Return a batch of (frame id, track, capture time in microseconds)."""
     return pb.WatchRequest(
         offers=pb.OfferBatch(
             offers=[
@@ -68,7 +68,7 @@ async def test_counts_of_concurrent_streams_are_exact(serving, channel):
 
 
 class SlowStats:
-    """Shared numbers whose writes take until they are let through."""
+    """Shared counts whose writes wait for an event."""
 
     def __init__(self) -> None:
         self.rows: dict[str, object] = {}

@@ -1,4 +1,4 @@
-"""Whole pictures of one tenant beside a flood of another's: told by order and counts, not by the clock."""
+"""Whole pictures of one tenant beside a flood of another's, judged by order and counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PIXELS = np.zeros((48, 64, 3), np.uint8).tobytes()
 
 
 def whole(frame_id: int, *, width: int = 64, height: int = 48) -> pb.DedupRequest:
-    """A black picture; of a size that its bytes do not fill it is refused."""
+    """Return a black picture; it is rejected if its size does not match its bytes."""
     track = pb.TrackRef(room="r", track=f"{width}x{height}")
     frame = pb.WholeFrame(
         frame_id=frame_id, track=track, format=pb.PIXEL_FORMAT_RGB24, data=PIXELS, width=width, height=height
@@ -41,7 +41,7 @@ async def answer(call) -> pb.DedupResponse:
 
 
 class Reading:
-    """Whole frames are read when the test says so; of whom, in which order."""
+    """Decoder that the test releases; records the order of frames."""
 
     def __init__(self, monkeypatch) -> None:
         self.began: list[int] = []
@@ -82,9 +82,9 @@ async def test_whole_frames_of_tenants_are_served_round_robin(serving, channel, 
             before = len(reading.began)
             reading.end(2)
             await until(lambda before=before: len(reading.began) >= before + 2)
-            # One of the next two slots is the neighbour's, though nine others waited before it.
+            # One of the next two slots goes to the neighbour, although nine other frames waited first.
             assert 32 in reading.began[before : before + 2]
-            # What was in hand before it, and itself.
+            # The frames in progress before it, and its own.
             reading.end(3)
             assert (await answer(neighbour)).result.verdict.frame_id == frame_id
         reading.end(STREAMS * 5)
@@ -108,7 +108,7 @@ async def test_streams_with_rejected_frames_do_not_delay_a_neighbour(serving, ch
         for frame_id in range(1, 21):
             await neighbour.write(whole(frame_id))
             assert (await answer(neighbour)).result.verdict.frame_id == frame_id
-        # One of its ten frames is all that the server has read of each.
+        # The server has read one of the ten frames of each stream.
         assert not any(task.done() for task in held)
         over.set()
         assert [(await task).rejection.frame_id for task in held] == [2] * STREAMS

@@ -1,4 +1,4 @@
-"""Watch over a real socket: verdicts, uploads, refusals that the stream survives, and the end of a stream."""
+"""Watch over a real socket: verdicts, uploads, rejections and the end of a stream."""
 
 from __future__ import annotations
 

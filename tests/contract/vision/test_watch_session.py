@@ -1,4 +1,4 @@
-"""A session against real servers: the timer while no verdict comes, restarts, refusals and its end."""
+"""A session against real servers: fallback timer, restarts, refusals and closing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def delivered(session: WatchSession) -> bool:
 
 
 class Deaf(vision_pb2_grpc.VisionServiceServicer):
-    """Takes offers and never answers."""
+    """Accepts offers and sends no verdicts."""
 
     async def Watch(self, request_iterator, context):
         async for _ in request_iterator:
@@ -99,7 +99,7 @@ async def test_a_session_reconnects_after_a_restart(serving, channel):
                 assert session.stats.reconnects >= 1
                 assert session.error is None
     assert sorted(before) == sorted(tracks)
-    # The picture stood still: what the new server keeps as its first is no news.
+    # The picture is unchanged, so the first keyframe of the new server is dropped.
     assert sorted(track for track, _ in kept) == sorted(tracks)
 
 

@@ -1,4 +1,4 @@
-"""What a session does not do, however much it is shown: mix tracks, hold up its event loop, grow without end."""
+"""Under load a session keeps tracks apart, its event loop free and its memory bounded."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from hocket.client.vision.session import OFFERS_PER_MESSAGE_MAX
 from tests.fakes.waiting import until
 from tests.fakes.watched import frame
 
-# A verdict is never late here, however busy the machine is: what is kept was kept by the server.
+# Long enough that the fallback timer never runs: all keyframes come from verdicts.
 PATIENT = PacingRules(verdict_timeout_s=60)
 FPS = 30
-# Frames of each track: longer than a still one goes without an offer.
+# Frames per track: longer than the heartbeat interval.
 SHOWN = 50
 
 
 def blinking(level: int, i: int) -> I420Frame:
-    """A picture of one level with a corner that changes in every frame; in none where the level is a multiple of 3."""
+    """Return a picture of one level whose corner changes in every frame, unless the level is a multiple of 3."""
     luma = np.full((64, 64), level, np.uint8)
     luma[:8, :8] = 20 + 47 * i % 211 if level % 3 else 200
     return I420Frame(luma.tobytes() + bytes([128]) * 2048, 64, 64)
@@ -42,7 +42,7 @@ async def test_many_tracks_are_independent_and_share_messages(serving, channel):
             for i in range(SHOWN):
                 for track, level in levels.items():
                     session.submit("r", track, blinking(level, i), captured_at_s=i / FPS)
-                # The encoder keeps up by waiting for it: a queue that is longer gives up a track's older frames.
+                # Wait for the encoder, whose full queue would drop older frames of a track.
                 await until(lambda: session.pending_offers == 0 and not session._encoder.queued)
             await until(lambda: session._encoder.idle)
             total = (await VisionClient(mesh).get_stats()).total
@@ -61,7 +61,7 @@ async def test_many_tracks_are_independent_and_share_messages(serving, channel):
 
 
 class Encoder:
-    """Encodes nothing until it is let go; tells which threads called."""
+    """Encodes nothing until it is released; records the calling threads."""
 
     def __init__(self) -> None:
         self.may_go = threading.Event()
@@ -89,27 +89,27 @@ async def test_a_stalled_encoder_blocks_no_verdict_and_bounds_memory(serving, ch
                     alive.append(weakref.ref(picture))
                     session.submit("r", track, picture, captured_at_s=i / FPS)
                     del picture
-                # The loop runs: verdicts come while nothing is encoded.
+                # Verdicts come while nothing is encoded, so the loop is free.
                 await until(lambda: session.pending_offers == 0)
                 assert session._encoder.queued <= ENCODES_QUEUED_MAX
                 assert len(session._uploads) == 0
             assert session.stats.kept > 2 * ENCODES_QUEUED_MAX
             assert session.stats.dropped >= session.stats.kept - ENCODES_QUEUED_MAX - 1
             assert kept == []
-            # Those that wait, the one in the encoder's hands, and the last of each track.
+            # The queued frames, the one being encoded, and the last of each track.
             assert sum(ref() is not None for ref in alive) <= ENCODES_QUEUED_MAX + 1 + len(tracks)
             newest = {track: session._tracks["r", track].keyframe_id for track in tracks}
             encoder.may_go.set()
             await until(lambda: session._encoder.idle)
     assert threading.get_ident() not in encoder.threads
     assert len(encoder.threads) == 1
-    # The newest picture of each track was among those that waited, and comes last.
+    # The newest keyframe of each track was queued and is delivered last.
     assert dict(kept) == newest
     assert len(kept) == session.stats.kept - session.stats.dropped
 
 
 async def test_frames_pending_a_verdict_are_limited_to_the_newest(serving, channel):
-    """Without a word of the server for a whole second of video."""
+    """The server sends nothing for a second of video."""
     async with serving() as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda *_: None, rules=PATIENT) as session:
             await until(lambda: session.connected)
@@ -117,7 +117,7 @@ async def test_frames_pending_a_verdict_are_limited_to_the_newest(serving, chann
             for i in range(FPS):
                 picture = frame(40 + 5 * i)
                 alive.append(weakref.ref(picture))
-                # No await: nothing is sent and nothing comes.
+                # Without an await nothing is sent or received.
                 session.submit("r", "t", picture, captured_at_s=i / FPS)
                 del picture
             assert session.pending_offers <= 8
@@ -135,7 +135,7 @@ WALL = np.asarray(
 
 
 def wall(width: int, height: int, rotation: int = 0) -> I420Frame:
-    """The same picture in another size, as a camera sends it that is held turned by `rotation`."""
+    """Return the picture in another size, as a camera turned by `rotation` sends it."""
     upright = np.asarray(Image.fromarray(WALL).resize((width, height), Image.Resampling.BOX).convert("YCbCr"))
     halves = upright.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8)
     planes = [upright[..., 0], halves[..., 1], halves[..., 2]]
@@ -145,7 +145,7 @@ def wall(width: int, height: int, rotation: int = 0) -> I420Frame:
 
 
 async def test_a_change_of_size_or_rotation_keeps_no_frame(serving, channel):
-    """What simulcast switches between, a phone that is turned with its picture upright, and RGB in place of planes."""
+    """As for a simulcast switch, a turned phone with an upright picture, and RGB instead of planes."""
     switches = [
         wall(1280, 720),
         wall(640, 360),
@@ -166,12 +166,12 @@ async def test_a_change_of_size_or_rotation_keeps_no_frame(serving, channel):
                 offered += [session.stats.offered]
             assert session.error is None
             assert session.stats.rejected == 0
-            # The first frame of a track may be blurred: another size of it is taken for its refinement, once.
+            # The first frame may be blurred, so its first switch of size counts as a refinement.
             assert [k.cause for k in kept] in ([pb.CAUSE_FIRST], [pb.CAUSE_FIRST, pb.CAUSE_SETTLED])
             before = len(kept)
-            # A switch is offered, and the service finds that it is none.
+            # A switch is offered, and the service finds no change.
             assert len(set(offered[14::15])) == len(switches)
-            # On its side the same picture is news, and is given back as it stands there.
+            # On its side the picture differs and is kept in that orientation.
             session.submit("r", "t", replace(wall(640, 360), rotation=90), captured_at_s=9.0)
             await until(lambda: len(kept) == before + 1)
     assert [(kept[i].width, kept[i].height) for i in (0, -1)] == [(1280, 720), (360, 640)]

@@ -1,4 +1,4 @@
-"""No kept picture is lost on its way and no track goes blind: sessions against a real server on rough days."""
+"""Sessions lose no keyframe and no track after refusals, overload and clock steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_a_forgotten_track_is_offered_again(serving, channel):
             session.submit("r", "t", frame(), captured_at_s=0.0)
             await until(lambda: len(kept) == 1)
             session.forget("r", "t")
-            # The same picture: the server has it, whoever watches anew has not.
+            # The server knows the picture; the caller, who forgot the track, has no keyframe of it.
             session.submit("r", "t", frame(), captured_at_s=5.0)
             await until(lambda: len(kept) == 2)
             session.submit("r", "t", frame(220), captured_at_s=6.0)
@@ -65,7 +65,7 @@ async def test_an_unsent_offer_is_withdrawn(serving, channel):
     async with serving(tracks_per_stream_max=2 * OFFERS_QUEUED_MAX) as server, channel(server) as mesh:
         async with VisionClient(mesh).watch(lambda *_: None, rules=PATIENT) as session:
             await until(lambda: session.connected)
-            # More at once than the queue takes.
+            # More offers at once than the queue holds.
             for i in range(OFFERS_QUEUED_MAX + 50):
                 session.submit("r", f"t{i}", frame(), captured_at_s=0.0)
             await until(lambda: session.pending_offers == 0)
@@ -82,7 +82,7 @@ async def test_a_small_clock_step_back_loses_no_keyframe(serving, channel):
                 before = len(kept)
                 session.submit("r", "t", frame(level), captured_at_s=at_s)
                 await until(lambda before=before: session.pending_offers == 0 and len(kept) >= before)
-            # What comes to rest in the new time is kept in it.
+            # A change that settles after the step is kept.
             for i in range(1, 10):
                 session.submit("r", "t", frame(220), captured_at_s=5.5 + i / 30)
                 await until(lambda: session.pending_offers == 0)
@@ -107,7 +107,7 @@ async def test_a_keyframe_of_a_forgotten_track_is_not_delivered(serving, channel
 
 
 class Late(vision_pb2_grpc.VisionServiceServicer):
-    """Keeps the first frame that it is offered, when it is told to say so."""
+    """Keeps the first offered frame once the test releases the verdict."""
 
     def __init__(self) -> None:
         self.speaks = asyncio.Event()

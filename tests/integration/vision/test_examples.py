@@ -1,4 +1,4 @@
-"""The examples of vision as another team runs them: as processes, against a server."""
+"""The examples of vision run as processes against a server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 @asynccontextmanager
 async def running(name: str, *arguments: str, token: str | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
-    """An example beside a server of its own."""
+    """Run an example against a server."""
     settings = Settings(jwt_secret=SECRET, drain_grace_s=1)
     async with AsyncExitStack() as resources, asyncio.timeout(START_S):
         server = MeshServer("vision", settings, await build(settings, resources))
@@ -50,12 +50,12 @@ async def running(name: str, *arguments: str, token: str | None = None) -> Async
 
 
 def frame(level: int) -> bytes:
-    """A flat picture of 65x49 pixels."""
+    """Return a flat picture of 65x49 pixels."""
     return bytes([level]) * (65 * 49) + bytes([128]) * (2 * 33 * 25)
 
 
 async def shown_until_kept(process: asyncio.subprocess.Process, level: int) -> str:
-    """A picture at 50 frames a second until a frame of it is told."""
+    """Write a picture at 50 frames a second until the example reports a frame."""
     told = asyncio.create_task(process.stdout.readline())
     while not told.done():
         process.stdin.write(frame(level))
@@ -81,7 +81,7 @@ async def test_the_fallback_timer_is_reported_without_verdicts():
     async with running("watch_video.py", "65", "49", token="nonsense") as process:
         told = ""
         while not told.startswith("frame "):
-            # Beside what is told of frames, the client logs that its stream is refused.
+            # Besides the reported frames, the client logs that its stream is refused.
             told = await shown_until_kept(process, 40)
         process.stdin.write_eof()
         out, _ = await process.communicate()

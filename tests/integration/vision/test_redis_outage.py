@@ -1,4 +1,4 @@
-"""Servers that share a Redis, and the same when it is frozen or killed: verdicts go on, the rest says so."""
+"""Servers with a shared Redis, also while it is frozen or killed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRACK = pb.TrackRef(room="r", track="t")
 
 
 class OwnRedis:
-    """A Redis of this test, to be frozen and killed."""
+    """A Redis process that the test may freeze and kill."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:

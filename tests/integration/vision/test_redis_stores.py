@@ -1,4 +1,4 @@
-"""Keyframes and counts in a real Redis: bounded, apart by tenant, exact when servers share a track."""
+"""Keyframes and counts in a real Redis are bounded, separated by tenant and exact for shared tracks."""
 
 from __future__ import annotations
 

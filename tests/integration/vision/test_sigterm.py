@@ -1,4 +1,4 @@
-"""The command hocket-vision as a process that is told to end while streams are open."""
+"""The command hocket-vision receives SIGTERM while streams are open."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
 @asynccontextmanager
 async def vision_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, MeshChannel]]:
-    """A process that serves, and a channel to it; killed by its own id if it is still there at the end."""
+    """Run the service as a process with a channel to it; kills it by its id if it outlives the block."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOCKET_VISION_")} | {
         "HOCKET_VISION_GRPC_PORT": str(port),
@@ -47,7 +47,7 @@ async def vision_process() -> AsyncIterator[tuple[asyncio.subprocess.Process, Me
 
 
 async def watch(mesh: MeshChannel, room: str, frames: int):
-    """A stream that has its verdicts over `frames` frames and then says nothing."""
+    """Return a Watch stream that got verdicts on `frames` frames and is silent."""
     call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(2 * START_S))
     await call.write(pb.WatchRequest(config=pb.WatchConfig()))
     track = pb.TrackRef(room=room, track="t")
@@ -61,7 +61,7 @@ async def watch(mesh: MeshChannel, room: str, frames: int):
 
 
 async def dedup(mesh: MeshChannel):
-    """A stream of whole frames that has its verdict over one and then says nothing."""
+    """Return a Dedup stream that got one verdict and is silent."""
     call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Dedup(**mesh.options(2 * START_S))
     await call.write(pb.DedupRequest(config=pb.DedupConfig()))
     track = pb.TrackRef(room="three", track="t")

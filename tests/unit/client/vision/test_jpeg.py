@@ -1,4 +1,4 @@
-"""Colours of an encoded frame, read back by another decoder."""
+"""Encoded frames have the right colours, size and rotation, as another decoder reads them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLOURS = [
 
 
 def planes_of(colour: tuple[int, int, int], *, full_range: bool) -> bytes:
-    """64x64 pixels of one colour in I420, by ITU-R BT.601."""
+    """Return 64x64 pixels of one colour in I420, by ITU-R BT.601."""
     red, green, blue = (c / 255 for c in colour)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     u, v = (blue - luma) / 1.772, (red - luma) / 1.402
@@ -67,7 +67,7 @@ def test_i420_and_rgb_of_one_picture_encode_alike():
     from_pixels = decoded(encode_jpeg(RgbFrame(rgb.tobytes(), 160, 90)))
     difference = from_planes - from_pixels
     assert np.abs(difference).mean() <= 1.5
-    # What 8-bit planes lose has no direction: no channel is shifted.
+    # Rounding to 8 bits shifts no channel.
     assert np.abs(difference.mean(axis=(0, 1))).max() <= 0.5
 
 
@@ -83,7 +83,7 @@ def test_rotation_is_clockwise():
     pixels = np.zeros((32, 64, 3), np.uint8)
     pixels[:, :32] = 255
     turned = decoded(encode_jpeg(RgbFrame(pixels.tobytes(), 64, 32, rotation=90)))
-    # The bright left half of a picture turned clockwise is its upper half.
+    # A clockwise turn moves the bright left half to the top.
     assert (turned[4, 16].min(), turned[60, 16].max()) == (255, 0)
 
 

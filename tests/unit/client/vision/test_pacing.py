@@ -1,4 +1,4 @@
-"""What a client looks at, offers, suppresses and keeps by itself."""
+"""Frames that a client examines, offers, suppresses and keeps by its timer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def picture(level: int = 100, *, width: int = 1280, chroma: bytes = CHROMA) -> T
 
 
 def settled(next_frame_in_s: float = 0.2, **rules) -> TrackPacer:
-    """A pacer that has offered a picture at 0 s and was told that nothing is pending."""
+    """Return a pacer that offered a picture at 0 s and got a settled verdict."""
     pacer = TrackPacer(PacingRules(**rules))
     assert pacer.should_examine(0.0)
     assert pacer.should_offer(picture(), 0.0)
@@ -130,7 +130,7 @@ def test_a_change_of_size_counts_as_motion():
 
 
 def test_drift_within_the_noise_floor_is_offered_at_the_drift_interval():
-    """By little enough to be suppressed it may pass the server's threshold; an equal one may wait for the heartbeat."""
+    """Drift may pass the server's threshold; an equal picture waits for the heartbeat."""
     drifting, still = (settled(drift_interval_s=0.4, heartbeat_interval_s=1.0) for _ in range(2))
     looks_s = [i / 10 for i in range(1, 12)]
     assert next(at_s for at_s in looks_s if drifting.should_offer(picture(102), at_s)) == 0.4

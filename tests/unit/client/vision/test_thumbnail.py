@@ -1,4 +1,4 @@
-"""Thumbnails are exact cell means, upright and in full range, whatever the frame's size, strides and colours."""
+"""Thumbnails are exact cell means, upright and in full range, for every size, stride and colour format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def i420(width: int, height: int, seed: int = 0, *, low: int = 16, high: int = 2
 
 
 def exact_means(plane: np.ndarray, cells: int) -> np.ndarray:
-    """Area means by the definition: the plane enlarged until cells hold whole pixels."""
+    """Return area means by definition: of the plane enlarged until cells hold whole pixels."""
     height, width = plane.shape
     rows = np.repeat(plane.astype(float), cells, axis=0).reshape(cells, height, width).mean(axis=1)
     return np.repeat(rows, cells, axis=1).reshape(cells, cells, width).mean(axis=2)
@@ -53,7 +53,7 @@ def test_strides_do_not_change_the_thumbnail():
 @pytest.mark.parametrize("rotation", ROTATIONS)
 def test_a_rotated_frame_has_the_thumbnail_of_the_upright_one(rotation):
     upright = np.frombuffer(i420(640, 320), np.uint8)[: 640 * 320].reshape(320, 640)
-    # Turned back by the rotation, as a camera held sideways sends it.
+    # Turned back by the rotation, as a camera on its side sends it.
     sent = np.ascontiguousarray(np.rot90(upright, k=rotation // 90))
     height, width = sent.shape
     grey = bytes([128]) * (2 * (width // 2) * (height // 2))
@@ -64,7 +64,7 @@ def test_a_rotated_frame_has_the_thumbnail_of_the_upright_one(rotation):
 
 
 def test_a_resolution_switch_stays_within_the_noise_floor():
-    """Simulcast: the same picture of hard edges at 720, 360 and 180 lines."""
+    """Simulcast: one picture with hard edges at 720, 360 and 180 lines."""
     rng = np.random.default_rng(3)
     large = np.kron(rng.integers(0, 2, (180, 320)) * 219 + 16, np.ones((4, 4))).astype(np.uint8)
     cells = []
@@ -105,19 +105,19 @@ def test_rgb_rgba_and_i420_of_one_colour_agree(colour):
 @pytest.mark.parametrize("size", [*SIZES, (5440, 200), (5504, 200)])
 def test_alpha_does_not_change_the_thumbnail(size):
     width, height = size
-    # Nearly white: where sums of a cell carried into the next channel, it would show.
+    # Nearly white, so that a carry from one channel's sum into the next would show.
     pixels = np.random.default_rng(4).integers(200, 256, (height, width, 4), dtype=np.uint8)
     pixels[: height // 2] = 255
     from_rgb = thumbnail(RgbFrame(pixels[:, :, :3].tobytes(), width, height))
     from_rgba = thumbnail(RgbFrame(pixels.tobytes(), width, height, 4))
     for a, b in ((from_rgb.luma, from_rgba.luma), (from_rgb.chroma, from_rgba.chroma)):
-        # The same sums, rounded after other products.
+        # The same sums, rounded in another order.
         assert max(abs(x - y) for x, y in zip(a, b, strict=True)) <= 1
     assert height < 2 or from_rgba.luma[0] == 255
 
 
 def test_sampled_rgb_rows_are_centred_in_their_cell():
-    """A slope from top to bottom: sampled off the middle, every cell would be darker than the I420 frame's."""
+    """On a vertical ramp, rows sampled off centre would darken every cell."""
     slope = np.repeat(np.linspace(0, 255, 704).astype(np.uint8)[:, None], 128, axis=1)
     from_rgb = luma_of(thumbnail(RgbFrame(np.repeat(slope[:, :, None], 3, axis=2).tobytes(), 128, 704)))
     assert np.abs(from_rgb - exact_means(slope, 64)).max() <= 0.8
@@ -167,5 +167,5 @@ def test_chroma_cells_are_means_of_their_planes():
     packed = I420Frame(i420(1280, 720), 1280, 720, full_range=True)
     found = np.frombuffer(thumbnail(packed).chroma, np.uint8).reshape(2, 16, 16).astype(int)
     for cells, plane in zip(found, packed.planes[1:], strict=True):
-        # Every third row is read: of pure noise the mean moves by a level or two.
+        # Every third row is read, which moves the mean of pure noise by up to two levels.
         assert np.abs(cells - exact_means(plane[:352], 16)).mean() < 4

@@ -1,4 +1,4 @@
-"""What becomes of a whole picture on its way in and out: upright, its own colours, its own hash."""
+"""Whole pictures keep orientation, colours and hash through decoding and encoding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.vision.gating.verdict import Policy
 from services.vision.ports import DecodedFrame, EncodedFrame, WholeFrame
 
 ORIENTATION = 0x0112
-# How a picture lies in a file of each orientation, seen from how it should be looked at (EXIF 2.3, 4.6.4 A).
+# Transposition from the upright picture to the stored one, by EXIF orientation (EXIF 2.3, 4.6.4 A).
 LAID_BY = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -26,7 +26,7 @@ LAID_BY = {
     8: Image.Transpose.ROTATE_270,
 }
 RNG = np.random.default_rng(11)
-# No two corners are alike, so that every turn and every mirror shows.
+# All corners differ, so that every rotation and reflection is visible.
 UPRIGHT = Image.fromarray(RNG.integers(20, 236, (4, 6, 3), dtype=np.uint8)).resize((240, 160), Image.Resampling.BICUBIC)
 
 
@@ -40,7 +40,7 @@ def images():
 async def through(
     images: PillowImages, frame: WholeFrame, policy: Policy = Policy.CELLS, longest_px: int = 0
 ) -> tuple[DecodedFrame, EncodedFrame, np.ndarray]:
-    """What is read of a frame, its JPEG, and the colours of that."""
+    """Return a decoded frame, its JPEG, and the colours of the JPEG."""
     found = await images.decode(frame, policy)
     encoded = await images.encode(found, longest_px)
     return found, encoded, np.asarray(Image.open(io.BytesIO(encoded.jpeg)).convert("RGB")).astype(int)
@@ -70,7 +70,7 @@ async def test_pictures_of_every_exif_orientation_are_upright(images, orientatio
 
 @pytest.mark.parametrize("longest_px", [0, 60])
 async def test_alpha_does_not_change_the_jpeg(images, longest_px):
-    """Alpha is no transparency here: a resize that weighs the colours by it would darken or empty them."""
+    """A resize weighted by alpha would darken the colours."""
     pixels = np.asarray(UPRIGHT)
     alpha = RNG.integers(0, 256, (*pixels.shape[:2], 1), dtype=np.uint8)
     alpha[:80] = 0
@@ -95,7 +95,7 @@ async def test_alpha_does_not_change_the_jpeg(images, longest_px):
 )
 @pytest.mark.parametrize("seed", range(4))
 async def test_an_i420_frame_has_the_imagehash_of_its_luma_plane(images, policy, reference, seed):
-    """The same pixels: those that a decoder gave, as they are, and not what they become in RGB."""
+    """The hash is of the luma plane as sent, without a conversion to RGB."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(16, 236, (5, 7), dtype=np.uint8))
     luma = np.asarray(small.resize((162, 90), Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""Whatever bytes come, a picture is read or refused by name; nothing else is raised."""
+"""Pictures are decoded or refused with the name of the field."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SEEDS = {
 
 
 async def read_or_refuse(images: PillowImages, frame: WholeFrame) -> str:
-    """Give "read", or the field that a refusal names."""
+    """Return "read", or the field that a refusal names."""
     try:
         found = await images.decode(frame, Policy.PHASH)
     except InvalidArgument as error:
@@ -61,7 +61,7 @@ def test_mutated_files_are_decoded_or_refused(images, encoding):
     random_ = random.Random(7)
     outcomes = set()
     with warnings.catch_warnings():
-        # Pillow warns of odd metadata and goes on.
+        # Pillow warns of unusual metadata and continues.
         warnings.simplefilter("ignore")
         for _ in range(400):
             data = bytearray(random_.choice(SEEDS[encoding]))

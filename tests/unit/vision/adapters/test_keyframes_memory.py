@@ -1,4 +1,4 @@
-"""Keyframes in the process are bounded by number, age and bytes, and apart by track."""
+"""Keyframes in memory are limited by number, age and bytes, and separated by track."""
 
 from __future__ import annotations
 

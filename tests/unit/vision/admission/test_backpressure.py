@@ -1,4 +1,4 @@
-"""A stream waits by what was refused of its last message and by its share, within a bound."""
+"""The delay of a stream depends on the number and the share of refused offers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slots go round the tenants, whatever each has waiting, and none is lost."""
+"""Slots go to the waiting tenants in turn, and none is lost."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from services.vision.admission.round_robin_semaphore import RoundRobinSemaphore
 
 
 class Work:
-    """Holds a slot of `turns` until it is let go; who began is in `began`, in order."""
+    """Tasks that hold a slot until they are ended; `began` lists them in the order of their start."""
 
-    def __init__(self, turns: RoundRobinSemaphore) -> None:
-        self._turns = turns
+    def __init__(self, semaphore: RoundRobinSemaphore) -> None:
+        self._semaphore = semaphore
         self._ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.began: list[str] = []
 
     async def begin(self, *names: str) -> None:
-        """Names are of a tenant and a number: `a1`."""
+        """Start tasks; a name is a tenant and a number, such as `a1`."""
         for name in names:
             self._ends[name] = asyncio.Event()
             self.tasks[name] = asyncio.create_task(self._hold(name))
         await settled()
 
     async def _hold(self, name: str) -> None:
-        async with self._turns.slot(name[0]):
+        async with self._semaphore.slot(name[0]):
             self.began.append(name)
             await self._ends[name].wait()
 
@@ -42,48 +42,48 @@ async def settled() -> None:
 
 
 async def test_waiting_tenants_are_served_round_robin():
-    turns = RoundRobinSemaphore(2)
-    work = Work(turns)
+    semaphore = RoundRobinSemaphore(2)
+    work = Work(semaphore)
     await work.begin("a1", "a2", "a3", "a4", "a5", "b1", "b2", "c1")
     assert work.began == ["a1", "a2"]
-    assert [turns.waiting(tenant) for tenant in "abcd"] == [3, 2, 1, 0]
+    assert [semaphore.waiting(tenant) for tenant in "abcd"] == [3, 2, 1, 0]
     await work.end("a1", "a2", "a3", "b1", "c1", "a4")
     assert work.began == ["a1", "a2", "a3", "b1", "c1", "a4", "b2", "a5"]
 
 
 async def test_a_slot_is_released_when_its_holder_fails():
-    turns = RoundRobinSemaphore(1)
+    semaphore = RoundRobinSemaphore(1)
     for _ in range(3):
         with pytest.raises(ValueError, match="broken"):
-            async with turns.slot("a"):
+            async with semaphore.slot("a"):
                 raise ValueError("broken")
-    work = Work(turns)
+    work = Work(semaphore)
     await work.begin("a1")
     assert work.began == ["a1"]
 
 
 async def test_a_cancelled_waiter_takes_no_slot():
-    turns = RoundRobinSemaphore(1)
-    work = Work(turns)
+    semaphore = RoundRobinSemaphore(1)
+    work = Work(semaphore)
     await work.begin("a1", "b1", "b2", "c1")
     work.tasks["b1"].cancel()
-    # In the same moment, before the one that gave up has run again.
+    # In the same loop iteration, before the cancelled task runs.
     await work.end("a1")
     assert work.began == ["a1", "b2"]
     work.tasks["c1"].cancel()
     await settled()
-    assert turns.waiting("c") == 0
+    assert semaphore.waiting("c") == 0
     await work.end("b2")
     await work.begin("d1")
     assert work.began == ["a1", "b2", "d1"]
 
 
 async def test_a_slot_granted_to_a_cancelled_waiter_goes_to_the_next():
-    turns = RoundRobinSemaphore(1)
-    work = Work(turns)
-    async with turns.slot("a"):
+    semaphore = RoundRobinSemaphore(1)
+    work = Work(semaphore)
+    async with semaphore.slot("a"):
         await work.begin("b1", "c1")
-    # It is b1's since a moment ago, which has not run since.
+    # The slot is granted to b1, whose task has not run yet.
     work.tasks["b1"].cancel()
     await settled()
     assert work.began == ["c1"]

@@ -1,4 +1,4 @@
-"""Cells are compared with the last kept and the latest frame of their own track, in any batch."""
+"""Thumbnails are compared with the last keyframe and the previous frame of their track, in any batch."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_sensor_noise_of_a_covered_lens_changes_no_cell():
     rng = np.random.default_rng(5)
 
     def noisy() -> bytes:
-        # 720p noise of sigma 6, as a mean over the 225 pixels of a cell.
+        # Noise of sigma 6 per pixel, averaged over the 225 pixels of a 720p cell.
         return np.clip(rng.normal(12, 6 / 15, 4096) + 0.5, 0, 255).astype(np.uint8).tobytes()
 
     memory = seen(0, noisy())
@@ -66,7 +66,7 @@ def test_sensor_noise_of_a_covered_lens_changes_no_cell():
 
 
 def test_a_batch_gives_the_differences_of_single_frames():
-    """Large ones are compared in parts: each frame with its own track and by its own threshold."""
+    """Large batches are compared in parts."""
     rng = np.random.default_rng(6)
     frames = rng.integers(0, 256, (2, 40, 4608), dtype=np.uint8)
     slots, thresholds = rng.permutation(40).tolist(), rng.integers(1, 200, 40).tolist()

@@ -1,4 +1,4 @@
-"""Each policy has its own kind of gate."""
+"""Each policy creates its kind of gate."""
 
 from __future__ import annotations
 

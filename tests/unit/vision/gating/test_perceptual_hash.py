@@ -1,4 +1,4 @@
-"""Our hashes are those of the imagehash library, bit for bit, where a plain DCT is not too."""
+"""Hashes equal those of the imagehash library bit for bit, also where a plain DCT would not."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_structured_thumbnails_match_imagehash(levels, rows, mirrored, turned):
 
 
 def test_the_plain_matrix_dct_differs_on_symmetric_pictures():
-    """The guard earns its keep: on symmetric pictures coefficients tie with the median."""
+    """Coefficients equal to the median need the DCT of imagehash."""
     wrong = 0
     for picture in PICTURES.values():
         pixels = np.asarray(Image.fromarray(picture).resize((32, 32), Image.Resampling.LANCZOS))

@@ -1,4 +1,4 @@
-"""Options of a request are held to their bounds, and change nothing else."""
+"""Options of a request are checked against their bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream's decisions do not depend on how its offers were batched, and uploads are taken once."""
+"""Decisions of a stream are independent of batching, and each keyframe is accepted once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from services.vision.tracks.stream_gate import StreamGate
 from services.vision.tracks.track_table import TrackLimits, TrackTable
 
 
-def watching(policy: Policy = Policy.CELLS, *, tracks_max: int = 50) -> StreamGate:
-    tally = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
-    table = TrackTable("acme", policy, PolicyOptions(), TrackLimits(tracks_max, idle_s=30), TrackQuota(1000), tally)
+def stream_gate(policy: Policy = Policy.CELLS, *, tracks_max: int = 50) -> StreamGate:
+    stats = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    table = TrackTable("acme", policy, PolicyOptions(), TrackLimits(tracks_max, idle_s=30), TrackQuota(1000), stats)
     return StreamGate(policy, table)
 
 
@@ -48,9 +48,9 @@ def offer(frame_id: int, *, track: str = "t", level: int = 100, at_s: float | No
 )
 def test_batching_does_not_change_decisions(policy, levels, cuts):
     offers = [offer(i + 1, track=track, level=level) for i, (track, level) in enumerate(levels)]
-    one_by_one = watching(policy)
+    one_by_one = stream_gate(policy)
     expected = [one_by_one.decide([o], 0.0)[0] for o in offers]
-    batched, found, start = watching(policy), [], 0
+    batched, found, start = stream_gate(policy), [], 0
     for i in range(len(offers)):
         size = cuts[i % len(cuts)]
         found += batched.decide(offers[start : start + size], 0.0) if start < len(offers) else []
@@ -59,7 +59,7 @@ def test_batching_does_not_change_decisions(policy, levels, cuts):
 
 
 def test_a_refused_offer_does_not_affect_its_batch():
-    results = watching().decide([offer(1), offer(2, luma=b"x"), offer(2)], 0.0)
+    results = stream_gate().decide([offer(1), offer(2, luma=b"x"), offer(2)], 0.0)
     assert [type(r) for r in results] == [Decision, Refusal, Decision]
 
 
@@ -77,13 +77,13 @@ def test_a_refused_offer_does_not_affect_its_batch():
     ],
 )
 def test_invalid_fields_of_an_offer_are_refused_by_name(values, field):
-    (result,) = watching().decide([offer(1, **values)], 0.0)
+    (result,) = stream_gate().decide([offer(1, **values)], 0.0)
     assert isinstance(result, Refusal)
     assert list(result.error.fields) == [field]
 
 
 def test_a_keyframe_may_be_uploaded_once():
-    stream = watching()
+    stream = stream_gate()
     stream.decide([offer(1), offer(2)], 0.0)
     row = stream.accept_upload("r", "t", 1, 5000)
     assert (row.counts.uploads, row.counts.bytes_uploaded) == (1, 5000)
@@ -95,7 +95,7 @@ def test_a_keyframe_may_be_uploaded_once():
 
 
 def test_uploads_stretch_the_busy_interval_of_their_track_only():
-    stream, kept = watching(), {"large": 0, "small": 0}
+    stream, kept = stream_gate(), {"large": 0, "small": 0}
     for i in range(1, 300):
         for track, size_bytes in (("large", 180_000), ("small", 10_000)):
             (decision,) = stream.decide([offer(i, track=track, level=i * 40 % 200)], 0.0)
@@ -107,7 +107,7 @@ def test_uploads_stretch_the_busy_interval_of_their_track_only():
 
 
 def test_pending_uploads_are_limited():
-    stream = watching(Policy.TIMER)
+    stream = stream_gate(Policy.TIMER)
     for i in range(1, 101):
         stream.decide([offer(i, at_s=float(i))], 0.0)
     with pytest.raises(WrongOrder):
@@ -116,7 +116,7 @@ def test_pending_uploads_are_limited():
 
 
 def test_a_reused_slot_starts_without_a_keyframe():
-    stream = watching(tracks_max=1)
+    stream = stream_gate(tracks_max=1)
     stream.decide([offer(1, level=100)], 0.0)
     (decision,) = stream.decide([offer(1, track="u", level=100)], 31.0)
     assert decision.ruling.cause is Cause.FIRST
@@ -125,8 +125,8 @@ def test_a_reused_slot_starts_without_a_keyframe():
 
 
 def test_a_resolution_switch_is_no_change():
-    """A simulcast switch: the same thumbnail of a smaller frame is the same picture."""
-    stream = watching()
+    """As after a simulcast switch: the same thumbnail of a smaller frame."""
+    stream = stream_gate()
     stream.decide([offer(1)], 0.0)
     (decision,) = stream.decide([offer(2, width=320, height=180, at_s=0.5)], 0.0)
     assert decision.ruling.cause is Cause.UNCHANGED
@@ -134,7 +134,7 @@ def test_a_resolution_switch_is_no_change():
 
 def test_noise_of_a_covered_lens_keeps_only_refreshes():
     rng = np.random.default_rng(2)
-    stream, kept = watching(), []
+    stream, kept = stream_gate(), []
     for i in range(900):
         luma = np.clip(rng.normal(14, 1.6, 4096), 0, 255).astype(np.uint8).tobytes()
         (decision,) = stream.decide([offer(i + 1, luma=luma)], 0.0)

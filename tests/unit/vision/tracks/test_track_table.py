@@ -1,4 +1,4 @@
-"""Order, time and number of the tracks of a stream."""
+"""Frame order, track time and the limit on tracks of a stream."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from services.vision.tracks.track_table import TrackLimits, TrackTable
 
 
 def table(
-    *, tracks_max: int = 3, server_max: int = 100, budget: TrackQuota | None = None, tenant: str = "acme"
+    *, tracks_max: int = 3, server_max: int = 100, quota: TrackQuota | None = None, tenant: str = "acme"
 ) -> TrackTable:
-    tally = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
+    stats = StatsTable(rows_ended_max=10, ended_ttl_s=60, republish_s=60)
     limits = TrackLimits(tracks_max, idle_s=30)
-    return TrackTable(tenant, Policy.CELLS, PolicyOptions(), limits, budget or TrackQuota(server_max), tally)
+    return TrackTable(tenant, Policy.CELLS, PolicyOptions(), limits, quota or TrackQuota(server_max), stats)
 
 
 def test_frame_ids_must_rise_within_a_track():
@@ -65,16 +65,16 @@ def test_an_idle_track_is_evicted_for_a_new_one():
 
 
 def test_evicted_tracks_are_released_to_other_streams():
-    budget = TrackQuota(100, tenant_tracks_max=3)
-    left, other = table(budget=budget), table(budget=budget)
+    quota = TrackQuota(100, tenant_tracks_max=3)
+    left, other = table(quota=quota), table(quota=quota)
     slots = {left.get_or_create("r", name, 0).slot for name in ("a", "b", "c")}
     with pytest.raises(TooManyTracks):
         other.get_or_create("r", "a", 29)
     left.get_or_create("r", "b", 29)
     left.evict_idle(31)
     assert left.get("r", "b") is not None
-    assert budget.held == 1
+    assert quota.held == 1
     other.get_or_create("r", "a", 31)
-    # Freed slots are used again, and no two tracks have one.
+    # Freed slots are reused, and each belongs to one track.
     other.close(31)
     assert {left.get_or_create("r", name, 31).slot for name in ("b", "d", "e")} == slots
