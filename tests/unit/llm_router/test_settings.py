@@ -61,5 +61,5 @@ def test_a_file_that_holds_no_weights_is_named(monkeypatch, tmp_path, text: str)
     monkeypatch.setenv(f"{PREFIX}WEIGHTS_FILE", str(path))
     assert read_settings("hocket-llm-router", Settings).weights_file == path
     path.write_text(text)
-    with pytest.raises(SystemExit, match=rf"{PREFIX}WEIGHTS_FILE: .*holds no weights"):
+    with pytest.raises(SystemExit, match=rf"{PREFIX}WEIGHTS_FILE: .*holds no valid weights"):
         read_settings("hocket-llm-router", Settings)

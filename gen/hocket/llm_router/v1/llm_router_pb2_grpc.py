@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LlmRouterServiceStub:
-    """LlmRouterService routes requests over tiers of models.
+    """LlmRouterService routes requests over tiers of models and streams their answers.
     """
 
     def __init__(self, channel):
@@ -68,48 +68,51 @@ class LlmRouterServiceStub:
 
 
 class LlmRouterServiceServicer:
-    """LlmRouterService routes requests over tiers of models.
+    """LlmRouterService routes requests over tiers of models and streams their answers.
     """
 
     def Generate(self, request, context):
-        """Generate answers: first a route, then text and tool calls, last a finish.
+        """Generate answers a request: first a route, then text and tool calls, last a finish. Cancelling the call cancels the
+        vendor's work. Fails with RESOURCE_EXHAUSTED (limit or budget of the tenant), FAILED_PRECONDITION (no capable
+        model) or UNAVAILABLE (all models failed).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Route(self, request, context):
-        """Route tells the decision alone, explained. Nothing is generated or booked; its mix is kept apart from Generate's, so
-        that callers who only ask hold the shares too and disturb nobody.
+        """Route returns the decision without generating or recording a cost. It has a tier mix of its own, so that it does
+        not shift the mix of Generate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """ListModels tells tiers, prices and health of every candidate.
+        """ListModels returns every candidate with its tier, price and availability.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetHealth(self, request, context):
-        """GetHealth tells the state of each candidate's circuit breaker.
+        """GetHealth returns the circuit breaker of each candidate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Prewarm(self, request, context):
-        """Prewarm has the instructions and tools of a conversation that is about to begin written into the prompt cache of the
-        model that would answer, where its vendor can; the first answer then reads them and comes sooner. It is booked.
+        """Prewarm writes the instructions and tools of a conversation into the prompt cache of the model that would answer,
+        which shortens the first answer. Its cost is recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecordOutcome(self, request, context):
-        """RecordOutcome tells how an answer was received, so that the scorer can be fitted again.
+        """RecordOutcome stores how an answer was received, for refitting the complexity scorer. Fails with NOT_FOUND for
+        turns older than an hour.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,7 +160,7 @@ def add_LlmRouterServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LlmRouterService:
-    """LlmRouterService routes requests over tiers of models.
+    """LlmRouterService routes requests over tiers of models and streams their answers.
     """
 
     @staticmethod

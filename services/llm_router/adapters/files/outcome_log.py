@@ -1,7 +1,7 @@
-"""What scorers can be fitted from: the features of each turn and how its answer was received, one JSON object a line.
+"""Log of turns with their outcomes, for fitting the scorer: one JSON object a line, features only, no user content.
 
-Features are numbers; no word of a user is kept. The file is bounded: when it is full it becomes `<name>.1` and a new
-one begins, so two files hold the newest turns.
+The file is bounded: when full it is renamed to `<name>.1` and a new one starts, so that two files hold the newest
+turns.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from services.llm_router.routing.complexity import SurfaceScorer
 from services.llm_router.routing.training_data import ScorerWeights, TrainingRow, need_from_outcomes
 
 BYTES_MAX = 64 * 1024 * 1024
-# With weights that add up to more, the score of some text is past what a float holds.
+# Larger sums overflow a float in the score of some texts.
 WEIGHTS_SUM_MAX = 500.0
-# A crash tears a line; a file with more of them was never written here.
+# A crash truncates a line; a file with more invalid lines has another origin.
 WRONG_SHARE_MAX = 0.01
-OUTCOMES = Counter("hocket_llm_router_outcomes", "Outcomes told, by kind and tier.", ["outcome", "tier"])
-LOST = Counter("hocket_llm_router_outcomes_lost", "Outcomes that could not be kept, by why.", ["cause"])
+OUTCOMES = Counter("hocket_llm_router_outcomes", "Outcomes recorded, by kind and tier.", ["outcome", "tier"])
+LOST = Counter("hocket_llm_router_outcomes_lost", "Outcomes that could not be stored, by cause.", ["cause"])
 
 
 class OutcomeLog:
-    """Remembers the turns of the last hour, and writes an outcome with the turn it belongs to."""
+    """Keeps the turns of the last hour, and writes each outcome with its turn."""
 
     def __init__(self, path: Path | None, state: SharedState) -> None:
-        """Write to `path`; without one outcomes are counted alone. `state` knows the turns of all replicas."""
+        """Write to `path` (None: count only); `state` holds the turns of all replicas."""
         self._path = path
         self._state = state
         self._file: IO[str] | None = None
@@ -40,13 +40,13 @@ class OutcomeLog:
     def record_decision(
         self, tenant_id: str, turn_id: str, features: Mapping[str, float], tier: int, model: str
     ) -> None:
-        """A turn began to be answered."""
+        """Store the features of a turn for an hour."""
         rounded = {name: round(value, 4) for name, value in features.items() if value}
         row = {"features": rounded, "tier": tier, "model": model}
         self._state.store_text(f"turn:{tenant_id}:{turn_id}", json.dumps(row, separators=(",", ":")))
 
     async def record_outcome(self, tenant_id: str, turn_id: str, outcome: str) -> bool:
-        """How its answer was received; False when the turn is not known (any more)."""
+        """Write the outcome; False when the turn is unknown or older than an hour."""
         text = await self._state.load_text(f"turn:{tenant_id}:{turn_id}")
         if text is None:
             return False
@@ -55,7 +55,7 @@ class OutcomeLog:
             OUTCOMES.labels(outcome, turn["tier"]).inc()
             row = {"turn": f"{tenant_id}/{turn_id}", "outcome": outcome, **turn}
         except (ValueError, KeyError, TypeError, RecursionError):
-            # Another version of the router remembered it in its own form.
+            # Stored by an incompatible version.
             LOST.labels("unreadable").inc()
             return False
         if self._path is not None:
@@ -67,7 +67,7 @@ class OutcomeLog:
             self._write(row)
         except OSError:
             LOST.labels("disk").inc()
-            # Opened anew for the next one: the file may be another by then, and what it holds back is half a line.
+            # Reopened for the next outcome: the file may have been replaced, and its buffer holds half a line.
             with suppress(OSError):
                 self.close()
 
@@ -88,9 +88,10 @@ class OutcomeLog:
 
 
 def read_rows(lines: IO[str]) -> tuple[list[TrainingRow], list[str]]:
-    """Rows to fit from, one a turn that tells something, and what is wrong with the lines that were passed over.
+    """Return the training rows of a log, one for each turn with a usable outcome, and the invalid lines.
 
-    A crash tears a line, or makes one of two. Raises ValueError where more are wrong than that: it is no such file.
+    Raises:
+        ValueError: More lines are invalid than a crash explains.
     """
     turns: dict[str, tuple[Mapping[str, float], int, list[str]]] = {}
     wrong: list[str] = []
@@ -101,21 +102,21 @@ def read_rows(lines: IO[str]) -> tuple[list[TrainingRow], list[str]]:
             held = turns.setdefault(row["turn"], (row["features"], int(row["tier"]), []))
             held[2].append(row["outcome"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            wrong.append(f"line {number}: is no outcome: {error!r}")
+            wrong.append(f"line {number}: is not an outcome: {error!r}")
     if wrong and (not turns or len(wrong) > 1 + number * WRONG_SHARE_MAX):
         raise ValueError(f"{wrong[0]} ({len(wrong)} of {number} lines are wrong)")
-    told = ((features, need_from_outcomes(outcomes, tier)) for features, tier, outcomes in turns.values())
-    return [TrainingRow(features, need) for features, need in told if need is not None], wrong
+    needs = ((features, need_from_outcomes(outcomes, tier)) for features, tier, outcomes in turns.values())
+    return [TrainingRow(features, need) for features, need in needs if need is not None], wrong
 
 
 def read_weights(path: Path) -> ScorerWeights:
-    """ScorerWeights that `write_weights` wrote. Raises ValueError when they are none."""
+    """Read weights written by `write_weights`. Raises ValueError for any other content."""
     try:
         row = json.loads(path.read_text("utf-8"))
         weights = ScorerWeights({str(k): float(v) for k, v in row["weights"].items()}, float(row["bias"]))
         _check_size(weights)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path}: holds no weights: {error}") from error
+        raise ValueError(f"{path}: holds no valid weights: {error}") from error
     return weights
 
 
@@ -126,19 +127,19 @@ def _check_size(weights: ScorerWeights) -> None:
 
 
 def write_weights(path: Path, weights: ScorerWeights) -> None:
-    """Replace `path` at once, so that no reader sees half of it."""
+    """Replace `path` atomically."""
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(json.dumps({"bias": weights.bias, "weights": dict(weights.weights)}, indent=1), "utf-8")
     draft.replace(path)
 
 
 def open_scorer(weights_file: Path | None) -> SurfaceScorer:
-    """The scorer with the weights in `weights_file`; the shipped ones where there is no such file yet."""
+    """Return the scorer with the weights of a file; the shipped ones where the file does not exist yet."""
     if weights_file is None or not weights_file.exists():
         return SurfaceScorer()
     return scorer_with(read_weights(weights_file))
 
 
 def scorer_with(weights: ScorerWeights) -> SurfaceScorer:
-    """The scorer with fitted weights."""
+    """Return a scorer with fitted weights."""
     return SurfaceScorer(weights.weights, weights.bias)

@@ -1,4 +1,4 @@
-"""The tiers file: read, checked with line numbers, read again on change; a wrong one never replaces a good one."""
+"""The tiers file: validated with line numbers, reloaded on change; an invalid file never replaces a valid table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from prometheus_client import Counter, Gauge
 from services.llm_router.catalog.tiers import TierTable
 from services.llm_router.catalog.toml_file import TiersFileError, parse_tiers
 
-RELOADS = Counter("hocket_llm_router_tiers_file_reloads", "Times the tiers file was read again.", ["outcome"])
+RELOADS = Counter("hocket_llm_router_tiers_file_reloads", "Reloads of the tiers file, by outcome.", ["outcome"])
 DAYS_LEFT = Gauge(
     "hocket_llm_router_model_days_left",
-    "Days until a model in use leaves service, told from 60 days before.",
+    "Days until the end of life of a listed model, from 60 days before.",
     ["model"],
 )
 DAY_S = 86_400
@@ -26,17 +26,23 @@ _log = structlog.get_logger()
 
 
 def shipped_table() -> str:
-    """The TOML text of the table that ships with the service."""
+    """Return the TOML text of the shipped table."""
     return resources.files("services.llm_router.catalog").joinpath(SHIPPED_NAME).read_text("utf-8")
 
 
 class TiersFile:
-    """The newest valid table of a file, or of the package's own when no file is named."""
+    """The newest valid table of a file, or the shipped table."""
 
     def __init__(self, path: Path | None, adjust: Callable[[TierTable], TierTable], now_s: Callable[[], float]) -> None:
-        """Read `path` now (None: the table shipped with the package); `adjust` is applied to each table read.
+        """Read the file.
 
-        Raises TiersFileError when the first read fails: a service must not start on a wrong table.
+        Args:
+            path: TOML file; None for the shipped table.
+            adjust: Applied to each table read.
+            now_s: Unix time.
+
+        Raises:
+            TiersFileError: The file is invalid: a service must not start on an invalid table.
         """
         self._path = path
         self._adjust = adjust
@@ -52,7 +58,7 @@ class TiersFile:
         return self._current
 
     def refresh(self) -> bool:
-        """Read the file again if it changed; True when the table is new. A wrong file is logged and changes nothing."""
+        """Reload the file if it changed; True when the table is new. An invalid file is logged and ignored."""
         stamp = self._stamp()
         if stamp == self._seen:
             if self._now_s() >= self._warned_s + DAY_S:
@@ -63,25 +69,25 @@ class TiersFile:
             self._current = self._read()
         except TiersFileError as error:
             RELOADS.labels("refused").inc()
-            _log.error("tiers file refused, the old table stays", problem=str(error))
+            _log.error("tiers file invalid, keeping the old table", problem=str(error))
             return False
         RELOADS.labels("accepted").inc()
-        _log.info("tiers file read", version=self._current.version)
+        _log.info("tiers file loaded", version=self._current.version)
         self._warn_of_ends()
         return True
 
     async def keep_fresh(self, period_s: float) -> None:
-        """Look at the file every `period_s` seconds, until cancelled."""
+        """Check the file every `period_s` seconds, until cancelled."""
         while True:
             await asyncio.sleep(period_s)
             try:
                 self.refresh()
-            except Exception:  # noqa: BLE001 - a task that ends here would leave the old table in force for ever, unseen
+            except Exception:  # noqa: BLE001 - an ended task would keep the old table without notice
                 RELOADS.labels("failed").inc()
-                _log.exception("tiers file not read, the old table stays")
+                _log.exception("tiers file not readable, keeping the old table")
 
     def _stamp(self) -> tuple[int, ...]:
-        """What changes when the file does; time and size alone stand still where one is moved or linked into place."""
+        """Return an identifier of the file's version; time and size alone miss files moved or linked into place."""
         if self._path is None:
             return ()
         try:
@@ -101,11 +107,11 @@ class TiersFile:
         return self._adjust(parse_tiers(text, name))
 
     def _warn_of_ends(self) -> None:
-        """Tell which models leave service soon: with each new table, and once a day."""
+        """Warn of models near their end of life: with each new table, and once a day."""
         self._warned_s = now_s = self._now_s()
         DAYS_LEFT.clear()
         for model in self._current.near_end_of_life(now_s):
             end_s = model.end_of_life_s or 0.0
             DAYS_LEFT.labels(model.alias).set((end_s - now_s) / DAY_S)
             end = datetime.fromtimestamp(end_s, UTC)
-            _log.warning("a model leaves service soon", model=model.alias, end_of_life=f"{end:%Y-%m-%d}")
+            _log.warning("model near its end of life", model=model.alias, end_of_life=f"{end:%Y-%m-%d}")

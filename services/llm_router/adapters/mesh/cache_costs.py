@@ -1,4 +1,4 @@
-"""Books explicit caches, each as a vendor call of its own: one reading of its tokens and their storage."""
+"""Costs of explicit caches: one read of the tokens, and storage for the requested lifetime."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from services.llm_router.prompt_cache.breakpoints import TTL_5M_S
 
 
 class CacheCosts:
-    """From the request to make a cache until what it costs is booked, for the tenant of the running context.
+    """Costs of explicit caches, recorded for the calling tenant.
 
-    The vendor bills storage for the time that was asked for, also of a cache that is deleted before.
+    Vendors bill storage for the requested lifetime, also of caches deleted earlier.
     """
 
     def __init__(self, ledger: Ledger, tables: Tables, clock: Clock) -> None:
-        """Book in `ledger`, under the cheapest tier of `tables` that lists the model: many requests share a cache."""
+        """Record in `ledger` under the cheapest tier that lists the model: many requests share a cache."""
         self._ledger = ledger
         self._tables = tables
         self._clock = clock
 
     def reserve(self, candidate: Candidate, tokens: int) -> AttemptCost:
-        """A cache of about `tokens` is asked for: should the process die now, this much is booked by the next."""
+        """Journal the cost of a cache of about `tokens` before it is created."""
         now = self._clock.time()
         price = candidate.price(now, tokens)
         cost = AttemptCost(
@@ -51,7 +51,7 @@ class CacheCosts:
         return cost
 
     def settle(self, reserved: AttemptCost, candidate: Candidate, tokens: int) -> None:
-        """The vendor made it and counted `tokens`."""
+        """Record a created cache with the vendor's token count."""
         price = candidate.price(reserved.ended_at_s, tokens)
         self._record(
             replace(
@@ -65,11 +65,11 @@ class CacheCosts:
         )
 
     def release(self, reserved: AttemptCost) -> None:
-        """The vendor made none."""
+        """Record that the vendor created no cache."""
         self._record(replace(reserved, usage=Usage(), cost_micro_usd=0, estimated=False))
 
     def record_estimate(self, reserved: AttemptCost) -> None:
-        """Nobody heard whether it was made: it is taken for made, as estimated."""
+        """Record the reservation when no response arrived: the cache is assumed to exist."""
         self._record(reserved)
 
     def _record(self, cost: AttemptCost) -> None:

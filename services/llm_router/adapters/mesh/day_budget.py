@@ -1,4 +1,4 @@
-"""What tenants with a budget have spent today (UTC): from the ledger, and what this process booked since it asked."""
+"""Spending of tenants with a budget since midnight UTC: the ledger's sum plus newer costs of this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.llm_router.billing.budget import BudgetStanding, standing_of
 REFRESH_S = 10.0
 TENANTS_MAX = 10_000
 
-# Micro-USD that the tenant of the running RPC has spent since a moment.
+# Returns the micro-USD that the calling tenant has spent since a time.
 SpentSince = Callable[[datetime], Awaitable[int]]
 
 
@@ -29,16 +29,16 @@ class _Spending:
 
 
 class DayBudget:
-    """Fails open: without the ledger a tenant's standing is what this process alone has seen."""
+    """Spending of the day. Fails open: without the ledger only costs of this process count."""
 
     def __init__(self, spent_since: SpentSince | None, clock: Clock) -> None:
-        """`spent_since` asks the ledger; None where there is none."""
+        """Read spending through `spent_since`; None where no ledger is configured."""
         self._spent_since = spent_since
         self._clock = clock
         self._tenants: dict[str, _Spending] = {}
 
     def standing(self, tenant_id: str, budget_micro_usd: int) -> BudgetStanding:
-        """Where the tenant of the running RPC stands; never waits, the ledger is asked behind its back."""
+        """Return the standing of the calling tenant without waiting; the ledger is read in the background."""
         if not budget_micro_usd:
             return BudgetStanding.NORMAL
         spending = self._of(tenant_id)
@@ -49,7 +49,7 @@ class DayBudget:
         return standing_of(spending.micro_usd, budget_micro_usd)
 
     def record(self, tenant_id: str, micro_usd: int) -> None:
-        """This process booked a cost for the tenant; kept only for tenants that have a budget."""
+        """Add a cost in micro-USD; kept only for tenants with a budget."""
         if tenant_id in self._tenants:
             self._of(tenant_id).micro_usd += micro_usd
 
@@ -63,13 +63,13 @@ class DayBudget:
         return spending
 
     async def _refresh(self, spending: _Spending, spent_since: SpentSince) -> None:
-        # Asked for the requests to come, whatever time this one has left.
+        # Read for later requests: not bound by the deadline of this one.
         deadline.bind(None)
         start = datetime.strptime(spending.day, "%Y-%m-%d").replace(tzinfo=UTC)
         try:
-            booked = await spent_since(start)
+            recorded = await spent_since(start)
         except MeshError:
             limiter_unavailable.labels("get_costs").inc()
             return
-        # What was booked here a moment ago may not be in the ledger yet: the larger of the two is the safer.
-        spending.micro_usd = max(spending.micro_usd, booked)
+        # Costs recorded here may not be in the ledger yet: use the larger of both.
+        spending.micro_usd = max(spending.micro_usd, recorded)

@@ -1,4 +1,4 @@
-"""The book of costs, kept by the ratelimit service's ledger through a background recorder."""
+"""Cost ledger over `LedgerService`: a background recorder with an on-disk journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hocket.client.ledger import CostJournal, CostRecorder, EventOrigin
 from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
 
 JOURNAL_FAILURES = Counter(
-    "hocket_llm_router_journal_failures", "Costs of running answers that the journal did not take."
+    "hocket_llm_router_journal_failures", "Costs of running answers that could not be journalled."
 )
 _log = structlog.get_logger()
 _OUTCOMES = {
@@ -27,15 +27,15 @@ _OUTCOMES = {
 
 
 class MeshLedger:
-    """Books attempts as cost events of the tenant whose RPC is being served."""
+    """Records attempts as cost events of the calling tenant."""
 
     def __init__(self, recorder: CostRecorder, begun: CostJournal | None = None) -> None:
-        """Book through `recorder`; `begun` holds attempts that run, for the process after a crash."""
+        """Record through `recorder`; `begun` journals running attempts for the process after a crash."""
         self._recorder = recorder
         self._begun = begun
 
     def reserve(self, cost: AttemptCost) -> None:
-        """Write a running attempt down under the id that it will be booked under."""
+        """Journal a running attempt under the id of its later cost event."""
         if self._begun is not None:
             caller = identity.current()
             try:
@@ -44,9 +44,9 @@ class MeshLedger:
                 self._journal_failed(error)
 
     def record(self, cost: AttemptCost) -> None:
-        """Queue one event; the recorder sends it until it is durable."""
+        """Queue one event; the recorder retries until it is durable."""
         self._recorder.record(event_of(cost))
-        # After the recorder has it: between the two a crash books it twice, under one id, which is once.
+        # After the recorder has it: a crash in between records it twice under one id, which the ledger deduplicates.
         if self._begun is not None:
             try:
                 self._begun.drop([cost.event_id])
@@ -55,7 +55,7 @@ class MeshLedger:
 
     @staticmethod
     def _journal_failed(error: OSError) -> None:
-        """The answer goes on: what is not written down is lost only if this process is killed, too."""
+        """Count and log; the answer goes on, and the cost is lost only if this process is killed too."""
         JOURNAL_FAILURES.inc()
         _log.warning("running cost not in the journal", problem=str(error))
 
@@ -68,7 +68,15 @@ def open_ledger(
     *,
     tls: ClientTls | None = None,
 ) -> MeshLedger:
-    """A ledger at `target`; what a crashed process had begun is booked first. `resources` closes it."""
+    """Open the ledger at `target`; costs that a crashed process reserved are recorded first.
+
+    Args:
+        target: gRPC target of ratelimit; None records nothing.
+        journal_file: Journal of unrecorded costs; running attempts are in `<name>.begun`.
+        minter: Mints tokens for events whose caller's token has expired.
+        resources: Closes the ledger.
+        tls: Mutual TLS of the channel.
+    """
     begun: CostJournal | None = None
     if target and journal_file:
         begun = CostJournal(journal_file.with_name(f"{journal_file.name}.begun"))
@@ -76,7 +84,7 @@ def open_ledger(
         left = begun.pending()
         if left:
             journal = CostJournal(journal_file)
-            # What is in the journal already is the end of an attempt, and the row of its middle says less.
+            # An event in the journal is the end of an attempt; its reservation is older and is dropped.
             ended = {event.event_id for _, event in journal.pending()}
             for origin, event in left:
                 if event.event_id not in ended:
@@ -89,7 +97,7 @@ def open_ledger(
 
 
 def event_of(cost: AttemptCost) -> pb.CostEvent:
-    """The ledger's form of an attempt."""
+    """Return the cost event of an attempt."""
     usage = cost.usage
     quantities = {
         "input_tokens": usage.input_tokens,

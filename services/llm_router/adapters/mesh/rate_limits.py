@@ -1,4 +1,4 @@
-"""The tenant's limit of requests, asked of the ratelimit service; without it requests pass, and are counted."""
+"""Rate limits over `RateLimitService`. Fails open and counts it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from services.llm_router.adapters.mesh.day_budget import SpentSince
 from services.llm_router.ports import Limits
 
 REQUESTS, TOKENS = "llm_requests", "llm_tokens"
-# A voice turn cannot wait for a limiter: it answers in a few milliseconds or is passed by.
+# A limiter answers within a few milliseconds; a voice turn does not wait longer.
 TIMEOUT_S = 0.15
 CHARGE_TIMEOUT_S = 2.0
 CHARGES_MAX = 1000
-UNCHARGED = Counter("hocket_llm_router_tokens_untold", "Answers whose tokens could not be told to ratelimit.")
+UNCHARGED = Counter("hocket_llm_router_tokens_untold", "Answers whose tokens could not be charged at ratelimit.")
 
 
 class MeshRateLimits:
-    """Asks ratelimit before, tells it after. Fails open."""
+    """Charges the prompt before a request and the rest after it. Fails open."""
 
     def __init__(self, client: RateLimitClient) -> None:
         self._client = client
         self._charging: set[asyncio.Task[None]] = set()
 
     async def require_request(self, prompt_tokens: int) -> None:
-        """Spend one request and the tokens of its prompt. Raises ResourceExhausted when one of them is used up."""
+        """Charge one request and its prompt tokens. Raises ResourceExhausted when a limit is used up."""
         spends = [Spend(limit=REQUESTS, cost=1), Spend(limit=TOKENS, cost=max(prompt_tokens, 1))]
         try:
             await self._client.require_all(spends, timeout_s=TIMEOUT_S)
@@ -43,7 +43,7 @@ class MeshRateLimits:
             limiter_unavailable.labels("check").inc()
 
     def charge(self, tokens: int) -> None:
-        """Spend tokens that have been used already, as far as the limit has them."""
+        """Charge used tokens in the background, as far as the limit allows."""
         if tokens <= 0:
             return
         if len(self._charging) >= CHARGES_MAX:
@@ -54,32 +54,32 @@ class MeshRateLimits:
         task.add_done_callback(self._charging.discard)
 
     async def _charge(self, tokens: int) -> None:
-        # The RPC that used them is over, and its time with it.
+        # Without the deadline of the RPC, which is over.
         deadline.bind(None)
         try:
-            told = await self._client.check([Spend(limit=TOKENS, cost=tokens)], timeout_s=CHARGE_TIMEOUT_S)
-            left = told.standings[0].remaining
-            if not told.admitted and left:
-                # More was used than is left: all that is left goes, and the next request waits.
+            result = await self._client.check([Spend(limit=TOKENS, cost=tokens)], timeout_s=CHARGE_TIMEOUT_S)
+            left = result.standings[0].remaining
+            if not result.admitted and left:
+                # More was used than the limit has left: charge what is left, so that the next request waits.
                 await self._client.check([Spend(limit=TOKENS, cost=left)], timeout_s=CHARGE_TIMEOUT_S)
         except MeshError:
             UNCHARGED.inc()
 
 
 class NoRateLimits:
-    """Where no ratelimit service is configured."""
+    """Used when no ratelimit service is configured."""
 
     async def require_request(self, prompt_tokens: int) -> None:
-        """Nothing is limited."""
+        """Allow every request."""
 
     def charge(self, tokens: int) -> None:
-        """Nobody counts."""
+        """Do nothing."""
 
 
 def open_rate_limits(
     target: str | None, resources: AsyncExitStack, *, tls: ClientTls | None = None
 ) -> tuple[Limits, SpentSince | None]:
-    """Limits and spending as the service at `target` knows them; neither where none is given."""
+    """Return limits and spending from the service at `target`; no limits where it is None."""
     if target is None:
         return NoRateLimits(), None
     channel = MeshChannel(target, forwarded_token, tls=tls)

@@ -1,4 +1,4 @@
-"""What this process alone knows of tenants' mixes and conversations; bounded, oldest out first."""
+"""State of this process: mixes, sessions and breakers in memory, bounded, oldest evicted first."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MixKey = tuple[str, MixMode, str]
 
 
 class MemoryState:
-    """Mixes and sessions in memory."""
+    """Implements `SharedState` in memory."""
 
     def __init__(self, on_evict: Callable[[MixKey, TierMix], None] = lambda _key, _mix: None) -> None:
-        """`on_evict` is told of each mix that is let go."""
+        """Call `on_evict` with each evicted mix."""
         self._forgotten = on_evict
         self.breakers: dict[str, ModelCircuitBreaker] = {}
         self._texts: OrderedDict[str, str] = OrderedDict()
@@ -27,11 +27,11 @@ class MemoryState:
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
     async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
-        """The conversation, or None when it is new here."""
+        """Return the session, or None."""
         return self._sessions.get((tenant_id, conversation_id))
 
     def store_session(self, tenant_id: str, conversation_id: str, session: Session) -> None:
-        """Keep the conversation."""
+        """Store the session."""
         key = (tenant_id, conversation_id)
         self._sessions[key] = session
         self._sessions.move_to_end(key)
@@ -39,17 +39,17 @@ class MemoryState:
             self._sessions.popitem(last=False)
 
     def store_text(self, name: str, text: str) -> None:
-        """Keep `text`."""
+        """Store `text`."""
         self._texts[name] = text
         if len(self._texts) > SESSIONS_MAX:
             self._texts.popitem(last=False)
 
     async def load_text(self, name: str) -> str | None:
-        """What was remembered."""
+        """Return the stored text, or None."""
         return self._texts.get(name)
 
     async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> TierMix:
-        """The mix, begun anew when the shares have changed."""
+        """Return the mix; a new one when the shares have changed."""
         key = (tenant_id, mode, use)
         mix = self._mixes.get(key)
         if mix is None or mix.shares != shares:
@@ -62,16 +62,16 @@ class MemoryState:
         return mix
 
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
-        """Nobody else is to be told."""
+        """Do nothing: there are no other replicas."""
 
     def set_local_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
-        """Keep a breaker that changed."""
+        """Set a breaker."""
         self.breakers[name] = breaker
 
     def publish_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
-        """Keep a breaker that changed."""
+        """Set a breaker."""
         self.breakers[name] = breaker
 
-    async def claim_probe(self, name: str, opened_until_s: float) -> bool:  # noqa: ARG002 - there is nobody to agree with
-        """Nobody else could."""
+    async def claim_probe(self, name: str, opened_until_s: float) -> bool:  # noqa: ARG002 - part of the port
+        """Return True: there are no other replicas."""
         return True

@@ -1,9 +1,8 @@
-"""What replicas know together, through Redis: conversations, the counts of mixes, breakers. Fails open, counted.
+"""State shared through Redis: sessions, mix counts, breakers. Fails open to the state of this process, counted.
 
-A request never waits for Redis longer than `TIMEOUT_S`, and for reads alone: what it changes is written behind its
-back. Mixes are decided on this process's own counts plus those of the others as last heard, so that requests which
-start together are counted exactly; each write brings the others' counts back. A row that another version wrote in a
-form of its own counts as none.
+Requests wait for reads only, at most `TIMEOUT_S`; writes happen in the background. A mix is decided on the counts of
+this process plus those of other replicas at the last write, so that requests that start together are counted exactly;
+each write returns the other counts. Rows written by an incompatible version are ignored and counted.
 """
 
 from __future__ import annotations
@@ -35,29 +34,27 @@ PENDING_MAX = 10_000
 BREAKERS_PERIOD_S = 0.5
 MIX_TTL_S = 30 * 86_400
 BREAKERS_KEY = "hocket:llm_router:breakers"
-FAILED_OPEN = Counter("hocket_llm_router_redis_fail_open", "Uses of Redis given up, by what was wanted.", ["use"])
-UNREADABLE = Counter(
-    "hocket_llm_router_redis_unreadable", "Times a row of Redis was passed over for its form.", ["use"]
-)
-# Bytes that are no UTF-8 come from no router: as good as no answer.
+FAILED_OPEN = Counter("hocket_llm_router_redis_fail_open", "Redis operations that failed open, by use.", ["use"])
+UNREADABLE = Counter("hocket_llm_router_redis_unreadable", "Redis rows ignored because of their format.", ["use"])
+# Bytes that are not UTF-8 were not written by a router.
 _FAILURES = (RedisError, OSError, TimeoutError, UnicodeDecodeError)
-# What reading a row of another form raises.
+# Exceptions of parsing a row of an incompatible version.
 _FOREIGN = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(slots=True)
 class _Shared:
-    """One mix: how many of this process's own requests Redis has heard of."""
+    """One mix, and the requests of this process that Redis has counted."""
 
     mix: TierMix
     acknowledged: dict[Tier, int] = field(default_factory=lambda: dict.fromkeys(Tier, 0))
 
 
 class RedisState:
-    """LocalState shared through Redis."""
+    """`MemoryState` shared through Redis."""
 
     def __init__(self, url: str) -> None:
-        """Connect lazily to `url`; begin with `start`."""
+        """Configure the client for `url`; `start` begins to use it."""
         self._local = MemoryState(self._forget)
         # redis-py leaves the options of from_url untyped.
         self._redis: redis.asyncio.Redis = cast("Any", redis.asyncio.Redis).from_url(
@@ -71,7 +68,7 @@ class RedisState:
         self.breakers: dict[str, ModelCircuitBreaker] = {}
 
     def start(self) -> None:
-        """Begin to write and to follow the breakers of others."""
+        """Start the background tasks: writes, and following the breakers of other replicas."""
         empty = contextvars.Context()
         self._tasks = (
             asyncio.create_task(self._write(), context=empty),
@@ -79,19 +76,19 @@ class RedisState:
         )
 
     async def close(self) -> None:
-        """Write what is pending, once, and let go."""
+        """Write pending changes once, for at most `CLOSE_TIMEOUT_S`, and disconnect."""
         self._closing = True
         self._arrived.set()
         if self._tasks:
             writing, following = self._tasks
             following.cancel()
-            # Bounded, and not by cancelling what is being written: it would be lost.
+            # Wait instead of cancelling: a cancelled write would be lost.
             await asyncio.wait((writing, following), timeout=CLOSE_TIMEOUT_S)
             writing.cancel()
         await self._redis.aclose()
 
     async def load_session(self, tenant_id: str, conversation_id: str) -> Session | None:
-        """The conversation as the last replica left it: the newer of what Redis and this process remember."""
+        """Return the newer session of Redis and this process."""
         own = await self._local.load_session(tenant_id, conversation_id)
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -104,21 +101,21 @@ class RedisState:
         except _FOREIGN:
             UNREADABLE.labels("session").inc()
             return own
-        # A write that failed, or is still on its way, must not send the conversation back to an earlier turn.
+        # A failed or pending write must not return the conversation to an earlier turn.
         return max((s for s in (shared, own) if s is not None), key=lambda s: s.seen_s, default=None)
 
     def store_session(self, tenant_id: str, conversation_id: str, session: Session) -> None:
-        """Keep the conversation here and, soon, there."""
+        """Store here, and in Redis in the background."""
         self._local.store_session(tenant_id, conversation_id, session)
         self._push((_session_key(tenant_id, conversation_id), _session_text(session)))
 
     def store_text(self, name: str, text: str) -> None:
-        """Keep `text` here and, soon, there."""
+        """Store here, and in Redis in the background."""
         self._local.store_text(name, text)
         self._push((f"hocket:llm_router:text:{name}", text))
 
     async def load_text(self, name: str) -> str | None:
-        """What any replica remembers."""
+        """Return the text stored by any replica, or None."""
         own = await self._local.load_text(name)
         if own is not None:
             return own
@@ -131,7 +128,7 @@ class RedisState:
         return str(held) if held else None
 
     async def mix(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float]) -> TierMix:
-        """The mix; the first time with what other replicas have counted."""
+        """Return the mix; its first use reads the counts of other replicas."""
         mix = await self._local.mix(tenant_id, mode, use, shares)
         key = _mix_key(tenant_id, mode, use, shares)
         shared = self._shared.get(key)
@@ -150,20 +147,20 @@ class RedisState:
         self._shared.pop(_mix_key(*key, mix.shares), None)
 
     def count(self, tenant_id: str, mode: MixMode, use: str, shares: Mapping[Tier, float], tier: Tier) -> None:
-        """One more request in `tier`, told to the others soon."""
+        """Publish one more request in `tier`, in the background."""
         self._push((_mix_key(tenant_id, mode, use, shares), tier))
 
     def set_local_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
-        """Keep a breaker for this process alone."""
+        """Set a breaker in this process."""
         self.breakers[name] = breaker
 
     def publish_breaker(self, name: str, breaker: ModelCircuitBreaker) -> None:
-        """Tell the others of a breaker that changed."""
+        """Set a breaker, and publish it in the background."""
         self.breakers[name] = breaker
         self._push((f"{BREAKERS_KEY}|{name}", _breaker_text(breaker)))
 
     async def claim_probe(self, name: str, opened_until_s: float) -> bool:
-        """Whether this process was the first to ask; also where Redis is silent, and then every replica probes."""
+        """Claim the probe by SET NX; True for the first replica, and when Redis does not answer."""
         key = f"hocket:llm_router:probe:{name}:{int(opened_until_s * 1000)}"
         try:
             async with asyncio.timeout(TIMEOUT_S):
@@ -206,7 +203,7 @@ class RedisState:
                 pipeline.hincrby(key, tier.name, tiers[tier])
             pipeline.expire(key, MIX_TTL_S)
         try:
-            # One row that Redis refuses must not hide what it said of the others.
+            # A command that Redis rejects must not discard the replies of the others.
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except _FAILURES:
             FAILED_OPEN.labels("write").inc()
@@ -258,7 +255,7 @@ class RedisState:
 
 
 def open_state(url: str | None, resources: AsyncExitStack) -> SharedState:
-    """State shared through the Redis at `url`, or this process's own where none is given; `resources` closes it."""
+    """Return state shared through the Redis at `url`, or in memory where it is None; `resources` closes it."""
     if url is None:
         return MemoryState()
     state = RedisState(url)
@@ -284,7 +281,7 @@ def _session_text(session: Session) -> str:
 
 def _session(text: str) -> Session:
     tier, model, easier, warm, seen_s = json.loads(text)
-    # Rows of versions before the last column have two of them.
+    # Rows of earlier versions have two columns.
     told = {str(alias): WarmCache(int(tokens), *map(float, times)) for alias, (tokens, *times) in warm.items()}
     return Session(Tier(tier), str(model), int(easier), told, float(seen_s))
 

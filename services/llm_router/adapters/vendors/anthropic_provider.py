@@ -1,8 +1,7 @@
-"""Anthropic's Messages API through its own SDK, one pooled client, our own retries.
+"""Anthropic's Messages API through its SDK: one pooled client, no SDK retries.
 
-The SDK's events are read raw (`AsyncStream.raw_events`, public) and picked apart as dicts: building its typed objects
-costs 0.2 ms of CPU an event and adds nothing that is used here. Tests hold text, calls, stop reason and usage to what
-the SDK's own accumulator makes of the same bytes.
+Events are read raw (`AsyncStream.raw_events`, public): building the SDK's typed objects costs 0.2 ms CPU an event.
+Tests compare text, calls, stop reason and usage with the SDK's accumulator on the same bytes.
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ CONNECT_TIMEOUT_S = 5.0
 COUNT_TIMEOUT_S = 1.0
 PREWARM_TIMEOUT_S = 10.0
 COUNTS_MISSED = Counter(
-    "hocket_llm_router_counts_missed", "Answers cut short whose tokens the vendor did not count; they are estimated."
+    "hocket_llm_router_counts_missed", "Cut answers whose tokens the vendor did not count; they are estimated."
 )
-# From turn to turn of a conversation; the SDK's 5 s would make most turns begin with a handshake.
+# Longer than the pause between turns; with the SDK's 5 s most turns start with a TLS handshake.
 KEEPALIVE_EXPIRY_S = 55.0
 LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_EXPIRY_S)
 _ENDS = {
@@ -70,7 +69,7 @@ class AnthropicProvider:
     """Streams answers of Claude models."""
 
     def __init__(self, api_key: str, base_url: str | None, clock: Clock) -> None:
-        # Deadlines and retries are the router's: two policies on one request would multiply.
+        # The router has deadlines and retries; two policies on one request would multiply.
         self._client = AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
@@ -84,7 +83,7 @@ class AnthropicProvider:
         self._framing: dict[str, int] = {}
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
-        """The events of one answer. Raises ModelFailure."""
+        """Stream one answer. Raises ModelFailure."""
         params = params_of(request, candidate, self._gaps.observe(request, candidate.vendor_model, self._now_s))
         reader, answered = EventReader(candidate.vendor_model), False
         try:
@@ -107,14 +106,14 @@ class AnthropicProvider:
             raise connection_failure(PROVIDER, error, started=reader.started) from error
         except (anthropic.AnthropicError, *PROTOCOL_ERRORS) as error:
             if not answered:
-                # Ours: nothing had been heard of the vendor.
+                # Raised before any response: an error of the router.
                 raise
             raise ModelFailure(
-                FailureKind.UNAVAILABLE, "anthropic sent what is not its protocol", may_be_billed=True
+                FailureKind.UNAVAILABLE, "anthropic sent a malformed response", may_be_billed=True
             ) from error
 
     async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:
-        """Write instructions and tools into the cache by a request for no output. Raises ModelFailure."""
+        """Write instructions and tools into the cache with a request for no output. Raises ModelFailure."""
         params = prewarm_params(request, candidate)
         try:
             message: Message = await self._client.messages.create(**params, stream=False, timeout=PREWARM_TIMEOUT_S)
@@ -125,11 +124,11 @@ class AnthropicProvider:
         except (anthropic.APIConnectionError, httpx2.TransportError) as error:
             raise connection_failure(PROVIDER, error, started=False) from error
         except (anthropic.AnthropicError, *PROTOCOL_ERRORS) as error:
-            raise ModelFailure(FailureKind.CUT, "anthropic sent what is not its protocol") from error
+            raise ModelFailure(FailureKind.CUT, "anthropic sent a malformed response") from error
         return UsageUpdate(_usage(message.usage.model_dump(), Usage()), message.model)
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:
-        """Tokens of `text` by the vendor's tokenizer, for answers that ended before their usage was told."""
+        """Return the tokens of `text` by the vendor's tokenizer, or None; used for answers cut before their usage."""
         model = candidate.vendor_model
         try:
             async with asyncio.timeout(COUNT_TIMEOUT_S):
@@ -149,10 +148,10 @@ class AnthropicProvider:
 
     async def _counted(self, model: str, text: str) -> int:
         counted = await self._client.messages.count_tokens(model=model, messages=[{"role": "user", "content": text}])
-        # What is no answer of this API the SDK hands on as it is.
+        # The SDK passes malformed responses on unchecked.
         tokens: object = getattr(counted, "input_tokens", None)
         if not is_token_count(tokens):
-            raise ValueError("anthropic told no number of tokens")
+            raise ValueError("anthropic returned no token count")
         return tokens
 
     @property
@@ -168,13 +167,13 @@ class AnthropicProvider:
         return failure_from_status(PROVIDER, None, error_type=error_type or "api_error")
 
     async def close(self) -> None:
-        """Let pooled connections go."""
+        """Close pooled connections."""
         await self._client.close()
 
 
 @dataclass(slots=True)
 class EventReader:
-    """Turns the events of one stream into ours, block by block."""
+    """Translates the events of one stream."""
 
     model: str
     started: bool = False
@@ -182,13 +181,13 @@ class EventReader:
     served: str = ""
     _blocks: dict[int, Params] = field(default_factory=dict[int, Params])
     _thinking: list[Params] = field(default_factory=list[Params])
-    # All that was thought before words: what a caller keeps with the text is the last that it was given.
+    # All thinking before text: callers keep the last state sent for the text.
     _before_words: list[Params] = field(default_factory=list[Params])
     _half_a_call: bool = False
     _stop_reason: str | None = None
 
     def read(self, event: Any) -> list[ModelEvent]:
-        """The events that follow from one event of the vendor."""
+        """Translate one vendor event."""
         match event["type"]:
             case "message_start":
                 return self._message_start(event["message"])
@@ -206,21 +205,23 @@ class EventReader:
                 return []
 
     def end(self) -> list[ModelEvent]:
-        """What follows when the stream is over; nothing where no stop reason came: then it was cut.
+        """Translate the end of the stream; empty without a stop reason, which means that it was cut.
 
-        The stop reason is the vendor's last word on the answer and comes with the final usage; `message_stop` after it
-        says nothing more, and is lost where the last line break is. Raises ModelFailure for a call that is no JSON,
-        unless the answer ended in the middle of it.
+        The stop reason arrives with the final usage; `message_stop` adds nothing and is lost with a truncated last
+        line.
+
+        Raises:
+            ModelFailure: A tool call has invalid JSON although the answer was not cut by its length.
         """
         if not self._stop_reason:
             return []
         reason = _ENDS.get(self._stop_reason, EndReason.STOP)
         if self._half_a_call and reason is not EndReason.LENGTH:
-            raise ModelFailure(FailureKind.CUT, "the model made a call whose arguments are no JSON")
+            raise ModelFailure(FailureKind.CUT, "the model made a tool call with invalid JSON arguments")
         return [AnswerEnd(reason)]
 
     def _message_start(self, message: Any) -> list[ModelEvent]:
-        # A second start (seen after proxies) changes nothing, as in the SDK.
+        # A second start (seen behind proxies) is ignored, as in the SDK.
         if self.started:
             return []
         self.started = True
@@ -264,11 +265,11 @@ class EventReader:
         return []
 
     def _call(self, block: Params) -> list[ModelEvent]:
-        """The call, parsed: a connection_failure one is a failure here and not in a tool."""
+        """Parse the call, so that invalid JSON fails here and not in a tool."""
         try:
             arguments = parse_arguments(block["json"]) or block.get("input") or {}
         except (ValueError, RecursionError):
-            # What it means is told at the end: the answer may have reached its length in the middle of a call.
+            # Judged at the end: max_tokens may cut a call.
             self._half_a_call = True
             return []
         made = ToolCall(block["id"], block["name"], json.dumps(arguments, ensure_ascii=False))
@@ -284,11 +285,11 @@ class EventReader:
 
 
 def _usage(row: Params, before: Usage) -> Usage:
-    """Usage after `row`: its counts are totals so far; what it leaves out stands as before."""
+    """Return the usage after `row`: counts are totals so far; missing ones keep their previous value."""
     split: Params = row.get("cache_creation") or {}
     details: Params = row.get("output_tokens_details") or {}
     one_hour = _count(split, "ephemeral_1h_input_tokens", before.cache_write_1h_tokens)
-    # Without the split all that was written lives five minutes, the vendor's default.
+    # Without the split, all writes have the default lifetime of five minutes.
     written = _count(row, "cache_creation_input_tokens", before.cache_write_tokens)
     return Usage(
         input_tokens=_count(row, "input_tokens", before.input_tokens),

@@ -1,4 +1,4 @@
-"""A request in the words of Anthropic's Messages API (version 2026-10-21: no sampling parameters)."""
+"""Translates requests for Anthropic's Messages API (version 2026-10-21: no sampling parameters)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Params = dict[str, Any]
 
 
 def params_of(request: Request, candidate: Candidate, gap_s: float | None = None) -> Params:
-    """Arguments of `messages.create`, cache breakpoints placed."""
+    """Return the arguments of `messages.create`, with cache breakpoints."""
     turns = normalize_turns([_trimmed(m) for m in request.turns], keeps_state_of=PROVIDER)
     plan = plan_cache(request, turns, candidate, gap_s)
     messages: list[Params] = [
@@ -69,11 +69,11 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
 
 
 def prewarm_params(request: Request, candidate: Candidate) -> Params:
-    """Arguments of a `messages.create` that writes instructions and tools into the cache and answers nothing."""
+    """Return the arguments of a `messages.create` that caches instructions and tools and generates nothing."""
     begun = Message(Role.USER, (Text("."),))
     instructions = tuple(m for m in request.messages if m.role is Role.SYSTEM)
     params = params_of(replace(request, messages=(*instructions, begun)), candidate)
-    # What comes after the prefix will be another word.
+    # The first user turn will differ: no breakpoint after it.
     params["messages"][0]["content"][-1].pop("cache_control", None)
     return {**params, "max_tokens": 0}
 
@@ -83,7 +83,7 @@ def _control(plan: CachePlan) -> Params:
 
 
 def _mark(blocks: list[Params], plan: CachePlan) -> None:
-    # Thinking blocks cannot carry a breakpoint; they never stand last.
+    # Thinking blocks cannot carry a breakpoint; they are never last.
     blocks[-1]["cache_control"] = _control(plan)
 
 
@@ -108,19 +108,19 @@ def _blocks(part: Part, role: Role, candidate: Candidate) -> list[Params]:
 def _result(part: ToolResult) -> Params:
     result: Params = {"type": "tool_result", "tool_use_id": wire_id(part.call_id)}
     if part.is_error:
-        # An error without words is refused.
+        # The API rejects errors without content.
         return {**result, "content": part.content if part.content.strip() else _FAILED, "is_error": True}
     return {**result, "content": part.content} if part.content.strip() else result
 
 
 def _trimmed(message: Message) -> Message:
-    """The same without blanks at its end: thinking before nothing is of no use, and may not stand last."""
+    """Drop blank parts at the end: thinking before nothing is useless, and may not be last."""
     end = max((i for i, part in enumerate(message.parts, 1) if not is_blank(part)), default=0)
     return message if end == len(message.parts) else replace(message, parts=message.parts[:end])
 
 
 def _thinking(state: Mapping[str, bytes], role: Role, candidate: Candidate) -> list[Params]:
-    """Thinking blocks that belong before a part. Another model's signatures would be refused and stay out."""
+    """Return the thinking blocks before a part; those of other models are rejected by the API and left out."""
     if role is not Role.ASSISTANT or PROVIDER not in state:
         return []
     try:
@@ -132,15 +132,12 @@ def _thinking(state: Mapping[str, bytes], role: Role, candidate: Candidate) -> l
 
 
 def thinking_state(model: str, blocks: list[Params]) -> bytes:
-    """What `_thinking` reads back."""
+    """Serialize thinking blocks for `_thinking`."""
     return json.dumps({"model": model, "blocks": blocks}, separators=(",", ":")).encode()
 
 
 def wire_id(call_id: str) -> str:
-    """A call's id in the letters Anthropic allows, and not too long; ids of other vendors may hold more.
-
-    One that is altered ends with what tells it from another that would look the same.
-    """
+    """Return a call id in Anthropic's alphabet and length; changed ids end with a hash that keeps them distinct."""
     if _WIRE_ID.fullmatch(call_id):
         return call_id
     mark = hashlib.sha256(call_id.encode("utf-8", "replace")).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The embedded answerer as a provider: the rules of `answering`, streamed word by word with no delay of its own."""
+"""The embedded answerer as a provider, streamed word by word."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from services.llm_router.errors import FailureKind, ModelFailure
 
 
 class EmbeddedProvider:
-    """Answers in this process, for nothing."""
+    """Answers in this process at no cost."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
-        """The answer of the rules; token counts are estimates, since there is no tokenizer."""
+        """Stream the answer of the rules; token counts are estimates."""
         now_s = self._clock.time()
         if "vision" in request.required_capabilities:
-            # Looking at a picture takes up to a tenth of a second of a thread, and the server has one for all.
+            # Decoding an image takes up to 0.1 s of a thread, and the server has one event loop.
             answer = await asyncio.to_thread(respond, request, summarize_image, now_s)
         else:
             answer = respond(request, summarize_image, now_s)
@@ -51,12 +51,12 @@ class EmbeddedProvider:
         yield AnswerEnd(reason)
 
     async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:  # noqa: ARG002 - see below
-        """It has no cache."""
-        raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
+        """Fail: it has no cache."""
+        raise ModelFailure(FailureKind.INVALID, "has no explicit cache to prewarm")
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
-        """Not needed: the usage is told with the words."""
+        """Return None: usage is reported with the answer."""
         return None
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: it holds no resources."""

@@ -1,4 +1,4 @@
-"""What a vendor's refusal means: from HTTP status, error type and headers to a ModelFailure."""
+"""Classifies vendor errors: HTTP status, error type and headers to a `ModelFailure`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BY_STATUS = {
     504: FailureKind.TIMEOUT,
     529: FailureKind.OVERLOADED,
 }
-# An error inside a stream comes with status 200; its type says what it is.
+# Errors inside a stream have status 200; their type classifies them.
 _BY_TYPE = {
     "invalid_request_error": FailureKind.INVALID,
     "authentication_error": FailureKind.CREDENTIALS,
@@ -49,7 +49,7 @@ _LOST = (ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError)
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _TYPE = re.compile(r"[A-Za-z_]{1,64}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
-# A vendor that asks for more has been misread, or is; the breaker's own pause is shorter by far.
+# Longer waits are misread or wrong; the breaker's own pause is at most a minute.
 RETRY_AFTER_MAX_S = 3600.0
 
 
@@ -62,8 +62,8 @@ def failure_from_status(
     now_s: float = 0.0,
     retry_after_s: float | None = None,
 ) -> ModelFailure:
-    """The failure behind a vendor's answer. The vendor's own words are not repeated: they may quote the prompt."""
-    # A type is a word; what else a server puts there may be a key that it repeats.
+    """Return the failure of an error response; vendor text is not quoted, since it may repeat the prompt."""
+    # Other values may repeat an API key.
     word = error_type if isinstance(error_type, str) and _TYPE.fullmatch(error_type) else ""
     kind = _BY_TYPE.get(word) or _BY_STATUS.get(status or 0, FailureKind.UNAVAILABLE)
     told = ", ".join(str(x) for x in (status, word) if x)
@@ -73,29 +73,29 @@ def failure_from_status(
 
 
 def connection_failure(vendor: str, error: BaseException, *, started: bool) -> ModelFailure:
-    """The failure behind a connection that could not be made, said nothing in time, or broke.
+    """Return the failure of a connection that was refused, timed out or broke.
 
-    `started` when the answer had begun. Only where there was no connection the vendor certainly did nothing.
+    `started`: the answer had begun. Only a request that was never sent is certainly not billed.
     """
     reasons = list(_chain(error))
     lost = any(isinstance(reason, _LOST) for reason in reasons)
     if not lost and any(isinstance(reason, UNSENT) for reason in reasons):
         return ModelFailure(FailureKind.UNAVAILABLE, f"{vendor} could not be reached ({type(error).__name__})")
     if any(isinstance(reason, httpx2.TimeoutException) for reason in reasons):
-        return ModelFailure(FailureKind.TIMEOUT, f"{vendor} did not answer in time")
+        return ModelFailure(FailureKind.TIMEOUT, f"{vendor} timed out")
     kind = FailureKind.CUT if started else FailureKind.UNAVAILABLE
     return ModelFailure(kind, f"the connection to {vendor} broke ({type(error).__name__})", may_be_billed=True)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what caused it: the SDK's, the transport's, the socket's."""
+    """Yield an error and its causes: SDK, transport, socket."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Seconds in `retry-after-ms` or `retry-after` (seconds or a date), an hour at most, or None."""
+    """Return the seconds of `retry-after-ms` or `retry-after` (seconds or date), at most an hour, or None."""
     millis = _number(headers.get("retry-after-ms"))
     if millis is not None:
         return min(millis / 1000, RETRY_AFTER_MAX_S)
@@ -114,7 +114,7 @@ def _number(text: str | None) -> float | None:
 
 
 def retry_info(details: object) -> float | None:
-    """Seconds in the google.rpc.RetryInfo of an error body, which Google's SDK does not read, or None."""
+    """Return the seconds of google.rpc.RetryInfo in an error body, which Google's SDK does not read, or None."""
     for row in _rows(details):
         delay = row.get("retryDelay")
         seconds = _number(delay[:-1]) if isinstance(delay, str) and delay.endswith("s") else None
@@ -124,12 +124,12 @@ def retry_info(details: object) -> float | None:
 
 
 def rejects_api_key(details: object) -> bool:
-    """Whether the google.rpc.ErrorInfo of an error body says so; its status is that of a request that is wrong."""
+    """True when google.rpc.ErrorInfo of an error body reports an invalid key; its status is 400."""
     return any(str(row.get("reason", "")).startswith("API_KEY_") for row in _rows(details))
 
 
 def _rows(details: object) -> Iterator[dict[str, Any]]:
-    """The details of an error body of Google, as the SDK hands it on: whole, its inside, or a list with one."""
+    """Yield the details of a Google error body; the SDK passes the body, its `error` object, or a list with one."""
     if isinstance(details, list) and details:
         details = cast("list[object]", details)[0]
     if not isinstance(details, dict):

@@ -1,7 +1,7 @@
-"""Gemini's explicit caches: made behind a request's back where they pay, used while they live, deleted when they idle.
+"""Explicit caches of Gemini: created in the background where they pay, used until they expire, deleted when idle.
 
-Gemini also caches by itself, without a promise; an explicit cache is paid for once and then by the hour. Whether that
-pays is `caching.explicit_cache_pays`. Instructions and tools in a cache may not be sent beside it.
+Gemini also caches implicitly, without a guarantee; an explicit cache costs one read plus storage. `explicit_cache_pays`
+decides. Instructions and tools in a cache must not be sent with the request.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from services.llm_router.prompt_cache.breakpoints import TTL_5M_S, PrefixGaps, e
 
 CACHES_MAX = 1000
 CREATE_TIMEOUT_S = 10.0
-# A cache is not used in its last moments: the request would arrive after its end.
+# Not used in its last seconds: it could expire before the request arrives.
 MARGIN_S = 20.0
 SWEEP_S = 30.0
-CACHES = Counter("hocket_llm_router_gemini_caches", "Explicit caches, by what happened to them.", ["event"])
+CACHES = Counter("hocket_llm_router_gemini_caches", "Explicit caches, by event.", ["event"])
 _log = structlog.get_logger()
-# With these the vendor has not done what was asked.
+# After these errors the vendor has certainly created no cache.
 _UNMADE = (errors.APIError, *UNSENT)
 
 
@@ -48,20 +48,20 @@ class GeminiCaches:
     """The explicit caches of one process."""
 
     def __init__(self, client: Client, clock: Clock, costs: CacheCosts) -> None:
-        """Make none yet; `costs` books what each costs."""
+        """Start without caches; `costs` records what each costs."""
         self._client = client
         self._clock = clock
         self._costs = costs
         self._gaps = PrefixGaps()
         self._caches: dict[str, _Cache] = {}
         self._creating: dict[str, asyncio.Task[None]] = {}
-        # Until when a prefix of which no cache could be made is not asked for again.
+        # Unix seconds until which a prefix is not tried again after a failure.
         self._retry_after: dict[str, float] = {}
         self._swept_s = 0.0
         self._deleting: set[asyncio.Task[None]] = set()
 
     def config(self, request: Request, candidate: Candidate) -> types.GenerateContentConfig:
-        """The request's configuration, with a living cache in place of its instructions and tools."""
+        """Return the configuration of a request, with a cache in place of instructions and tools where one exists."""
         config = config_of(request, candidate)
         if candidate.cache == "none":
             return config
@@ -81,7 +81,7 @@ class GeminiCaches:
         return config
 
     def forget(self, name: str) -> None:
-        """The vendor knows no cache of this name any more."""
+        """Drop a cache that the vendor no longer has."""
         for key in [key for key, cache in self._caches.items() if cache.name == name]:
             del self._caches[key]
         CACHES.labels("vanished").inc()
@@ -121,7 +121,7 @@ class GeminiCaches:
         wanted = types.CreateCachedContentConfig(
             ttl=f"{TTL_5M_S:.0f}s",
             system_instruction=config.system_instruction,
-            # What config_of put there; the field itself also takes plain functions.
+            # Set by config_of; the field's type also allows plain functions.
             tools=cast("list[types.Tool] | None", cast("Any", config).tools),
             tool_config=config.tool_config,
         )
@@ -131,10 +131,10 @@ class GeminiCaches:
     def _defer(self, key: str, candidate: Candidate, error: Exception) -> None:
         self._retry_after[key] = self._clock.time() + TTL_5M_S
         CACHES.labels("refused").inc()
-        _log.warning("gemini cache not made", model=candidate.alias, problem=type(error).__name__)
+        _log.warning("gemini cache not created", model=candidate.alias, problem=type(error).__name__)
 
     def _sweep(self, now: float) -> None:
-        """Forget what has expired; delete what nobody asked for lately, so that its storage is not paid to the end."""
+        """Drop expired caches, and delete idle ones to save their storage."""
         if now - self._swept_s < SWEEP_S:
             return
         self._swept_s = now
@@ -154,11 +154,11 @@ class GeminiCaches:
                 await self._client.aio.caches.delete(name=cache.name)
             CACHES.labels("deleted").inc()
         except (errors.APIError, httpx2.TransportError, TimeoutError) as error:
-            # It ends by itself within its five minutes.
+            # It expires within its five minutes.
             _log.warning("gemini cache not deleted", problem=type(error).__name__)
 
     async def close(self) -> None:
-        """Delete every cache; what is being made is booked first."""
+        """Record caches that are being created, and delete every cache."""
         ending = (*self._creating.values(), *self._deleting)
         for task in ending:
             task.cancel()
@@ -168,7 +168,7 @@ class GeminiCaches:
 
 
 def _key(request: Request, candidate: Candidate) -> str:
-    """Names a prefix of one tenant at one model: tenants never share a cache, whatever they send."""
+    """Return the key of a prefix for one tenant and model; tenants never share a cache."""
     tools = [[t.name, t.description, t.parameters] for t in request.tools]
     held = [identity.current().tenant_id, candidate.vendor_model, request.system, tools, request.tool_choice.value]
     return hashlib.sha256(json.dumps(held, sort_keys=True, default=dict).encode()).hexdigest()

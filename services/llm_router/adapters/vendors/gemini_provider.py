@@ -1,4 +1,4 @@
-"""The Gemini API through Google's own SDK, one pooled client, our own retries."""
+"""The Gemini API through Google's SDK: one pooled client, no SDK retries."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _REFUSAL = frozenset(
         types.FinishReason.MODEL_ARMOR,
     }
 )
-# Generation broke off: what came may be half of an answer, or lack the call that it announces.
+# Generation failed: the output may be incomplete or lack the announced call.
 _BROKEN = frozenset(
     {
         types.FinishReason.MALFORMED_FUNCTION_CALL,
@@ -73,9 +73,9 @@ class GeminiProvider:
     """Streams answers of Gemini models."""
 
     def __init__(self, api_key: str, base_url: str | None, clock: Clock, costs: CacheCosts) -> None:
-        """`costs` books explicit caches."""
-        # The SDK takes aiohttp wherever it is installed unless a client is given: pinned, so that tests and production
-        # run the same transport.
+        """Record explicit caches through `costs`."""
+        # The SDK uses aiohttp where installed unless given a client; pinned, so that tests and production share a
+        # transport.
         timeout = httpx2.Timeout(TOTAL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         self._http = httpx2.AsyncClient(
             timeout=timeout,
@@ -92,8 +92,8 @@ class GeminiProvider:
         self._caches = GeminiCaches(self._client, clock, costs)
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
-        """The events of one answer. Raises ModelFailure."""
-        # Outside of what is caught below: what goes wrong here is ours.
+        """Stream one answer. Raises ModelFailure."""
+        # Outside of the try block: errors here are the router's.
         reader, contents = ChunkReader(), contents_of(request, candidate)
         config = self._caches.config(request, candidate)
         try:
@@ -109,7 +109,7 @@ class GeminiProvider:
             raise connection_failure(PROVIDER, error, started=reader.started) from error
         except PROTOCOL_ERRORS as error:
             raise ModelFailure(
-                FailureKind.UNAVAILABLE, "gemini sent what is not its protocol", may_be_billed=True
+                FailureKind.UNAVAILABLE, "gemini sent a malformed response", may_be_billed=True
             ) from error
 
     async def _chunks(
@@ -119,7 +119,7 @@ class GeminiProvider:
         contents: Sequence[types.Content],
         config: types.GenerateContentConfig,
     ) -> AsyncGenerator[types.GenerateContentResponse, None]:
-        """The vendor's chunks; where it has lost the cache that they would be read from, without it."""
+        """Yield the vendor's chunks; without the explicit cache where the vendor has lost it."""
         begun = False
         try:
             async for chunk in await self._ask(candidate, contents, config):
@@ -144,33 +144,33 @@ class GeminiProvider:
         )
 
     def _failure(self, error: errors.APIError) -> ModelFailure:
-        # The SDK leaves both untyped: the response is that of whichever transport is in use.
+        # Untyped in the SDK; the response type depends on the transport.
         response, details = cast("Any", error).response, cast("Any", error).details
         headers = getattr(response, "headers", None)
         wait = retry_info(details)
         if wait is None and headers is not None:
             wait = retry_after(headers, self._clock.time())
         if rejects_api_key(details):
-            return ModelFailure(FailureKind.CREDENTIALS, "gemini refused the key")
+            return ModelFailure(FailureKind.CREDENTIALS, "gemini rejected the API key")
         return failure_from_status(PROVIDER, error.code, error_type=error.status, retry_after_s=wait)
 
     async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:  # noqa: ARG002 - see below
-        """It caches by itself; explicit caches are made where they pay."""
-        raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
+        """Fail: Gemini caches implicitly, and explicit caches are created where they pay."""
+        raise ModelFailure(FailureKind.INVALID, "has no explicit cache to prewarm")
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
-        """Not needed: every chunk tells the usage."""
+        """Return None: every chunk reports usage."""
         return None
 
     async def close(self) -> None:
-        """Let pooled connections go."""
+        """Delete explicit caches and close pooled connections."""
         await self._caches.close()
         await self._http.aclose()
 
 
 @dataclass(slots=True)
 class ChunkReader:
-    """Turns the chunks of one stream into ours. Every chunk tells usage so far; the last one counts."""
+    """Translates the chunks of one stream. Each chunk reports usage so far."""
 
     started: bool = False
     _ended: EndReason | None = None
@@ -180,7 +180,7 @@ class ChunkReader:
     _usage: Usage = field(default_factory=Usage)
 
     def read(self, chunk: types.GenerateContentResponse) -> list[ModelEvent]:
-        """The events that follow from one chunk."""
+        """Translate one chunk."""
         self.started = True
         events: list[ModelEvent] = []
         candidate = chunk.candidates[0] if chunk.candidates else None
@@ -189,7 +189,7 @@ class ChunkReader:
         if chunk.usage_metadata is not None:
             told = chunk.usage_metadata
             self._usage = _usage(told, self._usage)
-            # Some chunks tell the prompt alone: the words that came with them are still to be counted.
+            # Some chunks report the prompt only: their output is not counted yet.
             output_reported = told.candidates_token_count is not None or told.thoughts_token_count is not None
             events.append(UsageUpdate(self._usage, chunk.model_version or "", output_reported))
         if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
@@ -199,12 +199,13 @@ class ChunkReader:
         return events
 
     def end(self) -> list[ModelEvent]:
-        """What follows when the stream is over; nothing where no finish reason came: then it was cut.
+        """Translate the end of the stream; empty without a finish reason, which means that it was cut.
 
-        Raises ModelFailure where the vendor says that it broke.
+        Raises:
+            ModelFailure: The finish reason reports a failed generation.
         """
         if self._broken is not None:
-            raise ModelFailure(FailureKind.CUT, f"gemini broke off ({self._broken})")
+            raise ModelFailure(FailureKind.CUT, f"gemini failed to generate ({self._broken})")
         if self._ended is None:
             return []
         state = [ProviderStateEvent(PROVIDER, "", self._signature)] if self._signature else []
@@ -226,7 +227,7 @@ class ChunkReader:
             call_id = call.id or f"call_{uuid.uuid4().hex[:24]}"
             arguments = json.dumps(call.args or {}, ensure_ascii=False)
             made = ToolCallEvent(ToolCall(call_id, call.name or "", arguments))
-            # An empty state says "made by Gemini, unsigned": of parallel calls the first alone carries a signature.
+            # An empty state marks a call of Gemini without signature: of parallel calls only the first is signed.
             state = ProviderStateEvent(PROVIDER, call_id, part.thought_signature or b"")
             first, self._called = not self._called, True
             return [made, state] if part.thought_signature or not first else [made]
@@ -236,7 +237,7 @@ class ChunkReader:
 
 
 def _usage(row: types.GenerateContentResponseUsageMetadata, before: Usage) -> Usage:
-    """Usage after `row`: its counts are totals so far; output that it leaves out stands as before."""
+    """Return the usage after `row`: counts are totals so far; missing output counts keep their previous value."""
     cached = row.cached_content_token_count or 0
     prompt = (row.prompt_token_count or 0) + (row.tool_use_prompt_token_count or 0)
     thoughts = _or_before(row.thoughts_token_count, before.thinking_tokens)

@@ -1,4 +1,4 @@
-"""A request in the words of the Gemini API."""
+"""Translates requests for the Gemini API."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from services.llm_router.chat.request import (
 
 PROVIDER = "gemini"
 OUTPUT_TOKENS_DEFAULT = 1024
-# From Gemini 3 on a function call without its signature is refused; for calls that another model made, Google's
-# documentation names this value, which switches the check off.
+# From Gemini 3 on a function call without its signature is rejected. For calls of other models Google documents this
+# value, which disables the check.
 FOREIGN_SIGNATURE = b"skip_thought_signature_validator"
-# As the adapter that reads Gemini's answers makes them where Gemini gave none.
+# Ids that `gemini_provider` assigns where Gemini sends none.
 _OUR_ID = re.compile(r"call_[0-9a-f]{24}")
-# Protocol buffers stop at 100 levels, of which the request itself and each level of the result take some.
+# Protocol buffers allow 100 levels, some of which the request and the result take.
 LEVELS_MAX = 64
 _SIGNED = re.compile(r"gemini-(?:[3-9]|\d\d)")
 _MODES = {
@@ -41,7 +41,7 @@ _MODES = {
 
 
 def contents_of(request: Request, candidate: Candidate) -> list[types.Content]:
-    """The turns. Thought signatures go back where this provider gave them."""
+    """Return the turns; thought signatures are included where Gemini issued them."""
     signed = _SIGNED.match(candidate.vendor_model) is not None
     named = frozenset(p.call_id for p in request.parts if isinstance(p, ToolCall) and _is_named(p))
     return [
@@ -54,7 +54,7 @@ def contents_of(request: Request, candidate: Candidate) -> list[types.Content]:
 
 
 def config_of(request: Request, candidate: Candidate) -> types.GenerateContentConfig:
-    """Everything but the turns."""
+    """Return the configuration: everything except the turns."""
     config = types.GenerateContentConfig(
         max_output_tokens=min(request.max_output_tokens or OUTPUT_TOKENS_DEFAULT, candidate.output_tokens_max),
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
@@ -85,7 +85,7 @@ def config_of(request: Request, candidate: Candidate) -> types.GenerateContentCo
 
 
 def _part(part: Part, role: Role, named: frozenset[str], *, signed: bool) -> types.Part:
-    """One part; `named` holds the ids of calls that Gemini itself gave."""
+    """Translate one part; `named` holds the ids of calls that Gemini issued."""
     match part:
         case Text():
             signature = part.state.get(PROVIDER) if role is Role.ASSISTANT else None
@@ -106,10 +106,9 @@ def _part(part: Part, role: Role, named: frozenset[str], *, signed: bool) -> typ
 
 
 def _is_named(call: ToolCall) -> bool:
-    """Whether Gemini gave the call its id, and so wants it again with the call and its result.
+    """True when Gemini issued the id of the call, and needs it back with the call and its result.
 
-    Older servers give none and refuse the field, so ids of ours and of other vendors stay out: without one, a result is
-    matched by its name and place.
+    Older servers issue none and reject the field; without an id, results are matched by name and position.
     """
     return PROVIDER in call.state and not _OUR_ID.fullmatch(call.call_id)
 
@@ -117,16 +116,16 @@ def _is_named(call: ToolCall) -> bool:
 def _signature(call: ToolCall, *, signed: bool) -> bytes | None:
     own = call.state.get(PROVIDER)
     if own == b"":
-        # The second of several parallel calls: Gemini signs the first alone.
+        # A later one of parallel calls: Gemini signs only the first.
         return None
     return own or (FOREIGN_SIGNATURE if signed else None)
 
 
 def _json_or_text(content: str) -> Any:
-    """What a result says as JSON where it is JSON that a request can hold, else its words."""
+    """Return the result as JSON where it is valid in a request, else as text."""
     try:
         value = json.loads(content)
-        # Python reads numbers that JSON has not, and halves of characters.
+        # Python also parses NaN, Infinity and lone surrogates.
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return content
@@ -134,7 +133,7 @@ def _json_or_text(content: str) -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether lists and objects lie deeper in each other than the vendor reads them."""
+    """True when values nest deeper than the vendor parses."""
     level: list[Any] = [value]
     for _ in range(LEVELS_MAX):
         level = [inner for v in level for inner in _inside(v)]

@@ -1,4 +1,4 @@
-"""Servers with the OpenAI chat API through OpenAI's own SDK, one pooled client, our own retries."""
+"""Servers with the OpenAI chat API through OpenAI's SDK: one pooled client, no SDK retries."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ _ENDS = {
     "content_filter": EndReason.REFUSAL,
 }
 _CUT_SHORT = frozenset({EndReason.LENGTH, EndReason.REFUSAL})
-# Not among OpenAI's own: proxies say so where what stands behind them failed.
+# Not a value of OpenAI's: proxies send it when their upstream failed.
 _BROKEN = "error"
-# The one call of the older API has no place among the others.
+# The single call of the legacy API has no index.
 _LEGACY_PLACE = -1
 _Function = ChoiceDeltaToolCallFunction | ChoiceDeltaFunctionCall
 
 
 class OpenAiProvider:
-    """Streams answers of whatever stands behind the address."""
+    """Streams answers of an OpenAI-compatible server."""
 
     def __init__(self, base_url: str, api_key: str | None, clock: Clock) -> None:
         self._client = AsyncOpenAI(
-            # Servers without keys refuse an empty header less gladly than an unused word.
+            # Servers without keys reject an empty header more often than an unused word.
             api_key=api_key or "none",
             base_url=base_url,
             max_retries=0,
@@ -69,9 +69,9 @@ class OpenAiProvider:
         self._clock = clock
 
     async def stream(self, request: Request, candidate: Candidate) -> AsyncGenerator[ModelEvent, None]:
-        """The events of one answer. Raises ModelFailure."""
+        """Stream one answer. Raises ModelFailure."""
         reader, params, answered = ChunkReader(), params_of(request, candidate), False
-        # Keyword arguments are built as a dict and the SDK's overloads cannot follow it.
+        # The SDK's overloads cannot follow keyword arguments from a dict.
         create: Any = self._client.chat.completions.create
         try:
             stream = await create(**params, stream=True)
@@ -92,22 +92,22 @@ class OpenAiProvider:
             raise connection_failure("the server", error, started=reader.started) from error
         except (openai.OpenAIError, *PROTOCOL_ERRORS) as error:
             if not answered:
-                # Ours: nothing had been heard of the server.
+                # Raised before any response: an error of the router.
                 raise
             raise ModelFailure(
-                FailureKind.UNAVAILABLE, "the server sent an error or what is not its protocol", may_be_billed=True
+                FailureKind.UNAVAILABLE, "the server sent an error or a malformed response", may_be_billed=True
             ) from error
 
     async def prewarm(self, request: Request, candidate: Candidate) -> UsageUpdate:  # noqa: ARG002 - see below
-        """Such servers cache by themselves, or not at all."""
-        raise ModelFailure(FailureKind.INVALID, "has no cache that a call could fill")
+        """Fail: these servers cache implicitly or not at all."""
+        raise ModelFailure(FailureKind.INVALID, "has no explicit cache to prewarm")
 
     async def count_tokens(self, candidate: Candidate, text: str) -> int | None:  # noqa: ARG002 - see below
-        """Such servers have no call for it in common."""
+        """Return None: these servers share no endpoint for it."""
         return None
 
     async def close(self) -> None:
-        """Let pooled connections go."""
+        """Close pooled connections."""
         await self._client.close()
 
 
@@ -118,18 +118,18 @@ class _Call:
     arguments: str = ""
 
     def whole(self) -> ToolCall:
-        """The call. Raises ValueError while its arguments are no JSON object."""
+        """Return the call. Raises ValueError when its arguments are not a JSON object."""
         arguments = parse_arguments(self.arguments)
-        # Not by its place: the next turn's first call would have the same id.
+        # Not derived from its index: the next turn's first call would get the same id.
         call_id = self.call_id or f"call_{uuid.uuid4().hex[:24]}"
         return ToolCall(call_id, self.name, json.dumps(arguments, ensure_ascii=False))
 
 
 @dataclass(slots=True)
 class ChunkReader:
-    """Turns the chunks of one stream into ours; calls are held back until they are whole.
+    """Translates the chunks of one stream; calls are held until complete.
 
-    The SDK's types say what OpenAI sends; what other servers send may be missing, null, or of another type.
+    The SDK's types describe OpenAI; other servers send missing, null or differently typed fields.
     """
 
     started: bool = False
@@ -140,7 +140,7 @@ class ChunkReader:
     _reason: str | None = None
 
     def read(self, chunk: ChatCompletionChunk) -> list[ModelEvent]:
-        """The events that follow from one chunk."""
+        """Translate one chunk."""
         self.started = True
         events: list[ModelEvent] = []
         if chunk.choices:
@@ -149,34 +149,36 @@ class ChunkReader:
             self._reason = choice.finish_reason or self._reason
         self._wrote = self._wrote or bool(events)
         usage = _usage(chunk.usage)
-        # Nothing written for what was read above is a count not kept, and would hide what was said.
+        # A zero count after output was not counted, and would hide the output.
         if usage is not None and (usage.output_tokens or not self._wrote):
             events.append(UsageUpdate(usage, chunk.model or ""))
         return events
 
     def end(self) -> list[ModelEvent]:
-        """What follows when the stream is over; nothing where no finish reason came: then it was cut.
+        """Translate the end of the stream; empty without a finish reason, which means that it was cut.
 
-        Raises ModelFailure where the server says that it broke, ValueError for a call that makes no sense.
+        Raises:
+            ModelFailure: The finish reason reports a failure.
+            ValueError: A tool call is invalid.
         """
         if self._reason is None:
             return []
         if self._reason == _BROKEN:
-            raise ModelFailure(FailureKind.CUT, "the server broke off")
+            raise ModelFailure(FailureKind.CUT, "the server failed to generate")
         reason = EndReason.REFUSAL if self._refused else _ENDS.get(self._reason, EndReason.STOP)
         calls: list[ModelEvent] = [ToolCallEvent(call) for call in self._whole_calls(reason)]
-        # Some servers say "stop" after a call.
+        # Some servers send "stop" after a call.
         return [*calls, AnswerEnd(EndReason.TOOL_CALLS if calls and reason is EndReason.STOP else reason)]
 
     def _whole_calls(self, reason: EndReason) -> list[ToolCall]:
         calls: list[ToolCall] = []
         for call in self._calls:
             try:
-                # Cut before its arguments began, a call looks like one that has none.
+                # A call cut before its arguments looks like one without arguments.
                 if call.arguments or reason not in _CUT_SHORT:
                     calls.append(call.whole())
             except (ValueError, RecursionError):
-                # What the length allowed of a call is of no use, and nobody's fault.
+                # A call cut by the length or by a filter is dropped.
                 if reason not in _CUT_SHORT:
                     raise
         return calls
@@ -190,7 +192,7 @@ class ChunkReader:
         if thought := _thought(delta):
             events.append(HiddenOutput(thought))
         if delta.refusal:
-            # Its words are not the model's answer: another model may give one.
+            # Its text is not an answer: another model may give one.
             self._refused = True
             events.append(HiddenOutput(_text(delta.refusal)))
         events.extend(self._collect(p.index, p.id, p.function) for p in delta.tool_calls or ())
@@ -205,21 +207,24 @@ class ChunkReader:
             call = self._at[place] = _Call()
             self._calls.append(call)
         call.call_id = call_id or call.call_id
-        # Once or in pieces; some servers repeat it whole with every piece of the arguments.
+        # Sent once or in pieces; some servers repeat the whole name with each fragment of the arguments.
         call.name += name if name != call.name else ""
         call.arguments += arguments
         return HiddenOutput(arguments, of_call=True)
 
 
 def _begins_another(call: _Call, call_id: str, name: str) -> bool:
-    """Whether a piece at the place of `call` is of another one: some servers send every call whole and at place 0."""
+    """True when a fragment at the index of `call` starts another call.
+
+    Some servers send every call complete and at index 0.
+    """
     if call_id and call.call_id:
         return call_id != call.call_id
     return bool(name and call.arguments)
 
 
 def _text(content: object) -> str:
-    """The text of a piece, which some servers send as a list of parts."""
+    """Return the text of a delta, which some servers send as a list of parts."""
     if isinstance(content, list):
         parts = cast("list[dict[str, Any]]", content)
         return "".join(part["text"] for part in parts if part.get("type") == "text")
@@ -227,21 +232,21 @@ def _text(content: object) -> str:
 
 
 def _arguments(piece: object) -> str:
-    """A piece of a call's arguments; some servers send them whole, and not as text."""
+    """Return a fragment of arguments; some servers send a complete object instead of text."""
     if isinstance(piece, dict):
         return json.dumps(piece)
     return piece if isinstance(piece, str) else ""
 
 
 def _thought(delta: ChoiceDelta) -> str:
-    """What a thinking model says to itself; servers differ in what they call it."""
+    """Return the thinking of a delta; servers use different field names."""
     extra = delta.model_extra or {}
     thought = extra.get("reasoning_content") or extra.get("reasoning")
     return thought if isinstance(thought, str) else ""
 
 
 def _usage(row: object) -> Usage | None:
-    """The usage; None where it lacks what was read or what was written: half of it would pass for the whole."""
+    """Return the usage; None without prompt or output tokens, since half of it would pass for the whole."""
     prompt, output = valid_token_count(_of(row, "prompt_tokens")), _of(row, "completion_tokens")
     if not prompt or not is_token_count(output):
         return None

@@ -1,4 +1,4 @@
-"""A request in the words of the OpenAI chat API, as vLLM, Ollama and llama.cpp serve it."""
+"""Translates requests for the OpenAI chat API, as served by vLLM, Ollama and llama.cpp."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Params = dict[str, Any]
 
 
 def params_of(request: Request, candidate: Candidate) -> Params:
-    """Arguments of `chat.completions.create`."""
+    """Return the arguments of `chat.completions.create`."""
     system = request.system
     messages: list[Params] = [{"role": "system", "content": system}] if system else []
     for role, parts in normalize_turns(request.turns):
         messages.extend(_assistant(parts) if role is Role.ASSISTANT else _user(parts))
     params: Params = {
         "model": candidate.vendor_model,
-        # The older name: the servers this is for know it, and not all of them know max_completion_tokens.
+        # The legacy name: not all of these servers know max_completion_tokens.
         "max_tokens": min(request.max_output_tokens or OUTPUT_TOKENS_DEFAULT, candidate.output_tokens_max),
         "messages": messages,
         "stream_options": {"include_usage": True},
@@ -64,7 +64,7 @@ def _user(parts: list[Part]) -> list[Params]:
 
 
 def _outcome(result: ToolResult) -> str:
-    # This API has no field that says a tool failed.
+    # The API has no field for failed tools.
     return f"Error: {result.content}" if result.is_error else result.content
 
 

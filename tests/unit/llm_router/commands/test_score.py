@@ -71,5 +71,5 @@ def test_fitted_weights_are_used_and_missing_ones_are_an_error(monkeypatch, caps
     rows = run(monkeypatch, capsys, lines(["many words and none of them counts", "1 2 3 4"]), "--weights", str(path))
     assert rows[0]["score"] < 0.1
     assert rows[1]["score"] > 0.5
-    with pytest.raises(SystemExit, match="no weights"):
+    with pytest.raises(SystemExit, match="no valid weights"):
         run(monkeypatch, capsys, lines(["x"]), "--weights", str(tmp_path / "none"))
