@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings
-from services.ratelimit.limits.limit_file import parse
+from services.ratelimit.limits.limit_file import parse_limit_file
 from services.ratelimit.limits.limit_table import LimitTable
 
 DEFAULT_LIMITS = Path(__file__).parent / "limits" / "default_limits.toml"
@@ -72,12 +72,16 @@ class Settings(ServerSettings):
     def _readable(cls, path: Path | None) -> Path | None:
         if path is not None:
             try:
-                parse(path.read_text(encoding="utf-8"))
+                parse_limit_file(path.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 raise ValueError(f"cannot read {path}: {error}") from error
         return path
 
     def limit_table(self) -> LimitTable:
         """Return the default limits, overridden by name by those of the limits file."""
-        table = parse(DEFAULT_LIMITS.read_text(encoding="utf-8"))
-        return parse(self.limits_file.read_text(encoding="utf-8")).with_defaults(table) if self.limits_file else table
+        table = parse_limit_file(DEFAULT_LIMITS.read_text(encoding="utf-8"))
+        return (
+            parse_limit_file(self.limits_file.read_text(encoding="utf-8")).with_defaults(table)
+            if self.limits_file
+            else table
+        )

@@ -27,7 +27,7 @@ class LimitFileError(ValueError):
     """The file is malformed; the message names the line and the field."""
 
 
-def parse(text: str) -> LimitTable:
+def parse_limit_file(text: str) -> LimitTable:
     """Parse a limits file.
 
     Args:

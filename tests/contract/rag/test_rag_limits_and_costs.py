@@ -34,7 +34,7 @@ ACME = MINTER.mint("acme", caller="test")
 
 
 class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
-    """Admits two queries a tenant, or does not answer at all."""
+    """Admits two queries per tenant, or does not answer."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []

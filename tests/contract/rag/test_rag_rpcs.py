@@ -31,7 +31,7 @@ ACME = MINTER.mint("acme", caller="test")
 
 
 class SlowStore(MemoryStore):
-    """Answers no search; tells when one was cancelled."""
+    """Never answers a search; records its cancellation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class SlowStore(MemoryStore):
 
 
 class GoneStore(MemoryStore):
-    """Loses its database after the first document."""
+    """Becomes unavailable after the first document."""
 
     async def replace(self, tenant_id, document, *rest):
         if document.document_id != "first":

@@ -28,12 +28,12 @@ from services.ratelimit.adapters.memory_ledger import MemoryLedger
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.errors import LedgerUnavailable, StoreUnavailable
 from services.ratelimit.flow import CostLedger, Limiter
-from services.ratelimit.limits.limit_file import parse
+from services.ratelimit.limits.limit_file import parse_limit_file
 from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
-TABLE = parse("""
+TABLE = parse_limit_file("""
 [rates.llm_requests]
 window_s = 60
 free = 3
@@ -69,13 +69,17 @@ class UnavailableBackend:
         self.asked = asyncio.Event()
 
     def __getattr__(self, name: str):
-        async def gone(*_):
+        async def unavailable(*_):
             self.asked.set()
             if self.hangs:
                 await asyncio.sleep(3600)
-            raise LedgerUnavailable("gone", retry_after_s=1) if name in {"record", "sums"} else StoreUnavailable("gone")
+            raise (
+                LedgerUnavailable("unavailable", retry_after_s=1)
+                if name in {"record", "sums"}
+                else StoreUnavailable("unavailable")
+            )
 
-        return gone
+        return unavailable
 
 
 class Mesh:
@@ -104,7 +108,7 @@ class Mesh:
 @asynccontextmanager
 async def serving(shared=None, ledger=None, **settings):
     def now_us() -> int:
-        # Time stands still: how long a call takes changes no answer.
+        # The clock stands still, so that the duration of a call does not change the results.
         return 1_000_000_000
 
     clock = SystemClock()
@@ -118,12 +122,12 @@ async def serving(shared=None, ledger=None, **settings):
         new_lease_id=lambda: next(ids),
     )
     limits = server.RateLimitServicer(limiter)
-    book = server.LedgerServicer(CostLedger(ledger or MemoryLedger(), clock))
+    ledger_servicer = server.LedgerServicer(CostLedger(ledger or MemoryLedger(), clock))
     envoy = envoy_server.EnvoyServicer(limiter, frozenset(TABLE.rates))
     assembly = Assembly(
         [
             Servicer("limits", lambda s: ratelimit_pb2_grpc.add_RateLimitServiceServicer_to_server(limits, s)),
-            Servicer("ledger", lambda s: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(book, s)),
+            Servicer("ledger", lambda s: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_servicer, s)),
             Servicer(envoy_server.FULL_NAME, lambda s: envoy_server.add_to(envoy, s)),
         ]
     )
@@ -312,11 +316,11 @@ async def test_call_without_token_is_refused_by_all_three_services():
 async def test_deadline_holds_and_a_cancelled_call_does_not_harm_the_server():
     slow = UnavailableBackend()
     slow.hangs = True
-    async with serving(shared=slow, ledger=slow) as mesh, mesh.limits() as client, mesh.ledger() as book:
+    async with serving(shared=slow, ledger=slow) as mesh, mesh.limits() as client, mesh.ledger() as ledger:
         with pytest.raises(errors.DeadlineExceeded):
             await client.check([spend()], timeout_s=0.2)
         slow.asked.clear()
-        task = asyncio.create_task(book.get_costs(timeout_s=600))
+        task = asyncio.create_task(ledger.get_costs(timeout_s=600))
         await asyncio.wait_for(slow.asked.wait(), DEADLINE_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -338,12 +342,12 @@ async def test_overloaded_service_raises_unavailable_not_resource_exhausted():
 
 
 async def test_costs_are_recorded_once_and_summed_per_tenant():
-    async with serving() as mesh, mesh.ledger() as book, mesh.ledger("other") as other:
-        first = await book.record_costs([event(1), event(2, speculative=True), event(2)])
+    async with serving() as mesh, mesh.ledger() as ledger, mesh.ledger("other") as other:
+        first = await ledger.record_costs([event(1), event(2, speculative=True), event(2)])
         assert (first.recorded, first.duplicates) == (2, 1)
-        again = await book.record_costs([event(2), event(3, tier="fast")])
+        again = await ledger.record_costs([event(2), event(3, tier="fast")])
         assert (again.recorded, again.duplicates) == (1, 1)
-        costs = await book.get_costs()
+        costs = await ledger.get_costs()
         assert costs.total_micro_usd == 300
         assert [(s.tier, s.events, s.cost_micro_usd, dict(s.quantities)) for s in costs.sums] == [
             ("fast", 1, 100, {"input_tokens": 7}),
@@ -351,31 +355,31 @@ async def test_costs_are_recorded_once_and_summed_per_tenant():
         ]
         assert (await other.get_costs()).total_micro_usd == 0
         assert costs.cached_input_share == costs.sums[0].cached_input_share == 0
-        await book.record_costs([event(4, quantities={"input_tokens": 7, "cached_input_tokens": 28})])
-        assert (await book.get_costs()).cached_input_share == pytest.approx(28 / 56)
-        assert (await book.get_costs(room="r2")).total_micro_usd == 0
-        assert (await book.get_costs(end=datetime(2021, 1, 1, tzinfo=UTC))).total_micro_usd == 0
+        await ledger.record_costs([event(4, quantities={"input_tokens": 7, "cached_input_tokens": 28})])
+        assert (await ledger.get_costs()).cached_input_share == pytest.approx(28 / 56)
+        assert (await ledger.get_costs(room="r2")).total_micro_usd == 0
+        assert (await ledger.get_costs(end=datetime(2021, 1, 1, tzinfo=UTC))).total_micro_usd == 0
         with pytest.raises(errors.InvalidArgument) as caught:
-            await book.get_costs(start=datetime(2022, 1, 1, tzinfo=UTC), end=datetime(2021, 1, 1, tzinfo=UTC))
+            await ledger.get_costs(start=datetime(2022, 1, 1, tzinfo=UTC), end=datetime(2021, 1, 1, tzinfo=UTC))
         assert "end_time" in caught.value.fields
 
 
 async def test_malformed_event_names_the_field_and_records_nothing():
-    async with serving() as mesh, mesh.ledger() as book:
+    async with serving() as mesh, mesh.ledger() as ledger:
         bad = event(2)
         bad.event_id = "not-a-uuid"
         odd = event(3)
         odd.occurred_at.seconds = 10**14
         for wrong, field in ((bad, "events[1].event_id"), (odd, "events[1].occurred_at")):
             with pytest.raises(errors.InvalidArgument) as caught:
-                await book.record_costs([event(1), wrong])
+                await ledger.record_costs([event(1), wrong])
             assert list(caught.value.fields) == [field]
-        assert (await book.get_costs()).total_micro_usd == 0
+        assert (await ledger.get_costs()).total_micro_usd == 0
 
 
 async def test_without_postgres_recording_is_unavailable_with_a_retry_delay():
-    async with serving(ledger=UnavailableBackend()) as mesh, mesh.ledger() as book:
-        for call in (book.record_costs([event()]), book.get_costs()):
+    async with serving(ledger=UnavailableBackend()) as mesh, mesh.ledger() as ledger:
+        for call in (ledger.record_costs([event()]), ledger.get_costs()):
             with pytest.raises(errors.Unavailable) as caught:
                 await call
             assert caught.value.retry_after_s == 1

@@ -73,7 +73,7 @@ async def test_documents_answered_before_a_crash_of_postgres_are_durable(mesh):
         await mesh.restart("postgres")
         found = await rag.search("walrus", k=100, budget_s=20)
         listed = [info.document_id async for info in rag.list_documents()]
-        # The one that was under way may have been committed without its answer, never by half.
+        # The document in progress may be committed without its response, but never in part.
         assert set(durable) <= set(listed) <= {*durable, f"d{len(durable)}"}
         assert {passage.document_id for passage in found.passages} == set(listed)
         await server.readiness.refresh()
@@ -103,7 +103,7 @@ async def test_frozen_postgres_is_bounded_by_the_callers_deadline(mesh):
         for process in processes:
             process.suspend()
         try:
-            # More than there are connections, and again on those that the first have lost.
+            # More calls than connections, twice: the second round reuses the cancelled connections.
             for _ in range(2):
                 async with asyncio.timeout(DEADLINE_S):
                     found = await asyncio.gather(*(rag.search("walrus", budget_s=0.2, timeout_s=5) for _ in range(15)))

@@ -23,12 +23,12 @@ from services.ratelimit import envoy_server
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.adapters.redis_store import RedisStore
 from services.ratelimit.flow import Limiter
-from services.ratelimit.limits.limit_file import parse
+from services.ratelimit.limits.limit_file import parse_limit_file
 from tests.fakes.waiting import DEADLINE_S
 
 ENVOY = os.environ.get("ENVOY_BINARY") or shutil.which("envoy")
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
-TABLE = parse("[rates.rag_queries]\nwindow_s = 60\nfree = 5\nstandard = 5\npremium = 5\n")
+TABLE = parse_limit_file("[rates.rag_queries]\nwindow_s = 60\nfree = 5\nstandard = 5\npremium = 5\n")
 
 pytestmark = pytest.mark.skipif(ENVOY is None, reason="no Envoy: set ENVOY_BINARY or put envoy on PATH")
 

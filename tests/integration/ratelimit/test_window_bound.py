@@ -1,7 +1,7 @@
 """Several replicas on one Redis together admit no more than the capacity in any window.
 
-The judge is an interval oracle: an admission happened somewhere between its send and its answer, on one clock;
-a window is broken only when more whole intervals than the capacity lie inside it. Midpoints would accuse a busy host.
+The checker uses intervals: an admission happened at some time between its request and its response, on one clock. A
+window is violated only if more complete intervals than the capacity lie inside it. Midpoints would fail on a busy host.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ async def test_replicas_together_admit_no_more_than_the_capacity(redis_url, limi
     for store in servers:
         await store.close()
     assert proven_max(intervals, WINDOW_S) <= limit.capacity_units
-    # It did admit: at least what one window holds at once, or its burst.
+    # It admitted at least what one window allows at once: the capacity, or the burst.
     assert sum(units for _, _, units in intervals) > limit.burst_units
 
 

@@ -10,10 +10,10 @@ from hocket.chassis.identity import Identity
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.errors import LeaseNotFound, LimitNotFound, StoreUnavailable
 from services.ratelimit.flow import Limiter
-from services.ratelimit.limits.limit_file import parse
+from services.ratelimit.limits.limit_file import parse_limit_file
 from services.ratelimit.limits.spends import Spend
 
-TABLE = parse("""
+TABLE = parse_limit_file("""
 [rates.small]
 window_s = 60
 free = 4

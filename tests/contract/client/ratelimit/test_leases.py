@@ -14,9 +14,9 @@ from services.ratelimit import wire
 from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.flow import Limiter
 from services.ratelimit.limits import spends
-from services.ratelimit.limits.limit_file import parse
+from services.ratelimit.limits.limit_file import parse_limit_file
 
-TABLE = parse("""
+TABLE = parse_limit_file("""
 [rates.busy]
 window_s = 60
 free = 1000

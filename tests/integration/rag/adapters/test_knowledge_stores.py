@@ -207,7 +207,7 @@ async def test_row_level_security_covers_queries_without_a_tenant_predicate(stor
     async with database.tenant("acme") as connection:
         assert await connection.execute("UPDATE rag.documents SET title = 'x'") == "UPDATE 1"
     for url in (fresh_postgres_urls.app_url, fresh_postgres_urls.owner_url):
-        # Without a tenant nobody sees anything, the owner included.
+        # Without a tenant no role sees a row, the owner included.
         bare = await asyncpg.connect(url)
         assert await bare.fetchval("SELECT count(*) FROM rag.documents") == 0
         await bare.close()
@@ -284,7 +284,7 @@ async def test_every_call_without_postgres_is_unavailable():
 
 
 async def test_queries_isolate_tenants_without_row_level_security(store, fresh_postgres_urls):
-    """Each tenant is held apart twice; here the one half is shown to hold without the other."""
+    """Tenants are separated by predicates and by policies; the predicates alone must suffice."""
     owner = await asyncpg.connect(fresh_postgres_urls.owner_url)
     for table in ("corpora", "documents", "passages", "postings"):
         await owner.execute(f"ALTER TABLE rag.{table} DISABLE ROW LEVEL SECURITY")
@@ -293,10 +293,10 @@ async def test_queries_isolate_tenants_without_row_level_security(store, fresh_p
     await put(store, "other", "b", "The walrus eats mussels and the walruss sleeps.", lang="en")
     await put(store, "other", "c", "Walrus.", title="walrus", lang="en")
     for filters in ({}, {"lang": "en"}):
-        # One place: a better passage of another tenant's would take it.
+        # k = 1: a better passage of another tenant would displace it.
         assert [p.document_id for p in await find(store, "acme", "walrus", k=1, **filters)] == ["a"]
         assert [p.document_id for p in await near(store, "acme", "walrus", k=1, **filters)] == ["a"]
-    # A term that this tenant does not use is not guessed from another's.
+    # Spelling corrections do not use the terms of another tenant.
     assert await find(store, "acme", "musels") == []
     assert [info.document_id for info in await store.documents("acme", "", 10)] == ["a"]
     assert await store.stored("acme", "b") is None

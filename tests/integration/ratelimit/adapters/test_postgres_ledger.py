@@ -121,7 +121,7 @@ async def test_row_level_security_isolates_tenants(database, postgres_urls, tena
                 " cost_micro_usd, outcome) VALUES ($1, gen_random_uuid(), now(), 'llm', 'p', 'm', 1, 'ok')",
                 tenant,
             )
-    # With no tenant set there is nothing; not even the owner of the table sees a row.
+    # Without a tenant no role sees a row, the owner of the table included.
     for url in (postgres_urls.app_url, postgres_urls.owner_url):
         connection = await asyncpg.connect(url)
         assert await connection.fetchval("SELECT count(*) FROM ratelimit.cost_events") == 0
@@ -142,7 +142,7 @@ async def test_second_migration_changes_nothing(database, postgres_urls):
 
 
 async def test_unreachable_database_raises_ledger_unavailable(fresh_postgres_urls, tenant):
-    for url in ("postgresql://hocket_app@127.0.0.1:1/hocket", fresh_postgres_urls.app_url):  # nobody there; no table
+    for url in ("postgresql://hocket_app@127.0.0.1:1/hocket", fresh_postgres_urls.app_url):  # no server; no table
         database = TenantDatabase(url)
         with pytest.raises(LedgerUnavailable) as caught:
             await PostgresLedger(database).record(tenant, [event()])
@@ -157,7 +157,7 @@ async def test_terminated_connection_is_replaced(database, fresh_postgres_urls, 
     await ledger.record(tenant, [event()])
     with pytest.raises(LedgerUnavailable):
         async with ledger._tenant(tenant) as connection:
-            # A role may end its own sessions; this one ends the statement that says so.
+            # A role may terminate its own sessions; this also terminates the statement itself.
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert len(await ledger.record(tenant, [event()])) == 1
     await own.close()

@@ -20,7 +20,7 @@ SMOOTH = RateLimit("smooth", 20, W, Algorithm.SMOOTH)
 
 
 def free_port() -> int:
-    # The cluster's own port lies 10000 above.
+    # The port of the cluster bus is 10000 higher.
     for port in range(20_000 + time.time_ns() % 20_000, 55_000):
         with socket.socket() as client, socket.socket() as bus:
             try:
@@ -50,7 +50,7 @@ def cluster_url(tmp_path):
         wait_until(lambda: all(client.ping() for client in clients))
         clients[0].execute_command("CLUSTER", "ADDSLOTS", *range(8192))
         clients[1].execute_command("CLUSTER", "ADDSLOTS", *range(8192, 16_384))
-        # Two nodes that start with the same epoch would take a second to agree.
+        # Two nodes with the same epoch would take a second to agree.
         clients[1].execute_command("CLUSTER", "SET-CONFIG-EPOCH", 2)
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", ports[1])
         wait_until(lambda: all(b"cluster_state:ok" in c.execute_command("CLUSTER", "INFO") for c in clients))

@@ -33,7 +33,7 @@ class Clock:
 
 
 class Redis:
-    """What is used of redis.asyncio."""
+    """Replaces the redis.asyncio client: the methods that CachedEmbedder uses."""
 
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}

@@ -98,5 +98,5 @@ def test_megabyte_without_white_space_is_split():
     ["!" * 1_000_000, "# a" + " " * 1_000_000 + "b", "# a" + "#" * 1_000_000 + "b", ".)" * 500_000, "。" * 300_000],
 )
 def test_chunking_time_is_linear_in_the_text(text):
-    """Where a pattern read runs again and again, each of these took hours: a test that hangs has failed."""
+    """Inputs on which a backtracking pattern took hours; a timeout means that one backtracks again."""
     assert "".join("".join(chunk.text for chunk in split_into_chunks(text, 8000)).split()) in "".join(text.split())

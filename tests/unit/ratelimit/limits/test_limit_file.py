@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.ratelimit.errors import LimitNotFound
-from services.ratelimit.limits.limit_file import LimitFileError, parse
+from services.ratelimit.limits.limit_file import LimitFileError, parse_limit_file
 from services.ratelimit.limits.rate_limits import Algorithm
 from services.ratelimit.settings import DEFAULT_LIMITS
 
@@ -13,7 +13,7 @@ RATE = "[rates.r]\nwindow_s = 1\nfree = 1\nstandard = 2\npremium = 3\n"
 
 
 def test_default_limits_cover_every_limit_of_the_mesh_in_every_tier():
-    table = parse(DEFAULT_LIMITS.read_text())
+    table = parse_limit_file(DEFAULT_LIMITS.read_text())
     for tier in ("free", "standard", "premium"):
         for name in ("llm_requests", "stt_audio_seconds", "tts_characters", "rag_queries"):
             assert table.rate(name, tier).window_us == 60_000_000
@@ -22,8 +22,8 @@ def test_default_limits_cover_every_limit_of_the_mesh_in_every_tier():
 
 
 def test_file_overrides_limits_by_name():
-    table = parse(RATE.replace("rates.r", "rates.rooms") + "[slots.s]\nfree=1\nstandard=1\npremium=0\n")
-    merged = table.with_defaults(parse(DEFAULT_LIMITS.read_text()))
+    table = parse_limit_file(RATE.replace("rates.r", "rates.rooms") + "[slots.s]\nfree=1\nstandard=1\npremium=0\n")
+    merged = table.with_defaults(parse_limit_file(DEFAULT_LIMITS.read_text()))
     assert merged.rate("rooms", "standard").capacity_units == 2
     with pytest.raises(LimitNotFound):
         merged.slot("rooms", "standard")
@@ -31,7 +31,7 @@ def test_file_overrides_limits_by_name():
 
 
 def test_smooth_limit_and_fractional_window_are_read():
-    limit = parse(RATE.replace("window_s = 1", 'window_s = 0.5\nalgorithm = "smooth"')).rate("r", "premium")
+    limit = parse_limit_file(RATE.replace("window_s = 1", 'window_s = 0.5\nalgorithm = "smooth"')).rate("r", "premium")
     assert (limit.window_us, limit.algorithm, limit.burst_units) == (500_000, Algorithm.SMOOTH, 2)
 
 
@@ -61,4 +61,4 @@ def test_smooth_limit_and_fractional_window_are_read():
 )
 def test_error_names_line_and_field(text, message):
     with pytest.raises(LimitFileError, match=message):
-        parse(text)
+        parse_limit_file(text)
