@@ -1,4 +1,4 @@
-# The one front door. `make` alone lists the targets.
+# Entry point for every task; `make` lists the targets.
 # On a bare machine it needs Python 3.11 to 3.13 (PYTHON=python3.12 names one) and nothing else.
 
 SHELL := /bin/sh

@@ -91,7 +91,7 @@ def _ledger(report: Report) -> list[str]:
     kinds = {row["kind"] for row in report.costs}
     found = [f"ledger: no cost event of kind {kind}" for kind in ("llm", "stt", "tts") if kind not in kinds]
     total = report.totals
-    # The ledger alone has the costs of cancelled speculative calls and of recognition after the last turn.
+    # Only the ledger has the costs of cancelled speculative calls and of recognition after the last turn.
     if total and total["ledger_micro_usd"] < total["reported_micro_usd"]:
         found.append(
             f"ledger: {total['ledger_micro_usd']} micro-USD in the ledger, "

@@ -163,8 +163,8 @@ async def _go_command(scratch: Path) -> Sequence[str]:
 
 def _go_version(go: str) -> tuple[int, int]:
     try:
-        said = subprocess.run((go, "version"), capture_output=True, text=True, timeout=20, check=False).stdout
+        output = subprocess.run((go, "version"), capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return (0, 0)
-    found = _GO_VERSION.search(said)
+    found = _GO_VERSION.search(output)
     return (int(found[1]), int(found[2])) if found else (0, 0)

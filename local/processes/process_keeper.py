@@ -248,7 +248,7 @@ class ProcessKeeper:
         process = self._process
         if process is None or process.returncode is not None:
             return
-        # Signal the leader alone, so that it stops its children in its own order.
+        # Signal only the leader, which stops its children in its own order.
         with suppress(ProcessLookupError):
             process.send_signal(self.spec.stop_signal)
         try:

@@ -37,7 +37,7 @@ async def test_knowledge_answer_contains_the_fact_and_its_passage(demo):
 
 async def test_task_is_created_for_its_tenant_only(demo, demo_environment):
     titles = [task["title"].lower() for task in demo_environment.stores[script.TENANT].list_tasks()]
-    assert len([title for title in titles if script.TASK_TITLE_HOLDS in title]) == 1
+    assert len([title for title in titles if script.TASK_TITLE_PHRASE in title]) == 1
     assert "friday" in demo.tasks[0]["due"].lower()
     assert demo.tasks[0]["user_id"] == script.CALLER
     assert demo_environment.stores[script.OTHER_TENANT].list_tasks() == []

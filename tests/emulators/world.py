@@ -43,12 +43,12 @@ PATIENT = AttemptTimeouts(first_token_s=60, fallback_first_token_s=60, between_t
 QUICK = AttemptTimeouts(first_token_s=2, fallback_first_token_s=60, between_tokens_s=2, total_s=600)
 
 
-# The shipped table's models end and its prices change by the calendar; the tests' day stands still.
+# Models and prices in the shipped table change by date, so the tests run on a fixed day.
 DAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class ClockOfTheDay:
-    """Time that passes as it does, from noon of `DAY` on, and by leaps where a test wants them."""
+    """A clock that starts at `DAY` and runs in real time; tests can move its calendar forward."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -61,7 +61,7 @@ class ClockOfTheDay:
         return DAY.timestamp() + self._leapt_s + time.monotonic() - self._began
 
     def leap(self, seconds: float) -> None:
-        """Let so much of the calendar pass; deadlines know nothing of it."""
+        """Move the calendar forward by `seconds`; deadlines are not affected."""
         self._leapt_s += seconds
 
 
