@@ -21,6 +21,7 @@ MERMAID = ROOT / ".hocket-tools" / "mermaid" / "mermaid.min.js"
 MERMAID_ADDRESS = "assets/mermaid.min.js"
 # Pages that live outside docs/, by their address on the site.
 OUTSIDE = {
+    "local.md": "local/README.md",
     "project/changelog.md": "CHANGELOG.md",
     "project/contributing.md": "CONTRIBUTING.md",
     "project/security.md": "SECURITY.md",

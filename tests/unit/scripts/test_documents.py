@@ -10,19 +10,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted(
-    p for pattern in ("*.md", "docs/**/*.md", "services/*/README.md", "bench/**/*.md") for p in ROOT.glob(pattern)
+    p
+    for pattern in ("*.md", "docs/**/*.md", "services/*/README.md", "local/*.md", "bench/**/*.md")
+    for p in ROOT.glob(pattern)
 )
 _PLACE = re.compile(r"`([\w./-]+/[\w.-]+\.(?:py|md|toml|proto|lua|yaml|yml))(?::([A-Za-z_][\w.]*)(?:\(\))?)?`")
 
 
 def defined(module: Path) -> set[str]:
-    """Functions, classes and methods of a module, as `name` and `Class.name`."""
+    """Functions, classes and methods of a module; methods as `Class.name` and, where a README is brief, as `name`."""
     body = ast.parse(module.read_text(encoding="utf-8")).body
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     found = {node.name for node in body if isinstance(node, kinds)}
     for node in body:
         if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, kinds)}
+            methods = {inner.name for inner in node.body if isinstance(inner, kinds)}
+            found |= methods | {f"{node.name}.{method}" for method in methods}
     return found
 
 
