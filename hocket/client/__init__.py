@@ -8,6 +8,7 @@
 
 Requests and responses are the protobuf messages of `hocket.<noun>.v1`; each failure is raised as a `MeshError`.
 Names load on first use: a process that calls rag alone does not import numpy for vision.
+`pip install 'hocket[client]'` brings the type stubs of grpcio and protobuf: `mypy --strict` needs no others.
 """
 
 from __future__ import annotations
