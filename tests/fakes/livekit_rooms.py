@@ -1,4 +1,4 @@
-"""A LiveKit server in memory: rooms, participants, dispatches. Agents join only if `agents_come` is set."""
+"""A LiveKit server in memory: rooms, participants, dispatches. Agents join only if `agents_join` is set."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ class Clock:
 
 @dataclass
 class MemoryRooms:
-    """Implements ports.RoomServer."""
+    """Fake of `ports.RoomServer`."""
 
     clock: Clock = field(default_factory=Clock)
     rooms: dict[str, LiveRoom] = field(default_factory=dict)
-    people: dict[str, list[Participant]] = field(default_factory=dict)
+    participants: dict[str, list[Participant]] = field(default_factory=dict)
     dispatches: dict[str, list[Dispatch]] = field(default_factory=dict)
     sizes: dict[str, tuple[float, int]] = field(default_factory=dict)
-    away: bool = False
+    unavailable: bool = False
     rejects_dispatch: bool = False
-    agents_come: bool = False
-    dispatched: int = 0
+    agents_join: bool = False
+    dispatch_count: int = 0
 
     def __post_init__(self) -> None:
         self._ids = itertools.count(1)
 
     def _check_available(self) -> None:
-        if self.away:
+        if self.unavailable:
             raise Unavailable("LiveKit does not answer", retry_after_s=1)
 
-    def join(self, livekit_room: str, identity: str, *, is_agent: bool = False) -> None:
-        self.people.setdefault(livekit_room, []).append(Participant(identity, is_agent))
+    def add_participant(self, livekit_room: str, identity: str, *, is_agent: bool = False) -> None:
+        self.participants.setdefault(livekit_room, []).append(Participant(identity, is_agent))
 
-    def leave(self, livekit_room: str, identity: str) -> None:
-        self.people[livekit_room] = [p for p in self.people.get(livekit_room, []) if p.identity != identity]
+    def remove_participant(self, livekit_room: str, identity: str) -> None:
+        self.participants[livekit_room] = [p for p in self.participants.get(livekit_room, []) if p.identity != identity]
 
     async def create_room(self, livekit_room, *, metadata, empty_timeout_s, participants_max):
         self._check_available()
@@ -63,12 +63,12 @@ class MemoryRooms:
 
     async def delete_room(self, livekit_room):
         self._check_available()
-        for held in (self.rooms, self.people, self.dispatches):
+        for held in (self.rooms, self.participants, self.dispatches):
             held.pop(livekit_room, None)
 
     async def list_participants(self, livekit_room):
         self._check_available()
-        return list(self.people.get(livekit_room, []))
+        return list(self.participants.get(livekit_room, []))
 
     async def list_dispatches(self, livekit_room):
         self._check_available()
@@ -78,11 +78,11 @@ class MemoryRooms:
         self._check_available()
         if self.rejects_dispatch:
             raise Unavailable("LiveKit rejected the call: resource_exhausted", retry_after_s=1)
-        self.dispatched += 1
+        self.dispatch_count += 1
         dispatch = Dispatch(f"d{next(self._ids)}", self.clock.time(), metadata)
         self.dispatches.setdefault(livekit_room, []).append(dispatch)
-        if self.agents_come:
-            self.join(livekit_room, AGENT_IDENTITY, is_agent=True)
+        if self.agents_join:
+            self.add_participant(livekit_room, AGENT_IDENTITY, is_agent=True)
         return dispatch
 
     async def delete_dispatch(self, livekit_room, dispatch_id):

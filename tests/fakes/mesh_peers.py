@@ -1,4 +1,4 @@
-"""In-process fakes of the services that the media gateway calls: scripted responses, recorded requests."""
+"""The services that the media gateway calls, in process: tests set their answers and read the requests."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def tone(seconds: float, rate_hz: int, frequency_hz: float = 440.0) -> bytes:
 
 
 class Speech(speech_pb2_grpc.SpeechServiceServicer):
-    """Returns the next of `lines` as transcript when silence follows loud audio; synthesizes a tone for any text."""
+    """Transcribes loud audio followed by silence as the next of `transcripts`; synthesizes a tone for any text."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.dead_ears = self.dead_voice = self.mute = self.speaks_early = False
-        self.spoken: list[str] = []
-        self.listeners = 0
+        self.transcripts: list[str] = []
+        self.transcription_fails = self.synthesis_fails = self.synthesis_stalls = self.synthesizes_early = False
+        self.synthesized: list[str] = []
+        self.open_transcriptions = 0
         self.cancelled = asyncio.Event()
         self.configs: list[object] = []
 
     async def Transcribe(self, request_iterator, context):
-        if self.dead_ears:
-            raise Unavailable("no ears")
-        self.listeners += 1
+        if self.transcription_fails:
+            raise Unavailable("transcription fails")
+        self.open_transcriptions += 1
         quiet, loud = 0, False
         async for request in request_iterator:
             if request.WhichOneof("payload") == "config":
@@ -61,8 +61,8 @@ class Speech(speech_pb2_grpc.SpeechServiceServicer):
                 loud, quiet = True, 0
                 continue
             quiet += 1
-            if loud and quiet >= SILENCE_CHUNKS and self.lines:
-                loud, line = False, self.lines.pop(0)
+            if loud and quiet >= SILENCE_CHUNKS and self.transcripts:
+                loud, line = False, self.transcripts.pop(0)
                 words = line.split()
                 yield speech_pb2.TranscribeResponse(interim=speech_pb2.Transcript(text=" ".join(words[:-1])))
                 yield speech_pb2.TranscribeResponse(preflight=speech_pb2.Transcript(text=line))
@@ -71,8 +71,8 @@ class Speech(speech_pb2_grpc.SpeechServiceServicer):
                 yield speech_pb2.TranscribeResponse(usage=usage)
 
     async def Synthesize(self, request_iterator, context):
-        if self.dead_voice:
-            raise Unavailable("no voice")
+        if self.synthesis_fails:
+            raise Unavailable("synthesis fails")
         rate_hz, text = 24_000, ""
         try:
             async for request in request_iterator:
@@ -83,10 +83,10 @@ class Speech(speech_pb2_grpc.SpeechServiceServicer):
                         yield speech_pb2.SynthesizeResponse(format=speech_pb2.AudioFormat(sample_rate_hz=rate_hz))
                     case "text":
                         text += request.text
-                        if self.speaks_early and text.rstrip().endswith("."):
+                        if self.synthesizes_early and text.rstrip().endswith("."):
                             yield speech_pb2.SynthesizeResponse(audio=speech_pb2.Audio(pcm=tone(0.2, rate_hz)))
-            self.spoken.append(text)
-            if self.mute:
+            self.synthesized.append(text)
+            if self.synthesis_stalls:
                 await asyncio.sleep(60)
             if any(c.isalnum() for c in text):
                 for _ in range(max(1, len(text) // 12)):
@@ -99,14 +99,14 @@ class Speech(speech_pb2_grpc.SpeechServiceServicer):
 
 
 class Router(llm_router_pb2_grpc.LlmRouterServiceServicer):
-    """Streams the events that `answer` yields for a request."""
+    """Answers a request with the events that `answer` yields."""
 
     def __init__(self) -> None:
         self.requests: list[llm_router_pb2.GenerateRequest] = []
         self.callers: list[identity.Identity] = []
         self.outcomes: list[tuple[str, int]] = []
-        self.answer: Callable[[llm_router_pb2.GenerateRequest], AsyncIterator[llm_router_pb2.GenerateResponse]] = says(
-            "The office opens at nine."
+        self.answer: Callable[[llm_router_pb2.GenerateRequest], AsyncIterator[llm_router_pb2.GenerateResponse]] = (
+            answers_with("The office opens at nine.")
         )
         self.cancelled = asyncio.Event()
 
@@ -137,8 +137,8 @@ def route(model: str = "small") -> llm_router_pb2.GenerateResponse:
     )
 
 
-def calls(name: str, arguments_json: str, then: str):
-    """Answer with one tool call, and with the text `then` after its result."""
+def calls_tool(name: str, arguments_json: str, then: str):
+    """Return an answer that calls a tool, then answers its result with `then`."""
 
     async def answer(request):
         yield route()
@@ -167,7 +167,7 @@ def finish(reason=llm_router_pb2.FINISH_REASON_STOP) -> llm_router_pb2.GenerateR
     )
 
 
-def says(text: str):
+def answers_with(text: str):
     async def answer(request):
         yield route()
         for word in text.split(" "):
@@ -178,24 +178,24 @@ def says(text: str):
 
 
 class Rag(rag_pb2_grpc.RagServiceServicer):
-    """Returns `passages` after `delay_s` seconds."""
+    """Returns `passages` after `delay_s`."""
 
     def __init__(self) -> None:
         self.passages = [rag_pb2.Passage(document_id="hours", title="Hours", text="Open from nine.", score=0.9)]
         self.delay_s = 0.0
-        self.dead = False
+        self.fails = False
         self.queries: list[str] = []
 
     async def Search(self, request, context):
         self.queries.append(request.query)
-        if self.dead:
-            raise Unavailable("no knowledge")
+        if self.fails:
+            raise Unavailable("search fails")
         await asyncio.sleep(self.delay_s)
         return rag_pb2.SearchResponse(passages=self.passages)
 
 
 class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
-    """Grants `capacity` concurrency slots."""
+    """Grants `capacity` slots."""
 
     def __init__(self) -> None:
         self.capacity = 100
@@ -216,7 +216,7 @@ class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
 
 
 class Vision(vision_pb2_grpc.VisionServiceServicer):
-    """Returns KEEP for every offer."""
+    """Keeps every offered frame."""
 
     def __init__(self) -> None:
         self.uploads: list[vision_pb2.FrameUpload] = []
@@ -251,7 +251,7 @@ class Peers:
 
 @asynccontextmanager
 async def serving(peers: Peers | None = None) -> AsyncIterator[Peers]:
-    """Serve all fakes on one port with the token checks of the real services."""
+    """Serve all fakes on one port; they check tokens as the real services do."""
     peers = peers or Peers()
     add = {
         "hocket.speech.v1.SpeechService": lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(

@@ -1,4 +1,4 @@
-"""A participant in a LiveKit room: speaks, shows video, sends chat, listens, and reads turn reports."""
+"""A simulated participant: speaks, types, publishes video, detects sound, and receives turn summaries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAME_MS = 20
 
 
 def speech_like(seconds: float, seed: int = 7) -> np.ndarray:
-    """Return int16 samples that a voice activity detector accepts as speech: a pulse train with moving formants."""
+    """Return int16 samples that a voice activity detector takes for speech: a glottal buzz through moving formants."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
     pitch = 120 + 15 * np.sin(2 * np.pi * 2.1 * t)
@@ -37,30 +37,30 @@ def speech_like(seconds: float, seed: int = 7) -> np.ndarray:
 
 
 class Guest:
-    """One participant; use it with `async with`."""
+    """One participant. Use as `async with`."""
 
     def __init__(self, access: Any) -> None:
         self._access = access
         self.room = rtc.Room()
         self.turns: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.transcripts: list[tuple[str, str]] = []
-        self.agent_there = asyncio.Event()
+        self.agent_joined = asyncio.Event()
         self.loud_at_s: list[float] = []
         self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=200)
         self._tasks: set[asyncio.Task[None]] = set()
         self._samples: asyncio.Queue[np.ndarray] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        self.room.on("track_subscribed", lambda track, *_: self._begin(self._hear(track)))
-        self.room.register_text_stream_handler("hocket.turn", lambda reader, _: self._begin(self._read_turn(reader)))
+        self.room.on("track_subscribed", lambda track, *_: self._start(self._hear(track)))
+        self.room.register_text_stream_handler("hocket.turn", lambda reader, _: self._start(self._read_turn(reader)))
         self.room.register_text_stream_handler(
-            "lk.transcription", lambda reader, who: self._begin(self._read_transcript(reader, who))
+            "lk.transcription", lambda reader, who: self._start(self._read_transcript(reader, who))
         )
         await self.room.connect(self._access.url, self._access.token)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await self.room.local_participant.publish_track(track, options)
-        self._begin(self._microphone())
+        self._start(self._microphone())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -70,26 +70,26 @@ class Guest:
         await self.room.disconnect()
         await self._source.aclose()
 
-    async def say(self, samples: np.ndarray) -> float:
-        """Speak in real time; return the wall time at which the last sample was handed to the SDK."""
+    async def speak(self, samples: np.ndarray) -> float:
+        """Speak in real time; return the wall time of the last sample."""
         await self._samples.put(samples)
         await self._samples.join()
         return time.time()
 
-    async def write(self, text: str) -> None:
+    async def type_text(self, text: str) -> None:
         await self.room.local_participant.send_text(text, topic="lk.chat")
 
-    async def turn(self, timeout_s: float = DEADLINE_S) -> dict[str, Any]:
+    async def next_turn_summary(self, timeout_s: float = DEADLINE_S) -> dict[str, Any]:
         return await asyncio.wait_for(self.turns.get(), timeout_s)
 
-    async def hears(self, after_s: float, timeout_s: float = DEADLINE_S) -> float:
+    async def wait_for_sound(self, after_s: float, timeout_s: float = DEADLINE_S) -> float:
         """Return the wall time of the first sound after `after_s`."""
         async with asyncio.timeout(timeout_s):
-            while not (later := [at for at in self.loud_at_s if at > after_s]):  # noqa: ASYNC110 - sound has no event
+            while not (later := [at for at in self.loud_at_s if at > after_s]):  # noqa: ASYNC110 - sound sets no event
                 await asyncio.sleep(0.02)
         return later[0]
 
-    async def show(self, pictures: list[np.ndarray], fps: float = 10) -> rtc.LocalVideoTrack:
+    async def publish_video(self, pictures: list[np.ndarray], fps: float = 10) -> rtc.LocalVideoTrack:
         """Publish a camera that repeats the RGBA `pictures`."""
         height, width = pictures[0].shape[:2]
         source = rtc.VideoSource(width, height)
@@ -97,22 +97,22 @@ class Guest:
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA)
         await self.room.local_participant.publish_track(track, options)
 
-        async def film() -> None:
+        async def capture() -> None:
             for n in range(10**9):
                 picture = pictures[n % len(pictures)]
                 source.capture_frame(rtc.VideoFrame(width, height, rtc.VideoBufferType.RGBA, picture.tobytes()))
                 await asyncio.sleep(1 / fps)
 
-        self._begin(film())
+        self._start(capture())
         return track
 
-    def _begin(self, work: Any) -> None:
+    def _start(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _microphone(self) -> None:
-        """Send silence, and speech when there is any, at the rate of a microphone."""
+        """Send silence and queued speech in real time."""
         size = RATE_HZ * FRAME_MS // 1000
         silence = np.zeros(size, np.int16)
         due_s = time.monotonic()
@@ -133,7 +133,7 @@ class Guest:
     async def _hear(self, track: rtc.Track) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO:
             return
-        self.agent_there.set()
+        self.agent_joined.set()
         stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1)
         try:
             async for event in stream:

@@ -44,7 +44,7 @@ async def test_joining_returns_a_token_for_one_room_and_dispatches_one_agent(ser
     assert not claims["video"].get("roomAdmin")
     assert not claims["video"].get("roomCreate")
     assert claims["exp"] - claims["nbf"] == 600
-    assert served.livekit.dispatched == 1
+    assert served.livekit.dispatch_count == 1
     context = parse_job_context(served.livekit.dispatches["acme__demo"][0].metadata)
     assert (context.tenant_id, context.tenant_tier, context.room, context.user_id) == (
         "acme",
@@ -58,20 +58,20 @@ async def test_concurrent_joins_dispatch_one_agent(served):
     async with served.client() as rooms:
         await rooms.create_room("demo")
         await asyncio.gather(*(rooms.join_room("demo", f"p{n}") for n in range(8)))
-    assert served.livekit.dispatched == 1
+    assert served.livekit.dispatch_count == 1
 
 
 async def test_a_missing_agent_is_dispatched_again_after_the_grace_time(served):
     async with served.client() as rooms:
         await rooms.create_room("demo")
-        served.livekit.agents_come = True
+        served.livekit.agents_join = True
         await rooms.join_room("demo", "ann")
-        served.livekit.leave("acme__demo", "hocket-agent")
+        served.livekit.remove_participant("acme__demo", "hocket-agent")
         await rooms.join_room("demo", "ann")
-        assert served.livekit.dispatched == 1
+        assert served.livekit.dispatch_count == 1
         served.livekit.clock.now_s += 11
         await rooms.join_room("demo", "ann")
-    assert served.livekit.dispatched == 2
+    assert served.livekit.dispatch_count == 2
     assert len(served.livekit.dispatches["acme__demo"]) == 1
 
 
@@ -86,7 +86,7 @@ async def test_an_unanswered_dispatch_is_counted_and_delays_no_join(served):
         # The grace time has doubled.
         served.livekit.clock.now_s += 11
         await rooms.join_room("demo", "ann")
-    assert served.livekit.dispatched == 1
+    assert served.livekit.dispatch_count == 1
 
 
 async def test_get_room_token_dispatches_no_agent(served):
@@ -94,15 +94,15 @@ async def test_get_room_token_dispatches_no_agent(served):
         await rooms.create_room("demo")
         access = await rooms.get_room_token("demo", "ann")
     assert jwt.decode(access.token, options={"verify_signature": False})["sub"] == "ann"
-    assert served.livekit.dispatched == 0
+    assert served.livekit.dispatch_count == 0
 
 
 async def test_rooms_are_listed_by_name_with_their_participants(served):
     async with served.client() as rooms:
         for name in ("b", "a"):
             await rooms.create_room(name)
-        served.livekit.join("acme__b", "ann")
-        served.livekit.join("acme__b", "hocket-agent", is_agent=True)
+        served.livekit.add_participant("acme__b", "ann")
+        served.livekit.add_participant("acme__b", "hocket-agent", is_agent=True)
         listed = await rooms.list_rooms()
     assert [(r.name, r.participants, r.agent_present) for r in listed] == [("a", 0, False), ("b", 1, True)]
 
@@ -163,7 +163,7 @@ async def test_a_call_without_a_token_is_rejected(served):
 
 
 async def test_an_outage_of_livekit_is_unavailable(served):
-    served.livekit.away = True
+    served.livekit.unavailable = True
     async with served.client() as rooms:
         for call in (rooms.list_rooms(), rooms.create_room("demo"), rooms.join_room("demo", "ann")):
             with pytest.raises(Unavailable) as caught:
@@ -180,4 +180,4 @@ async def test_a_rejected_dispatch_is_agent_not_dispatched(served):
         assert (caught.value.reason, caught.value.retry_after_s) == ("AGENT_NOT_DISPATCHED", 1)
         served.livekit.rejects_dispatch = False
         await rooms.join_room("demo", "ann")
-    assert served.livekit.dispatched == 1
+    assert served.livekit.dispatch_count == 1

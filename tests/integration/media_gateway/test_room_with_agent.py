@@ -26,17 +26,19 @@ QUESTION = room_guest.speech_like(1.5)
 
 
 @asynccontextmanager
-async def in_a_room(gateway):
+async def joined_room(gateway):
     peers = gateway.peers
-    peers.speech.__dict__.update(dead_ears=False, dead_voice=False, mute=False, lines=[])
-    peers.router.answer = mesh_peers.says("The office opens at nine.")
-    peers.rag.dead, peers.rag.delay_s = False, 0.0
+    peers.speech.__dict__.update(
+        transcription_fails=False, synthesis_fails=False, synthesis_stalls=False, transcripts=[]
+    )
+    peers.router.answer = mesh_peers.answers_with("The office opens at nine.")
+    peers.rag.fails, peers.rag.delay_s = False, 0.0
     name = f"room-{uuid.uuid4().hex[:8]}"
     async with gateway.rooms() as rooms:
         await rooms.create_room(name)
         access = await rooms.join_room(name, "ann")
         async with room_guest.Guest(access) as guest:
-            await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
+            await asyncio.wait_for(guest.agent_joined.wait(), DEADLINE_S)
             # Until the agent listens to the microphone that was published a moment ago.
             await asyncio.sleep(1)
             yield guest, name
@@ -44,12 +46,12 @@ async def in_a_room(gateway):
 
 
 async def test_a_spoken_question_is_answered_from_passages(gateway):
-    async with in_a_room(gateway) as (guest, name):
-        gateway.peers.speech.lines = ["when does the office open"]
-        ended_s = await guest.say(QUESTION)
-        await guest.hears(ended_s)
-        turn = await guest.turn()
-        # A stream of its own, that may end after the turn is told.
+    async with joined_room(gateway) as (guest, name):
+        gateway.peers.speech.transcripts = ["when does the office open"]
+        ended_at_s = await guest.speak(QUESTION)
+        await guest.wait_for_sound(ended_at_s)
+        turn = await guest.next_turn_summary()
+        # The transcript is a stream of its own, which may end after the turn summary.
         await until(lambda: ("hocket-agent", "The office opens at nine. ") in guest.transcripts)
     request = gateway.peers.router.requests[-1]
     assert (turn["heard"], turn["answered"].strip()) == ("when does the office open", "The office opens at nine.")
@@ -63,11 +65,11 @@ async def test_a_spoken_question_is_answered_from_passages(gateway):
 
 
 async def test_a_typed_question_is_answered_by_voice(gateway):
-    async with in_a_room(gateway) as (guest, _):
-        asked_s = time.time()
-        await guest.write("when does the office open")
-        await guest.hears(asked_s)
-        turn = await guest.turn()
+    async with joined_room(gateway) as (guest, _):
+        typed_at_s = time.time()
+        await guest.type_text("when does the office open")
+        await guest.wait_for_sound(typed_at_s)
+        turn = await guest.next_turn_summary()
     assert (turn["input"], turn["heard"]) == ("text", "when does the office open")
     assert not turn["speculative"]
 
@@ -79,20 +81,20 @@ async def test_barge_in_cancels_the_answer_at_the_router(gateway):
             yield llm_router_pb2.GenerateResponse(text_delta="and so on. ")
             await asyncio.sleep(0.05)
 
-    async with in_a_room(gateway) as (guest, _):
+    async with joined_room(gateway) as (guest, _):
         gateway.peers.router.answer = endless
         gateway.peers.router.cancelled.clear()
-        gateway.peers.speech.lines = ["tell me everything", "stop that please"]
-        gateway.peers.speech.speaks_early = True
+        gateway.peers.speech.transcripts = ["tell me everything", "stop that please"]
+        gateway.peers.speech.synthesizes_early = True
         try:
-            ended_s = await guest.say(QUESTION)
-            await guest.hears(ended_s)
-            gateway.peers.router.answer = mesh_peers.says("All right.")
-            await guest.say(QUESTION)
+            ended_at_s = await guest.speak(QUESTION)
+            await guest.wait_for_sound(ended_at_s)
+            gateway.peers.router.answer = mesh_peers.answers_with("All right.")
+            await guest.speak(QUESTION)
             await asyncio.wait_for(gateway.peers.router.cancelled.wait(), DEADLINE_S)
-            first, second = await guest.turn(), await guest.turn()
+            first, second = await guest.next_turn_summary(), await guest.next_turn_summary()
         finally:
-            gateway.peers.speech.speaks_early = False
+            gateway.peers.speech.synthesizes_early = False
     assert first["interrupted"]
     assert (first["turn_id"], llm_router_pb2.OUTCOME_BARGE_IN) in gateway.peers.router.outcomes
     assert (second["heard"], second["answered"].strip()) == ("stop that please", "All right.")
@@ -103,18 +105,18 @@ async def test_a_failed_router_call_is_answered_with_an_apology(gateway):
         raise Unavailable("no models")
         yield
 
-    async with in_a_room(gateway) as (guest, _):
+    async with joined_room(gateway) as (guest, _):
         gateway.peers.router.answer = dead
         for _ in range(4):
-            asked_s = time.time()
-            await guest.write("when does the office open")
-            await guest.hears(asked_s)
-            turn = await guest.turn()
+            typed_at_s = time.time()
+            await guest.type_text("when does the office open")
+            await guest.wait_for_sound(typed_at_s)
+            turn = await guest.next_turn_summary()
             assert turn["answered"].strip() == session_llm.APOLOGY
             assert turn["degraded"] == ["llm_router"]
-        gateway.peers.router.answer = mesh_peers.says("At nine.")
-        await guest.write("and now")
-        assert (await guest.turn())["answered"].strip() == "At nine."
+        gateway.peers.router.answer = mesh_peers.answers_with("At nine.")
+        await guest.type_text("and now")
+        assert (await guest.next_turn_summary())["answered"].strip() == "At nine."
 
 
 async def test_a_late_router_is_answered_with_an_apology(gateway):
@@ -122,68 +124,68 @@ async def test_a_late_router_is_answered_with_an_apology(gateway):
         yield mesh_peers.route()
         await asyncio.sleep(60)
 
-    async with in_a_room(gateway) as (guest, _):
+    async with joined_room(gateway) as (guest, _):
         gateway.peers.router.answer = late
-        await guest.write("when does the office open")
-        turn = await guest.turn()
+        await guest.type_text("when does the office open")
+        turn = await guest.next_turn_summary()
     assert turn["answered"].strip() == session_llm.APOLOGY
 
 
-@pytest.mark.parametrize("trouble", ["dead_voice", "mute"])
-async def test_failed_synthesis_plays_the_recorded_apology(gateway, trouble):
-    async with in_a_room(gateway) as (guest, _):
-        setattr(gateway.peers.speech, trouble, True)
+@pytest.mark.parametrize("failure", ["synthesis_fails", "synthesis_stalls"])
+async def test_failed_synthesis_plays_the_recorded_apology(gateway, failure):
+    async with joined_room(gateway) as (guest, _):
+        setattr(gateway.peers.speech, failure, True)
         for _ in range(4):
-            asked_s = time.time()
-            await guest.write("when does the office open")
-            await guest.hears(asked_s)
-            assert (await guest.turn())["degraded"] == ["speech"]
-        setattr(gateway.peers.speech, trouble, False)
-        await guest.write("and now")
-        assert (await guest.turn())["degraded"] == []
+            typed_at_s = time.time()
+            await guest.type_text("when does the office open")
+            await guest.wait_for_sound(typed_at_s)
+            assert (await guest.next_turn_summary())["degraded"] == ["speech"]
+        setattr(gateway.peers.speech, failure, False)
+        await guest.type_text("and now")
+        assert (await guest.next_turn_summary())["degraded"] == []
 
 
 async def test_failed_transcription_plays_an_apology_and_recovers(gateway):
-    gateway.peers.speech.dead_ears = True
+    gateway.peers.speech.transcription_fails = True
     peers = gateway.peers
     name = f"room-{uuid.uuid4().hex[:8]}"
     async with gateway.rooms() as rooms:
         await rooms.create_room(name)
         async with room_guest.Guest(await rooms.join_room(name, "ann")) as guest:
-            await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
-            await guest.hears(0)
-            peers.speech.dead_ears = False
+            await asyncio.wait_for(guest.agent_joined.wait(), DEADLINE_S)
+            await guest.wait_for_sound(0)
+            peers.speech.transcription_fails = False
             await asyncio.sleep(3)
-            peers.speech.lines = ["when does the office open"]
-            await guest.say(QUESTION)
-            assert (await guest.turn())["heard"] == "when does the office open"
+            peers.speech.transcripts = ["when does the office open"]
+            await guest.speak(QUESTION)
+            assert (await guest.next_turn_summary())["heard"] == "when does the office open"
 
 
 @pytest.mark.parametrize(("dead", "delay_s"), [(True, 0.0), (False, 5.0)])
 async def test_a_turn_goes_on_without_passages(gateway, dead, delay_s):
-    async with in_a_room(gateway) as (guest, _):
-        gateway.peers.rag.dead, gateway.peers.rag.delay_s = dead, delay_s
-        await guest.write("when does the office open")
-        turn = await guest.turn()
+    async with joined_room(gateway) as (guest, _):
+        gateway.peers.rag.fails, gateway.peers.rag.delay_s = dead, delay_s
+        await guest.type_text("when does the office open")
+        turn = await guest.next_turn_summary()
     assert (turn["answered"].strip(), turn["passages"], turn["degraded"]) == ("The office opens at nine.", [], ["rag"])
     assert turn["timings_ms"]["knowledge"] < 1000
 
 
 async def test_the_slot_is_released_when_the_person_leaves(gateway):
-    async with in_a_room(gateway) as (_, name):
+    async with joined_room(gateway) as (_, name):
         assert ("acme", f"acme__{name}") in gateway.peers.limits.holders
     await gateway.until_metric("livekit_active_rooms 0.0")
     assert f"acme__{name}" in gateway.peers.limits.released
 
 
 async def test_a_killed_agent_is_replaced(gateway):
-    async with in_a_room(gateway) as (guest, _):
-        guest.agent_there.clear()
+    async with joined_room(gateway) as (guest, _):
+        guest.agent_joined.clear()
         os.kill(gateway.newest_room_pid(), signal.SIGKILL)
-        await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
+        await asyncio.wait_for(guest.agent_joined.wait(), DEADLINE_S)
         await asyncio.sleep(1)
-        await guest.write("when does the office open")
-        assert (await guest.turn())["answered"].strip() == "The office opens at nine."
+        await guest.type_text("when does the office open")
+        assert (await guest.next_turn_summary())["answered"].strip() == "The office opens at nine."
 
 
 async def test_a_tenant_without_a_free_slot_gets_no_agent(gateway):

@@ -17,7 +17,7 @@ from aiohttp import web
 from hocket.llm_router.v1 import llm_router_pb2
 
 from tests.fakes import mesh_peers, room_guest
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import DEADLINE_S, until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -76,25 +76,25 @@ async def gateway(run_gateway, livekit_server, redis_url, backend, tmp_path_fact
 
 
 @asynccontextmanager
-async def in_a_room(gateway):
+async def joined_room(gateway):
     name = f"room-{uuid.uuid4().hex[:8]}"
-    gateway.peers.router.answer = mesh_peers.says("All right.")
+    gateway.peers.router.answer = mesh_peers.answers_with("All right.")
     async with gateway.rooms() as rooms:
         await rooms.create_room(name)
         async with room_guest.Guest(await rooms.join_room(name, "ann")) as guest:
-            await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
+            await asyncio.wait_for(guest.agent_joined.wait(), DEADLINE_S)
             await asyncio.sleep(0.5)
             yield guest
         await rooms.delete_room(name)
 
 
 async def test_a_task_is_created_once_and_confirmed(gateway, backend):
-    async with in_a_room(gateway) as guest:
-        gateway.peers.router.answer = mesh_peers.calls(
+    async with joined_room(gateway) as guest:
+        gateway.peers.router.answer = mesh_peers.calls_tool(
             "create_task", '{"title": "call Bob", "due": "tomorrow"}', "I noted it."
         )
-        await guest.write("remind me to call Bob tomorrow")
-        turn = await guest.turn()
+        await guest.type_text("remind me to call Bob tomorrow")
+        turn = await guest.next_turn_summary()
     assert turn["answered"].strip() == "I noted it."
     assert [(call["name"], call["ok"]) for call in turn["tool_calls"]] == [("create_task", True)]
     assert [(t["title"], t["due"], t["user_id"]) for t in backend.tasks.values()] == [("call Bob", "tomorrow", "ann")]
@@ -111,12 +111,12 @@ async def test_a_task_is_created_once_and_confirmed(gateway, backend):
 
 
 async def test_a_failed_backend_is_reported_to_the_model(gateway, backend):
-    async with in_a_room(gateway) as guest:
+    async with joined_room(gateway) as guest:
         backend.dead = True
         try:
-            gateway.peers.router.answer = mesh_peers.calls("get_user_profile", "{}", "I cannot tell.")
-            await guest.write("who am I then")
-            turn = await guest.turn()
+            gateway.peers.router.answer = mesh_peers.calls_tool("get_user_profile", "{}", "I cannot tell.")
+            await guest.type_text("who am I then")
+            turn = await guest.next_turn_summary()
         finally:
             backend.dead = False
     assert turn["answered"].strip() == "I cannot tell."
@@ -127,9 +127,9 @@ async def test_a_failed_backend_is_reported_to_the_model(gateway, backend):
 async def test_without_a_backend_default_settings_are_used(gateway, backend):
     backend.dead = True
     try:
-        async with in_a_room(gateway) as guest:
-            await guest.write("hello there")
-            assert (await guest.turn())["answered"].strip() == "All right."
+        async with joined_room(gateway) as guest:
+            await guest.type_text("hello there")
+            assert (await guest.next_turn_summary())["answered"].strip() == "All right."
     finally:
         backend.dead = False
 
@@ -137,24 +137,22 @@ async def test_without_a_backend_default_settings_are_used(gateway, backend):
 async def test_the_greeting_is_spoken_first(gateway, backend):
     backend.greeting = "Welcome to the office."
     try:
-        async with in_a_room(gateway) as guest:
-            await guest.hears(0)
-            assert "Welcome to the office." in gateway.peers.speech.spoken
+        async with joined_room(gateway) as guest:
+            await guest.wait_for_sound(0)
+            assert "Welcome to the office." in gateway.peers.speech.synthesized
     finally:
         backend.greeting = ""
 
 
 async def test_only_a_question_about_the_camera_carries_a_frame(gateway):
     pictures = [np.full((360, 640, 4), shade, np.uint8) for shade in (40, 200)]
-    async with in_a_room(gateway) as guest:
-        await guest.show(pictures)
-        async with asyncio.timeout(DEADLINE_S):
-            while not gateway.peers.vision.uploads:  # noqa: ASYNC110 - frames come as they come
-                await asyncio.sleep(0.1)
-        await guest.write("when does the office open")
-        plain = await guest.turn()
-        await guest.write("what do you see on my screen")
-        shown = await guest.turn()
+    async with joined_room(gateway) as guest:
+        await guest.publish_video(pictures)
+        await until(lambda: gateway.peers.vision.uploads)
+        await guest.type_text("when does the office open")
+        plain = await guest.next_turn_summary()
+        await guest.type_text("what do you see on my screen")
+        shown = await guest.next_turn_summary()
     request = gateway.peers.router.requests[-1]
     image = next(part.image for part in request.messages[-1].parts if part.WhichOneof("content") == "image")
     assert (plain["images"], shown["images"]) == (0, 1)
@@ -167,25 +165,25 @@ async def test_only_a_question_about_the_camera_carries_a_frame(gateway):
 async def test_a_replacing_agent_continues_the_conversation(gateway, backend):
     backend.greeting = "Welcome to the office."
     try:
-        async with in_a_room(gateway) as guest:
-            await guest.hears(0)
-            await guest.write("my name is Ann")
-            await guest.turn()
+        async with joined_room(gateway) as guest:
+            await guest.wait_for_sound(0)
+            await guest.type_text("my name is Ann")
+            await guest.next_turn_summary()
             await asyncio.sleep(0.5)
-            guest.agent_there.clear()
-            greetings = gateway.peers.speech.spoken.count("Welcome to the office.")
+            guest.agent_joined.clear()
+            greetings = gateway.peers.speech.synthesized.count("Welcome to the office.")
             os.kill(gateway.newest_room_pid(), signal.SIGKILL)
-            await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
+            await asyncio.wait_for(guest.agent_joined.wait(), DEADLINE_S)
             await asyncio.sleep(1)
-            await guest.write("what is my name")
-            await guest.turn()
+            await guest.type_text("what is my name")
+            await guest.next_turn_summary()
     finally:
         backend.greeting = ""
     said = [part.text for message in gateway.peers.router.requests[-1].messages for part in message.parts]
     assert "my name is Ann" in said
     assert any(text.strip() == "All right." for text in said)
     assert sum(m.role == llm_router_pb2.ROLE_SYSTEM for m in gateway.peers.router.requests[-1].messages) == 1
-    assert gateway.peers.speech.spoken.count("Welcome to the office.") == greetings
+    assert gateway.peers.speech.synthesized.count("Welcome to the office.") == greetings
 
 
 async def test_a_stopped_gateway_releases_its_slots(gateway):
@@ -193,7 +191,7 @@ async def test_a_stopped_gateway_releases_its_slots(gateway):
         await rooms.create_room("last")
         access = await rooms.join_room("last", "ann")
     async with room_guest.Guest(access) as guest:
-        await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
+        await asyncio.wait_for(guest.agent_joined.wait(), DEADLINE_S)
         gone = asyncio.Event()
         guest.room.on("participant_disconnected", lambda _: gone.set())
         gateway.process.send_signal(signal.SIGTERM)
@@ -210,10 +208,10 @@ async def test_a_stopped_gateway_lets_a_conversation_end(run_gateway, livekit_se
                 await rooms.create_room("talking")
                 access = await rooms.join_room("talking", "ann")
             async with room_guest.Guest(access) as guest:
-                await asyncio.wait_for(guest.agent_there.wait(), DEADLINE_S)
+                await asyncio.wait_for(guest.agent_joined.wait(), DEADLINE_S)
                 gateway.process.send_signal(signal.SIGTERM)
                 await asyncio.sleep(3)
-                await guest.write("are you still there")
-                assert (await guest.turn())["answered"].strip() == "The office opens at nine."
+                await guest.type_text("are you still there")
+                assert (await guest.next_turn_summary())["answered"].strip() == "The office opens at nine."
                 assert "livekit_active_rooms 1.0" in (await gateway.metrics()).splitlines()
             assert await asyncio.wait_for(gateway.process.wait(), DEADLINE_S) == 0

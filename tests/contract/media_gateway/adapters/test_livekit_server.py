@@ -8,11 +8,11 @@ from livekit import api
 from hocket.chassis.errors import Unavailable
 from services.media_gateway.adapters.livekit_server import LiveKitServer
 
-NOWHERE = "ws://127.0.0.1:1"
+UNREACHABLE = "ws://127.0.0.1:1"
 
 
 async def test_every_call_to_an_unreachable_livekit_is_unavailable():
-    client = api.LiveKitAPI(NOWHERE, "key", "a-livekit-secret-of-32-bytes-or-more")
+    client = api.LiveKitAPI(UNREACHABLE, "key", "a-livekit-secret-of-32-bytes-or-more")
     livekit = LiveKitServer(client, agent_name="hocket")
     calls = [
         livekit.check(),

@@ -15,7 +15,7 @@ from services.media_gateway.rooms.job_context import JobContext
 from services.media_gateway.rooms.names import AGENT_IDENTITY
 
 JOB = JobContext("acme", "free", "demo", "ann")
-NOWHERE = "ws://127.0.0.1:1"
+UNREACHABLE = "ws://127.0.0.1:1"
 
 
 class Request:
@@ -41,7 +41,7 @@ def worker(slot: SlotAnswer) -> Worker:
         assert (job, livekit_room) == (JOB, "acme__demo")
         return slot
 
-    rules = WorkerConfig(NOWHERE, "key", "secret", "hocket", 2, 0, 10, 10, "INFO")
+    rules = WorkerConfig(UNREACHABLE, "key", "secret", "hocket", 2, 0, 10, 10, "INFO")
     return Worker(rules, nothing, lambda _: None, ask)
 
 

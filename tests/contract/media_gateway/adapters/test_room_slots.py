@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from prometheus_client import REGISTRY
 
 from hocket.chassis.auth import TokenMinter
@@ -13,7 +11,7 @@ from services.media_gateway.adapters.room_slots import JobSlots, RoomSlot
 from services.media_gateway.config import MeshKey, Peers
 from services.media_gateway.rooms.job_context import JobContext
 from tests.fakes import mesh_peers
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import until
 
 JOB = JobContext("acme", "free", "demo", "ann")
 
@@ -48,9 +46,7 @@ async def test_a_slot_is_renewed_and_released_unless_the_agent_was_replaced():
     async with mesh_peers.serving() as peers, MeshChannel(peers.target, lambda: token) as channel:
         slot = RoomSlot(RateLimitClient(channel), "acme__demo", ttl_s=1.5)
         slot.start_renewal(on_failure=lambda: None)
-        async with asyncio.timeout(DEADLINE_S):
-            while not peers.limits.holders:  # noqa: ASYNC110 - it comes as it comes
-                await asyncio.sleep(0.02)
+        await until(lambda: peers.limits.holders)
         await slot.release(replaced=True)
         assert peers.limits.released == []
         await slot.release(replaced=False)

@@ -24,7 +24,7 @@ async def test_create_join_token_list_and_delete(served):
     status, joined, _ = await call(served, "POST", "/v1/rooms/demo/join", {"identity": "ann"})
     assert (status, joined["access"]["livekit_room"]) == (200, "acme__demo")
     assert joined["access"]["token"]
-    assert served.livekit.dispatched == 1
+    assert served.livekit.dispatch_count == 1
     status, again, _ = await call(served, "POST", "/v1/rooms/demo/token", {"identity": "ann"})
     assert (status, again["access"]["url"]) == (200, "ws://livekit.test")
     status, listed, _ = await call(served, "GET", "/v1/rooms")
@@ -62,7 +62,7 @@ async def test_a_token_is_required_and_selects_the_tenant(served):
 
 
 async def test_an_outage_of_livekit_is_503_with_retry_after(served):
-    served.livekit.away = True
+    served.livekit.unavailable = True
     status, answer, headers = await call(served, "GET", "/v1/rooms")
     assert (status, answer["error"]["retry_after_s"], headers["Retry-After"]) == (503, 1, "1")
 

@@ -30,14 +30,14 @@ async def webhook(served, event, room, event_id, *, secret=LIVEKIT_SECRET, tampe
 async def room_without_agent(served) -> MemoryRooms:
     async with served.client() as rooms:
         await rooms.create_room("demo")
-    served.livekit.join("acme__demo", "ann")
+    served.livekit.add_participant("acme__demo", "ann")
     return served.livekit
 
 
 async def test_a_webhook_dispatches_a_missing_agent(served):
     livekit = await room_without_agent(served)
     assert await webhook(served, "participant_joined", "acme__demo", "EV_1") == (200, {"duplicate": False})
-    assert livekit.dispatched == 1
+    assert livekit.dispatch_count == 1
 
 
 async def test_a_repeated_webhook_is_ignored(served):
@@ -45,30 +45,30 @@ async def test_a_repeated_webhook_is_ignored(served):
     await webhook(served, "participant_joined", "acme__demo", "EV_1")
     livekit.clock.now_s += 60
     assert await webhook(served, "participant_joined", "acme__demo", "EV_1") == (200, {"duplicate": True})
-    assert livekit.dispatched == 1
+    assert livekit.dispatch_count == 1
 
 
 async def test_a_failed_webhook_is_handled_on_retry(served):
     livekit = await room_without_agent(served)
-    livekit.away = True
+    livekit.unavailable = True
     assert (await webhook(served, "participant_joined", "acme__demo", "EV_1"))[0] == 503
-    livekit.away = False
+    livekit.unavailable = False
     assert (await webhook(served, "participant_joined", "acme__demo", "EV_1"))[1] == {"duplicate": False}
-    assert livekit.dispatched == 1
+    assert livekit.dispatch_count == 1
 
 
 @pytest.mark.parametrize("forgery", [{"secret": "another-secret-of-at-least-32-bytes!"}, {"tamper": True}])
 async def test_a_forged_webhook_is_rejected(served, forgery):
     livekit = await room_without_agent(served)
     assert (await webhook(served, "participant_joined", "acme__demo", "EV_1", **forgery))[0] == 401
-    assert livekit.dispatched == 0
+    assert livekit.dispatch_count == 0
 
 
 async def test_foreign_rooms_and_empty_rooms_get_no_agent(served):
     livekit = await room_without_agent(served)
-    livekit.join("somebody-elses-room", "eve")
-    await webhook(served, "participant_joined", "somebody-elses-room", "EV_1")
-    livekit.leave("acme__demo", "ann")
+    livekit.add_participant("room-of-another-application", "eve")
+    await webhook(served, "participant_joined", "room-of-another-application", "EV_1")
+    livekit.remove_participant("acme__demo", "ann")
     await webhook(served, "participant_left", "acme__demo", "EV_2")
     await webhook(served, "room_finished", "acme__demo", "EV_3")
-    assert livekit.dispatched == 0
+    assert livekit.dispatch_count == 0

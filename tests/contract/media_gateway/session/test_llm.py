@@ -23,7 +23,7 @@ from services.media_gateway.session.video import FrameBuffer, KeptFrame
 from services.media_gateway.turns import tool_schemas
 from services.media_gateway.turns.turn_log import TurnLog
 from tests.fakes import mesh_peers
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import DEADLINE_S, until
 
 
 class Harness:
@@ -103,7 +103,7 @@ async def test_passages_and_a_frame_are_attached_to_the_last_user_message():
 @pytest.mark.parametrize(("dead", "delay_s"), [(True, 0.0), (False, 2.0)])
 async def test_late_or_failed_knowledge_is_left_out(dead, delay_s):
     async with llm_harness(with_knowledge=True) as harness:
-        harness.peers.rag.dead, harness.peers.rag.delay_s = dead, delay_s
+        harness.peers.rag.fails, harness.peers.rag.delay_s = dead, delay_s
         said, _, _ = await harness.ask("when do you open")
     assert said.strip() == "The office opens at nine."
     assert contents(harness.peers.router.requests[0].messages[-1]) == ["text"]
@@ -137,7 +137,7 @@ async def create_task(raw_arguments: dict[str, object]) -> str:
 async def test_a_tool_call_carries_provider_state_back_to_the_router():
     tool = function_tool(create_task, raw_schema=tool_schemas.SCHEMAS[tool_schemas.CREATE_TASK])
     async with llm_harness() as harness:
-        harness.peers.router.answer = mesh_peers.calls("create_task", '{"title": "call Bob"}', "Done.")
+        harness.peers.router.answer = mesh_peers.calls_tool("create_task", '{"title": "call Bob"}', "Done.")
         _, calls, _ = await harness.ask("remind me to call Bob", [tool])
         call = calls[0]
         harness.context.insert(
@@ -223,9 +223,7 @@ async def test_closing_the_stream_cancels_the_call_at_the_router():
         harness.peers.router.answer = never
         harness.context.add_message(role="user", content="when do you open")
         stream = harness.llm.chat(chat_ctx=harness.context, tools=[])
-        async with asyncio.timeout(DEADLINE_S):
-            while not harness.peers.router.requests:  # noqa: ASYNC110 - the request comes as it comes
-                await asyncio.sleep(0.01)
+        await until(lambda: harness.peers.router.requests)
         await stream.aclose()
         await asyncio.wait_for(harness.peers.router.cancelled.wait(), DEADLINE_S)
 

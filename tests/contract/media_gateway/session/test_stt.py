@@ -17,7 +17,7 @@ from hocket.chassis.errors import Unimplemented
 from hocket.client.speech import SpeechClient
 from services.media_gateway.session.stt import SAMPLE_RATE_HZ, MeshStt
 from tests.fakes import mesh_peers
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import DEADLINE_S, until
 
 FRAME = SAMPLE_RATE_HZ // 50
 EVENTS = agents_stt.SpeechEventType
@@ -56,7 +56,7 @@ def push(stream, *, loud: bool, frames: int) -> None:
 async def test_transcripts_are_interim_preflight_and_final_and_have_a_cost():
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
         harness = Harness(channel)
-        peers.speech.lines = ["when do you open"]
+        peers.speech.transcripts = ["when do you open"]
         async with harness.stt.stream() as stream:
             push(stream, loud=True, frames=10)
             push(stream, loud=False, frames=12)
@@ -83,7 +83,7 @@ async def test_transcripts_are_interim_preflight_and_final_and_have_a_cost():
 async def test_an_outage_is_reported_once_drops_audio_and_recovers():
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
         harness = Harness(channel)
-        peers.speech.dead_ears = True
+        peers.speech.transcription_fails = True
         errors = []
         harness.stt.on("error", errors.append)
         async with harness.stt.stream() as stream:
@@ -91,10 +91,9 @@ async def test_an_outage_is_reported_once_drops_audio_and_recovers():
                 while not harness.outages:
                     push(stream, loud=True, frames=5)
                     await asyncio.sleep(0.02)
-                peers.speech.dead_ears = False
-                peers.speech.lines = ["are you there"]
-                while not peers.speech.listeners:  # noqa: ASYNC110 - it comes as it comes
-                    await asyncio.sleep(0.02)
+                peers.speech.transcription_fails = False
+                peers.speech.transcripts = ["are you there"]
+                await until(lambda: peers.speech.open_transcriptions)
             await asyncio.sleep(0.1)
             push(stream, loud=True, frames=10)
             push(stream, loud=False, frames=12)

@@ -13,7 +13,7 @@ from hocket.client.speech import SpeechClient
 from services.media_gateway.session import tts as session_tts
 from services.media_gateway.session.tts import MeshTts
 from tests.fakes import mesh_peers
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import DEADLINE_S, until
 
 
 @asynccontextmanager
@@ -54,7 +54,7 @@ async def test_text_is_synthesized_in_parts_and_has_a_cost():
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
         harness = Harness(channel)
         pcm = await harness.speak("The office ", "opens at nine.")
-    assert peers.speech.spoken == ["The office opens at nine."]
+    assert peers.speech.synthesized == ["The office opens at nine."]
     assert len(pcm) >= 2 * 24_000 * 0.2
     assert (harness.failures, harness.costs, harness.errors) == (0, [11], [])
 
@@ -67,14 +67,14 @@ async def test_text_without_a_word_is_silent_and_no_failure():
     assert harness.errors == []
 
 
-@pytest.mark.parametrize("trouble", ["dead_voice", "mute"])
-async def test_failed_synthesis_plays_the_recorded_apology(trouble):
+@pytest.mark.parametrize("failure", ["synthesis_fails", "synthesis_stalls"])
+async def test_failed_synthesis_plays_the_recorded_apology(failure):
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
         harness = Harness(channel, next_audio_s=0.4)
         await harness.tts.record_apology()
         recorded = harness.tts.apology_pcm
-        assert peers.speech.spoken == [session_tts.APOLOGY]
-        setattr(peers.speech, trouble, True)
+        assert peers.speech.synthesized == [session_tts.APOLOGY]
+        setattr(peers.speech, failure, True)
         for _ in range(5):
             assert (await harness.speak("The office opens at nine."))[: len(recorded)] == recorded
     assert (harness.failures, harness.errors) == (5, [])
@@ -82,7 +82,7 @@ async def test_failed_synthesis_plays_the_recorded_apology(trouble):
 
 async def test_synthesis_that_stalls_half_way_ends_without_an_apology():
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
-        peers.speech.speaks_early = peers.speech.mute = True
+        peers.speech.synthesizes_early = peers.speech.synthesis_stalls = True
         harness = Harness(channel, next_audio_s=0.4)
         pcm = await harness.speak("The office opens at nine.")
     assert 0 < len(pcm) <= 2 * 24_000 * 0.25
@@ -91,7 +91,7 @@ async def test_synthesis_that_stalls_half_way_ends_without_an_apology():
 
 async def test_without_a_recorded_apology_two_tones_are_played():
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
-        peers.speech.dead_voice = True
+        peers.speech.synthesis_fails = True
         harness = Harness(channel)
         await harness.tts.record_apology()
         pcm = await harness.speak("The office opens at nine.")
@@ -100,13 +100,11 @@ async def test_without_a_recorded_apology_two_tones_are_played():
 
 async def test_closing_the_stream_cancels_the_synthesis_at_speech():
     async with mesh_peers.serving() as peers, channel_to(peers) as channel:
-        peers.speech.mute = True
+        peers.speech.synthesis_stalls = True
         harness = Harness(channel, next_audio_s=30)
         stream = harness.tts.stream()
         stream.push_text("The office opens at nine.")
         stream.end_input()
-        async with asyncio.timeout(DEADLINE_S):
-            while not peers.speech.spoken:  # noqa: ASYNC110 - it comes as it comes
-                await asyncio.sleep(0.01)
+        await until(lambda: peers.speech.synthesized)
         await stream.aclose()
         await asyncio.wait_for(peers.speech.cancelled.wait(), DEADLINE_S)
