@@ -1,6 +1,6 @@
-"""How long after its caller leaves a vendor is left alone.
+"""Measures the time from a caller leaving to the vendor noticing.
 
-python -m bench.llm_router.cancel [--times N]
+python -m bench.llm_router.cancel [--times N] [--store]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import statistics
 import time
 from contextlib import aclosing
 
+from bench.llm_router.results_file import add_store_option, publish
 from tests.emulators.scenario import Emulator, Scenario
 from tests.emulators.world import World, asking, world
 
@@ -22,7 +23,7 @@ def vendor_of(w: World, alias: str) -> Emulator:
 
 
 async def once(w: World, alias: str, *, speaking: bool) -> float:
-    """Milliseconds from leaving, in the middle of an answer or before its first word, to the vendor's notice."""
+    """Return the milliseconds from leaving, during an answer or before its first output, to the vendor's notice."""
     vendor = vendor_of(w, alias)
     vendor.gone.clear()
     vendor.always("*", Scenario(text="word " * 200, between_s=0.03) if speaking else Scenario(first_s=30))
@@ -30,29 +31,32 @@ async def once(w: World, alias: str, *, speaking: bool) -> float:
         async for event in events:
             if event.text_delta or not speaking:
                 break
-        # Before the first word: time for the request to reach the vendor.
+        # Before the first output: time for the request to reach the vendor.
         await asyncio.sleep(0 if speaking else 0.2)
         left = time.monotonic()
     await asyncio.wait_for(vendor.gone.wait(), 10)
     return (vendor.gone_at - left) * 1000
 
 
-async def run(times: int) -> None:
-    """Print a row for each vendor and moment."""
-    print("| model | moment | median, ms | worst, ms |\n|---|---|---|---|")
+async def run(times: int) -> list[list[str]]:
+    """Return a row for each vendor and moment."""
+    rows: list[list[str]] = []
     async with world() as w:
         for alias in MODELS:
             for speaking in (True, False):
                 taken = [await once(w, alias, speaking=speaking) for _ in range(times)]
-                moment = "while it speaks" if speaking else "before its first word"
-                print(f"| {alias} | {moment} | {statistics.median(taken):.1f} | {max(taken):.1f} |")
+                moment = "during the answer" if speaking else "before the first output"
+                rows.append([alias, moment, f"{statistics.median(taken):.1f} ms", f"{max(taken):.1f} ms"])
+    return rows
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=30)
-    asyncio.run(run(parser.parse_args().times))
+    add_store_option(parser)
+    options = parser.parse_args()
+    publish("llm_router_cancel", asyncio.run(run(options.times)), store=options.store)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What 1,000 scripted conversations of 20 turns cost under four ways to choose a model, and what each layer saves.
 
     python -m bench.llm_router.conversations [--traffic FOLDER] [--conversations N] [--prefix TOKENS ...]
+        [--store]
 
 The router's own decisions, sessions and prices; the vendors' caches are modelled (Anthropic reads what was written
 within five minutes; Gemini finds a prefix again seven times in ten, from its minimum on). A conversation is on hard
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.llm_router.results_file import add_store_option, publish
 from bench.llm_router.traffic import Prompt, prompts
 from services.llm_router.adapters.files.tiers_file import shipped_table
 from services.llm_router.billing.pricing import cost_micro_usd
@@ -30,6 +32,7 @@ from services.llm_router.routing.sessions import CACHE_TTL_S, Session, after_tur
 from services.llm_router.routing.tier_mix import TierMix, tie_break
 
 TURNS = 20
+SUMMARY_PREFIX = "1500"
 GAP_S = 20.0
 OUTPUT_TOKENS = 60
 HARD_CONVERSATIONS = 0.2
@@ -172,27 +175,27 @@ def ways() -> Iterator[tuple[str, Choose, bool]]:
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traffic", type=Path)
     parser.add_argument("--conversations", type=int, default=1000)
     parser.add_argument("--prefix", type=int, nargs="+", default=[600, 1500, 8000])
-    given = parser.parse_args()
-    easy, hard = prompts(given.traffic)
+    add_store_option(parser)
+    options = parser.parse_args()
+    easy, hard = prompts(options.traffic)
     chance = random.Random(3)
-    scripts = [script(easy, hard, chance) for _ in range(given.conversations)]
-    print(
-        "| prefix, tokens | way | USD for 1,000 conversations | of all top uncached | tiers | hard on top | shuffled |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for prefix in given.prefix:
+    scripts = [script(easy, hard, chance) for _ in range(options.conversations)]
+    rows: list[list[str]] = []
+    for prefix in options.prefix:
         base = 0.0
         for name, choose, cached in ways():
             tally = play(scripts, prefix, choose, cached=cached)
-            usd = tally.micro_usd / 1e6 / given.conversations * 1000
+            usd = tally.micro_usd / 1e6 / options.conversations * 1000
             base = base or usd
-            quality = f"{tally.hard_on_top():.0%} | {tally.shuffled_hard_on_top():.0%}"
-            print(f"| {prefix} | {name} | {usd:.2f} | {usd / base:.0%} | {tally.shares()} | {quality} |", flush=True)
+            quality = f"{tally.hard_on_top():.0%}", f"{tally.shuffled_hard_on_top():.0%}"
+            rows.append([str(prefix), name, f"{usd:.2f}", f"{usd / base:.0%}", tally.shares(), *quality])
+    publish("llm_router_conversations", rows, store=options.store)
+    publish("llm_router_conversations_summary", [r[1:3] for r in rows if r[0] == SUMMARY_PREFIX], store=options.store)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What stands between a vendor and its caller adds: to the first token, to each chunk, and in CPU.
+"""Measures the latency and CPU that a proxy adds between vendor and caller: first token, chunks.
 
-    python -m bench.llm_router.latency [--litellm PYTHON] [--rounds N]
+    python -m bench.llm_router.latency [--litellm PYTHON] [--rounds N] [--store]
 
 One emulated Anthropic (30 events a second a stream, the first after 50 ms) is read through a raw HTTP client, the bare
 SDK, this router over gRPC, and, with the interpreter of an environment that holds litellm[proxy], the LiteLLM proxy
@@ -25,9 +25,11 @@ import aiohttp
 from anthropic import AsyncAnthropic
 
 from bench.llm_router.processes import cpu_s, end, free_port, spawn, until_there, vendor_and_router
+from bench.llm_router.results_file import add_store_option, publish
 from bench.llm_router.ways import LITELLM_KEY, MODEL, Way, by_litellm, by_raw_client, by_router, by_sdk
 
 STREAMS = (1, 20, 50)
+COMPARED = ("router", "LiteLLM proxy")
 EVENTS = 60
 
 
@@ -111,30 +113,47 @@ def quantile(values: list[float], q: float) -> float:
     return sorted(values)[int(q * (len(values) - 1))]
 
 
-def table(seen: dict[str, dict[int, Seen]]) -> str:
-    rows = [
-        "| streams | way | first token, ms | added | chunk median, ms | added | chunk p99, ms | added | CPU ms/event |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+def table(seen: dict[str, dict[int, Seen]]) -> list[list[str]]:
+    rows: list[list[str]] = []
     for streams in STREAMS:
         raw = seen["raw client"][streams]
         base = statistics.median(raw.first), statistics.median(raw.chunks), quantile(raw.chunks, 0.99)
         for name, by_streams in seen.items():
             one = by_streams[streams]
             values = statistics.median(one.first), statistics.median(one.chunks), quantile(one.chunks, 0.99)
-            cells = [f"{v:.2f} | {v - b:+.2f}" for v, b in zip(values, base, strict=True)]
+            cells = [cell for v, b in zip(values, base, strict=True) for cell in (f"{v:.2f}", f"{v - b:+.2f}")]
             cpu = statistics.median(one.cpu_per_event)
-            rows.append(f"| {streams} | {name} | {' | '.join(cells)} | {cpu:.3f} |")
-    return "\n".join(rows)
+            rows.append([str(streams), name, *cells, f"{cpu:.3f}"])
+    return rows
+
+
+def summary(rows: list[list[str]]) -> list[list[str]]:
+    """Return the added latency and CPU of router and proxy, from the rows of the table."""
+    by_path = {(streams, name): row for streams, name, *row in rows}
+    quantities = [
+        ("first token, 1 stream, ms", "1", 1),
+        ("first token, 20 streams starting together, ms", "20", 1),
+        ("first token, 50 streams starting together, ms", "50", 1),
+        ("chunk median, 20 streams, ms", "20", 3),
+        ("chunk p99, 20 streams, ms", "20", 5),
+        ("CPU, 20 streams, ms per event", "20", 6),
+    ]
+    return [
+        [quantity, *(by_path[streams, path][i] if (streams, path) in by_path else "" for path in COMPARED)]
+        for quantity, streams, i in quantities
+    ]
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--litellm", help="python of an environment that holds litellm[proxy]")
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
-    print(table(asyncio.run(run(given.litellm, given.rounds))))
+    add_store_option(parser)
+    options = parser.parse_args()
+    rows = table(asyncio.run(run(options.litellm, options.rounds)))
+    publish("llm_router_latency", rows, store=options.store)
+    publish("llm_router_latency_summary", summary(rows), store=options.store)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How tightly the shares of tiers are held, on streams of traffic in every order.
+"""Measures how tightly the shares of tiers are held on traffic in several orders.
 
-python -m bench.llm_router.mix [--traffic FOLDER]
+python -m bench.llm_router.mix [--traffic FOLDER] [--store]
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import random
 from pathlib import Path
 
+from bench.llm_router.results_file import add_store_option, publish
 from bench.llm_router.traffic import prompts
 from services.llm_router.chat.request import MixMode, Tier
 from services.llm_router.routing.tier_mix import TierMix, tie_break
@@ -19,7 +20,7 @@ WINDOW = 200
 
 
 def streams(folder: Path | None) -> dict[str, list[float]]:
-    """Scores by the name of the stream."""
+    """Return the scores of each stream."""
     easy_prompts, hard_prompts = prompts(folder)
     easy, hard = [p.score for p in easy_prompts], [p.score for p in hard_prompts]
     chance = random.Random(1)
@@ -39,8 +40,8 @@ def streams(folder: Path | None) -> dict[str, list[float]]:
     }
 
 
-def row(name: str, scores: list[float]) -> str:
-    """One stream through the mix in share mode."""
+def row(name: str, scores: list[float]) -> list[str]:
+    """Return the results of one stream in mode `share`."""
     mix, tiers, worst = TierMix(SHARES), list[Tier](), 0.0
     for score in scores:
         placed = mix.place(score, MixMode.SHARE, tie_break(mix.total))
@@ -52,18 +53,18 @@ def row(name: str, scores: list[float]) -> str:
     windows = (tiers[i : i + WINDOW] for i in range(len(tiers) - WINDOW + 1))
     window = max(abs(w.count(t) / WINDOW - SHARES[t]) for w in windows for t in Tier)
     means = [sum(s for s, t in zip(scores, tiers, strict=True) if t is tier) / tiers.count(tier) for tier in Tier]
-    told = " / ".join(f"{m:.3f}" for m in means)
-    return f"| {name} | {len(scores)} | {end:.4f} | {worst:.4f} | {window:.3f} | {told} |"
+    by_tier = " / ".join(f"{m:.3f}" for m in means)
+    return [name, str(len(scores)), f"{end:.4f}", f"{worst:.4f}", f"{window:.3f}", by_tier]
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traffic", type=Path, help='folder of JSONL files {"prompt", "kind"}')
-    print("| stream | requests | L1 at the end | worst L1 from 300 on | worst window of 200 | mean score by tier |")
-    print("|---|---|---|---|---|---|")
-    for name, scores in streams(parser.parse_args().traffic).items():
-        print(row(name, scores))
+    add_store_option(parser)
+    options = parser.parse_args()
+    rows = [row(name, scores) for name, scores in streams(options.traffic).items()]
+    publish("llm_router_mix", rows, store=options.store)
 
 
 if __name__ == "__main__":

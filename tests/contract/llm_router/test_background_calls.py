@@ -1,4 +1,4 @@
-"""What is told and asked behind a request's back outlives the request, and a budget holds for those who only ask."""
+"""Background calls to ratelimit outlive their request; budgets also apply to Route."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def out_of_time():
     deadline.bind(None)
 
 
-async def test_tokens_of_an_answer_that_used_all_its_time_are_told(out_of_time):
+async def test_tokens_are_charged_after_the_deadline_of_the_answer(out_of_time):
     told = asyncio.Queue()
 
     async def check(spends, *, timeout_s):
@@ -47,7 +47,7 @@ async def test_spending_is_asked_with_time_of_its_own(out_of_time):
         assert await asked.get() is None
 
 
-async def test_a_route_is_not_told_to_a_tenant_whose_budget_is_spent():
+async def test_route_is_refused_when_the_budget_is_spent():
     async with world(budget_micro_usd=1) as w:
         await w.client.route(asking("Hello?"))
         await w.answer(asking("Hello?"))

@@ -1,4 +1,4 @@
-"""What says nothing reaches no vendor: they refuse texts of blanks, and a live conversation is full of them."""
+"""Blank text, which vendors reject, is never sent to one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The book equals the bills of vendors who have their own copy of their prices: by length, by day, by kind of cache."""
+"""Recorded costs equal the bills of emulated vendors with price tables of their own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_a_prefix_that_is_asked_for_every_ten_minutes_is_written_for_an_ho
     assert booked(w.ledger.costs) == billed(w)
 
 
-async def test_a_prompt_of_more_than_a_hundred_thousand_tokens_is_booked_in_its_band():
+async def test_a_long_prompt_is_recorded_in_its_price_band():
     async with world() as w:
         for words in (10, 90_000):
             await w.answer(asking("word " * words, pin_model=HAIKU))
@@ -52,7 +52,7 @@ async def test_a_prompt_of_more_than_a_hundred_thousand_tokens_is_booked_in_its_
     assert booked(w.ledger.costs) == billed(w)
 
 
-async def test_a_price_that_changes_at_midnight_is_booked_as_it_is_billed_on_both_days():
+async def test_a_price_change_at_midnight_is_recorded_as_billed():
     new_year = datetime(2027, 1, 1, tzinfo=UTC)
     async with world() as w:
         await w.answer(asking("Hello?" * 300, pin_model=FLASH))
@@ -62,7 +62,7 @@ async def test_a_price_that_changes_at_midnight_is_booked_as_it_is_billed_on_bot
     assert booked(w.ledger.costs) == billed(w)
 
 
-async def test_a_loser_of_a_hedge_that_had_begun_to_think_is_booked_as_it_is_billed():
+async def test_a_losing_hedge_that_was_thinking_is_recorded_as_billed():
     async with world() as w:
         for _ in range(25):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))

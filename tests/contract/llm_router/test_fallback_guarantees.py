@@ -1,4 +1,4 @@
-"""What the router promises beyond an answer: bounds on time, attempts and money that no single answer shows."""
+"""Bounds on time, attempts and cost over several requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SONNET, FLASH, LITE = "claude-sonnet-5-5", "gemini-3.8-flash", "gemini-2.5-flash
 OK = "Hello there, this is an answer."
 
 
-async def test_the_loser_of_a_hedge_is_ended_when_the_winner_speaks_and_not_when_it_is_done():
+async def test_a_losing_hedge_is_cancelled_at_the_first_output_of_the_winner():
     async with world() as w:
         for _ in range(25):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))

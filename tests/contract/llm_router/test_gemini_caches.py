@@ -1,4 +1,4 @@
-"""Explicit caches of Gemini: made where they pay, used, deleted, and booked to the micro-dollar however they end."""
+"""Explicit caches of Gemini: created where they pay, used, deleted, and recorded exactly."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_busy_long_prefix_gets_an_explicit_cache_that_is_used_and_delete
     assert w.gemini.cached_contents == {}
 
 
-async def test_what_a_cache_costs_is_booked_as_the_vendor_bills_it():
+async def test_cache_costs_are_recorded_as_billed():
     async with world() as w:
         await ask_often(w)
     (cache,) = caches_in(w.ledger.costs)
@@ -67,7 +67,7 @@ async def test_a_cache_that_the_vendor_refuses_costs_nothing_and_no_answer_and_i
     assert w.ledger.total_micro_usd == w.gemini.total_micro_usd
 
 
-async def test_a_cache_of_which_nothing_is_heard_is_booked_as_made_and_marked(monkeypatch: pytest.MonkeyPatch):
+async def test_a_cache_creation_without_response_is_recorded_as_an_estimate(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gemini_caches, "CREATE_TIMEOUT_S", 0.2)
     async with world() as w:
         w.gemini.caching = Scenario(first_s=3600)

@@ -1,4 +1,4 @@
-"""Whatever the router answers, its ledger takes: names are held to the book's limits before a vendor is asked."""
+"""Every accepted request can be recorded: names respect the limits of the ledger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_a_name_that_no_book_takes_is_refused_by_its_field_before_it_costs
     assert w.billed_micro_usd == 0
 
 
-async def test_the_longest_names_that_are_taken_can_be_booked():
+async def test_the_longest_accepted_names_can_be_recorded():
     async with world() as w:
         await w.answer(asking("Hello?", turn_id="é" * 64, room="ü" * 128, conversation_id="c" * 256))
     events = cost_events([event_of(cost) for cost in w.ledger.costs])

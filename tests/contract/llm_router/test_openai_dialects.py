@@ -1,4 +1,4 @@
-"""What OpenAI-compatible servers send that OpenAI does not: an answer is an answer, and a count is a count."""
+"""Deviations of OpenAI-compatible servers from OpenAI's API."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_call_cut_before_its_arguments_is_left_out():
     assert (calls_of(events), events[-1].finish.reason) == ([], pb.FINISH_REASON_LENGTH)
 
 
-async def test_an_answer_of_half_a_call_alone_is_booked_and_is_not_the_models_fault():
+async def test_an_answer_cut_in_its_only_tool_call_is_recorded_and_not_a_model_fault():
     async with world() as w:
         events = await answer(w, openai_body(HALF, reason="length", usage=USAGE))
         assert await failures(w) == 0
@@ -173,7 +173,7 @@ async def test_calls_are_read_in_every_dialect(deltas: tuple[dict[str, Any], ...
         ({"x": "\ud83d"}, '{"x": "\ufffd"}'),
     ],
 )
-async def test_arguments_that_are_no_json_are_mended(arguments: Any, mended: str):
+async def test_invalid_json_arguments_are_parsed_leniently(arguments: Any, mended: str):
     async with world() as w:
         events = await answer(w, openai_body(call("weather", arguments, id=7), reason="tool_calls"))
     (made,) = [e.tool_call for e in events if e.HasField("tool_call")]
@@ -193,7 +193,7 @@ async def test_a_refusal_in_words_of_its_own_is_one_and_is_not_said():
     assert [c.usage.output_tokens for c in w.ledger.costs] == [7, 7]
 
 
-async def test_a_server_that_says_it_broke_has_not_finished():
+async def test_finish_reason_error_is_a_failure():
     async with world() as w:
         events = await answer(w, openai_body({"content": "Hel"}, reason="error", usage=USAGE))
         assert await failures(w) == 1

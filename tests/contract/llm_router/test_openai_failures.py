@@ -1,4 +1,4 @@
-"""What it is called when a server is not there, falls silent or talks nonsense: what may be done hangs on it."""
+"""Classification of failures of OpenAI-compatible servers."""
 
 from __future__ import annotations
 

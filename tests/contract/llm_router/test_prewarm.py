@@ -1,4 +1,4 @@
-"""A cache filled ahead of a conversation is read by its first answer, booked, and kept in mind."""
+"""A prewarmed cache is read by the first answer, recorded, and stored in the session."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_warm_model_is_estimated_as_one():
     assert chosen.cached_tokens > 1024
 
 
-async def test_a_refused_filling_costs_nothing_and_is_told():
+async def test_a_refused_prewarm_costs_nothing_and_raises():
     async with world() as w:
         w.anthropic.always("*", Scenario("status", status=503))
         with pytest.raises(errors.Unavailable):
@@ -47,7 +47,7 @@ async def test_a_refused_filling_costs_nothing_and_is_told():
     assert w.billed_micro_usd == 0
 
 
-async def test_a_filling_that_reached_nobody_costs_nothing():
+async def test_a_prewarm_that_was_never_sent_costs_nothing():
     async with world() as w:
         # Nobody listens there any more.
         await w.anthropic.stop()
@@ -57,7 +57,7 @@ async def test_a_filling_that_reached_nobody_costs_nothing():
     assert (cost.cost_micro_usd, cost.estimated) == (0, False)
 
 
-async def test_a_filling_that_nobody_hears_the_end_of_is_booked_as_made_and_was_in_the_journal_before():
+async def test_a_prewarm_without_response_is_recorded_as_an_estimate_and_was_reserved():
     async with world() as w:
         w.anthropic.always("*", Scenario(connect_s=30))
         # The caller leaves.
@@ -72,7 +72,7 @@ async def test_a_filling_that_nobody_hears_the_end_of_is_booked_as_made_and_was_
 
 
 @pytest.mark.parametrize("request_", [asking(RULES, pin_model=FLASH), asking("Hello?", pin_model=SONNET)])
-async def test_where_there_is_nothing_to_fill_nothing_is_asked_or_booked(request_: pb.GenerateRequest):
+async def test_without_an_explicit_cache_prewarm_sends_and_records_nothing(request_: pb.GenerateRequest):
     async with world() as w:
         warmed = await w.client.prewarm(request_)
     assert (warmed.cached_tokens, warmed.cost_micro_usd) == (0, 0)

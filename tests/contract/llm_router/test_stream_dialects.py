@@ -1,4 +1,4 @@
-"""Streams as servers send them that keep to the letter of an API less than its vendor does."""
+"""Streams of servers that deviate from their vendor's API."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def calls_of(events: list[pb.GenerateResponse]) -> list[tuple[str, str]]:
         ),
     ],
 )
-async def test_calls_of_a_server_that_numbers_them_carelessly_are_told_apart(pieces: tuple[dict[str, Any], ...]):
+async def test_tool_calls_with_equal_indexes_are_separated(pieces: tuple[dict[str, Any], ...]):
     async with world() as w:
         w.openai.play("*", Scenario(body=openai_body(*pieces, reason="tool_calls")))
         events = await w.answer(asking("Hello?", pin_model=LOCAL, tools=[WEATHER]))
@@ -78,7 +78,7 @@ async def test_a_server_without_call_ids_can_be_called_in_turn_after_turn():
     assert made[0].call_id != made[1].call_id
 
 
-async def test_an_answer_of_a_server_that_counts_nothing_is_booked_as_estimated():
+async def test_an_answer_without_usage_is_recorded_as_an_estimate():
     async with world() as w:
         w.openai.play("*", Scenario(body=openai_body({"content": "word " * 90})))
         events = await w.answer(asking("Hello?", pin_model=LOCAL))
@@ -89,7 +89,7 @@ async def test_an_answer_of_a_server_that_counts_nothing_is_booked_as_estimated(
     assert events[-1].finish.usage.output_tokens == cost.usage.output_tokens
 
 
-async def test_what_a_local_model_thinks_is_not_said_and_its_usage_stands_as_told():
+async def test_thinking_of_a_local_model_is_hidden_and_its_usage_kept():
     usage = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
     thought, word = {"reasoning_content": "They greet me."}, {"content": "Hello."}
     async with world() as w:

@@ -1,4 +1,4 @@
-"""Tenants have terms of their own, from the tiers file, by the claims of their tokens and nothing else."""
+"""Tenant policies come from the tiers file, by the claims of the token."""
 
 from __future__ import annotations
 

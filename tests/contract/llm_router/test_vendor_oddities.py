@@ -1,4 +1,4 @@
-"""What vendors and models do that no documentation promises, and that must hurt nobody but the one answer."""
+"""Undocumented behaviour of vendors and models affects one answer only."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_a_call_that_was_cut_by_the_length_is_an_answer_of_that_length():
     assert len(w.anthropic.requests) == 1
 
 
-async def test_a_whole_call_that_is_no_json_is_not_handed_to_anybody():
+async def test_a_tool_call_with_invalid_json_is_not_forwarded():
     async with world() as w:
         w.anthropic.always("*", Scenario(body=claude(*HALF_A_CALL, reason="tool_use", output=9)))
         with pytest.raises(errors.Unavailable) as caught:
@@ -91,7 +91,7 @@ async def test_a_count_that_is_none_costs_the_exact_number_and_no_more(body: byt
     assert cost.usage.output_tokens > 0
 
 
-async def test_nobody_waits_for_a_count_before_the_next_model_speaks(monkeypatch: pytest.MonkeyPatch):
+async def test_a_token_count_does_not_delay_the_next_attempt(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(anthropic_provider, "COUNT_TIMEOUT_S", DEADLINE_S)
     async with world() as w:
         may_count = w.anthropic.may_count = asyncio.Event()
@@ -107,7 +107,7 @@ async def test_nobody_waits_for_a_count_before_the_next_model_speaks(monkeypatch
     assert w.ledger.total_micro_usd == w.billed_micro_usd == last.finish.cost_micro_usd
 
 
-async def test_words_that_came_with_a_usage_of_the_prompt_alone_are_booked():
+async def test_output_with_prompt_only_usage_is_recorded():
     def chunk(text: str) -> bytes:
         row = {
             "candidates": [{"content": {"parts": [{"text": text}], "role": "model"}}],
@@ -224,7 +224,7 @@ async def test_a_fault_of_our_own_is_not_tried_again_and_holds_nothing_against_t
     assert len(w.ledger.costs) == 1
 
 
-async def test_one_attempt_that_cannot_be_booked_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch):
+async def test_an_unrecordable_attempt_does_not_block_the_others(monkeypatch: pytest.MonkeyPatch):
     async with world() as w:
         whole = w.ledger.record
 
@@ -240,7 +240,7 @@ async def test_one_attempt_that_cannot_be_booked_takes_no_other_with_it(monkeypa
     assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.OK]
 
 
-async def test_a_request_that_every_vendor_calls_wrong_is_not_told_to_be_tried_again():
+async def test_a_request_that_every_vendor_calls_invalid_is_not_retryable():
     async with world() as w:
         w.anthropic.always("*", Scenario("status", status=400))
         with pytest.raises(errors.FailedPrecondition, match="change the request"):

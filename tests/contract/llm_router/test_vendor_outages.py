@@ -1,4 +1,4 @@
-"""What goes wrong outside of a model is not held against it, and costs are booked whatever happens."""
+"""Failures outside of a model do not count against it, and costs are always recorded."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class SlowToClose:
         return
 
 
-async def test_a_cost_is_booked_when_the_deadline_passes_while_the_vendor_is_left():
+async def test_a_cost_is_recorded_when_the_deadline_passes_during_cancellation():
     async with world() as w:
         w.router._ports.providers["anthropic"] = SlowToClose()
         with pytest.raises((errors.DeadlineExceeded, errors.Unavailable)):
@@ -100,7 +100,7 @@ async def test_a_cost_is_booked_when_the_deadline_passes_while_the_vendor_is_lef
     assert [(c.outcome, c.usage.input_tokens) for c in w.ledger.costs] == [(AttemptOutcome.FAILED, 1000)]
 
 
-async def test_an_outcome_belongs_to_whoever_answered(tmp_path):
+async def test_an_outcome_belongs_to_the_answering_model(tmp_path):
     path = tmp_path / "outcomes.jsonl"
     async with world(outcomes_file=path) as w:
         w.gemini.always("*", Scenario("status", status=503))

@@ -1,4 +1,4 @@
-"""The router before emulated vendors, through the vendors' own SDKs over real HTTP."""
+"""The router in front of emulated vendors, through the vendor SDKs over HTTP."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_sai
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
-async def test_a_prompt_that_the_vendor_never_spoke_of_is_told_beside_the_money(alias: str):
+async def test_a_prompt_without_vendor_response_is_recorded_as_unconfirmed_tokens(alias: str):
     async with world() as w:
         emulator_of(w, alias).always("*", Scenario(connect_s=3600))
         with pytest.raises(errors.MeshError):
@@ -177,7 +177,7 @@ async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estim
     assert w.ledger.total_micro_usd == pytest.approx(w.billed_micro_usd, rel=0.25)
 
 
-async def test_what_gemini_told_of_an_answer_that_was_cut_is_not_overruled_by_an_estimate():
+async def test_gemini_usage_of_a_cut_answer_wins_over_an_estimate():
     async with world() as w:
         # Four bytes a token are more than an estimate gives it: the estimate would be the dearer one.
         w.gemini.always("*", Scenario("cut", after=3, text="extraordinarily " * 5))
@@ -198,7 +198,7 @@ async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used
     assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.OK, AttemptOutcome.OK]
 
 
-async def test_the_route_is_told_while_the_vendor_is_asked():
+async def test_the_route_event_follows_the_vendor_request():
     limits = AttemptTimeouts(first_token_s=3600, fallback_first_token_s=3600, between_tokens_s=3600, total_s=3600)
     async with world(limits) as w:
         # A route told with the first word would come too late.
@@ -240,7 +240,7 @@ async def test_a_silent_model_leaves_the_next_one_half_of_the_callers_time():
     ("kind", "reason"), [("refusal", pb.FINISH_REASON_REFUSAL), ("max_tokens_empty", pb.FINISH_REASON_LENGTH)]
 )
 @pytest.mark.parametrize("alias", [SONNET, FLASH])
-async def test_when_nobody_else_answers_a_refusal_is_the_answer(alias: str, kind: str, reason: int):
+async def test_a_refusal_is_the_answer_when_no_other_model_answers(alias: str, kind: str, reason: int):
     async with world() as w:
         emulator_of(w, alias).play(alias, Scenario(kind))
         events = await w.answer(asking("Hello?", pin_model=alias))
@@ -250,7 +250,7 @@ async def test_when_nobody_else_answers_a_refusal_is_the_answer(alias: str, kind
 
 
 @pytest.mark.parametrize("hint", [{"retry_after_s": 0.2}, {"retry_info_s": 0.2}])
-async def test_a_lone_model_that_says_later_is_asked_later(hint: dict[str, float]):
+async def test_a_single_rate_limited_model_is_retried_after_its_wait(hint: dict[str, float]):
     async with world() as w:
         w.gemini.play(FLASH, Scenario("status", status=429, **hint))
         started = time.monotonic()
@@ -356,7 +356,7 @@ async def test_a_long_prefix_is_written_once_and_read_after_and_the_book_agrees_
     assert finish(third).cost_micro_usd < finish(first).cost_micro_usd
 
 
-async def test_a_model_served_in_place_of_another_is_booked_as_served():
+async def test_a_substituted_model_is_recorded_as_served():
     async with world() as w:
         w.gemini.play(FLASH, Scenario(served_model="gemini-3.5-flash-lite"))
         events = await w.answer(asking("Hello?", pin_model=FLASH))
@@ -365,7 +365,7 @@ async def test_a_model_served_in_place_of_another_is_booked_as_served():
     assert w.ledger.total_micro_usd == w.gemini.total_micro_usd
 
 
-async def test_how_much_a_model_may_think_is_told_to_it():
+async def test_the_thinking_level_is_sent():
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=FLASH))
         thinking = w.gemini.requests[-1]["body"]["generationConfig"]["thinkingConfig"]
@@ -381,7 +381,7 @@ async def test_a_json_schema_goes_to_the_vendor_that_serves_it():
             assert '"additionalProperties"' in json.dumps(body)
 
 
-async def test_a_speculation_is_booked_as_one():
+async def test_a_speculative_call_is_recorded_as_such():
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET, speculative=True, room="r", turn_id="t"))
     assert [(c.speculative, c.room, c.turn_id) for c in w.ledger.costs] == [(True, "r", "t")]
@@ -400,7 +400,7 @@ async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_
     assert caught.value.reason == "BUDGET_EXHAUSTED"
 
 
-async def test_a_running_attempt_is_written_down_under_the_id_that_it_is_booked_under():
+async def test_a_running_attempt_is_reserved_under_the_id_of_its_cost_event():
     async with world() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
     assert {c.event_id for c in w.ledger.reserved} == {c.event_id for c in w.ledger.costs}
@@ -432,7 +432,7 @@ async def test_pictures_and_passages_reach_every_vendor_as_they_are():
             assert "We open at 9." in body
 
 
-async def test_a_slow_model_is_hedged_and_the_loser_is_ended_and_booked():
+async def test_a_slow_model_is_hedged_and_the_loser_is_cancelled_and_recorded():
     async with world() as w:
         for _ in range(25):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))

@@ -1,4 +1,4 @@
-"""Killed in the middle of an answer, the router's next process books what the first had begun, once."""
+"""After SIGKILL the next process records the reserved costs exactly once."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ async def test_a_process_killed_before_the_first_word_leaves_what_it_had_asked(t
     assert killed.quantities["unconfirmed_tokens"] > 0
 
 
-async def test_an_answer_that_the_end_of_the_process_cuts_short_is_booked_before_its_book_closes(tmp_path, monkeypatch):
+async def test_an_answer_cut_by_shutdown_is_recorded_before_the_ledger_closes(tmp_path, monkeypatch):
     # A busy machine needs longer for a count, a drain and a booking than a service gives them.
     monkeypatch.setattr(anthropic_provider, "COUNT_TIMEOUT_S", DEADLINE_S)
     monkeypatch.setattr(flow, "DRAIN_TIMEOUT_S", DEADLINE_S)
@@ -238,7 +238,7 @@ async def test_a_spent_limit_refuses_with_the_wait_and_a_silent_limiter_does_not
         await vendor.stop()
 
 
-async def test_tokens_are_asked_for_before_and_the_rest_is_told_after(tmp_path):
+async def test_prompt_tokens_are_charged_before_and_the_rest_after(tmp_path):
     vendor, limits = await AnthropicEmulator().start(), Limits()
     try:
         async with (

@@ -193,7 +193,7 @@ async def test_a_count_that_is_no_number_hides_no_other(redis_url: str):
             await until(heard)
 
 
-async def test_mixes_are_forgotten_together_with_what_redis_was_told_of_them(redis_url: str, monkeypatch):
+async def test_evicted_mixes_drop_their_redis_counts(redis_url: str, monkeypatch):
     monkeypatch.setattr(memory_state, "MIXES_MAX", 3)
     other_shares = {Tier.SIMPLE: 0.5, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.25}
     async with replicas(redis_url, 1) as (state,):

@@ -1,4 +1,4 @@
-"""What the router can be told, and what it refuses before it starts: each in a line that names the variable."""
+"""Invalid settings are refused before the start, naming the variable."""
 
 from __future__ import annotations
 

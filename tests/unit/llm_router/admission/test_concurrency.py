@@ -1,4 +1,4 @@
-"""One tenant's answers do not take the places of another's."""
+"""The concurrency slots of one tenant are independent of another's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Down the candidates at once; then again whoever said "later", within the caller's time and the budget."""
+"""Candidates in order, then retries, within the deadline and the retry budget."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_next_candidate_is_asked_without_a_wait():
     assert fallback.next_attempt(0, None) == Step(B)
 
 
-def test_whoever_said_later_is_asked_when_later_has_come():
+def test_transient_failures_are_retried_after_their_wait():
     for random_share, wait_s in ((0.0, 0.65), (1.0, 0.9)):
         fallback = Fallback((A, B), RetryBudget(), lambda spread=random_share: spread)
         for step in (A, B):
@@ -54,7 +54,7 @@ def test_no_wait_is_begun_that_the_caller_has_no_time_for():
     assert fallback.retry_after_s == 1.0
 
 
-def test_nobody_else_is_asked_who_could_not_answer_in_the_time_left():
+def test_no_fallback_without_time_to_answer():
     own = replace(candidate("own"), provider="embedded")
     fallback = Fallback((A, B, own), RetryBudget())
     # The first is asked however little there is.

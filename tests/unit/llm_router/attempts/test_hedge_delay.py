@@ -1,4 +1,4 @@
-"""A hedge is worth it after the model's own 95th percentile, once that is known, and rarely."""
+"""Hedges start after the model's 95th percentile, and rarely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which candidates may be tried, and whose failures are held against them."""
+"""Availability of candidates, and the failures that count against them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def failed(stock: ModelHealth, kind: FailureKind, times: int) -> ModelHealth:
     return stock
 
 
-def test_a_vendor_without_a_key_is_told_as_such():
+def test_a_vendor_without_key_has_an_unavailable_reason():
     told = {c.alias: why for _, c, why in inventory("gemini", "openai").models()}
     assert told["gemini-3.8-flash"] is None
     assert told["claude-sonnet-5-5"] == "provider anthropic is not configured"
@@ -162,11 +162,11 @@ async def test_a_probe_that_proved_nothing_leaves_its_place_to_the_next(kind):
 
 
 @pytest.mark.parametrize("kind", [FailureKind.REFUSED, FailureKind.EMPTY, FailureKind.INVALID])
-async def test_a_vendor_that_answers_the_probe_is_well_whatever_it_says_of_the_request(kind):
+async def test_a_probe_with_a_request_fault_closes_the_breaker(kind):
     assert (await probing(kind)).is_closed(FLASH)
 
 
-async def test_requests_from_before_say_nothing_of_a_breaker_that_is_open_or_probed():
+async def test_results_of_earlier_requests_do_not_change_an_open_or_probing_breaker():
     stock, clock = half_open()
     assert await stock.admit(FLASH)
     stock.record_inconclusive(FLASH, probe=False)
@@ -180,7 +180,7 @@ async def test_requests_from_before_say_nothing_of_a_breaker_that_is_open_or_pro
     assert stock.unavailable_reason(FLASH) == BREAKER_OPEN
 
 
-async def test_a_caller_who_leaves_while_the_probe_is_claimed_holds_no_place(monkeypatch):
+async def test_a_cancelled_probe_claim_releases_the_slot(monkeypatch):
     stock, _ = half_open()
     never: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(stock._state, "claim_probe", lambda *_: never)
@@ -192,7 +192,7 @@ async def test_a_caller_who_leaves_while_the_probe_is_claimed_holds_no_place(mon
     assert stock.breaker(FLASH).allows(stock.now_s)
 
 
-def test_an_attempt_that_is_left_says_nothing_of_a_breaker_that_is_closed():
+def test_an_inconclusive_attempt_keeps_a_closed_breaker():
     stock = failed(inventory("gemini"), FailureKind.UNAVAILABLE, 2)
     stock.record_inconclusive(FLASH, probe=False)
     assert stock.breaker(FLASH).failures == 2

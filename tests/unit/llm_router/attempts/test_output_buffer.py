@@ -1,4 +1,4 @@
-"""What is said and not taken is bounded, and goes together where much of it waits."""
+"""The output buffer is bounded and merges waiting deltas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def holding(*events: TextDelta | ToolCallEvent | ProviderStateEvent) -> OutputBu
 
 
 @pytest.mark.parametrize("event", [TextDelta("x" * 60), CALL, ProviderStateEvent("gemini", "c", b"x" * 60)])
-async def test_whoever_adds_waits_for_room_until_enough_is_taken(monkeypatch, event):
+async def test_add_waits_for_space(monkeypatch, event):
     monkeypatch.setattr(module, "BUFFERED_BYTES_MAX", 100)
     backlog = holding(event)
     await asyncio.wait_for(backlog.wait_for_space(), DEADLINE_S)

@@ -1,4 +1,4 @@
-"""Who is late, and who was only not given the time."""
+"""Timeouts, and whether the model or the caller's deadline causes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMITS = AttemptTimeouts(first_token_s=3, fallback_first_token_s=5)
         (0.0, True, 0.002, 0.0, True),
     ],
 )
-def test_a_wait_that_is_shorter_than_a_model_needs_says_nothing_of_it(left_s, last, p95_s, seconds, caller_limited):
+def test_a_timeout_shorter_than_the_models_latency_is_caller_limited(left_s, last, p95_s, seconds, caller_limited):
     wait = LIMITS.first_token_timeout(1, left_s=left_s, last=last, p95_s=p95_s)
     assert (wait.seconds, wait.caller_limited) == (pytest.approx(seconds), caller_limited)
 

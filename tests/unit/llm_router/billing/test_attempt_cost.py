@@ -1,4 +1,4 @@
-"""A call is booked under the model that served it and at that model's price."""
+"""A call is recorded under the model that served it, at that model's price."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_a_server_calls_itself_cannot_keep_a_call_out_of_the_book():
     assert cost("\x00").model == "gemini-2.5-flash"
 
 
-def test_a_model_without_a_price_is_booked_at_that_of_the_one_asked_and_marked():
+def test_a_served_model_without_price_is_recorded_at_the_candidates_price_and_marked():
     unknown, known, free = cost("gemini-9-ultra"), cost("gemini-2.5-flash-001"), cost("gemini-9-ultra", tokens=0)
     assert (unknown.model, unknown.cost_micro_usd, unknown.estimated) == ("gemini-9-ultra", 300_000, True)
     assert (known.cost_micro_usd, known.estimated) == (300_000, False)

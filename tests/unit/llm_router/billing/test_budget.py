@@ -1,4 +1,4 @@
-"""Money near its end moves a tenant down before it is refused."""
+"""Near the end of its budget a tenant gets the simple tier before it is refused."""
 
 from __future__ import annotations
 

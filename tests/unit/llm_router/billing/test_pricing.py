@@ -1,4 +1,4 @@
-"""Cost is exact in whole numbers and rounded once."""
+"""Costs are computed in integers and rounded once."""
 
 from __future__ import annotations
 

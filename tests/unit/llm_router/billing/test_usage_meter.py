@@ -1,4 +1,4 @@
-"""What a vendor told counts; what it said and did not tell is counted after it, or estimated and marked."""
+"""Reported usage counts; unreported output is counted or estimated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_vendor_that_was_only_asked_is_silent():
     assert meter().total() == (Usage(), False)
 
 
-def test_what_was_told_last_counts():
+def test_the_last_report_counts():
     made = meter(UsageUpdate(Usage(9, output_tokens=1), "m-001"), "words", UsageUpdate(Usage(9, output_tokens=7)))
     assert (made.total(), made.served_model, made.unreported_text) == ((Usage(9, output_tokens=7), False), "m-001", "")
 
@@ -48,7 +48,7 @@ def test_a_vendor_that_tells_nothing_is_held_to_our_own_count_of_the_prompt():
 
 
 @pytest.mark.parametrize("usage", [Usage(-1), Usage(9, output_tokens=TOKENS_MAX + 1)])
-def test_a_count_that_nobody_can_mean_is_none(usage: Usage):
+def test_an_implausible_count_is_ignored(usage: Usage):
     assert meter("a" * 36, UsageUpdate(usage)).total() == (Usage(100, output_tokens=10), True)
 
 

@@ -1,4 +1,4 @@
-"""What is not said for a tenant stays as it was."""
+"""Overrides change the given values only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table is data, and wrong data is named by its place."""
+"""The tier table, and errors that name the invalid entry."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_price_row_is_chosen_by_date_and_by_length():
     assert haiku.price(at(2026, 11, 22), 100_001).input == 500_000
 
 
-def test_models_that_end_within_sixty_days_are_told():
+def test_models_within_sixty_days_of_end_of_life_are_listed():
     assert {m.alias for m in TABLE.near_end_of_life(at(2026, 11, 22))} == {"gemini-2.5-flash", "claude-sonnet-4-5"}
     assert TABLE.near_end_of_life(at(2026, 9, 1)) == []
 

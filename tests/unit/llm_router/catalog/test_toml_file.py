@@ -1,4 +1,4 @@
-"""A wrong file is named with the line of what is wrong."""
+"""Errors name the file and the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a live conversation produces is made fit for any vendor, and nothing is lost."""
+"""Live conversations are normalized for all vendors without losing content."""
 
 from __future__ import annotations
 

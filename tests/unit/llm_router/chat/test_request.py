@@ -1,4 +1,4 @@
-"""What a request needs, and about how long it is."""
+"""Required capabilities and estimated tokens of a request."""
 
 from __future__ import annotations
 

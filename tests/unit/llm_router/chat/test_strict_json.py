@@ -1,4 +1,4 @@
-"""What cannot be sent on to every vendor is refused before one is asked, with what is wrong."""
+"""JSON that some vendor rejects is refused with the reason."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_pair_of_surrogates_is_a_letter_and_sixty_four_levels_are_not_too_deep
     strict_json.parse("[" * 64 + "]" * 64)
 
 
-def test_an_object_is_told_from_other_json():
+def test_only_objects_are_accepted():
     assert strict_json.parse_object('{"a": 1}') == {"a": 1}
     with pytest.raises(ValueError, match="must be a JSON object"):
         strict_json.parse_object("[1]")

@@ -1,4 +1,4 @@
-"""A call that is handed out is accepted when it comes back."""
+"""A forwarded tool call is accepted when it is sent back."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_namespace_before_a_tool_is_taken_off(name: str):
     assert ToolCallLog.of(REQUEST).accept(call(name=name)).call.name == "weather"
 
 
-def test_a_tool_that_nobody_offered_is_the_callers_to_refuse():
+def test_a_call_of_an_unknown_tool_is_forwarded():
     made = call(name="no_such_tool")
     assert TOOL_NAME.fullmatch(made.call.name)
     assert ToolCallLog.of(REQUEST).accept(made) is made
@@ -75,7 +75,7 @@ def test_a_tool_that_nobody_offered_is_the_callers_to_refuse():
         call(arguments='{"x": NaN}'),
     ],
 )
-def test_a_call_that_nobody_can_run_ends_the_answer(made: ToolCallEvent):
+def test_an_invalid_tool_call_ends_the_answer(made: ToolCallEvent):
     with pytest.raises(ModelFailure) as caught:
         ToolCallLog.of(REQUEST).accept(made)
     assert caught.value.kind is FailureKind.CUT

@@ -1,4 +1,4 @@
-"""The score command turns prompts into scores, tiers that hold the shares, and reasons; a wrong line is named."""
+"""The command `score` prints scores, tiers and reasons; invalid lines are named."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_lone_surrogates_come_back_as_they_were_written(monkeypatch, capsys):
     assert rows[0]["id"] == "\ud800"
 
 
-def test_the_command_reads_utf_8_and_writes_ascii_whatever_the_terminal_speaks():
+def test_the_command_reads_utf_8_and_writes_ascii():
     text = json.dumps({"id": "Zürich", "prompt": "Wo liegt Zürich?"}, ensure_ascii=False)
     command = [sys.executable, "-m", "services.llm_router", "score"]
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -1,4 +1,4 @@
-"""The embedded answerer is short, honest, and says no more than it was given."""
+"""The embedded answerer is short and adds nothing to the given material."""
 
 from __future__ import annotations
 
@@ -129,11 +129,11 @@ def test_a_picture_that_could_not_be_looked_at_is_not_described():
     assert said.text.endswith("It is 640 by 480 pixels, taken 3 seconds ago.")
 
 
-def test_it_says_what_it_is():
+def test_it_introduces_itself():
     assert "not a language model" in str(answer("Who are you?"))
 
 
-def test_it_can_say_it_again():
+def test_it_repeats_its_last_reply():
     turns = (
         Message(Role.USER, (Text("x"),)),
         Message(Role.ASSISTANT, (Text("Nine."),)),

@@ -1,4 +1,4 @@
-"""The sentence that answers is found by the words it shares with the question, or none is."""
+"""The answering sentence is found by the words that it shares with the question."""
 
 from __future__ import annotations
 

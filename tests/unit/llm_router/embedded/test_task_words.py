@@ -1,4 +1,4 @@
-"""Title and due time are found in how people ask for a task."""
+"""Title and due time are parsed from task requests."""
 
 from __future__ import annotations
 

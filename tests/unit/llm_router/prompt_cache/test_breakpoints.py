@@ -1,4 +1,4 @@
-"""Breakpoints stand where a prefix is long enough and will be sent again."""
+"""Breakpoints stand where a prefix is long enough and is sent again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An explicit cache is made where it saves more than it costs."""
+"""An explicit cache is created where it saves more than it costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that fails is left alone for growing pauses, and tried with one probe."""
+"""A failing model is paused for growing times and tried with one probe."""
 
 from __future__ import annotations
 

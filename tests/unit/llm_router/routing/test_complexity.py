@@ -1,4 +1,4 @@
-"""Surface features order requests by how hard they are, cheaply and explainably."""
+"""Surface features rank requests by complexity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decision: causes in their order, gates that take candidates away, and what each would cost."""
+"""The decision: order of rules, gates, candidates and estimated costs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_ladder_goes_through_the_tier_then_up_then_down():
     ]
 
 
-def test_the_embedded_answerer_speaks_last():
+def test_the_embedded_answerer_is_the_last_candidate():
     candidates = decided(asked(pin_tier=Tier.SIMPLE), usable=lambda _: None).candidates
     assert [c.provider for c in candidates].index("embedded") == len(candidates) - 1
 
@@ -77,7 +77,7 @@ def test_a_model_out_of_service_is_not_asked():
     assert candidates[0] == SONNET
 
 
-def test_pictures_go_where_they_can_be_seen_and_the_gate_is_told():
+def test_images_need_a_vision_model_and_the_gate_is_the_cause():
     picture = ImagePart(b"x", "image/png", 1, 1)
     request = Request((Message(Role.USER, (Text("What is it?"), picture)),))
     blind = {a: m if a == SONNET else replace(m, capabilities=frozenset({"text"})) for a, m in TABLE.models.items()}
@@ -156,7 +156,7 @@ def test_a_tenant_near_its_budget_gets_the_simple_tier():
     assert decision.counted is None
 
 
-def test_every_other_candidate_is_told_with_its_cost_and_why_not():
+def test_alternatives_have_cost_and_reason():
     decision = decided(asked(pin_model=SONNET))
     told = {a.model: a for a in decision.alternatives}
     assert SONNET not in told

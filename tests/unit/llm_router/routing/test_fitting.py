@@ -1,4 +1,4 @@
-"""ScorerWeights are learned from outcomes and promoted only where they are no worse on turns kept apart."""
+"""Weights are fitted to outcomes and promoted when they rank held-out turns no worse."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rows(count: int, *, by: str, noise: float = 0.1) -> list[TrainingRow]:
     return out
 
 
-def test_what_the_traffic_says_is_learned():
+def test_a_feature_that_predicts_outcomes_is_learned():
     verdict = fit(rows(1000, by="numbers"), OLD)
     assert verdict.promoted
     assert verdict.auroc_new > verdict.auroc_old + 0.2
@@ -88,7 +88,7 @@ def test_what_outcomes_say(outcomes: list[str], tier: int, need: float | None):
     assert need_from_outcomes(outcomes, tier) == need
 
 
-def test_the_command_promotes_and_says_so(tmp_path, capsys):
+def test_the_command_promotes_and_reports_it(tmp_path, capsys):
     log, weights = tmp_path / "log.jsonl", tmp_path / "weights.json"
     lines = [
         {"turn": f"t/{i}", "outcome": "re_asked" if r.need else "thumbs_up", "features": r.features, "tier": 1}
@@ -103,7 +103,7 @@ def test_the_command_promotes_and_says_so(tmp_path, capsys):
         main([str(tmp_path / "none"), str(weights)])
 
 
-def test_a_line_torn_by_a_crash_is_passed_over_and_told(tmp_path, capsys):
+def test_a_line_torn_by_a_crash_is_skipped_and_reported(tmp_path, capsys):
     log, weights = tmp_path / "log.jsonl", tmp_path / "weights.json"
     lines = [
         json.dumps(

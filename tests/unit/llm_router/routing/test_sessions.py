@@ -1,4 +1,4 @@
-"""A conversation climbs at once and descends slowly."""
+"""A conversation climbs at once and descends late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shares of tiers are held on any traffic, because the bound makes it so."""
+"""The shares of tiers are held on any traffic."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_value_on_a_cut_belongs_to_the_dearer_side():
 
 
 @pytest.mark.parametrize(("replicas", "heard_every"), [(2, 60), (3, 60), (5, 10)])
-def test_replicas_that_hear_of_each_other_late_hold_the_shares_together(replicas: int, heard_every: int):
+def test_replicas_with_late_synchronization_hold_the_shares(replicas: int, heard_every: int):
     chance = random.Random(1)
     shares = {Tier.SIMPLE: 0.6, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
     mixes = [TierMix(shares) for _ in range(replicas)]
@@ -135,6 +135,6 @@ def worst_of_replicas(seed: int, count: int, burst: int) -> float:
 
 @pytest.mark.parametrize("burst", [1, 10, 50])
 @pytest.mark.parametrize(("count", "bound"), [(2, 0.02), (3, 0.02), (5, 0.026)])
-def test_replicas_that_hear_of_each_other_late_hold_the_mix_together(count: int, bound: float, burst: int):
+def test_replicas_with_late_synchronization_hold_the_mix(count: int, bound: float, burst: int):
     """They must not all work off the same surplus at once."""
     assert max(worst_of_replicas(seed, count, burst) for seed in range(8)) <= bound

@@ -1,4 +1,4 @@
-"""Whatever comes in is read or refused by the name of a field, and whatever a vendor says goes out."""
+"""Requests are translated or refused by field; answers are translated."""
 
 from __future__ import annotations
 

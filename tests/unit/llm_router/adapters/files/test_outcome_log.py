@@ -1,4 +1,4 @@
-"""An outcome that cannot be kept is counted and fails nobody."""
+"""An outcome that cannot be stored is counted and raises no error."""
 
 from __future__ import annotations
 

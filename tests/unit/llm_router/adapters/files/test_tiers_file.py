@@ -1,4 +1,4 @@
-"""The tiers file is read again when it changes; a wrong one changes nothing."""
+"""The tiers file is reloaded on change; an invalid one changes nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_table_linked_into_place_with_the_same_time_and_size_is_taken(tmp_path
     assert file.current.version == "next"
 
 
-def test_a_model_that_leaves_is_told_of_once_a_day_for_sixty_days():
+def test_end_of_life_is_logged_daily_for_sixty_days():
     now = datetime(2026, 8, 1, tzinfo=UTC)
     file = TiersFile(None, lambda t: t, lambda: now.timestamp())  # noqa: PLW0108 - of whatever `now` is then
     end_s = file.current.models["gemini-2.5-flash"].end_of_life_s

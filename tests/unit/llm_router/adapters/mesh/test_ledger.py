@@ -43,7 +43,7 @@ def _caller():
 
 
 @pytest.mark.usefixtures("_caller")
-def test_an_attempt_that_was_booked_is_gone_from_the_file_of_running_ones(tmp_path):
+def test_a_recorded_attempt_is_removed_from_the_journal_of_running_ones(tmp_path):
     recorder, path = Recorder(), tmp_path / "begun"
     begun = CostJournal(path)
     ledger = MeshLedger(recorder, begun)

@@ -1,4 +1,4 @@
-"""Claude takes the ids of other vendors' calls, told apart."""
+"""Call ids of other vendors are converted for Claude and stay distinct."""
 
 from __future__ import annotations
 

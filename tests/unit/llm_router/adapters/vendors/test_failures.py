@@ -1,4 +1,4 @@
-"""What a vendor's refusal means, whatever is written in it."""
+"""Classification of vendor errors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_googles_wait_is_read_from_the_body():
     assert retry_info("text") is None
 
 
-def test_a_key_that_google_refuses_with_the_status_of_a_wrong_request_is_told_from_one():
+def test_an_invalid_google_key_with_status_400_is_a_credential_error():
     assert rejects_api_key(details(reason="API_KEY_INVALID"))
     assert not rejects_api_key(details(reason="BAD_FIELD"))
 
@@ -87,7 +87,7 @@ def test_a_connection_that_was_lost_may_have_carried_the_request_whatever_the_tr
         (httpx2.RemoteProtocolError("x"), True, FailureKind.CUT, True),
     ],
 )
-def test_a_connection_that_broke_is_told_by_how_far_it_came(error, started, kind, may_be_billed):
+def test_connection_failures_are_classified_by_progress(error, started, kind, may_be_billed):
     wrapped = RuntimeError("of the SDK")
     wrapped.__cause__ = error
     for seen in (error, wrapped):

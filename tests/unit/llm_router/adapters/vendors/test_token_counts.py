@@ -1,4 +1,4 @@
-"""A count of tokens is believed where it can be one."""
+"""Implausible token counts are ignored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from services.llm_router.adapters.vendors.token_counts import TOKENS_MAX, is_tok
 
 
 @pytest.mark.parametrize("count", [0, 1, TOKENS_MAX])
-def test_a_count_is_taken_as_told(count: int):
+def test_a_plausible_count_is_kept(count: int):
     assert is_token_count(count)
     assert valid_token_count(count) == count
 

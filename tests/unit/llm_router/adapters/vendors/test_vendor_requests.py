@@ -1,4 +1,4 @@
-"""A request in each vendor's words holds nothing that the vendor refuses."""
+"""Translated requests contain nothing that the vendor rejects."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_result_of_blanks_is_none_for_claude_and_an_error_always_has_words():
         assert done["content"][0].get("content") == told
 
 
-def test_openai_is_told_in_words_that_a_tool_failed():
+def test_tool_failures_are_text_in_the_openai_api():
     failed = asked(ToolCall("c", "t", "{}"), result=ToolResult("c", "t", "no such city", is_error=True))
     worked = asked(ToolCall("c", "t", "{}"), result=ToolResult("c", "t", "rain"))
     told = [openai_request.params_of(r, LOCAL)["messages"][-1] for r in (failed, worked, asked(ToolCall("c", "t", "")))]
@@ -64,7 +64,7 @@ def test_an_answer_of_blanks_with_state_is_no_message_for_openai():
 
 
 @pytest.mark.parametrize("system", ["", " \n "])
-def test_instructions_of_blanks_reach_nobody(system: str):
+def test_blank_instructions_are_not_sent(system: str):
     request = Request((Message(Role.SYSTEM, (Text(system),)), Message(Role.USER, (Text("Hello?"),))))
     assert "system" not in anthropic_request.params_of(request, SONNET)
     assert gemini_request.config_of(request, FLASH).system_instruction is None
