@@ -14,10 +14,11 @@ import gzip
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from anthropic import AsyncAnthropic
@@ -107,17 +108,20 @@ async def _by_anthropic(url: str) -> Heard:
 async def _by_gemini(url: str) -> Heard:
     client = Client(api_key="key", vertexai=False, http_options=types.HttpOptions(base_url=url))
     text, calls, end, usage = "", list[tuple[str, str]](), "cut", (0, 0, 0)
-    async for chunk in await client.aio.models.generate_content_stream(model=MODELS["gemini"], contents="x"):
-        for part in _parts(chunk):
-            text += part.text if part.text and not part.thought else ""
-            if part.function_call:
-                calls.append((part.function_call.name or "", _canonical(part.function_call.args or {})))
-        if chunk.candidates and chunk.candidates[0].finish_reason:
-            end = SDK_ENDS.get(chunk.candidates[0].finish_reason.value, "stop")
-        if chunk.usage_metadata:
-            row = chunk.usage_metadata
-            output = (row.candidates_token_count or 0) + (row.thoughts_token_count or 0)
-            usage = (row.prompt_token_count or 0, row.cached_content_token_count or 0, output)
+    stream = await client.aio.models.generate_content_stream(model=MODELS["gemini"], contents="x")
+    # Closed here: a stream left to the garbage collector may be closed a second time when the event loop ends.
+    async with aclosing(cast("AsyncGenerator[types.GenerateContentResponse, None]", stream)) as chunks:
+        async for chunk in chunks:
+            for part in _parts(chunk):
+                text += part.text if part.text and not part.thought else ""
+                if part.function_call:
+                    calls.append((part.function_call.name or "", _canonical(part.function_call.args or {})))
+            if chunk.candidates and chunk.candidates[0].finish_reason:
+                end = SDK_ENDS.get(chunk.candidates[0].finish_reason.value, "stop")
+            if chunk.usage_metadata:
+                row = chunk.usage_metadata
+                output = (row.candidates_token_count or 0) + (row.thoughts_token_count or 0)
+                usage = (row.prompt_token_count or 0, row.cached_content_token_count or 0, output)
     await client.aio.aclose()
     return Heard(text, tuple(calls), "tool_calls" if calls and end == "stop" else end, usage)
 
@@ -166,8 +170,20 @@ def main() -> None:
     """Be the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
     warnings.simplefilter("ignore")
-    sys.exit(1 if asyncio.run(replay(parser.parse_args().folder)) else 0)
+    left_open: list[str] = []
+
+    def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        left_open.append(f"{context['message']}: {context.get('exception')}")
+        loop.default_exception_handler(context)
+
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(note)
+        differing = runner.run(replay(folder))
+    if left_open:
+        sys.exit(f"replay: {len(left_open)} streams or tasks were not closed in order; the first: {left_open[0]}")
+    sys.exit(1 if differing else 0)
 
 
 if __name__ == "__main__":
