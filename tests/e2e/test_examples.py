@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-async def run_example(name: str, *arguments: str, token: str | None = None) -> tuple[int, str, str]:
+async def run_example(name: str, *arguments: str, token: str | None = None) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(EXAMPLES / name),

@@ -107,4 +107,4 @@ def fresh_postgres_urls(_loop, _postgres) -> Iterator[PostgresUrls]:
 def livekit_server(_loop, tmp_path_factory) -> Iterator[Livekit]:
     """A LiveKit server: `.url`, `.api_key`, `.api_secret`."""
     with servers_alone(_loop, tmp_path_factory.mktemp("livekit"), "livekit") as mesh:
-        yield mesh.livekit
+        yield mesh.livekit  # type: ignore[misc]

@@ -172,7 +172,7 @@ async def test_a_servicers_generator_is_closed_when_the_caller_cancels():
     async with serving(settings(), streamer) as server:
         async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
             call = vision_pb2_grpc.VisionServiceStub(channel.channel).Watch(**channel.options(DEADLINE_S))
-            assert (await call.read()).rejection.message == "acme"
+            assert (await call.read()).rejection.message == "acme"  # type: ignore[attr-defined]
             call.cancel()
             await asyncio.wait_for(streamer.closed.wait(), DEADLINE_S)
 
@@ -205,11 +205,11 @@ async def test_health_needs_no_token_and_follows_readiness():
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             stub = health_pb2_grpc.HealthStub(channel)
-            serving_now = await stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S)
+            serving_now = await stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S)  # type: ignore[attr-defined]
             answering = False
             await server.readiness.refresh()
             async with asyncio.timeout(DEADLINE_S):
-                async for update in stub.Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S):
+                async for update in stub.Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S):  # type: ignore[attr-defined]
                     if update.status == health_pb2.HealthCheckResponse.NOT_SERVING:
                         break
     finally:

@@ -60,7 +60,7 @@ async def test_two_tenants_with_one_prefix_have_a_cache_each():
                 asked = asking(rules, "Hello?", pin_model=FLASH)
                 async with aclosing(client.generate(asked)) as events:
                     assert [event async for event in events][-1].HasField("finish")
-                await until(lambda: not w.router._ports.providers["gemini"]._caches._creating)
+                await until(lambda: not w.router._ports.providers["gemini"]._caches._creating)  # type: ignore[attr-defined]
         made = set(w.gemini.cached_contents)
         used = [request["body"].get("cachedContent") for request in w.gemini.requests[-2:]]
     assert len(made) == 2

@@ -27,7 +27,7 @@ async def ask_often(w: World, times: int = 6, *, cache_comes: bool = True) -> No
 
 
 def being_made(w: World) -> dict[str, asyncio.Task[None]]:
-    return w.router._ports.providers["gemini"]._caches._creating
+    return w.router._ports.providers["gemini"]._caches._creating  # type: ignore[attr-defined]
 
 
 def caches_in(book: list[AttemptCost]) -> list[AttemptCost]:

@@ -29,7 +29,7 @@ def tiers_file(folder: Path) -> Path:
     return path
 
 
-async def tiers_of(client: RouterClient, count: int) -> set[pb.Tier]:
+async def tiers_of(client: RouterClient, count: int) -> set[pb.Tier.ValueType]:
     return {(await client.route(asking("What time is it?"))).tier for _ in range(count)}
 
 

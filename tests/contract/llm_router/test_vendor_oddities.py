@@ -229,7 +229,7 @@ async def test_an_unrecordable_attempt_does_not_block_the_others(monkeypatch: py
         whole = w.ledger.record
 
         def book(cost: object) -> None:
-            if cost.outcome is AttemptOutcome.FAILED:
+            if cost.outcome is AttemptOutcome.FAILED:  # type: ignore[attr-defined]
                 raise TypeError("as scripted")
             whole(cost)
 

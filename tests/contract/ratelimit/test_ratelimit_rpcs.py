@@ -246,16 +246,16 @@ async def test_check_stream_answers_batches_in_order():
         call = stub.CheckStream(**channel.options(DEADLINE_S))
         await call.write(ratelimit_pb2.CheckStreamRequest(batch_id=7, limits=["llm_requests"] * 6))
         first = await call.read()
-        assert (first.batch_id, first.admitted) == (7, bytes([1, 1, 1, 1, 1, 0]))
-        assert list(first.wait_ms[:5]) == [0] * 5
-        assert 59_000 <= first.wait_ms[5] <= 60_000
+        assert (first.batch_id, first.admitted) == (7, bytes([1, 1, 1, 1, 1, 0]))  # type: ignore[attr-defined]
+        assert list(first.wait_ms[:5]) == [0] * 5  # type: ignore[attr-defined]
+        assert 59_000 <= first.wait_ms[5] <= 60_000  # type: ignore[attr-defined]
         await call.write(
             ratelimit_pb2.CheckStreamRequest(
                 batch_id=8, limits=["llm_requests", "rag_queries"], costs=[6, 2], subjects=["", "u"]
             )
         )
         second = await call.read()
-        assert (second.batch_id, second.admitted, list(second.wait_ms)) == (8, bytes([0, 1]), [-1, 0])
+        assert (second.batch_id, second.admitted, list(second.wait_ms)) == (8, bytes([0, 1]), [-1, 0])  # type: ignore[attr-defined]
         await call.write(ratelimit_pb2.CheckStreamRequest(limits=["llm_requests"], costs=[1, 2]))
         with pytest.raises(errors.InvalidArgument) as caught, mesh_errors():
             await call.read()
@@ -310,7 +310,7 @@ async def test_call_without_token_is_refused_by_all_three_services():
         ]
         for call in calls:
             with pytest.raises(errors.Unauthenticated), mesh_errors():
-                await call
+                await call  # type: ignore[misc]
 
 
 async def test_deadline_holds_and_a_cancelled_call_does_not_harm_the_server():

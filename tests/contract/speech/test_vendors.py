@@ -131,8 +131,8 @@ async def test_flux_turns_become_events_with_the_eager_end_as_preflight(serve):
             "usage",
             "end_of_turn",
         ]
-        assert events[5][1].final.text == "where is it now"
-        assert [w.text for w in events[5][1].final.words] == ["where", "is", "it", "now"]
+        assert events[5][1].final.text == "where is it now"  # type: ignore[attr-defined]
+        assert [w.text for w in events[5][1].final.words] == ["where", "is", "it", "now"]  # type: ignore[attr-defined]
         await asyncio.wait_for(flux.closed.wait(), DEADLINE_S)
         assert [(c.quantity, c.cost_micro_usd, c.outcome) for c in mesh.accounts.costs] == [(800, 800, CostOutcome.OK)]
     query = dict(flux.query)

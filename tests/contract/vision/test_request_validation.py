@@ -164,7 +164,7 @@ async def test_a_keyframe_has_the_size_of_its_jpeg(serving, channel):
     async with serving() as server, channel(server) as mesh:
         call = await opened_dedup(mesh, resize_longest_px=100)
         await call.write(whole(1))
-        jpeg = (await answer(call)).result.jpeg
+        jpeg = (await answer(call)).result.jpeg  # type: ignore[attr-defined]
         async with asyncio.timeout(DEADLINE_S):
             while not (listed := (await VisionClient(mesh).list_keyframes("r", "t")).keyframes):
                 pass

@@ -89,7 +89,7 @@ def pan() -> Iterator[Picture]:
     """A detailed wall at constant speed: the mean difference hardly changes."""
     wall = np.kron(np.random.default_rng(3).normal(110, 30, (24, 200)), np.ones((8, 8)))
     for i in range(150):
-        yield wall[:180, 4 * i : 4 * i + 320]
+        yield wall[:180, 4 * i : 4 * i + 320]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("motion", [ripples, flicker, pan])

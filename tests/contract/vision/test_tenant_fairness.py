@@ -81,7 +81,7 @@ async def test_whole_frames_of_tenants_are_served_round_robin(serving, channel, 
             await until(lambda: turns.waiting("acme") == 1)
             before = len(reading.began)
             reading.end(2)
-            await until(lambda before=before: len(reading.began) >= before + 2)
+            await until(lambda before=before: len(reading.began) >= before + 2)  # type: ignore[misc]
             # One of the next two slots goes to the neighbour, although nine other frames waited first.
             assert 32 in reading.began[before : before + 2]
             # The frames in progress before it, and its own.

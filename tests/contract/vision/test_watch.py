@@ -131,7 +131,7 @@ async def test_listed_keyframes_fit_into_one_message(serving, channel):
         async with asyncio.timeout(DEADLINE_S):
             listed = []
             while len(listed) < 6:
-                listed = (await client.list_keyframes("r", "t", limit=32, include_jpeg=False)).keyframes
+                listed = (await client.list_keyframes("r", "t", limit=32, include_jpeg=False)).keyframes  # type: ignore[assignment]
         full = (await client.list_keyframes("r", "t", limit=32)).keyframes
     assert [k.frame_id for k in listed] == [6, 5, 4, 3, 2, 1]
     assert [k.frame_id for k in full] == [6, 5, 4, 3]

@@ -80,7 +80,7 @@ async def test_a_session_reconnects_after_a_restart(serving, channel):
     async def show(seconds: float, base_s: float) -> None:
         for i in range(int(seconds * 30)):
             for track in tracks:
-                session.submit("r", track, frame(), captured_at_s=base_s + i / 30)
+                session.submit("r", track, frame(), captured_at_s=base_s + i / 30)  # type: ignore[attr-defined]
             await asyncio.sleep(0.002)
 
     async with serving(grpc_port=port, drain_grace_s=0.5) as first, channel(first) as mesh:

@@ -81,7 +81,7 @@ async def test_a_small_clock_step_back_loses_no_keyframe(serving, channel):
             for at_s, level in ((5.0, 100), (6.0, 20), (5.5, 220)):
                 before = len(kept)
                 session.submit("r", "t", frame(level), captured_at_s=at_s)
-                await until(lambda before=before: session.pending_offers == 0 and len(kept) >= before)
+                await until(lambda before=before: session.pending_offers == 0 and len(kept) >= before)  # type: ignore[misc]
             # A change that settles after the step is kept.
             for i in range(1, 10):
                 session.submit("r", "t", frame(220), captured_at_s=5.5 + i / 30)

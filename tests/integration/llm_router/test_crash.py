@@ -129,7 +129,7 @@ async def test_no_cost_is_lost_or_doubled_when_the_process_is_killed(tmp_path):
                 finish = (await drain(client))[-1].finish
                 vendor.always("*", Scenario(text="word " * 500, between_s=0.05))
                 spoke = asyncio.Event()
-                asked = asyncio.create_task(drain(client, lambda event: event.text_delta and spoke.set()))
+                asked = asyncio.create_task(drain(client, lambda event: event.text_delta and spoke.set()))  # type: ignore[func-returns-value]
                 await asyncio.wait_for(spoke.wait(), DEADLINE_S)
                 os.kill(pid, signal.SIGKILL)
                 with pytest.raises(Unavailable):
@@ -176,7 +176,7 @@ async def test_an_answer_cut_by_shutdown_is_recorded_before_the_ledger_closes(tm
     # Then silent: what a vendor still sends while it is left is billed and may never arrive.
     spoken = "word word word word word"
     vendor.always("*", Scenario("stall", text=f"{spoken} word", after=5))
-    vendor.count_s = 0.5
+    vendor.count_s = 0.5  # type: ignore[attr-defined]
     try:
         async with ratelimit(ledger, Limits()) as port:
             settings = Settings(

@@ -73,7 +73,7 @@ async def test_a_collector_gets_spans_and_the_metrics_of_the_conventions():
         "gen_ai.client.operation.time_to_first_chunk",
         "gen_ai.client.operation.time_per_output_chunk",
     } <= set(collector.metrics)
-    usage = collector.metrics["gen_ai.client.token.usage"].histogram.data_points
+    usage = collector.metrics["gen_ai.client.token.usage"].histogram.data_points  # type: ignore[attr-defined]
     told = [{a.key: a.value.string_value for a in point.attributes} for point in usage]
     assert {t["gen_ai.token.type"] for t in told} == {"input", "output"}
     assert {t["gen_ai.request.model"] for t in told} == {"embedded-extractive-1"}

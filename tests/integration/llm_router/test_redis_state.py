@@ -135,7 +135,7 @@ async def test_a_conversation_in_another_versions_form_is_a_new_one(redis_url: s
         assert passed_over("session") == before + 1
         state.store_session("acme", "c", SESSION)
 
-        async def written() -> bool:
+        async def written() -> int:
             return await state.load_session("acme", "c") == SESSION
 
         await until(written)
@@ -229,7 +229,7 @@ async def test_a_session_whose_write_failed_is_not_sent_back_to_an_earlier_turn(
         state.store_session("acme", "late", SESSION)
 
         async def written() -> bool:
-            return await state._redis.exists("hocket:llm_router:session:acme:late")
+            return await state._redis.exists("hocket:llm_router:session:acme:late")  # type: ignore[return-value]
 
         await until(written)
         later = replace(SESSION, tier=Tier.SIMPLE, seen_s=SESSION.seen_s + 60)

@@ -62,7 +62,7 @@ async def backend() -> AsyncIterator[Backend]:
     runner = web.AppRunner(backend.app(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    backend.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    backend.url = f"http://127.0.0.1:{runner.addresses[0][1]}"  # type: ignore[attr-defined]
     yield backend
     await runner.cleanup()
 

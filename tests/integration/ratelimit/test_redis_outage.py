@@ -121,7 +121,7 @@ async def test_decisions_continue_during_an_outage_and_return_to_redis(redis_pro
         await until_healthy(client)
 
 
-def timeouts() -> float:
+def timeouts() -> float | None:
     labels = {"command": "script", "outcome": "failed"}
     return REGISTRY.get_sample_value("hocket_ratelimit_redis_duration_seconds_count", labels)
 

@@ -95,7 +95,7 @@ class Stream:
         ]
         await self.call.write(pb.WatchRequest(offers=pb.OfferBatch(offers=offers)))
         async with asyncio.timeout(DEADLINE_S):
-            return list((await self.call.read()).verdicts.verdicts)
+            return list((await self.call.read()).verdicts.verdicts)  # type: ignore[attr-defined]
 
     async def upload(self, frame_id: int) -> None:
         await self.call.write(pb.WatchRequest(upload=pb.FrameUpload(frame_id=frame_id, track=TRACK, jpeg=JPEG)))
@@ -110,7 +110,7 @@ async def listed(client: VisionClient, count: int) -> list[pb.Keyframe]:
     async with asyncio.timeout(DEADLINE_S):
         found = []
         while len(found) < count:
-            found = (await client.list_keyframes("r", "t", limit=32)).keyframes
+            found = (await client.list_keyframes("r", "t", limit=32)).keyframes  # type: ignore[assignment]
     return list(found)
 
 

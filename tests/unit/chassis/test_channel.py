@@ -29,7 +29,7 @@ async def test_each_channel_option_exists_in_grpc(monkeypatch):
 
 def test_only_idempotent_methods_have_a_retry_policy():
     config = channel._service_config((("hocket.rag.v1.RagService", "Search"),))
-    assert [method["name"] for method in config["methodConfig"]] == [
+    assert [method["name"] for method in config["methodConfig"]] == [  # type: ignore[attr-defined]
         [{"service": "hocket.rag.v1.RagService", "method": "Search"}]
     ]
     assert "methodConfig" not in channel._service_config(())

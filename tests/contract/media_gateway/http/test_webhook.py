@@ -18,7 +18,7 @@ LIVEKIT_KEY, LIVEKIT_SECRET = "key", "a-livekit-secret-of-32-bytes-or-more"
 async def webhook(served, event, room, event_id, *, secret=LIVEKIT_SECRET, tamper=False):
     body = json.dumps({"event": event, "id": event_id, "room": {"name": room}})
     token = api.AccessToken(LIVEKIT_KEY, secret)
-    token = token.with_sha256(base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()).to_jwt()
+    token = token.with_sha256(base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()).to_jwt()  # type: ignore[assignment]
     headers = {"Authorization": token, "Content-Type": "application/webhook+json"}
     async with (
         aiohttp.ClientSession() as http,

@@ -66,7 +66,7 @@ async def llm_harness(*, with_knowledge: bool = False, next_event_s: float = 5):
                 await harness.knowledge.close()
 
 
-def contents(message: pb.Message) -> list[str]:
+def contents(message: pb.Message) -> list[str | None]:
     return [part.WhichOneof("content") for part in message.parts]
 
 

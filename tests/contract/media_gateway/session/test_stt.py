@@ -72,7 +72,7 @@ async def test_transcripts_are_interim_preflight_and_final_and_have_a_cost():
     assert harness.transcripts == ["when do you", "when do you open", "when do you open"]
     assert harness.costs == [7]
     config = peers.speech.configs[0]
-    assert (config.language, list(config.key_terms), config.room, config.sample_rate_hz) == (
+    assert (config.language, list(config.key_terms), config.room, config.sample_rate_hz) == (  # type: ignore[attr-defined]
         "en-GB",
         ["Hocket"],
         "demo",

@@ -58,7 +58,7 @@ def _virtual_clock(monkeypatch):
             "redis.call('TIME')", "{ redis.call('GET', 'clock:s'), redis.call('GET', 'clock:us') }"
         )
         assert "clock:s" in script.text
-        script.sha = redis_store.sha1(script.text.encode()).hexdigest()
+        script.sha = redis_store.sha1(script.text.encode()).hexdigest()  # type: ignore[attr-defined]
         monkeypatch.setattr(redis_store, name, script)
 
 
@@ -178,12 +178,12 @@ def test_both_stores_give_the_same_answers_to_random_operations(redis_url, steps
             for number, (delta, limit, units, action) in enumerate(steps):
                 answers = []
                 for harness in harnesses:
-                    await harness.set(harness.now_us + delta)
-                    answers.append(await act(harness.store, f"{number:032x}", limit, units, action))
+                    await harness.set(harness.now_us + delta)  # type: ignore[attr-defined]
+                    answers.append(await act(harness.store, f"{number:032x}", limit, units, action))  # type: ignore[attr-defined]
                 assert answers[0] == answers[1], (number, delta, limit.name, units, action)
         finally:
             for harness in harnesses:
-                await harness.close()
+                await harness.close()  # type: ignore[attr-defined]
 
     async def act(store, lease_id, limit, units, action):
         charge = Charge(limit, "", units)

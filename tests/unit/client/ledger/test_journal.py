@@ -59,7 +59,7 @@ def test_long_backlog_is_not_rewritten_for_each_batch(tmp_path, monkeypatch):
         journal.add(EventOrigin("t"), CostEvent(event_id=str(number)))
     compactions: list[int] = []
     compact = journal._compact
-    monkeypatch.setattr(journal, "_compact", lambda: (compactions.append(len(ids(journal))), compact()))
+    monkeypatch.setattr(journal, "_compact", lambda: (compactions.append(len(ids(journal))), compact()))  # type: ignore[func-returns-value]
     for number in range(100):
         journal.drop([str(number)])
     # Each compaction waits until half of the file is dropped events: log2(100) of them at most.

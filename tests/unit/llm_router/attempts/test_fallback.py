@@ -31,7 +31,7 @@ def test_the_next_candidate_is_asked_without_a_wait():
 
 def test_transient_failures_are_retried_after_their_wait():
     for random_share, wait_s in ((0.0, 0.65), (1.0, 0.9)):
-        fallback = Fallback((A, B), RetryBudget(), lambda spread=random_share: spread)
+        fallback = Fallback((A, B), RetryBudget(), lambda spread=random_share: spread)  # type: ignore[misc]
         for step in (A, B):
             fallback.next_attempt(0, None)
             fallback.record_failure(step, LATER if step is A else BROKEN, 0)

@@ -127,10 +127,10 @@ async def test_where_another_replica_probes_this_one_does_not():
     clock = Clock()
     stock = failed(inventory("gemini", first=False, clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
-    told, changed_s = len(stock._state.told), stock.breaker(FLASH).changed_s
+    told, changed_s = len(stock._state.told), stock.breaker(FLASH).changed_s  # type: ignore[attr-defined]
     assert not await stock.admit(FLASH)
     # What it does not know it does not tell, and any word of the winner's is newer than its own.
-    assert len(stock._state.told) == told
+    assert len(stock._state.told) == told  # type: ignore[attr-defined]
     assert stock.breaker(FLASH).changed_s == changed_s
 
 
@@ -207,7 +207,8 @@ def test_a_refused_key_closes_no_model_to_replicas_with_another():
     state = MemoryState()
     keys = [VendorAccess(gemini_api_key=key).fingerprint for key in ("old", "old", "new")]
     ours, same, other = (
-        ModelHealth(Tables(), {"gemini": object()}, state, SystemClock(), embedded=False, keys=k) for k in keys
+        ModelHealth(Tables(), {"gemini": object()}, state, SystemClock(), embedded=False, keys=k)  # type: ignore[dict-item]
+        for k in keys
     )
     ours.record_failure(FLASH, ModelFailure(FailureKind.CREDENTIALS, "401"))
     assert (ours.is_closed(FLASH), same.is_closed(FLASH), other.is_closed(FLASH)) == (False, False, True)

@@ -13,11 +13,11 @@ from services.llm_router.chat.request import Message, Passage, Role, Text, ToolC
 
 
 def user(*parts: object) -> Message:
-    return Message(Role.USER, tuple(Text(p) if isinstance(p, str) else p for p in parts))
+    return Message(Role.USER, tuple(Text(p) if isinstance(p, str) else p for p in parts))  # type: ignore[misc]
 
 
 def agent(*parts: object) -> Message:
-    return Message(Role.ASSISTANT, tuple(Text(p) if isinstance(p, str) else p for p in parts))
+    return Message(Role.ASSISTANT, tuple(Text(p) if isinstance(p, str) else p for p in parts))  # type: ignore[misc]
 
 
 CALL = ToolCall("c1", "weather", "{}")

@@ -35,7 +35,7 @@ def turn(name: str, **values):
         "timings_ms": {"e2e": 300},
     }
     report = parse_turn_report(json.dumps({**message, **values}))
-    return turn_facts(name, Exchange(Question("words"), first_sound_ms=500, answer_ms=900, reports=[report]))
+    return turn_facts(name, Exchange(Question("words"), first_sound_ms=500, answer_ms=900, reports=[report]))  # type: ignore[list-item]
 
 
 def successful_report() -> Report:

@@ -16,12 +16,12 @@ def entry(name, uid):
 
 @pytest.fixture
 def root_on_linux(monkeypatch):
-    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(unprivileged.sys, "platform", "linux")
+    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 0)  # type: ignore[attr-defined]
+    monkeypatch.setattr(unprivileged.sys, "platform", "linux")  # type: ignore[attr-defined]
 
 
 async def test_no_prefix_when_not_root(monkeypatch):
-    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 1000)  # type: ignore[attr-defined]
     assert await unprivileged.unprivileged_user() is None
 
 

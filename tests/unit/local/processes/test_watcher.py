@@ -21,7 +21,7 @@ def sent(monkeypatch):
         if number:
             signals.append((group, number))
 
-    monkeypatch.setattr(watcher.os, "killpg", killpg)
+    monkeypatch.setattr(watcher.os, "killpg", killpg)  # type: ignore[attr-defined]
     return signals
 
 

@@ -15,7 +15,7 @@ RULES = EndpointingRules()
 
 def play(endpointer: Endpointer, *parts: tuple[float, int]) -> list[tuple[Event, int]]:
     """Marks with their audio position, for parts of (loudness, milliseconds)."""
-    found = []
+    found: list[tuple[Event, int]] = []
     for level, length_ms in parts:
         for _ in range(length_ms // 10):
             event = endpointer.push_frame(level)

@@ -79,7 +79,7 @@ def test_a_refused_offer_does_not_affect_its_batch():
 def test_invalid_fields_of_an_offer_are_refused_by_name(values, field):
     (result,) = stream_gate().decide([offer(1, **values)], 0.0)
     assert isinstance(result, Refusal)
-    assert list(result.error.fields) == [field]
+    assert list(result.error.fields) == [field]  # type: ignore[attr-defined]
 
 
 def test_a_keyframe_may_be_uploaded_once():

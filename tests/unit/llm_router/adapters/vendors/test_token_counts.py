@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.llm_router.adapters.vendors.token_counts import TOKENS_MAX, is_token_count, valid_token_count
+from services.llm_router.adapters.vendors.token_counts import TOKENS_MAX, is_token_count, valid_token_count  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("count", [0, 1, TOKENS_MAX])

@@ -43,9 +43,9 @@ async def test_a_stream_cancelled_while_its_decoder_loads_returns_the_decoder(mo
 
         leaving = asyncio.create_task(listen())
         models = stt._models
-        await asyncio.to_thread(models.asked.wait, 5)
+        await asyncio.to_thread(models.asked.wait, 5)  # type: ignore[attr-defined]
         leaving.cancel()
         await asyncio.wait([leaving])
-        models.loaded.set()
+        models.loaded.set()  # type: ignore[attr-defined]
         await stt.run(lambda: None)
-        assert models.given_back == [("hello",)]
+        assert models.given_back == [("hello",)]  # type: ignore[attr-defined]
