@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 # Ends by itself when this process is gone, however it ended.
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 @contextmanager
-def busy_loops(count: int) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+def busy_loops(count: int) -> Generator[Sequence[subprocess.Popen[bytes]]]:
     """Keep `count` cores busy for the block."""
     loops = [subprocess.Popen((sys.executable, "-c", _BUSY_LOOP, str(os.getpid()))) for _ in range(count)]
     try:

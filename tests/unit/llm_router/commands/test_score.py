@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -52,17 +50,6 @@ def test_a_byte_order_mark_is_passed_over(monkeypatch, capsys):
 def test_lone_surrogates_come_back_as_they_were_written(monkeypatch, capsys):
     rows = run(monkeypatch, capsys, '{"id": "\\ud800", "prompt": "half a \\udc00 pair"}\n')
     assert rows[0]["id"] == "\ud800"
-
-
-def test_the_command_reads_utf_8_and_writes_ascii():
-    text = json.dumps({"id": "Zürich", "prompt": "Wo liegt Zürich?"}, ensure_ascii=False)
-    command = [sys.executable, "-m", "services.llm_router", "score"]
-    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    for sent, code in ((b"\xef\xbb\xbf" + text.encode(), 0), (text.encode("latin-1"), 1)):
-        done = subprocess.run(command, input=sent, capture_output=True, env=env, check=False)
-        assert done.returncode == code, done.stderr
-        assert done.stdout.isascii()
-        assert b"line 1: is not UTF-8" in done.stderr or json.loads(done.stdout)["id"] == "Zürich"
 
 
 def test_fitted_weights_are_used_and_missing_ones_are_an_error(monkeypatch, capsys, tmp_path):
