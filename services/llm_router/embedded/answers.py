@@ -173,7 +173,7 @@ def _small_talk(request: Request, words: str) -> str:
             return reply
     if _AGAIN.search(words):
         replies = [m.words for m in request.turns if m.role is Role.ASSISTANT and m.words]
-        return replies[-1] if replies else "I have not reply anything yet."
+        return replies[-1] if replies else "I have not said anything yet."
     return ""
 
 

@@ -140,6 +140,7 @@ def test_it_repeats_its_last_reply():
         Message(Role.USER, (Text("Say that again."),)),
     )
     assert respond(Request(turns), summarize_image, NOW_S) == Reply("Nine.")
+    assert respond(Request(turns[2:]), summarize_image, NOW_S) == Reply("I have not said anything yet.")
 
 
 def test_deltas_are_the_words_with_their_spaces():
