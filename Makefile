@@ -190,7 +190,7 @@ extras: $(VENV)/.develops ## Each service starts with its own extra and nothing 
 	@UV=$(UV) $(BIN)/python scripts/check_extras.py $(or $(S),$(SERVICES))
 
 wheel-check: $(VENV)/.develops ## The published wheel installs alone, is typed, and calls a server
-	@UV="$(UV)" $(BIN)/python scripts/check_wheel.py
+	@UV=$(UV) $(BIN)/python scripts/check_wheel.py
 
 fmt: $(VENV)/.develops ## Format and fix what can be fixed
 	@$(BIN)/ruff check --quiet --fix $(CHECKED); $(BIN)/ruff format --quiet $(CHECKED)
@@ -210,7 +210,7 @@ licences: $(VENV)/.develops ## List the licence of every dependency in docs/lice
 	@$(BIN)/python -m scripts.licences
 
 release: $(VENV)/.develops ## Check version and CHANGELOG, build wheel, sdist, SBOMs, images and charts into dist/, tag; publish nothing
-	@UV="$(UV)" $(BIN)/python -m scripts.release $(ARGS)
+	@UV=$(UV) $(BIN)/python -m scripts.release $(ARGS)
 
 # --- cleaning ---------------------------------------------------------------------------------------------------
 
