@@ -211,7 +211,7 @@ def _token(settings: Settings) -> str:
 def _owner(state: dict[str, Any]) -> psutil.Process:
     try:
         found = psutil.Process(int(state["pid"]))
-        if found.create_time() == state["created_at_s"]:
+        if found.create_time() == orphans.created_at_s(state):
             return found
     except (KeyError, psutil.Error):
         pass

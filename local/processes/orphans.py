@@ -36,6 +36,15 @@ def process_records(pids: Mapping[str, int]) -> Sequence[Mapping[str, object]]:
     return described
 
 
+def created_at_s(record: Mapping[str, Any]) -> float | None:
+    """Return the creation time in a process record, in Unix seconds; None if it has none.
+
+    A mesh that was started before an upgrade of the clone wrote the key `born_at_s`.
+    """
+    created: float | None = record.get("created_at_s", record.get("born_at_s"))
+    return created
+
+
 async def end_orphans(folder: DataFolder) -> list[str]:
     """Stop the processes that the last mesh of this folder left running, and delete its temporary folder.
 
@@ -68,13 +77,13 @@ def process_names(state: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _processes(state: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return [p for p in state.get("processes", ()) if {"name", "pid", "created_at_s"} <= p.keys()]
+    return [p for p in state.get("processes", ()) if {"name", "pid"} <= p.keys() and created_at_s(p) is not None]
 
 
 def _is_alive(process: Mapping[str, Any]) -> bool:
     try:
         found = psutil.Process(int(process["pid"]))
-        return found.create_time() == process["created_at_s"] and found.status() != psutil.STATUS_ZOMBIE
+        return found.create_time() == created_at_s(process) and found.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

@@ -52,5 +52,6 @@ class TenantTokens:
 
     def discard(self, tenant_id: str, token: str) -> None:
         """Forget a refused token: its signing key may be revoked, so the tenant's next token replaces it."""
-        if self._newest.get(tenant_id, ("", 0.0))[0] == token:
+        known = self._newest.get(tenant_id)
+        if known is not None and known[0] == token:
             del self._newest[tenant_id]

@@ -283,6 +283,16 @@ def test_watcher_kills_groups_that_ignore_their_stop_signal(stubborn, monkeypatc
     assert stubborn.wait(120) == -signal.SIGKILL
 
 
+async def test_orphan_in_a_record_from_before_an_upgrade_is_killed(tmp_path, stubborn, monkeypatch):
+    monkeypatch.setattr(orphans, "_GRACE_S", 0.1)
+    (record,) = orphans.process_records({"rag": stubborn.pid})
+    old = {"name": record["name"], "pid": record["pid"], "born_at_s": record["created_at_s"]}
+    with DataFolder(tmp_path / "data").open() as folder:
+        folder.write_state({"processes": [old]})
+        assert await orphans.end_orphans(folder) == ["rag"]
+    assert stubborn.wait(120) == -signal.SIGKILL
+
+
 async def test_reused_process_id_is_not_killed(tmp_path, stubborn):
     (record,) = orphans.process_records({"rag": stubborn.pid})
     with DataFolder(tmp_path / "data").open() as folder:

@@ -46,6 +46,12 @@ def test_discarded_token_is_replaced_by_the_next_one():
     assert store.token_for(EventOrigin("own", "acme", "free")) == short
 
 
+def test_refused_empty_token_of_an_unknown_tenant_is_ignored():
+    store = TenantTokens(None)
+    store.discard("acme", "")
+    assert store.token_for(EventOrigin("own", "acme", "free")) == "own"
+
+
 def test_minter_makes_tokens_of_the_tenant_and_its_tier():
     token = TenantTokens(MINTER).token_for(EventOrigin(minted(-60), "acme", "premium"))
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], options={"verify_aud": False})
