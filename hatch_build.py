@@ -51,9 +51,14 @@ class CommandsBuildHook(BuildHookInterface[Any]):
             build_data["force_include"][str(services / wanted)] = f"services/{wanted}"
         else:
             raise ValueError(f"HOCKET_SERVICE={wanted!r} is no service; choose one of {', '.join(names)}")
-        scratch = Path(tempfile.mkdtemp(prefix="hocket-commands-"))
+        # An object rather than mkdtemp(): a failed build skips finalize, and the folder then goes with the process.
+        self._scratch = tempfile.TemporaryDirectory(prefix="hocket-commands-")
         for package in packages:
             command = "hocket-" + package.rpartition(".")[2].replace("_", "-")
-            file = scratch / command
+            file = Path(self._scratch.name, command)
             file.write_text(_COMMAND.format(package=package), encoding="utf-8")
             build_data["shared_scripts"][str(file)] = command
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002 - the interface of hatchling
+        """Delete the temporary folder of the commands: the wheel contains them."""
+        self._scratch.cleanup()
