@@ -133,8 +133,8 @@ integration: setup ## Real Redis, Postgres, LiveKit
 e2e: setup ## The whole mesh in conversation
 	$(PYTEST) $(call tier,e2e) $(T)
 
-# Branch and line coverage of decision modules, in per cent: what unit and contract tests alone reach.
-DECISIONS_COVERED_MIN := 95
+# Line and branch coverage that decision modules must keep, in per cent; unit and contract tests reach 98.
+DECISIONS_COVERED_MIN := 97
 NOT_DECISIONS := */__main__.py,*/server.py,*/flow.py,*/settings.py,*/telemetry.py,*/wire.py,*/wire/*,*/adapters/*,*/commands/*,*/envoy_server.py,services/media_gateway/session/*,services/media_gateway/dispatch/*,services/media_gateway/http/*
 
 cover: setup ## Unit, contract and integration tests with branch coverage
