@@ -77,7 +77,7 @@ class VisionServicer(vision_pb2_grpc.VisionServiceServicer):
                 return request
             break
         if self._flow.draining:
-            raise Unavailable("server is draining; retry on another replica", reason="DRAINING")
+            raise Unavailable("server is draining; retry on another replica", reason="DRAINING", retry_after_s=0)
         raise WrongOrder("the first message of the stream must be its config", fields={"config": "must come first"})
 
     @contextmanager

@@ -24,6 +24,7 @@ class _Queued:
     track: WatchedTrack
     frame: Frame
     keyframe: Keyframe
+    deliver: Callable[[bytes, Keyframe], None]
 
 
 class KeyframeEncoder:
@@ -32,15 +33,13 @@ class KeyframeEncoder:
     One thread keeps the order and leaves the other cores to the event loop.
     """
 
-    def __init__(self, is_watched: Callable[[WatchedTrack], bool], deliver: Callable[[bytes, Keyframe], None]) -> None:
+    def __init__(self, is_watched: Callable[[WatchedTrack], bool]) -> None:
         """Start empty.
 
         Args:
             is_watched: Whether a track is still part of the session; keyframes of other tracks are dropped.
-            deliver: Called on the event loop with each JPEG and its keyframe.
         """
         self._is_watched = is_watched
-        self._deliver = deliver
         self._queue: deque[_Queued] = deque()
         self._encoding: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "vision-jpeg")
@@ -55,18 +54,26 @@ class KeyframeEncoder:
         """Whether all keyframes are encoded and delivered."""
         return self._encoding is None or self._encoding.done()
 
-    def add(self, track: WatchedTrack, frame: Frame, keyframe: Keyframe) -> bool:
+    def add(
+        self, track: WatchedTrack, frame: Frame, keyframe: Keyframe, deliver: Callable[[bytes, Keyframe], None]
+    ) -> bool:
         """Queue a keyframe.
 
+        Args:
+            track: Track of the keyframe.
+            frame: Frame to encode.
+            keyframe: Metadata of the frame.
+            deliver: Called on the event loop with the JPEG and `keyframe`.
+
         Returns:
-            Whether it replaced an older one of its track, because the queue was full.
+            Whether it replaced an older one of its track with the same `deliver`, because the queue was full.
         """
         older = None
         if len(self._queue) >= ENCODES_QUEUED_MAX:
-            older = next((queued for queued in self._queue if queued.track is track), None)
+            older = next((q for q in self._queue if q.track is track and q.deliver == deliver), None)
             if older is not None:
                 self._queue.remove(older)
-        self._queue.append(_Queued(track, frame, keyframe))
+        self._queue.append(_Queued(track, frame, keyframe, deliver))
         if self.idle:
             self._encoding = asyncio.create_task(self._encode_all(), name="vision-encode")
         return older is not None
@@ -91,7 +98,7 @@ class KeyframeEncoder:
             jpeg = await loop.run_in_executor(self._thread, _encode_within_limit, queued.frame)
             # The caller may have forgotten the track during the encoding.
             if self._is_watched(queued.track):
-                self._deliver(jpeg, queued.keyframe)
+                queued.deliver(jpeg, queued.keyframe)
 
 
 def _encode_within_limit(frame: Frame) -> bytes:

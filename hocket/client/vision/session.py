@@ -107,7 +107,9 @@ class WatchSession:
         self._closing = False
         # One sequence over all tracks: a track that is forgotten and seen again continues with rising ids.
         self._frame_ids = itertools.count(1)
-        self._encoder = KeyframeEncoder(self._is_watched, self._deliver)
+        # Ids below it were offered on an earlier stream.
+        self._stream_first_id = 0
+        self._encoder = KeyframeEncoder(self._is_watched)
         self._run_task: asyncio.Task[None] | None = None
         self.stats = SessionStats()
         self.error: MeshError | None = None
@@ -231,8 +233,17 @@ class WatchSession:
         state.keyframe_id = frame_id
         width, height = frame.upright_size
         keyframe = Keyframe(state.ref.room, state.ref.track, frame_id, at_s, width, height, cause, by_timer)
-        if self._encoder.add(state, frame, keyframe):
+        if self._encoder.add(state, frame, keyframe, self._deliver):
             self.stats.dropped += 1
+
+    def _keep_on_server(self, state: WatchedTrack, frame_id: int, pending: PendingFrame) -> None:
+        """Upload a frame that shows the same as the last keyframe, which the caller has and a new server lacks."""
+        if not self._upload:
+            return
+        width, height = pending.frame.upright_size
+        room, track, at_s = state.ref.room, state.ref.track, pending.captured_at_s
+        keyframe = Keyframe(room, track, frame_id, at_s, width, height, vision_pb2.CAUSE_FIRST, by_timer=False)
+        self._encoder.add(state, pending.frame, keyframe, self._send_upload)
 
     def _is_watched(self, state: WatchedTrack) -> bool:
         return self._tracks.get((state.ref.room, state.ref.track)) is state
@@ -240,11 +251,18 @@ class WatchSession:
     def _deliver(self, jpeg: bytes, keyframe: Keyframe) -> None:
         self.stats.jpeg_bytes += len(jpeg)
         # Frames kept by the timer were not offered: the server would reject their upload.
-        if self._upload and self._connected and not keyframe.by_timer and len(jpeg) <= UPLOAD_BYTES_MAX:
-            ref = vision_pb2.TrackRef(room=keyframe.room, track=keyframe.track)
-            self._uploads.append(vision_pb2.FrameUpload(frame_id=keyframe.frame_id, track=ref, jpeg=jpeg))
-            self._wake.set()
+        if self._upload and not keyframe.by_timer:
+            self._send_upload(jpeg, keyframe)
         self._on_keyframe(jpeg, keyframe)
+
+    def _send_upload(self, jpeg: bytes, keyframe: Keyframe) -> None:
+        # A new stream's server does not know the frames of an earlier one. It keeps the first frame that it is offered,
+        # so it gets the picture with that one.
+        if not self._connected or keyframe.frame_id < self._stream_first_id or len(jpeg) > UPLOAD_BYTES_MAX:
+            return
+        ref = vision_pb2.TrackRef(room=keyframe.room, track=keyframe.track)
+        self._uploads.append(vision_pb2.FrameUpload(frame_id=keyframe.frame_id, track=ref, jpeg=jpeg))
+        self._wake.set()
 
     async def _run(self) -> None:
         """Keep a stream open until the session closes or a fatal error occurs."""
@@ -295,6 +313,7 @@ class WatchSession:
         """Start a new stream, whose server knows no track."""
         self._offers.clear()
         self._uploads.clear()
+        self._stream_first_id = next(self._frame_ids)
         for state in self._tracks.values():
             state.reset()
         self._connected = True
@@ -347,6 +366,7 @@ class WatchSession:
             return
         first = verdict.cause == vision_pb2.CAUSE_FIRST
         if first and state.matches_keyframe(pending.thumbnail, self._rules.noise_floor_levels):
+            self._keep_on_server(state, verdict.frame_id, pending)
             return
         state.keyframe_thumbnail = pending.thumbnail
         if verdict.verdict == vision_pb2.VERDICT_KEEP:

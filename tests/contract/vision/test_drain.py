@@ -78,4 +78,5 @@ async def test_silent_clients_do_not_delay_the_drain(serving, channel):
         for call in calls:
             with pytest.raises(errors.Unavailable) as caught:
                 await answer(call)
-            assert caught.value.reason == "DRAINING"
+            # RetryInfo of 0 s: retry at once, on another replica.
+            assert (caught.value.reason, caught.value.retry_after_s) == ("DRAINING", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
@@ -13,8 +14,16 @@ from hocket.chassis.settings import ServerSettings
 from hocket.client.vision import PacingRules, VisionClient
 from hocket.client.vision.keyframe_encoder import ENCODES_QUEUED_MAX
 from hocket.client.vision.session import OFFERS_QUEUED_MAX
-from tests.fakes.waiting import until
-from tests.fakes.watched import PATIENT, frame
+from tests.fakes.waiting import DEADLINE_S, until
+from tests.fakes.watched import PATIENT, frame, free_port
+
+
+async def stored_ids(client: VisionClient) -> list[int]:
+    """Return the frame ids of the keyframes of track `t` in the server's store, once there is one."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not (found := (await client.list_keyframes("r", "t", limit=4)).keyframes):  # noqa: ASYNC110 - the store has no event
+            await asyncio.sleep(0.01)
+    return [keyframe.frame_id for keyframe in found]
 
 
 async def test_a_forgotten_track_is_offered_again(serving, channel):
@@ -32,6 +41,56 @@ async def test_a_forgotten_track_is_offered_again(serving, channel):
             await until(lambda: len(kept) == 3)
     assert session.stats.rejected == 0
     assert kept == sorted(kept)
+
+
+async def test_a_restarted_server_gets_the_keyframe_of_an_unchanged_picture(serving, channel):
+    kept = []
+    port = free_port()
+    async with serving(grpc_port=port, drain_grace_s=0.5) as first, channel(first) as mesh:
+        client = VisionClient(mesh)
+        async with client.watch(lambda _, k: kept.append(k.frame_id), rules=PATIENT) as session:
+            await until(lambda: session.connected)
+            session.submit("r", "t", frame(), captured_at_s=0.0)
+            await until(lambda: len(kept) == 1)
+            await first.stop()
+            await until(lambda: not session.connected)
+            async with serving(grpc_port=port):
+                await until(lambda: session.connected)
+                session.submit("r", "t", frame(), captured_at_s=1.0)
+                (stored_id,) = await stored_ids(client)
+    assert len(kept) == 1
+    assert stored_id > kept[0]
+    assert session.stats.rejected == 0
+
+
+async def test_a_keyframe_encoded_after_a_restart_is_uploaded_with_the_next_offer(serving, channel):
+    kept = []
+    port = free_port()
+    async with serving(grpc_port=port, drain_grace_s=0.5) as first, channel(first) as mesh:
+        client = VisionClient(mesh)
+        async with client.watch(lambda _, k: kept.append(k.frame_id), rules=PATIENT) as session:
+            await until(lambda: session.connected)
+            encode = threading.Event()
+            session._encoder._thread.submit(encode.wait)
+            try:
+                session.submit("r", "t", frame(), captured_at_s=0.0)
+                await until(lambda: session.stats.kept == 1)
+                await first.stop()
+                await until(lambda: not session.connected)
+                async with serving(grpc_port=port):
+                    await until(lambda: session.connected)
+                    encode.set()
+                    await until(lambda: len(kept) == 1)
+                    # The server does not know the track: the upload would be rejected with TRACK_NOT_FOUND.
+                    session.submit("r", "t", frame(), captured_at_s=1.0)
+                    (stored_id,) = await stored_ids(client)
+                    assert session.connected
+            finally:
+                encode.set()
+    assert len(kept) == 1
+    assert stored_id > kept[0]
+    assert session.stats.rejected == 0
+    assert session.error is None
 
 
 async def test_a_refused_track_is_kept_by_the_timer(serving, channel):
