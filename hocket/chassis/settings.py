@@ -11,13 +11,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hocket.chassis.auth import AUDIENCE, SECRET_BYTES_MIN, TokenMinter
 from hocket.chassis.channel import ClientTls
-
-# Kubernetes sets these in every pod for a Service of the same name; they are no misspelled settings.
-_SERVICE_LINK = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)$")
+from hocket.chassis.service_links import is_service_link
 
 # An optional host name or address, and an optional port.
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d{1,5})?")
@@ -116,6 +114,10 @@ class ServerSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources by priority: explicit values, environment, files named by the environment."""
+        if isinstance(env_settings, EnvSettingsSource):
+            # The name of a service link may be that of a setting: HOCKET_RAG_GRPC_PORT=tcp://10.0.0.1:50051.
+            held = env_settings.env_vars.items()
+            env_settings.env_vars = {name: value for name, value in held if not is_service_link(name, value or "")}
         return init_settings, env_settings, _FileSource(settings_cls)
 
     @property
@@ -179,4 +181,4 @@ def unknown_variables(settings_type: type[ServerSettings]) -> list[str]:
     known = {name for name, _ in variables(settings_type)}
     known |= {f"{name}_FILE" for name in known}
     ours = [name for name in os.environ if name.startswith(prefix)]
-    return sorted(n for n in ours if n not in known and not _SERVICE_LINK.match(n.removeprefix(prefix)))
+    return sorted(name for name in ours if name not in known and not is_service_link(name, os.environ[name]))

@@ -70,9 +70,17 @@ def test_a_misspelled_variable_is_refused_but_service_links_are_not(monkeypatch)
     monkeypatch.setenv("HOCKET_PROBE_SPEED", "30")
     monkeypatch.setenv("HOCKET_PROBE_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("HOCKET_PROBE_PORT_50051_TCP_ADDR", "10.0.0.1")
+    monkeypatch.setenv("HOCKET_PROBE_METRICS_SERVICE_HOST", "10.0.0.1")
     assert unknown_variables(Settings) == ["HOCKET_PROBE_SPEED"]
     with pytest.raises(SystemExit, match="HOCKET_PROBE_SPEED"):
         read_settings("hocket-probe", Settings)
+
+
+def test_a_service_link_with_the_name_of_a_setting_is_ignored(monkeypatch):
+    monkeypatch.setenv("HOCKET_PROBE_GRPC_PORT", "tcp://10.0.0.1:50051")
+    assert read_settings("hocket-probe", Settings).grpc_port == 0
+    monkeypatch.setenv("HOCKET_PROBE_GRPC_PORT", "50051")
+    assert read_settings("hocket-probe", Settings).grpc_port == 50051
 
 
 def test_a_secret_is_read_from_a_file_unless_the_variable_is_set(monkeypatch, tmp_path):
