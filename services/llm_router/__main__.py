@@ -54,7 +54,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
         mode=MixMode(settings.mix_mode),
         budget_micro_usd=settings.budget_micro_usd_per_day,
         answers_per_tenant_max=settings.answers_per_tenant_max,
-        limits=AttemptTimeouts(
+        timeouts=AttemptTimeouts(
             settings.first_token_timeout_s,
             settings.fallback_first_token_timeout_s,
             settings.between_tokens_timeout_s,

@@ -11,7 +11,7 @@ from services.llm_router import telemetry
 from services.llm_router.admission.admit import RequestAdmission
 from services.llm_router.admission.concurrency import TenantConcurrency
 from services.llm_router.attempts.answer_events import FlowEvent, Prewarmed
-from services.llm_router.attempts.answer_run import AttemptRunner
+from services.llm_router.attempts.attempt_runner import AttemptRunner
 from services.llm_router.attempts.model_health import ModelHealth
 from services.llm_router.attempts.settlement import Settlement
 from services.llm_router.attempts.timeouts import AttemptTimeouts
@@ -40,7 +40,7 @@ class Router:
         model_health: ModelHealth,
         *,
         mode: MixMode,
-        limits: AttemptTimeouts,
+        timeouts: AttemptTimeouts,
         budget_micro_usd: int = 0,
         answers_per_tenant_max: int = 250,
     ) -> None:
@@ -51,7 +51,7 @@ class Router:
             scorer: Complexity of a request, 0 to 1.
             model_health: Availability and circuit breaker of each candidate.
             mode: Mix mode of tenants for which the tiers file names none.
-            limits: Timeouts of attempts.
+            timeouts: Timeouts of attempts.
             budget_micro_usd: Budget of a day (UTC) in micro-USD of tenants for which the tiers file names none; 0 is
                 unlimited.
             answers_per_tenant_max: Answers of one tenant that may run at once on this server.
@@ -61,7 +61,7 @@ class Router:
         self._admission = RequestAdmission(
             ports, scorer, model_health.unavailable_reason, mode=mode, budget_micro_usd=budget_micro_usd
         )
-        self._attempts = AttemptRunner(ports, model_health, limits)
+        self._runner = AttemptRunner(ports, model_health, timeouts)
 
     async def generate(self, request: Request) -> AsyncGenerator[FlowEvent, None]:
         """Answer `request`: try candidates in the order of the decision until one gives output.
@@ -82,7 +82,7 @@ class Router:
             admitted = await self._admission.admit(request, "generate")
             settlement = Settlement(self._record_cost, tenant.tenant_tier)
             try:
-                async with aclosing(self._attempts.run(admitted, settlement)) as events:
+                async with aclosing(self._runner.run(admitted, settlement)) as events:
                     async for event in events:
                         yield event
             finally:

@@ -141,7 +141,7 @@ async def world(
             lambda: str(uuid.uuid4()),
         )
         router = Router(
-            ports, SurfaceScorer(), model_health, mode=mode, limits=limits, budget_micro_usd=budget_micro_usd
+            ports, SurfaceScorer(), model_health, mode=mode, timeouts=limits, budget_micro_usd=budget_micro_usd
         )
         servicer = LlmRouterServicer(router, model_health)
         settings = ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2, message_bytes_max=16 * 1024 * 1024)

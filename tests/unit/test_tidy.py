@@ -25,7 +25,16 @@ OUTER_ROOMS = {"__main__", "settings", "server", "flow"}
 LAYERED = {
     # Rooms and modules that wait for ports or translate protobuf; tests/contract covers them.
     "llm_router": {
-        *("commands", "wire", "admit.py", "answer_run.py", "attempt.py", "hedging.py", "prewarm.py", "settlement.py"),
+        *(
+            "commands",
+            "wire",
+            "admit.py",
+            "attempt_runner.py",
+            "attempt.py",
+            "hedging.py",
+            "prewarm.py",
+            "settlement.py",
+        ),
     },
     "media_gateway": {"dispatch", "http", "session"},
     "rag": set[str](),

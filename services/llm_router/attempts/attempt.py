@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import structlog
@@ -52,7 +54,7 @@ class AttemptContext:
     request: Request
     tier: Tier
     table: TierTable
-    limits: AttemptTimeouts
+    timeouts: AttemptTimeouts
     clock: Clock
     reserve: Callable[[AttemptCost], None]
 
@@ -64,7 +66,12 @@ class Attempt:
     """
 
     def __init__(
-        self, context: AttemptContext, candidate: Candidate, provider: Provider, event_id: str, wait: FirstTokenTimeout
+        self,
+        context: AttemptContext,
+        candidate: Candidate,
+        provider: Provider,
+        event_id: str,
+        first_output_timeout: FirstTokenTimeout,
     ) -> None:
         """Start the call.
 
@@ -73,7 +80,7 @@ class Attempt:
             candidate: The model.
             provider: Its vendor.
             event_id: Id under which the cost is reserved and recorded.
-            wait: Timeout of the first output.
+            first_output_timeout: Timeout of the first output.
         """
         self.candidate = candidate
         self._provider = provider
@@ -83,38 +90,42 @@ class Attempt:
         self._context = context
         self._event_id = event_id
         self._meter = UsageMeter(context.request.prompt_tokens)
-        self._calls: ToolCallLog | None = None
         self._next_reserve_at = now = self._now()
         self._cost: AttemptCost | None = None
         self._buffer = OutputBuffer()
-        self._arrived = asyncio.Event()
-        self._useful = asyncio.Event()
-        self._over = False
-        limits = context.limits
+        # Set by output, also hidden, and by the end of the call; cleared in `events`.
+        self._progressed = asyncio.Event()
+        # Set by the first output or by the end of the call; never cleared.
+        self._output_or_end = asyncio.Event()
+        self._read_ended = False
+        timeouts = context.timeouts
         self._started = now
         self._last_output_at = now
         self._trace = telemetry.AttemptTrace(
             candidate, context.request.conversation_id, context.request.max_output_tokens
         )
         left_s = deadline.remaining()
-        self._total_kind = FailureKind.TIMEOUT
-        self._whole_until = now + limits.total_s
-        if left_s is not None and left_s - end_margin_s(left_s) < limits.total_s:
-            self._whole_until, self._total_kind = now + left_s - end_margin_s(left_s), FailureKind.CALLER_DEADLINE
-        self._first_until = now + wait.seconds
-        self._first_kind = FailureKind.CALLER_DEADLINE if wait.caller_limited else FailureKind.TIMEOUT
+        caller_limit_s = math.inf if left_s is None else left_s - end_margin_s(left_s)
+        self._total_until = now + min(timeouts.total_s, caller_limit_s)
+        self._total_timeout_kind = (
+            FailureKind.CALLER_DEADLINE if caller_limit_s < timeouts.total_s else FailureKind.TIMEOUT
+        )
+        self._first_output_until = now + first_output_timeout.seconds
+        self._first_timeout_kind = (
+            FailureKind.CALLER_DEADLINE if first_output_timeout.caller_limited else FailureKind.TIMEOUT
+        )
         # True also after fragments of a tool call.
-        self._has_spoken = False
-        self._ending = False
+        self._has_progress = False
+        self._cancelled = False
         # A task of its own: a cancellation reaches the read from the vendor, wherever the caller waits.
-        self._task = asyncio.create_task(self._pump(), name=f"attempt {candidate.alias}")
+        self._task = asyncio.create_task(self._read_vendor(), name=f"attempt {candidate.alias}")
 
-    async def _pump(self) -> None:
+    async def _read_vendor(self) -> None:
         try:
             # Reserve before the call: a process killed before the first output leaves a journal entry.
             self._context.reserve(self._cost_now(AttemptOutcome.FAILED))
             async with (
-                asyncio.timeout_at(self._whole_until),
+                asyncio.timeout_at(self._total_until),
                 aclosing(self._provider.stream(self._context.request, self.candidate)) as stream,
             ):
                 async for event in stream:
@@ -124,16 +135,16 @@ class Attempt:
         except ModelFailure as failure:
             self.failure = failure
         except TimeoutError:
-            self.failure = ModelFailure(self._total_timeout_kind(), "the answer did not end in time")
+            self.failure = ModelFailure(self._classify_total_timeout(), "the answer did not end in time")
         except Exception as error:  # noqa: BLE001 - unhandled, an SDK error would look like an empty answer
             # An error of the router, not of the vendor; the next candidate may work.
             self.failure = ModelFailure(FailureKind.INTERNAL, f"its adapter raised {type(error).__name__}")
             # Log the place only: the message of an unexpected error may contain user content.
-            _log.error("adapter raised", model=self.candidate.alias, at=_place(error))
+            _log.error("adapter raised", model=self.candidate.alias, at=_error_location(error))
         finally:
-            self._over = True
-            self._useful.set()
-            self._arrived.set()
+            self._read_ended = True
+            self._output_or_end.set()
+            self._progressed.set()
 
     def _handle(self, event: ModelEvent) -> None:
         match event:
@@ -146,9 +157,11 @@ class Attempt:
                 self._meter.add_output(event.text)
                 if event.of_call:
                     # A long tool call may take longer than the first-token timeout; its fragments show progress.
-                    self._has_spoken, self._first_kind = True, FailureKind.TIMEOUT
-                    self._first_until = max(self._first_until, self._now() + self._context.limits.between_tokens_s)
-                self._arrived.set()
+                    self._has_progress, self._first_timeout_kind = True, FailureKind.TIMEOUT
+                    self._first_output_until = max(
+                        self._first_output_until, self._now() + self._context.timeouts.between_tokens_s
+                    )
+                self._progressed.set()
                 self._reserve_progress()
             case TextDelta():
                 self._meter.add_output(event.text)
@@ -159,24 +172,22 @@ class Attempt:
             case ProviderStateEvent():
                 self._forward(self._tool_calls.accept_state(event))
 
-    @property
+    @cached_property
     def _tool_calls(self) -> ToolCallLog:
-        if self._calls is None:
-            self._calls = ToolCallLog.of(self._context.request)
-        return self._calls
+        return ToolCallLog.of(self._context.request)
 
     def _forward(self, event: OutputEvent) -> None:
         self._buffer.add(event)
-        self._arrived.set()
+        self._progressed.set()
         if not isinstance(event, ProviderStateEvent):
             self._output_arrived()
 
     def _output_arrived(self) -> None:
-        before, self._last_output_at, self._has_spoken = self._last_output_at, self._now(), True
+        before, self._last_output_at, self._has_progress = self._last_output_at, self._now(), True
         if self.first_output_s is None:
             self.first_output_s = self._last_output_at - self._started
             self._trace.first_chunk(self.first_output_s)
-            self._useful.set()
+            self._output_or_end.set()
         else:
             self._trace.next_chunk(self._last_output_at - before)
         self._reserve_progress()
@@ -202,11 +213,11 @@ class Attempt:
 
     async def has_output_within(self, seconds: float) -> bool:
         """Wait at most `seconds`; False when the first output is still pending."""
-        until = asyncio.get_running_loop().time() + seconds
-        if until < self._first_until:
+        until = self._now() + seconds
+        if until < self._first_output_until:
             try:
                 async with asyncio.timeout_at(until):
-                    await self._useful.wait()
+                    await self._output_or_end.wait()
             except TimeoutError:
                 return False
         return True
@@ -223,14 +234,18 @@ class Attempt:
 
     async def first_output(self) -> None:
         """Wait for the first text or tool call. Raises ModelFailure when it does not come in time."""
-        while not self._useful.is_set():
-            until = min(self._first_until, self._whole_until)
+        while not self._output_or_end.is_set():
+            until = min(self._first_output_until, self._total_until)
             try:
                 async with asyncio.timeout_at(until):
-                    await self._useful.wait()
+                    await self._output_or_end.wait()
             except TimeoutError:
-                if until == min(self._first_until, self._whole_until):
-                    kind = self._first_kind if self._first_until <= self._whole_until else self._total_timeout_kind()
+                if until == min(self._first_output_until, self._total_until):
+                    kind = (
+                        self._first_timeout_kind
+                        if self._first_output_until <= self._total_until
+                        else self._classify_total_timeout()
+                    )
                     raise self._fail(kind, "no first token in time") from None
         if self.failure is not None and self.first_output_s is None:
             raise self.failure
@@ -244,24 +259,24 @@ class Attempt:
         while True:
             while self._buffer:
                 yield self._buffer.take()
-            if self._over:
+            if self._read_ended:
                 break
-            self._arrived.clear()
-            until = self._now() + self._context.limits.between_tokens_s
+            self._progressed.clear()
+            until = self._now() + self._context.timeouts.between_tokens_s
             try:
-                async with asyncio.timeout_at(min(until, self._whole_until)):
-                    await self._arrived.wait()
+                async with asyncio.timeout_at(min(until, self._total_until)):
+                    await self._progressed.wait()
             except TimeoutError:
-                kind = FailureKind.TIMEOUT if until <= self._whole_until else self._total_kind
+                kind = FailureKind.TIMEOUT if until <= self._total_until else self._total_timeout_kind
                 raise self._fail(kind, "no next token in time") from None
         if self.failure is not None:
             raise self.failure
 
-    def _total_timeout_kind(self) -> FailureKind:
+    def _classify_total_timeout(self) -> FailureKind:
         """Classify an overall timeout as the caller's (slow reader, short deadline) or the model's."""
         if self._buffer.full:
             return FailureKind.CALLER_DEADLINE
-        return self._total_kind if self._has_spoken else self._first_kind
+        return self._total_timeout_kind if self._has_progress else self._first_timeout_kind
 
     def _fail(self, kind: FailureKind, problem: str) -> ModelFailure:
         self.failure = ModelFailure(kind, problem)
@@ -272,8 +287,8 @@ class Attempt:
 
         Cancels once: a second cancellation would interrupt the closing of the stream that the first one started.
         """
-        if not self._ending:
-            self._ending = True
+        if not self._cancelled:
+            self._cancelled = True
             self._task.cancel()
 
     async def close(self) -> None:
@@ -332,7 +347,7 @@ class Attempt:
         return not (refused or self.ended) and self._meter.vendor_silent
 
 
-def _place(error: Exception) -> str:
+def _error_location(error: Exception) -> str:
     """Return the type of an error and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} in {frames[-1].name} ({Path(frames[-1].filename).name}:{frames[-1].lineno})"

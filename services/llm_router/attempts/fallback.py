@@ -64,7 +64,7 @@ class Fallback:
     retry_after_s: float | None = None
     _attempts: int = 0
     _position: int = 0
-    _later: list[tuple[float, Candidate]] = field(default_factory=list[tuple[float, Candidate]])
+    _retries: list[tuple[float, Candidate]] = field(default_factory=list[tuple[float, Candidate]])
 
     def next_attempt(self, now_s: float, left_s: float | None) -> Step | None:
         """Return the next attempt, or None when none is left.
@@ -85,11 +85,11 @@ class Fallback:
 
         Near the deadline only the embedded answerer is tried after the first: others would be billed without answering.
         """
-        hurried = bool(self._attempts) and left_s is not None and left_s < ANSWER_MIN_S
+        near_deadline = bool(self._attempts) and left_s is not None and left_s < ANSWER_MIN_S
         while self._position < len(self.candidates):
             candidate = self.candidates[self._position]
             self._position += 1
-            if not hurried or candidate.provider == "embedded":
+            if not near_deadline or candidate.provider == "embedded":
                 return Step(candidate)
             self.failures[candidate.alias] = FailureKind.CALLER_DEADLINE.value
         return None
@@ -99,9 +99,9 @@ class Fallback:
         """True when every candidate was tried once."""
         return self._position >= len(self.candidates)
 
-    def next_hedge(self, fit: Callable[[Candidate], bool]) -> Candidate | None:
-        """Take the next candidate for a hedge if it is `fit`; counts as an attempt."""
-        if self.exhausted or self._attempts >= ATTEMPTS_MAX or not fit(self.candidates[self._position]):
+    def next_hedge(self, is_eligible: Callable[[Candidate], bool]) -> Candidate | None:
+        """Take the next candidate for a hedge if it `is_eligible`; counts as an attempt."""
+        if self.exhausted or self._attempts >= ATTEMPTS_MAX or not is_eligible(self.candidates[self._position]):
             return None
         self._position += 1
         self._attempts += 1
@@ -117,17 +117,17 @@ class Fallback:
         if failure.retry_after_s is not None:
             self.retry_after_s = min(self.retry_after_s or failure.retry_after_s, failure.retry_after_s)
         if failure.kind in RETRYABLE:
-            wait = BACKOFF_S * 2 ** len(self._later) if failure.retry_after_s is None else failure.retry_after_s
-            self._later.append((now_s + wait + WAIT_SLACK_S + wait * JITTER_SHARE * self.random_share(), candidate))
+            wait = BACKOFF_S * 2 ** len(self._retries) if failure.retry_after_s is None else failure.retry_after_s
+            self._retries.append((now_s + wait + WAIT_SLACK_S + wait * JITTER_SHARE * self.random_share(), candidate))
 
     def _retry(self, now_s: float, left_s: float | None) -> Step | None:
-        if not self._later:
+        if not self._retries:
             return None
-        self._later.sort(key=lambda row: row[0])
-        at, candidate = self._later[0]
-        wait = max(at - now_s, 0.0)
-        short = left_s is not None and wait + ANSWER_MIN_S > left_s
-        if wait > WAIT_MAX_S or short or not self.budget.spend():
+        self._retries.sort(key=lambda row: row[0])
+        retry_at_s, candidate = self._retries[0]
+        wait = max(retry_at_s - now_s, 0.0)
+        too_late = left_s is not None and wait + ANSWER_MIN_S > left_s
+        if wait > WAIT_MAX_S or too_late or not self.budget.spend():
             return None
-        del self._later[0]
+        del self._retries[0]
         return Step(candidate, wait)

@@ -21,14 +21,14 @@ class HedgedCall:
             hedge: Starts the second attempt, or returns None when no candidate is left.
         """
         self.attempts = [first]
-        self._hedge_after_s = hedge_delay_s
+        self._hedge_delay_s = hedge_delay_s
         self._hedge = hedge
 
     async def winner(self) -> Attempt:
         """Return the attempt with the first output. Raises ModelFailure when every attempt fails."""
         first = self.attempts[0]
         second = None
-        if self._hedge_after_s is not None and not await first.has_output_within(self._hedge_after_s):
+        if self._hedge_delay_s is not None and not await first.has_output_within(self._hedge_delay_s):
             second = self._hedge()
         if second is None:
             await first.first_output()
@@ -54,20 +54,20 @@ class HedgedCall:
                 except ModelFailure as error:
                     failure = failure or error
                 else:
-                    await self._end_others(waiting[task])
+                    await self._cancel_others(waiting[task])
                     return waiting[task]
         assert failure is not None  # noqa: S101 - no task is open, and each ended by a failure
         raise failure
 
-    async def _end_others(self, winner: Attempt) -> None:
-        await _end(a for a in self.attempts if a is not winner)
+    async def _cancel_others(self, winner: Attempt) -> None:
+        await _cancel(a for a in self.attempts if a is not winner)
 
     async def close(self) -> None:
         """Cancel running attempts and wait for them."""
-        await _end(self.attempts)
+        await _cancel(self.attempts)
 
 
-async def _end(attempts: Iterable[Attempt]) -> None:
+async def _cancel(attempts: Iterable[Attempt]) -> None:
     running = [a for a in attempts if a.running]
     # Cancel before the first await: a cancellation during the wait must not leave a vendor call running.
     for attempt in running:

@@ -54,11 +54,12 @@ class AttemptTimeouts:
             last: True when no further candidate is left.
             p95_s: 95th percentile of the model's first-token latency; None when unknown.
         """
-        wanted = self.first_token_s if attempt == 1 else self.fallback_first_token_s
+        configured_s = self.first_token_s if attempt == 1 else self.fallback_first_token_s
         if left_s is None:
-            return FirstTokenTimeout(wanted)
+            return FirstTokenTimeout(configured_s)
         usable_s = left_s - end_margin_s(left_s)
-        given = usable_s if last else usable_s / 2
+        available_s = usable_s if last else usable_s / 2
         return FirstTokenTimeout(
-            min(wanted, given), caller_limited=given < min(wanted, LATE_S if p95_s is None else p95_s)
+            min(configured_s, available_s),
+            caller_limited=available_s < min(configured_s, LATE_S if p95_s is None else p95_s),
         )

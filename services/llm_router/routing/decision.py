@@ -122,41 +122,44 @@ def decide(request: Request, complexity: Complexity, mix: TierMix, context: Rout
     if request.pin_model and request.pin_model not in context.table.models:
         # The alias was valid when the request was read; the table was reloaded since.
         raise NoCapableModel(f"{request.pin_model} is no longer in the tiers file; see ListModels for the aliases")
-    fit = _Eligibility(request, context)
-    placed = mix.place(complexity.score, context.mode, context.tie)
-    tier, cause, detail = _tier(request, placed, complexity.score, mix, context)
-    gated = next((t for t in _TIER_UP_THEN_DOWN[tier] if any(fit.problem(c) is None for c in _of(context, t))), None)
+    eligibility = _Eligibility(request, context)
+    placement = mix.place(complexity.score, context.mode, context.tie)
+    tier, cause, detail = _tier(request, placement, complexity.score, mix, context)
+    nearest = next(
+        (t for t in _TIER_UP_THEN_DOWN[tier] if any(eligibility.problem(c) is None for c in _in_tier(context, t))), None
+    )
     counted = None if cause in EXEMPT else tier
-    if gated is not None and gated is not tier:
+    if nearest is not None and nearest is not tier:
         # A tier without any available model still counts where it was placed. Uncounted, its deficit would grow without
         # bound and, once it is back, draw all traffic.
-        away = all(_away(c, context) for c in _of(context, tier))
-        cause, counted = (Cause.TIER_AWAY, counted) if away else (Cause.GATE, None)
-        tier, detail = gated, f"no model of {tier.name.lower()} is available {'now' if away else 'for this request'}"
-    candidates = _candidates(request, tier, context, fit)
+        unavailable = all(_is_unavailable(c, context) for c in _in_tier(context, tier))
+        cause, counted = (Cause.TIER_AWAY, counted) if unavailable else (Cause.GATE, None)
+        detail = f"no model of {tier.name.lower()} is available {'now' if unavailable else 'for this request'}"
+        tier = nearest
+    candidates = _candidates(request, tier, context, eligibility)
     if not candidates:
-        raise _nothing_serves(request, context, fit)
+        raise _no_candidate_error(request, context, eligibility)
     estimates = {c.alias: estimate_micro_usd(request, c, context) for c in context.table.models.values()}
     reasons = (Contribution(cause.value, 0.0, detail), *complexity.contributions[:REASONS_MAX])
-    alternatives = tuple(_alternatives(tier, candidates, context, fit, estimates))
+    alternatives = tuple(_alternatives(tier, candidates, context, eligibility, estimates))
     return Decision(
-        tier,
-        placed.tier,
-        counted,
-        cause,
-        candidates,
-        complexity.score,
-        complexity.features,
-        reasons,
-        alternatives,
-        estimates,
-        {} if context.session is None else context.session.warm_caches(context.now_s),
-        context.mode,
+        tier=tier,
+        mix_tier=placement.tier,
+        counted=counted,
+        cause=cause,
+        candidates=candidates,
+        score=complexity.score,
+        features=complexity.features,
+        reasons=reasons,
+        alternatives=alternatives,
+        estimates=estimates,
+        warm_tokens={} if context.session is None else context.session.warm_caches(context.now_s),
+        mode=context.mode,
     )
 
 
 def _tier(
-    request: Request, placed: Placement, score: float, mix: TierMix, context: RoutingContext
+    request: Request, placement: Placement, score: float, mix: TierMix, context: RoutingContext
 ) -> tuple[Tier, Cause, str]:
     session = context.session
     if request.pin_model:
@@ -171,14 +174,16 @@ def _tier(
         return session.tier, Cause.OPEN_TOOL_CALL, f"{session.model} waits for the result of its tool call"
     if context.cheapest_only:
         return Tier.SIMPLE, Cause.BUDGET, "the tenant is near its budget"
-    if session is not None and placed.tier < session.tier and not mix.at_bound(session.tier):
-        stays = _stays(request, session, placed.tier, context)
-        if stays is not None:
-            return session.tier, *stays
-    return placed.tier, *_placement_cause(placed, context.mode, score)
+    if session is not None and placement.tier < session.tier and not mix.at_bound(session.tier):
+        stay_reason = _stay_reason(request, session, placement.tier, context)
+        if stay_reason is not None:
+            return session.tier, *stay_reason
+    return placement.tier, *_placement_cause(placement, context.mode, score)
 
 
-def _stays(request: Request, session: Session, mix_tier: Tier, context: RoutingContext) -> tuple[Cause, str] | None:
+def _stay_reason(
+    request: Request, session: Session, mix_tier: Tier, context: RoutingContext
+) -> tuple[Cause, str] | None:
     """Return why a conversation that could descend to a cheaper tier stays, or None."""
     if holds_tier(session, mix_tier, context.now_s):
         return Cause.SESSION, f"the conversation stays in {session.tier.name.lower()} for its first easier turns"
@@ -189,18 +194,23 @@ def _stays(request: Request, session: Session, mix_tier: Tier, context: RoutingC
 
 def _saved_by_staying(request: Request, session: Session, tier: Tier, context: RoutingContext) -> int:
     """Return the micro-USD saved on this turn by the session's warm model against the first model of `tier`."""
-    own = context.table.models.get(session.model)
-    other = next((c for c in _of(context, tier) if context.usable(c) is None and c.in_service(context.now_s)), None)
-    if own is None or other is None or not session.warm_tokens(session.model, context.now_s):
+    warm_model = context.table.models.get(session.model)
+    cheaper = next(
+        (c for c in _in_tier(context, tier) if context.usable(c) is None and c.in_service(context.now_s)), None
+    )
+    if warm_model is None or cheaper is None or not session.warm_tokens(session.model, context.now_s):
         return -1
-    return estimate_micro_usd(request, other, context) - estimate_micro_usd(request, own, context)
+    return estimate_micro_usd(request, cheaper, context) - estimate_micro_usd(request, warm_model, context)
 
 
-def _placement_cause(placed: Placement, mode: MixMode, score: float) -> tuple[Cause, str]:
-    if placed.moved:
-        return Cause.MIX, f"{placed.score_tier.name.lower()} by its score, moved to hold the {mode.value} of the tiers"
+def _placement_cause(placement: Placement, mode: MixMode, score: float) -> tuple[Cause, str]:
+    if placement.moved:
+        return (
+            Cause.MIX,
+            f"{placement.score_tier.name.lower()} by its score, moved to hold the {mode.value} of the tiers",
+        )
     if mode is MixMode.SHARE:
-        return Cause.SCORE, f"score {score:.2f} ranks {placed.rank:.0%} among recent ones"
+        return Cause.SCORE, f"score {score:.2f} ranks {placement.rank:.0%} among recent ones"
     return Cause.SCORE, f"score {score:.2f} against fixed cuts"
 
 
@@ -210,12 +220,12 @@ class _Eligibility:
 
     request: Request
     context: RoutingContext
-    _found: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    _problems: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
 
     def problem(self, candidate: Candidate) -> str | None:
-        if candidate.alias not in self._found:
-            self._found[candidate.alias] = self._problem(candidate)
-        return self._found[candidate.alias]
+        if candidate.alias not in self._problems:
+            self._problems[candidate.alias] = self._problem(candidate)
+        return self._problems[candidate.alias]
 
     def _problem(self, candidate: Candidate) -> str | None:
         if not candidate.in_service(self.context.now_s):
@@ -229,25 +239,27 @@ class _Eligibility:
         return self.context.usable(candidate)
 
 
-def _away(candidate: Candidate, context: RoutingContext) -> bool:
+def _is_unavailable(candidate: Candidate, context: RoutingContext) -> bool:
     return not candidate.in_service(context.now_s) or context.usable(candidate) is not None
 
 
-def _of(context: RoutingContext, tier: Tier) -> tuple[Candidate, ...]:
+def _in_tier(context: RoutingContext, tier: Tier) -> tuple[Candidate, ...]:
     return tuple(context.table.candidates(tier))
 
 
-def _candidates(request: Request, tier: Tier, context: RoutingContext, fit: _Eligibility) -> tuple[Candidate, ...]:
+def _candidates(
+    request: Request, tier: Tier, context: RoutingContext, eligibility: _Eligibility
+) -> tuple[Candidate, ...]:
     if request.pin_model:
         pinned = context.table.models[request.pin_model]
-        return (pinned,) if fit.problem(pinned) is None else ()
-    seen: dict[str, Candidate] = {}
+        return (pinned,) if eligibility.problem(pinned) is None else ()
+    eligible: dict[str, Candidate] = {}
     for other in _TIER_UP_THEN_DOWN[tier]:
-        for candidate in _of(context, other):
-            if candidate.alias not in seen and fit.problem(candidate) is None:
-                seen[candidate.alias] = candidate
+        for candidate in _in_tier(context, other):
+            if candidate.alias not in eligible and eligibility.problem(candidate) is None:
+                eligible[candidate.alias] = candidate
     # The embedded answerer is not a model: it is the last candidate of every tier.
-    ordered = sorted(seen.values(), key=lambda c: c.provider == "embedded")
+    ordered = sorted(eligible.values(), key=lambda c: c.provider == "embedded")
     session = context.session
     first = _warmest(request, tier, context, ordered) if session is not None else None
     if first is not None:
@@ -260,48 +272,50 @@ def _warmest(request: Request, tier: Tier, context: RoutingContext, ordered: Seq
 
     It is the session's model, or one that a warm cache makes cheaper.
     """
-    session, own = context.session, [c for c in ordered if c.alias in context.table.tiers[tier]]
+    session, in_tier = context.session, [c for c in ordered if c.alias in context.table.tiers[tier]]
     if session is not None and request.awaits_tool_result:
         # The model that called the tool, also where it stood in for another tier.
         return next((c for c in ordered if c.alias == session.model), None)
-    if session is None or not own:
+    if session is None or not in_tier:
         return None
     if session.tier is tier:
         # It accepts its own thought signatures and has a warm cache; others of the tier would start cold.
-        return next((c for c in own if c.alias == session.model), None)
-    warm = [c for c in own if session.warm_tokens(c.alias, context.now_s)]
-    cheapest = min((own[0], *warm), key=lambda c: estimate_micro_usd(request, c, context))
-    return None if cheapest is own[0] else cheapest
+        return next((c for c in in_tier if c.alias == session.model), None)
+    warm = [c for c in in_tier if session.warm_tokens(c.alias, context.now_s)]
+    cheapest = min((in_tier[0], *warm), key=lambda c: estimate_micro_usd(request, c, context))
+    return None if cheapest is in_tier[0] else cheapest
 
 
-def _nothing_serves(request: Request, context: RoutingContext, fit: _Eligibility) -> NoCapableModel | AllModelsFailed:
-    asked = [context.table.models[request.pin_model]] if request.pin_model else context.table.models.values()
-    problems = {c.alias: fit.problem(c) or "" for c in asked}
-    resting = {alias: "breaker_open" for alias, problem in problems.items() if problem == BREAKER_OPEN}
-    if resting:
-        return AllModelsFailed(resting)
-    told = "; ".join(f"{alias} {problem}" for alias, problem in problems.items())
-    return NoCapableModel(f"no model serves this request: {told}")
+def _no_candidate_error(
+    request: Request, context: RoutingContext, eligibility: _Eligibility
+) -> NoCapableModel | AllModelsFailed:
+    considered = [context.table.models[request.pin_model]] if request.pin_model else context.table.models.values()
+    problems = {c.alias: eligibility.problem(c) or "" for c in considered}
+    open_breakers = {alias: "breaker_open" for alias, problem in problems.items() if problem == BREAKER_OPEN}
+    if open_breakers:
+        return AllModelsFailed(open_breakers)
+    details = "; ".join(f"{alias} {problem}" for alias, problem in problems.items())
+    return NoCapableModel(f"no model serves this request: {details}")
 
 
 def _alternatives(
     tier: Tier,
     candidates: tuple[Candidate, ...],
     context: RoutingContext,
-    fit: _Eligibility,
+    eligibility: _Eligibility,
     estimates: Mapping[str, int],
 ) -> list[Alternative]:
-    found: list[Alternative] = []
+    alternatives: list[Alternative] = []
     for other in Tier:
-        for candidate in _of(context, other):
+        for candidate in _in_tier(context, other):
             if candidate.alias == candidates[0].alias and other is tier:
                 continue
-            why = fit.problem(candidate) or _place(candidate, other is tier, candidates)
-            found.append(Alternative(other, candidate.alias, estimates[candidate.alias], why))
-    return found
+            reason = eligibility.problem(candidate) or _position(candidate, other is tier, candidates)
+            alternatives.append(Alternative(other, candidate.alias, estimates[candidate.alias], reason))
+    return alternatives
 
 
-def _place(candidate: Candidate, same_tier: bool, candidates: tuple[Candidate, ...]) -> str:
+def _position(candidate: Candidate, same_tier: bool, candidates: tuple[Candidate, ...]) -> str:
     if candidate not in candidates:
         return "the caller pinned another model"
     return f"number {candidates.index(candidate) + 1} in line" if same_tier else "in another tier"

@@ -47,10 +47,10 @@ class _Progress:
 class AttemptRunner:
     """Runs requests; keeps the retry budget and the latencies of models for the whole process."""
 
-    def __init__(self, ports: RouterPorts, model_health: ModelHealth, limits: AttemptTimeouts) -> None:
+    def __init__(self, ports: RouterPorts, model_health: ModelHealth, timeouts: AttemptTimeouts) -> None:
         self._ports = ports
         self._model_health = model_health
-        self._limits = limits
+        self._timeouts = timeouts
         self._retries = RetryBudget()
         self._first_tokens = FirstTokenLatencies()
 
@@ -88,7 +88,7 @@ class AttemptRunner:
             # A model did answer, by declining: the caller gets that end and not an error.
             yield await self._finished(progress, progress.declined, progress.declined.ended or EndReason.REFUSAL)
             return
-        raise _no_answer(fallback)
+        raise _no_answer_error(fallback)
 
     async def _call(self, progress: _Progress, candidate: Candidate, *, probe: bool) -> AsyncGenerator[FlowEvent, None]:
         """Call `candidate`, hedged where it is slow; yields no output when every attempt fails first."""
@@ -138,11 +138,11 @@ class AttemptRunner:
             admitted.request,
             admitted.decision.tier,
             ports.tables.current,
-            self._limits,
+            self._timeouts,
             ports.clock,
             ports.ledger.reserve,
         )
-        timeout = self._limits.first_token_timeout(
+        timeout = self._timeouts.first_token_timeout(
             progress.attempts,
             left_s=deadline.remaining(),
             last=progress.fallback.exhausted,
@@ -224,7 +224,7 @@ class AttemptRunner:
         )
 
 
-def _no_answer(fallback: Fallback) -> AllModelsFailed | NoCapableModel:
+def _no_answer_error(fallback: Fallback) -> AllModelsFailed | NoCapableModel:
     """Return the error of a request without answer; one that every vendor calls invalid is not worth a retry."""
     if fallback.failures and set(fallback.failures.values()) == {FailureKind.INVALID.value}:
         aliases = ", ".join(fallback.failures)
