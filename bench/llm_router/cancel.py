@@ -12,20 +12,20 @@ import time
 from contextlib import aclosing
 
 from bench.llm_router.results_file import add_store_option, publish
+from tests.emulators.router_harness import RouterHarness, asking, running_router
 from tests.emulators.scenario import Emulator, Scenario
-from tests.emulators.world import World, asking, world
 
 MODELS = ("claude-sonnet-5-5", "gemini-3.8-flash", "openai-compatible")
 
 
-def vendor_of(w: World, alias: str) -> Emulator:
+def vendor_of(w: RouterHarness, alias: str) -> Emulator:
     return w.gemini if alias.startswith("gemini") else w.openai if alias.startswith("openai") else w.anthropic
 
 
-async def once(w: World, alias: str, *, speaking: bool) -> float:
+async def once(w: RouterHarness, alias: str, *, speaking: bool) -> float:
     """Return the milliseconds from leaving, during an answer or before its first output, to the vendor's notice."""
     vendor = vendor_of(w, alias)
-    vendor.gone.clear()
+    vendor.disconnected.clear()
     vendor.always("*", Scenario(text="word " * 200, between_s=0.03) if speaking else Scenario(first_s=30))
     async with aclosing(w.client.generate(asking("Hello?", pin_model=alias))) as events:
         async for event in events:
@@ -34,14 +34,14 @@ async def once(w: World, alias: str, *, speaking: bool) -> float:
         # Before the first output: time for the request to reach the vendor.
         await asyncio.sleep(0 if speaking else 0.2)
         left = time.monotonic()
-    await asyncio.wait_for(vendor.gone.wait(), 10)
-    return (vendor.gone_at - left) * 1000
+    await asyncio.wait_for(vendor.disconnected.wait(), 10)
+    return (vendor.disconnected_at_s - left) * 1000
 
 
 async def run(times: int) -> list[list[str]]:
     """Return a row for each vendor and moment."""
     rows: list[list[str]] = []
-    async with world() as w:
+    async with running_router() as w:
         for alias in MODELS:
             for speaking in (True, False):
                 taken = [await once(w, alias, speaking=speaking) for _ in range(times)]

@@ -25,8 +25,8 @@ from anthropic import AsyncAnthropic
 from google.genai import Client, types
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
+from tests.emulators.router_harness import RouterHarness, asking, running_router, text_of
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import World, asking, text_of, world
 
 MODELS = {"anthropic": "claude-sonnet-5-5", "gemini": "gemini-3.8-flash"}
 ENDS = {
@@ -135,7 +135,7 @@ def _canonical(arguments: Any) -> str:
     return json.dumps(arguments, sort_keys=True)
 
 
-async def by_router(w: World, vendor: str) -> Heard:
+async def by_router(w: RouterHarness, vendor: str) -> Heard:
     """What the router makes of the next stream."""
     events = await w.answer(asking("x", pin_model=MODELS[vendor]))
     finish = events[-1].finish
@@ -152,7 +152,7 @@ async def by_router(w: World, vendor: str) -> Heard:
 async def replay(folder: Path) -> int:
     """Print one line a recording; the number that differ."""
     differing = 0
-    async with world() as w:
+    async with running_router() as w:
         for vendor, name, body in recordings(folder):
             emulator = w.anthropic if vendor == "anthropic" else w.gemini
             emulator.play("*", Scenario(body=body), Scenario(body=body))

@@ -33,11 +33,11 @@ class Written:
 
     begun: bool = False
     extra_tokens: int = 0
-    said: list[str] = field(default_factory=list)
+    content: list[str] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
-        return self.begun + self.extra_tokens + tokens_of("".join(self.said))
+        return self.begun + self.extra_tokens + tokens_of("".join(self.content))
 
 
 class AnthropicEmulator(Emulator):
@@ -49,15 +49,15 @@ class AnthropicEmulator(Emulator):
     counts = True
     # Overrides of count_tokens: delay in seconds, event to wait for, and response body.
     count_s = 0.0
-    may_count: asyncio.Event | None = None
+    count_gate: asyncio.Event | None = None
     count_body: bytes | None = None
 
     async def count(self, request: web.Request) -> web.Response:
         if not self.counts:
             return error(429, "as scripted")
         await asyncio.sleep(self.count_s)
-        if self.may_count is not None:
-            await self.may_count.wait()
+        if self.count_gate is not None:
+            await self.count_gate.wait()
         if self.count_body is not None:
             return web.Response(body=self.count_body, content_type="application/json")
         body = await request.json()
@@ -91,7 +91,7 @@ class AnthropicEmulator(Emulator):
             await self._answer(stream, body, scenario, usage, written)
             await stream.response.write_eof()
         except (asyncio.CancelledError, ConnectionError):
-            self.left()
+            self.record_disconnect()
             raise
         finally:
             self.open_streams -= 1
@@ -162,7 +162,7 @@ class AnthropicEmulator(Emulator):
                     return False
                 sent = f"{time.monotonic_ns()} " if scenario.stamped else piece
                 await self._delta(stream, index, {"type": "text_delta", "text": sent})
-                written.said.append(piece)
+                written.content.append(piece)
                 if scenario.between_s:
                     await asyncio.sleep(scenario.between_s)
             await stream.send({"type": "content_block_stop", "index": index}, "content_block_stop")
@@ -173,7 +173,7 @@ class AnthropicEmulator(Emulator):
             await self._start(stream, index, block)
             for piece in in_pieces(text, scenario.call_pieces):
                 await self._delta(stream, index, {"type": "input_json_delta", "partial_json": piece})
-                written.said.append(piece)
+                written.content.append(piece)
                 if scenario.between_s:
                     await asyncio.sleep(scenario.between_s)
             await stream.send({"type": "content_block_stop", "index": index}, "content_block_stop")

@@ -74,7 +74,7 @@ class GeminiEmulator(Emulator):
             await self._answer(stream, model, scenario, (fresh, cached), written)
             await stream.response.write_eof()
         except (asyncio.CancelledError, ConnectionError):
-            self.left()
+            self.record_disconnect()
             raise
         finally:
             self.open_streams -= 1
@@ -106,7 +106,7 @@ class GeminiEmulator(Emulator):
         for i, piece in enumerate(scenario.pieces):
             if scenario.kind in {"refusal", "max_tokens_empty"}:
                 break
-            if i == scenario.after and not await self._goes_on(stream, scenario):
+            if i == scenario.after and not await self._continues(stream, scenario):
                 return
             written[0] += tokens_of(piece)
             await stream.send(self._chunk(model, scenario, [{"text": piece}], fresh + cached, cached, written))
@@ -131,7 +131,7 @@ class GeminiEmulator(Emulator):
         await stream.send(self._chunk(model, scenario, last, fresh + cached, cached, written, reason))
         written[2:] = [1]
 
-    async def _goes_on(self, stream: Stream, scenario: Scenario) -> bool:
+    async def _continues(self, stream: Stream, scenario: Scenario) -> bool:
         match scenario.kind:
             case "stall":
                 await stream.forever()

@@ -38,7 +38,7 @@ class OpenAiEmulator(Emulator):
             await self._answer(stream, body["model"], scenario, prompt)
             await stream.response.write_eof()
         except (asyncio.CancelledError, ConnectionError):
-            self.left()
+            self.record_disconnect()
             raise
         return stream.response
 

@@ -170,8 +170,8 @@ class Emulator:
         self.default = Scenario()
         self.bill: list[BillLine] = []
         self.requests: list[dict[str, Any]] = []
-        self.gone = asyncio.Event()
-        self.gone_at = 0.0
+        self.disconnected = asyncio.Event()
+        self.disconnected_at_s = 0.0
         self.open_streams = 0
         self.cache = PrefixCache(now)
         self._now = now
@@ -230,9 +230,9 @@ class Emulator:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def left(self) -> None:
-        self.gone_at = time.monotonic()
-        self.gone.set()
+    def record_disconnect(self) -> None:
+        self.disconnected_at_s = time.monotonic()
+        self.disconnected.set()
 
 
 class Stream:

@@ -11,7 +11,7 @@ from hocket.chassis import deadline, errors
 from hocket.chassis.clock import SystemClock
 from services.llm_router.adapters.mesh.day_budget import DayBudget
 from services.llm_router.adapters.mesh.rate_limits import MeshRateLimits
-from tests.emulators.world import asking, world
+from tests.emulators.router_harness import asking, running_router
 from tests.fakes.waiting import DEADLINE_S
 
 
@@ -48,7 +48,7 @@ async def test_spending_is_asked_with_time_of_its_own(out_of_time):
 
 
 async def test_route_is_refused_when_the_budget_is_spent():
-    async with world(budget_micro_usd=1) as w:
+    async with running_router(budget_micro_usd=1) as w:
         await w.client.route(asking("Hello?"))
         await w.answer(asking("Hello?"))
         for asked in (w.client.route(asking("Hello?")), w.answer(asking("Hello?"))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
-from tests.emulators.world import asking, assistant, system, text_of, user, world
+from tests.emulators.router_harness import asking, assistant, running_router, system, text_of, user
 
 SIGNED = pb.Part(text="", provider_state={"anthropic": b"{}", "gemini": b"signature"})
 
@@ -14,7 +14,7 @@ SIGNED = pb.Part(text="", provider_state={"anthropic": b"{}", "gemini": b"signat
 @pytest.mark.parametrize("blank", ["", " \n"])
 async def test_a_conversation_with_texts_of_blanks_is_answered(alias: str, blank: str):
     turns = [system(blank), user("Hello?", blank), assistant(blank, SIGNED), user(blank), assistant("Hi."), user(blank)]
-    async with world() as w:
+    async with running_router() as w:
         assert text_of(await w.answer(asking(*turns, pin_model=alias)))
         assert text_of(await w.answer(asking(*turns[:2], assistant(SIGNED, "Hi."), "And?", pin_model=alias)))
         assert text_of(await w.answer(asking(user(blank), pin_model=alias)))

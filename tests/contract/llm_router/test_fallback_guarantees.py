@@ -13,8 +13,8 @@ from services.llm_router.attempts import fallback
 from services.llm_router.attempts.fallback import BUDGET_MAX
 from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.routing import circuit_breaker as breaker
+from tests.emulators.router_harness import asking, running_router, system, text_of
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import asking, system, text_of, world
 from tests.fakes.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
@@ -24,7 +24,7 @@ OK = "Hello there, this is an answer."
 
 
 async def test_a_losing_hedge_is_cancelled_at_the_first_output_of_the_winner():
-    async with world() as w:
+    async with running_router() as w:
         for _ in range(25):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
         w.gemini.always(LITE, Scenario(first_s=3600))
@@ -34,7 +34,7 @@ async def test_a_losing_hedge_is_cancelled_at_the_first_output_of_the_winner():
             async for event in events:
                 if event.HasField("text_delta"):
                     break
-            await asyncio.wait_for(w.gemini.gone.wait(), DEADLINE_S)
+            await asyncio.wait_for(w.gemini.disconnected.wait(), DEADLINE_S)
             assert w.anthropic.open_streams == 1
 
 
@@ -43,7 +43,7 @@ async def test_retries_are_bounded_over_all_requests_when_a_vendor_fails_for_all
     monkeypatch.setattr(breaker, "FAILURES_TO_OPEN", 10**9)
     monkeypatch.setattr(fallback, "BACKOFF_S", 0.001)
     requests = 12
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=0.001))
         for _ in range(requests):
             with pytest.raises(errors.Unavailable):
@@ -54,7 +54,7 @@ async def test_retries_are_bounded_over_all_requests_when_a_vendor_fails_for_all
 
 async def test_two_tenants_with_one_prefix_have_a_cache_each():
     rules = system("Follow the house rules. " * 2000)
-    async with world() as w, w.caller("globex") as other:
+    async with running_router() as w, w.caller("globex") as other:
         for _ in range(4):
             for client in (w.client, other):
                 asked = asking(rules, "Hello?", pin_model=FLASH)
@@ -69,7 +69,7 @@ async def test_two_tenants_with_one_prefix_have_a_cache_each():
 
 async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_whole():
     limits = AttemptTimeouts(first_token_s=20, fallback_first_token_s=20, between_tokens_s=20, total_s=1)
-    async with world(limits) as w:
+    async with running_router(limits) as w:
         w.anthropic.always("*", Scenario(text="word " * 4000, between_s=0.05))
         events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=600)
     assert events[-1].finish.reason == pb.FINISH_REASON_CUT
@@ -78,7 +78,7 @@ async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_who
 
 async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_has_not():
     limits = AttemptTimeouts(first_token_s=0.3, fallback_first_token_s=60, between_tokens_s=60, total_s=600)
-    async with world(limits) as w:
+    async with running_router(limits) as w:
         # The second is slower than a first attempt may be.
         w.anthropic.play("*", Scenario("keep_alive"), Scenario(first_s=1.2))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=600)
@@ -88,7 +88,7 @@ async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_ha
 
 async def test_a_cold_model_that_is_silent_is_given_up_after_its_own_time():
     limits = AttemptTimeouts(first_token_s=60, fallback_first_token_s=2, between_tokens_s=60, total_s=600)
-    async with world(limits) as w:
+    async with running_router(limits) as w:
         w.anthropic.play("*", Scenario("status", status=529), Scenario("keep_alive"))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=600)
     assert [e.route.model for e in events if e.HasField("route")][-1] == FLASH

@@ -10,8 +10,8 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from services.llm_router.adapters.vendors import gemini_caches
 from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
 from services.llm_router.chat.request import Tier
+from tests.emulators.router_harness import RouterHarness, asking, running_router, system
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import World, asking, system, world
 from tests.fakes.waiting import until
 
 FLASH = "gemini-3.8-flash"
@@ -19,14 +19,14 @@ RULES = system("Follow the house rules. " * 2000)
 WEATHER = pb.Tool(name="weather", description="The weather now.", parameters_json_schema='{"type": "object"}')
 
 
-async def ask_often(w: World, times: int = 6, *, cache_comes: bool = True) -> None:
+async def ask_often(w: RouterHarness, times: int = 6, *, cache_comes: bool = True) -> None:
     for _ in range(times):
         await w.answer(asking(RULES, "Hello?", pin_model=FLASH, tools=[WEATHER]))
         if cache_comes:
             await until(lambda: not being_made(w))
 
 
-def being_made(w: World) -> dict[str, asyncio.Task[None]]:
+def being_made(w: RouterHarness) -> dict[str, asyncio.Task[None]]:
     return w.router._ports.providers["gemini"]._caches._creating  # type: ignore[attr-defined]
 
 
@@ -36,7 +36,7 @@ def caches_in(book: list[AttemptCost]) -> list[AttemptCost]:
 
 
 async def test_a_busy_long_prefix_gets_an_explicit_cache_that_is_used_and_deleted():
-    async with world() as w:
+    async with running_router() as w:
         await ask_often(w)
         last = w.gemini.requests[-1]["body"]
         made = dict(w.gemini.cached_contents)
@@ -50,7 +50,7 @@ async def test_a_busy_long_prefix_gets_an_explicit_cache_that_is_used_and_delete
 
 
 async def test_cache_costs_are_recorded_as_billed():
-    async with world() as w:
+    async with running_router() as w:
         await ask_often(w)
     (cache,) = caches_in(w.ledger.costs)
     assert (cache.outcome, cache.estimated, cache.tier) == (AttemptOutcome.OK, False, Tier.MODERATE)
@@ -59,7 +59,7 @@ async def test_cache_costs_are_recorded_as_billed():
 
 
 async def test_a_cache_that_the_vendor_refuses_costs_nothing_and_no_answer_and_is_not_asked_for_each_time():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.caching = Scenario("status", status=503)
         await ask_often(w)
     (refused,) = caches_in(w.ledger.costs)
@@ -69,7 +69,7 @@ async def test_a_cache_that_the_vendor_refuses_costs_nothing_and_no_answer_and_i
 
 async def test_a_cache_creation_without_response_is_recorded_as_an_estimate(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gemini_caches, "CREATE_TIMEOUT_S", 0.2)
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.caching = Scenario(first_s=3600)
         await ask_often(w, times=3)
     unheard = caches_in(w.ledger.costs)
@@ -78,7 +78,7 @@ async def test_a_cache_creation_without_response_is_recorded_as_an_estimate(monk
 
 
 async def test_a_cache_that_is_being_made_is_in_the_journal_before_the_vendor_knows_of_it():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.caching = Scenario(first_s=30)
         await ask_often(w, times=3, cache_comes=False)
         begun = {c.event_id: c for c in w.ledger.reserved}
@@ -87,7 +87,7 @@ async def test_a_cache_that_is_being_made_is_in_the_journal_before_the_vendor_kn
 
 
 async def test_one_request_that_falls_back_within_gemini_buys_no_cache():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.play("gemini-2.5-flash", Scenario("status", status=503))
         await w.answer(asking(RULES, "Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
         await until(lambda: not being_made(w))
@@ -97,7 +97,7 @@ async def test_one_request_that_falls_back_within_gemini_buys_no_cache():
 
 
 async def test_a_cache_that_the_vendor_lost_costs_no_answer_and_no_breaker():
-    async with world() as w:
+    async with running_router() as w:
         await ask_often(w)
         w.gemini.cached_contents.clear()
         before = len(w.gemini.requests)

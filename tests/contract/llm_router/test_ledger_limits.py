@@ -10,13 +10,13 @@ from hocket.chassis import errors
 from services.llm_router.adapters.mesh.ledger import event_of
 from services.ratelimit.ledger.cost_events import check_events
 from services.ratelimit.wire import cost_events
-from tests.emulators.world import DAY, asking, world
+from tests.emulators.router_harness import DAY, asking, running_router
 
 
 @pytest.mark.parametrize("name", ["turn_id", "room", "conversation_id"])
 @pytest.mark.parametrize("value", ["x" * 257, "é" * 129, "a\nb", "a\x7f"])
 async def test_a_name_that_no_book_takes_is_refused_by_its_field_before_it_costs(name: str, value: str):
-    async with world() as w:
+    async with running_router() as w:
         with pytest.raises(errors.InvalidArgument) as caught:
             await w.answer(asking("Hello?", **{name: value}))
     assert list(caught.value.fields) == [name]
@@ -24,7 +24,7 @@ async def test_a_name_that_no_book_takes_is_refused_by_its_field_before_it_costs
 
 
 async def test_the_longest_accepted_names_can_be_recorded():
-    async with world() as w:
+    async with running_router() as w:
         await w.answer(asking("Hello?", turn_id="é" * 64, room="ü" * 128, conversation_id="c" * 256))
     events = cost_events([event_of(cost) for cost in w.ledger.costs])
     check_events(events, DAY + timedelta(hours=1))

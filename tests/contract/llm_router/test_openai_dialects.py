@@ -11,15 +11,15 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from hocket.chassis import errors
 from services.llm_router.billing.attempt_cost import AttemptOutcome
 from tests.contract.llm_router.test_stream_dialects import LOCAL, WEATHER, call, calls_of, openai_body, played, row
+from tests.emulators.router_harness import RouterHarness, asking, running_router, text_of
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import World, asking, text_of, world
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
 TOLD: dict[str, Any] = {"choices": [], "usage": USAGE}
 HALF, WHOLE = call("weather", '{"city": "Pa', id="2"), call("time", '{"x": 1}', id="1")
 
 
-async def answer(w: World, body: bytes) -> list[pb.GenerateResponse]:
+async def answer(w: RouterHarness, body: bytes) -> list[pb.GenerateResponse]:
     """The answer to one request, which the server is asked for once."""
     w.openai.play("*", Scenario(body=body))
     w.openai.always("*", Scenario(text="asked again"))
@@ -28,13 +28,13 @@ async def answer(w: World, body: bytes) -> list[pb.GenerateResponse]:
     return events
 
 
-async def failures(w: World) -> int:
+async def failures(w: RouterHarness) -> int:
     return sum(h.consecutive_failures for h in await w.client.get_health())
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
 async def test_a_call_cut_in_its_arguments_is_left_out_and_the_answer_ends_as_the_server_says(reason: str):
-    async with world() as w:
+    async with running_router() as w:
         events = await answer(w, openai_body({"content": "Let me look."}, WHOLE, HALF, reason=reason, usage=USAGE))
         assert await failures(w) == 0
     (cost,) = w.ledger.costs
@@ -45,13 +45,13 @@ async def test_a_call_cut_in_its_arguments_is_left_out_and_the_answer_ends_as_th
 
 
 async def test_a_call_cut_before_its_arguments_is_left_out():
-    async with world() as w:
+    async with running_router() as w:
         events = await answer(w, openai_body({"content": "Hm."}, call("weather", "", id="1"), reason="length"))
     assert (calls_of(events), events[-1].finish.reason) == ([], pb.FINISH_REASON_LENGTH)
 
 
 async def test_an_answer_cut_in_its_only_tool_call_is_recorded_and_not_a_model_fault():
-    async with world() as w:
+    async with running_router() as w:
         events = await answer(w, openai_body(HALF, reason="length", usage=USAGE))
         assert await failures(w) == 0
     (cost,) = w.ledger.costs
@@ -62,7 +62,7 @@ async def test_an_answer_cut_in_its_only_tool_call_is_recorded_and_not_a_model_f
 
 @pytest.mark.parametrize("reason", ["tool_calls", "stop"])
 async def test_a_call_that_makes_no_sense_is_a_failure_where_the_server_calls_it_whole(reason: str):
-    async with world() as w:
+    async with running_router() as w:
         w.openai.always("*", Scenario(body=openai_body(HALF, reason=reason, usage=USAGE)))
         with pytest.raises(errors.Unavailable, match="unavailable"):
             await w.answer(asking("Hello?", pin_model=LOCAL, tools=[WEATHER]), timeout_s=3)
@@ -87,7 +87,7 @@ async def test_a_call_that_makes_no_sense_is_a_failure_where_the_server_calls_it
     ],
 )
 async def test_a_usage_that_tells_half_or_nonsense_hides_nothing_that_was_said(usage: Any):
-    async with world() as w:
+    async with running_router() as w:
         events = await answer(w, openai_body({"content": "word " * 90}, usage=usage))
         assert await failures(w) == 0
     (cost,) = w.ledger.costs
@@ -100,7 +100,7 @@ async def test_a_usage_that_tells_half_or_nonsense_hides_nothing_that_was_said(u
 async def test_counts_that_grow_with_each_chunk_stand_at_their_last():
     empty = {"prompt_tokens": 9, "completion_tokens": 0}
     chunks = ({**row({"role": "assistant"}), "usage": empty}, {**row({"content": "Hello"}), "usage": empty})
-    async with world() as w:
+    async with running_router() as w:
         await answer(w, played(*chunks, {**row({}, "stop"), "usage": USAGE}))
     (cost,) = w.ledger.costs
     assert (cost.usage.input_tokens, cost.usage.output_tokens, cost.estimated) == (9, 7, False)
@@ -108,7 +108,7 @@ async def test_counts_that_grow_with_each_chunk_stand_at_their_last():
 
 async def test_a_part_of_a_count_is_no_larger_than_the_whole():
     parts = {"prompt_tokens_details": {"cached_tokens": 99}, "completion_tokens_details": {"reasoning_tokens": 99}}
-    async with world() as w:
+    async with running_router() as w:
         await answer(w, openai_body({"content": "Hello"}, usage={**USAGE, **parts}))
     (cost,) = w.ledger.costs
     assert (cost.usage.prompt_tokens, cost.usage.cached_input_tokens, cost.usage.thinking_tokens) == (9, 9, 7)
@@ -131,7 +131,7 @@ async def test_a_part_of_a_count_is_no_larger_than_the_whole():
     ],
 )
 async def test_text_is_read_in_every_dialect(chunks: tuple[dict[str, Any], ...]):
-    async with world() as w:
+    async with running_router() as w:
         events = await answer(w, played(*chunks))
     (cost,) = w.ledger.costs
     assert (text_of(events), events[-1].finish.reason) == ("Hello", pb.FINISH_REASON_STOP)
@@ -153,7 +153,7 @@ async def test_text_is_read_in_every_dialect(chunks: tuple[dict[str, Any], ...])
     ],
 )
 async def test_calls_are_read_in_every_dialect(deltas: tuple[dict[str, Any], ...]):
-    async with world() as w:
+    async with running_router() as w:
         events = await answer(w, openai_body(*deltas, reason="function_call", usage=USAGE))
     (made,) = [e.tool_call for e in events if e.HasField("tool_call")]
     assert (made.name, json.loads(made.arguments_json)) == ("weather", {"city": "Paris"})
@@ -174,14 +174,14 @@ async def test_calls_are_read_in_every_dialect(deltas: tuple[dict[str, Any], ...
     ],
 )
 async def test_invalid_json_arguments_are_parsed_leniently(arguments: Any, mended: str):
-    async with world() as w:
+    async with running_router() as w:
         events = await answer(w, openai_body(call("weather", arguments, id=7), reason="tool_calls"))
     (made,) = [e.tool_call for e in events if e.HasField("tool_call")]
     assert (made.call_id, made.arguments_json) == ("7", mended)
 
 
 async def test_a_refusal_in_words_of_its_own_is_one_and_is_not_said():
-    async with world() as w:
+    async with running_router() as w:
         w.openai.always("*", Scenario(body=openai_body({"refusal": "I can't help with that."}, usage=USAGE)))
         alone = await w.answer(asking("Hello?", pin_model=LOCAL))
         body = openai_body({"content": "Well. "}, {"refusal": "I can't."}, usage=USAGE)
@@ -194,7 +194,7 @@ async def test_a_refusal_in_words_of_its_own_is_one_and_is_not_said():
 
 
 async def test_finish_reason_error_is_a_failure():
-    async with world() as w:
+    async with running_router() as w:
         events = await answer(w, openai_body({"content": "Hel"}, reason="error", usage=USAGE))
         assert await failures(w) == 1
     (cost,) = w.ledger.costs

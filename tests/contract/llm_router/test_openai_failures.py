@@ -18,8 +18,8 @@ from services.llm_router.chat.request import Message, Request, Role, Text
 from services.llm_router.errors import FailureKind, ModelFailure
 from tests.contract.llm_router.test_stream_dialects import played, row
 from tests.emulators.openai_emulator import OpenAiEmulator
+from tests.emulators.router_harness import FixedDayClock
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import ClockOfTheDay
 from tests.fakes.waiting import DEADLINE_S
 
 HELLO = Request((Message(Role.USER, (Text("Hello?"),)),))
@@ -27,14 +27,14 @@ HELLO = Request((Message(Role.USER, (Text("Hello?"),)),))
 
 @asynccontextmanager
 async def provider(url: str, timeout_s: float = 5) -> AsyncIterator[OpenAiProvider]:
-    asked = OpenAiProvider(url, None, ClockOfTheDay())
+    asked = OpenAiProvider(url, None, FixedDayClock())
     asked._client = asked._client.with_options(timeout=timeout_s)
     yield asked
     await asked.close()
 
 
 async def failure(asked: OpenAiProvider) -> FailureKind:
-    table = TiersFile(None, lambda t: t.with_vendor_model("openai-compatible", "m"), ClockOfTheDay().time).current
+    table = TiersFile(None, lambda t: t.with_vendor_model("openai-compatible", "m"), FixedDayClock().time).current
     with pytest.raises(ModelFailure) as caught:
         async for _ in asked.stream(HELLO, table.models["openai-compatible"]):
             pass

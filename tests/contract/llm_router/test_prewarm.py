@@ -7,15 +7,15 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from hocket.chassis import errors
 from services.llm_router.billing.attempt_cost import AttemptOutcome
+from tests.emulators.router_harness import asking, running_router, system, user
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import asking, system, user, world
 
 SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
 RULES = system("Follow the house rules, whatever you are asked. " * 200)
 
 
 async def test_the_first_answer_reads_what_was_written_ahead():
-    async with world() as w:
+    async with running_router() as w:
         warmed = await w.client.prewarm(asking(RULES, pin_model=SONNET, conversation_id="c"))
         finish = (await w.answer(asking(RULES, user("Hello?"), pin_model=SONNET, conversation_id="c")))[-1].finish
     assert warmed.model == SONNET
@@ -24,7 +24,7 @@ async def test_the_first_answer_reads_what_was_written_ahead():
 
 
 async def test_a_warm_model_is_estimated_as_one():
-    async with world() as w:
+    async with running_router() as w:
         asked = asking(RULES, user("Hello?"), conversation_id="c")
         cold = {a.model: a.estimated_cost_micro_usd for a in (await w.client.route(asked)).alternatives}
         await w.client.prewarm(asking(RULES, pin_model=SONNET, conversation_id="c"))
@@ -38,7 +38,7 @@ async def test_a_warm_model_is_estimated_as_one():
 
 
 async def test_a_refused_prewarm_costs_nothing_and_raises():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario("status", status=503))
         with pytest.raises(errors.Unavailable):
             await w.client.prewarm(asking(RULES, pin_model=SONNET))
@@ -48,7 +48,7 @@ async def test_a_refused_prewarm_costs_nothing_and_raises():
 
 
 async def test_a_prewarm_that_was_never_sent_costs_nothing():
-    async with world() as w:
+    async with running_router() as w:
         # Nobody listens there any more.
         await w.anthropic.stop()
         with pytest.raises(errors.Unavailable):
@@ -58,12 +58,12 @@ async def test_a_prewarm_that_was_never_sent_costs_nothing():
 
 
 async def test_a_prewarm_without_response_is_recorded_as_an_estimate_and_was_reserved():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario(connect_s=30))
         # The caller leaves.
         with pytest.raises(errors.DeadlineExceeded):
             await w.client.prewarm(asking(RULES, pin_model=SONNET), timeout_s=0.5)
-        # The stop of the world waits for the call to end.
+        # The stop of the router waits for the call to end.
     (cost,) = w.ledger.costs
     (begun,) = w.ledger.reserved
     assert begun.event_id == cost.event_id
@@ -73,14 +73,14 @@ async def test_a_prewarm_without_response_is_recorded_as_an_estimate_and_was_res
 
 @pytest.mark.parametrize("request_", [asking(RULES, pin_model=FLASH), asking("Hello?", pin_model=SONNET)])
 async def test_without_an_explicit_cache_prewarm_sends_and_records_nothing(request_: pb.GenerateRequest):
-    async with world() as w:
+    async with running_router() as w:
         warmed = await w.client.prewarm(request_)
     assert (warmed.cached_tokens, warmed.cost_micro_usd) == (0, 0)
     assert w.anthropic.requests == w.gemini.requests == w.ledger.costs == []
 
 
 async def test_a_vendor_that_is_down_is_told():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario("status", status=529))
         with pytest.raises(errors.Unavailable) as caught:
             await w.client.prewarm(asking(RULES, pin_model=SONNET))

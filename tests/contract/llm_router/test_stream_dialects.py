@@ -9,8 +9,8 @@ import pytest
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
 from services.llm_router.billing.attempt_cost import AttemptOutcome
+from tests.emulators.router_harness import asking, assistant, running_router, text_of, user
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import asking, assistant, text_of, user, world
 
 LOCAL, FLASH = "openai-compatible", "gemini-3.8-flash"
 WEATHER = pb.Tool(name="weather", description="The weather now.", parameters_json_schema='{"type": "object"}')
@@ -54,7 +54,7 @@ def calls_of(events: list[pb.GenerateResponse]) -> list[tuple[str, str]]:
     ],
 )
 async def test_tool_calls_with_equal_indexes_are_separated(pieces: tuple[dict[str, Any], ...]):
-    async with world() as w:
+    async with running_router() as w:
         w.openai.play("*", Scenario(body=openai_body(*pieces, reason="tool_calls")))
         events = await w.answer(asking("Hello?", pin_model=LOCAL, tools=[WEATHER]))
     assert calls_of(events) == [("a", '{"x": 1}'), ("b", "{}")]
@@ -62,7 +62,7 @@ async def test_tool_calls_with_equal_indexes_are_separated(pieces: tuple[dict[st
 
 async def test_a_server_without_call_ids_can_be_called_in_turn_after_turn():
     made: list[pb.ToolCall] = []
-    async with world() as w:
+    async with running_router() as w:
         w.openai.always("*", Scenario(body=openai_body(call("weather", "{}"), reason="tool_calls")))
         turns = [user("Hello?")]
         for _ in range(2):
@@ -79,7 +79,7 @@ async def test_a_server_without_call_ids_can_be_called_in_turn_after_turn():
 
 
 async def test_an_answer_without_usage_is_recorded_as_an_estimate():
-    async with world() as w:
+    async with running_router() as w:
         w.openai.play("*", Scenario(body=openai_body({"content": "word " * 90})))
         events = await w.answer(asking("Hello?", pin_model=LOCAL))
     (cost,) = w.ledger.costs
@@ -92,7 +92,7 @@ async def test_an_answer_without_usage_is_recorded_as_an_estimate():
 async def test_thinking_of_a_local_model_is_hidden_and_its_usage_kept():
     usage = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
     thought, word = {"reasoning_content": "They greet me."}, {"content": "Hello."}
-    async with world() as w:
+    async with running_router() as w:
         w.openai.play("*", Scenario(body=openai_body(thought, {"reasoning": "Politely."}, word, usage=usage)))
         events = await w.answer(asking("Hello?", pin_model=LOCAL))
     (cost,) = w.ledger.costs
@@ -108,7 +108,7 @@ def gemini_body(text: str, reason: str) -> bytes:
 
 @pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE", "OTHER"])
 async def test_an_answer_that_gemini_broke_off_is_cut_and_not_whole(reason: str):
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.play(FLASH, Scenario(body=gemini_body("Let me look.", reason)))
         events = await w.answer(asking("Hello?", pin_model=FLASH, tools=[WEATHER]))
     (cost,) = w.ledger.costs
@@ -118,7 +118,7 @@ async def test_an_answer_that_gemini_broke_off_is_cut_and_not_whole(reason: str)
 
 
 async def test_before_a_word_was_said_a_call_that_gemini_broke_off_is_another_models():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.play("*", Scenario(body=gemini_body("", "MALFORMED_FUNCTION_CALL")))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
     asked = [e.route.model for e in events if e.HasField("route")]
@@ -127,7 +127,7 @@ async def test_before_a_word_was_said_a_call_that_gemini_broke_off_is_another_mo
 
 
 async def test_a_language_that_gemini_may_not_speak_is_a_refusal():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.always(FLASH, Scenario(body=gemini_body("Let me", "LANGUAGE")))
         events = await w.answer(asking("Hello?", pin_model=FLASH))
     assert events[-1].finish.reason == pb.FINISH_REASON_REFUSAL

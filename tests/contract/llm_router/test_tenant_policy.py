@@ -10,7 +10,7 @@ from hocket.llm_router.v1 import llm_router_pb2 as pb
 from hocket.chassis import errors
 from hocket.client.llm_router import RouterClient
 from services.llm_router.adapters.files.tiers_file import shipped_table
-from tests.emulators.world import asking, world
+from tests.emulators.router_harness import asking, running_router
 
 SHIPPED = shipped_table()
 TERMS = """
@@ -34,14 +34,14 @@ async def tiers_of(client: RouterClient, count: int) -> set[pb.Tier.ValueType]:
 
 
 async def test_the_shares_of_one_tenant_are_its_own(tmp_path):
-    async with world(tiers_file=tiers_file(tmp_path)) as w, w.caller("globex") as other:
+    async with running_router(tiers_file=tiers_file(tmp_path)) as w, w.caller("globex") as other:
         assert await tiers_of(w.client, 10) == {pb.TIER_COMPLEX}
         assert pb.TIER_SIMPLE in await tiers_of(other, 10)
 
 
 async def test_the_budget_of_a_tier_holds_for_each_of_its_tenants_alone(tmp_path):
     async with (
-        world(tiers_file=tiers_file(tmp_path)) as w,
+        running_router(tiers_file=tiers_file(tmp_path)) as w,
         w.caller("globex", "free") as spent,
         w.caller("initech", "free") as fresh,
         w.caller("hooli", "premium") as unbound,

@@ -21,8 +21,8 @@ from services.llm_router.chat.events import AnswerEnd, EndReason, TextDelta, Too
 from services.llm_router.chat.request import ToolCall
 from services.llm_router.routing.circuit_breaker import FAILURES_TO_OPEN
 from services.llm_router.wire.requests import request_from_proto
+from tests.emulators.router_harness import RouterHarness, asking, running_router, text_of, user
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import World, asking, text_of, user, world
 from tests.fakes.waiting import DEADLINE_S, until
 
 SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
@@ -54,12 +54,12 @@ HALF_A_CALL = (
 )
 
 
-async def breakers(w: World) -> dict[str, int]:
+async def breakers(w: RouterHarness) -> dict[str, int]:
     return {h.alias: h.consecutive_failures for h in await w.client.get_health() if h.consecutive_failures}
 
 
 async def test_a_call_that_was_cut_by_the_length_is_an_answer_of_that_length():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario(body=claude(*HALF_A_CALL, reason="max_tokens", output=1024)))
         events = await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
         assert await breakers(w) == {}
@@ -71,7 +71,7 @@ async def test_a_call_that_was_cut_by_the_length_is_an_answer_of_that_length():
 
 
 async def test_a_tool_call_with_invalid_json_is_not_forwarded():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario(body=claude(*HALF_A_CALL, reason="tool_use", output=9)))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
@@ -81,7 +81,7 @@ async def test_a_tool_call_with_invalid_json_is_not_forwarded():
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'"x"', b"null", b'{"input_tokens": -5}'])
 async def test_a_count_that_is_none_costs_the_exact_number_and_no_more(body: bytes):
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.count_body = body
         w.anthropic.always("*", Scenario("cut", after=3))
         events = await w.answer(asking("Hello?", pin_model=SONNET))
@@ -93,16 +93,16 @@ async def test_a_count_that_is_none_costs_the_exact_number_and_no_more(body: byt
 
 async def test_a_token_count_does_not_delay_the_next_attempt(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(anthropic_provider, "COUNT_TIMEOUT_S", DEADLINE_S)
-    async with world() as w:
-        may_count = w.anthropic.may_count = asyncio.Event()
+    async with running_router() as w:
+        count_gate = w.anthropic.count_gate = asyncio.Event()
         thought = Scenario("error_event", thinking="Hm.", after=0)
         w.anthropic.always("*", thought)
         async with aclosing(w.client.generate(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=600)) as events:
             async for event in events:
                 if event.HasField("text_delta"):
-                    may_count.set()
+                    count_gate.set()
                 last = event
-        assert may_count.is_set()
+        assert count_gate.is_set()
     # And what was counted meanwhile is in the sum.
     assert w.ledger.total_micro_usd == w.billed_micro_usd == last.finish.cost_micro_usd
 
@@ -115,7 +115,7 @@ async def test_output_with_prompt_only_usage_is_recorded():
         }
         return b"data: " + json.dumps(row).encode() + b"\n\n"
 
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.always(FLASH, Scenario(body=chunk("word " * 90) * 2))
         events = await w.answer(asking("Hello?", pin_model=FLASH))
     (cost,) = w.ledger.costs
@@ -126,7 +126,7 @@ async def test_output_with_prompt_only_usage_is_recorded():
 
 
 async def test_an_answer_that_its_callers_time_cuts_short_ends_in_its_own_words():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario(text="word " * 400, between_s=0.05))
         events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=4)
         assert await breakers(w) == {}
@@ -170,7 +170,7 @@ class Scripted:
 
 async def test_a_vendor_that_floods_is_not_read_beyond_what_its_caller_takes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(backlog, "BUFFERED_BYTES_MAX", 20_000)
-    async with world(AttemptTimeouts(total_s=1)) as w:
+    async with running_router(AttemptTimeouts(total_s=1)) as w:
         flood = w.router._ports.providers["anthropic"] = Scripted(
             UsageUpdate(Usage(9)), forever=TextDelta("x" * 10_000)
         )
@@ -194,7 +194,7 @@ async def test_a_vendor_that_floods_is_not_read_beyond_what_its_caller_takes(mon
 
 async def test_thinking_without_end_is_ended(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(meter, "UNREPORTED_CHARACTERS_MAX", 10_000)
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario(thinking="Hm. " * 5000))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=SONNET))
@@ -204,7 +204,7 @@ async def test_thinking_without_end_is_ended(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("usage", [Usage(9, output_tokens=-4), Usage(9, output_tokens=10**25)])
 async def test_a_count_below_nothing_or_past_all_books_is_no_count(usage: Usage):
-    async with world() as w:
+    async with running_router() as w:
         told = Scripted(TextDelta("word " * 90), UsageUpdate(usage), AnswerEnd(EndReason.STOP))
         w.router._ports.providers["anthropic"] = told
         events = await w.answer(asking("Hello?", pin_model=SONNET))
@@ -215,7 +215,7 @@ async def test_a_count_below_nothing_or_past_all_books_is_no_count(usage: Usage)
 
 
 async def test_a_fault_of_our_own_is_not_tried_again_and_holds_nothing_against_the_vendor():
-    async with world() as w:
+    async with running_router() as w:
         w.router._ports.providers["anthropic"] = Scripted(failure=RuntimeError("ours"))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=SONNET))
@@ -225,7 +225,7 @@ async def test_a_fault_of_our_own_is_not_tried_again_and_holds_nothing_against_t
 
 
 async def test_an_unrecordable_attempt_does_not_block_the_others(monkeypatch: pytest.MonkeyPatch):
-    async with world() as w:
+    async with running_router() as w:
         whole = w.ledger.record
 
         def book(cost: object) -> None:
@@ -241,7 +241,7 @@ async def test_an_unrecordable_attempt_does_not_block_the_others(monkeypatch: py
 
 
 async def test_a_request_that_every_vendor_calls_invalid_is_not_retryable():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario("status", status=400))
         with pytest.raises(errors.FailedPrecondition, match="change the request"):
             await w.answer(asking("Hello?", pin_model=SONNET))
@@ -250,7 +250,7 @@ async def test_a_request_that_every_vendor_calls_invalid_is_not_retryable():
 
 
 async def test_a_model_that_its_vendor_does_not_know_is_asked_once_and_named():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario("status", status=404))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=SONNET))
@@ -260,7 +260,7 @@ async def test_a_model_that_its_vendor_does_not_know_is_asked_once_and_named():
 
 
 async def test_a_silent_vendor_opens_its_breaker_also_for_callers_with_little_time():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario(connect_s=30))
         for _ in range(FAILURES_TO_OPEN):
             with pytest.raises(errors.MeshError):
@@ -273,7 +273,7 @@ async def test_calls_come_back_as_they_were_handed_out():
         ToolCallEvent(ToolCall("same", "default_api.weather", "{}")),
         ToolCallEvent(ToolCall("same", "weather", '{"a": 1}')),
     ]
-    async with world() as w:
+    async with running_router() as w:
         told = Scripted(*odd, UsageUpdate(Usage(9, output_tokens=9)), AnswerEnd(EndReason.TOOL_CALLS))
         kept, w.router._ports.providers["anthropic"] = w.router._ports.providers["anthropic"], told
         events = await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
@@ -308,7 +308,7 @@ async def test_thoughts_between_words_are_all_given_back_with_them():
         )
 
     body = claude(*think(0, "One."), *say(1, "A"), *think(2, "Two."), *say(3, "B"), reason="end_turn", output=9)
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario(body=body))
         events = await w.answer(asking("Hello?", pin_model=SONNET))
     *_, last = [e.provider_state for e in events if e.HasField("provider_state")]
@@ -317,7 +317,7 @@ async def test_thoughts_between_words_are_all_given_back_with_them():
 
 
 async def test_a_call_that_its_callers_time_cuts_short_is_not_held_against_the_model():
-    async with world() as w:
+    async with running_router() as w:
         call = Scenario(text="", calls=(("weather", {"city": "x" * 400}),), call_pieces=400, between_s=0.05)
         w.anthropic.always("*", call)
         for _ in range(2):
@@ -329,7 +329,7 @@ async def test_a_call_that_its_callers_time_cuts_short_is_not_held_against_the_m
 
 @pytest.mark.parametrize("body", [b'{"error":"overloaded"}', b'{"error":[]}', b'{"candidates":5}', b"5"])
 async def test_what_is_not_geminis_protocol_is_a_vendor_in_trouble(body: bytes):
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.always(FLASH, Scenario(body=b"data: " + body + b"\n\n"))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=3)
@@ -338,7 +338,7 @@ async def test_what_is_not_geminis_protocol_is_a_vendor_in_trouble(body: bytes):
 
 
 async def test_a_second_cancellation_in_the_next_moment_leaves_no_vendor_at_work():
-    async with world() as w:
+    async with running_router() as w:
         talker = w.router._ports.providers["anthropic"] = Scripted(UsageUpdate(Usage(9)), forever=TextDelta("word "))
         request = request_from_proto(asking("Hello?", pin_model=SONNET), w.model_health.table)
 
@@ -380,7 +380,7 @@ class ClosesInSteps(Scripted):
 
 
 async def test_a_vendor_that_is_left_closes_its_stream_to_the_end():
-    async with world() as w:
+    async with running_router() as w:
         talker = w.router._ports.providers["anthropic"] = ClosesInSteps(UsageUpdate(Usage(9)))
         async with aclosing(w.client.generate(asking("Hello?", pin_model=SONNET), timeout_s=20)) as events:
             async for event in events:

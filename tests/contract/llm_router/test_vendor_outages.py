@@ -16,8 +16,8 @@ from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
 from services.llm_router.chat.events import TextDelta, Usage, UsageUpdate
 from services.llm_router.chat.request import Tier
 from services.llm_router.routing.circuit_breaker import FAILURES_TO_OPEN
+from tests.emulators.router_harness import asking, running_router, text_of
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import asking, text_of, world
 from tests.fakes.waiting import until
 
 SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
@@ -31,7 +31,7 @@ async def open_breakers(w) -> set[str]:
 
 
 async def test_callers_in_a_hurry_open_no_breaker():
-    async with world() as w:
+    async with running_router() as w:
         for emulator in (w.anthropic, w.gemini, w.openai):
             emulator.always("*", Scenario(first_s=5))
         for _ in range(FAILURES_TO_OPEN + 1):
@@ -42,7 +42,7 @@ async def test_callers_in_a_hurry_open_no_breaker():
 
 async def test_a_model_that_is_slower_than_it_may_be_does_open_one():
     limits = AttemptTimeouts(first_token_s=0.05, fallback_first_token_s=0.05, between_tokens_s=60, total_s=600)
-    async with world(limits) as w:
+    async with running_router(limits) as w:
         w.anthropic.always("*", Scenario(first_s=5))
         for _ in range(FAILURES_TO_OPEN):
             with pytest.raises(errors.Unavailable):
@@ -51,7 +51,7 @@ async def test_a_model_that_is_slower_than_it_may_be_does_open_one():
 
 
 async def test_a_vendor_that_names_a_long_wait_is_left_alone_by_everybody():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.play(FLASH, Scenario("status", status=429, retry_info_s=30))
         first = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX, turn_id="t"))
         with pytest.raises(errors.Unavailable):
@@ -63,7 +63,7 @@ async def test_a_vendor_that_names_a_long_wait_is_left_alone_by_everybody():
 
 @pytest.mark.parametrize("megabytes", [10, 17])
 async def test_far_too_much_text_is_the_callers_mistake_by_the_client_too(megabytes: int):
-    async with world() as w:
+    async with running_router() as w:
         with pytest.raises(errors.InvalidArgument) as caught:
             await w.answer(asking("word " * (megabytes * 200_000)))
     assert caught.value.reason == "TOO_LARGE"
@@ -92,7 +92,7 @@ class SlowToClose:
 
 
 async def test_a_cost_is_recorded_when_the_deadline_passes_during_cancellation():
-    async with world() as w:
+    async with running_router() as w:
         w.router._ports.providers["anthropic"] = SlowToClose()
         with pytest.raises((errors.DeadlineExceeded, errors.Unavailable)):
             await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=0.5)
@@ -102,7 +102,7 @@ async def test_a_cost_is_recorded_when_the_deadline_passes_during_cancellation()
 
 async def test_an_outcome_belongs_to_the_answering_model(tmp_path):
     path = tmp_path / "outcomes.jsonl"
-    async with world(outcomes_file=path) as w:
+    async with running_router(outcomes_file=path) as w:
         w.gemini.always("*", Scenario("status", status=503))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE, turn_id="t"))
         await w.client.record_outcome("t", pb.OUTCOME_THUMBS_UP)
@@ -130,7 +130,7 @@ async def test_a_full_disk_loses_no_answer_and_no_booking(monkeypatch):
     recorder = Recorder()
     book = MeshLedger(recorder, FullDisk())
     async with AsyncExitStack() as stack:
-        w = await stack.enter_async_context(world())
+        w = await stack.enter_async_context(running_router())
         monkeypatch.setattr(w.ledger, "reserve", book.reserve)
         monkeypatch.setattr(w.ledger, "record", book.record)
         events = await w.answer(asking("Hello?", pin_model=SONNET))

@@ -21,8 +21,18 @@ from hocket.chassis import errors
 from services.llm_router.attempts import attempt
 from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.billing.attempt_cost import AttemptOutcome
+from tests.emulators.router_harness import (
+    LONG_TIMEOUTS,
+    SHORT_TIMEOUTS,
+    RouterHarness,
+    asking,
+    assistant,
+    running_router,
+    system,
+    text_of,
+    user,
+)
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import PATIENT, QUICK, World, asking, assistant, system, text_of, user, world
 from tests.fakes.waiting import DEADLINE_S, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
@@ -45,13 +55,13 @@ def finish(events: list[pb.GenerateResponse]) -> pb.Finish:
     return events[-1].finish
 
 
-def emulator_of(w: World, alias: str):
+def emulator_of(w: RouterHarness, alias: str):
     return w.gemini if alias.startswith("gemini") else w.openai if alias == LOCAL else w.anthropic
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
 async def test_each_vendor_streams_text_and_the_book_equals_its_bill(alias: str):
-    async with world() as w:
+    async with running_router() as w:
         events = await w.answer(asking(system("Be brief."), "Hello?", pin_model=alias))
         emulator = emulator_of(w, alias)
     assert text_of(events) == OK
@@ -63,7 +73,7 @@ async def test_each_vendor_streams_text_and_the_book_equals_its_bill(alias: str)
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
 async def test_tool_calls_come_whole_and_their_results_go_back(alias: str):
-    async with world() as w:
+    async with running_router() as w:
         emulator = emulator_of(w, alias)
         model = "local-model" if alias == LOCAL else alias
         emulator.play(model, Scenario(text="", calls=(("weather", {"city": "Zürich"}),)))
@@ -103,7 +113,7 @@ FAULTS = {
 @pytest.mark.parametrize("first", ["anthropic", "gemini"])
 async def test_before_anything_was_said_the_next_candidate_takes_over(first: str, fault: str):
     tier = pb.TIER_COMPLEX if first == "anthropic" else pb.TIER_SIMPLE
-    async with world(QUICK if "slow" in fault or fault == "keep_alive" else PATIENT) as w:
+    async with running_router(SHORT_TIMEOUTS if "slow" in fault or fault == "keep_alive" else LONG_TIMEOUTS) as w:
         faulty = w.anthropic if first == "anthropic" else w.gemini
         faulty.play("*", FAULTS[fault])
         events = await w.answer(asking("Hello?", pin_tier=tier))
@@ -118,7 +128,7 @@ async def test_before_anything_was_said_the_next_candidate_takes_over(first: str
 
 
 async def test_an_adapter_that_breaks_in_an_unforeseen_way_is_a_failure_and_no_empty_answer(monkeypatch):
-    async with world() as w:
+    async with running_router() as w:
 
         def connection_failure(*_: object) -> None:
             raise RuntimeError("words of a user")
@@ -135,7 +145,7 @@ async def test_an_adapter_that_breaks_in_an_unforeseen_way_is_a_failure_and_no_e
 @pytest.mark.parametrize("kind", ["cut", "reset", "error_event", "stall"])
 @pytest.mark.parametrize("alias", [SONNET, FLASH])
 async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_said_twice(alias: str, kind: str):
-    async with world(QUICK if kind == "stall" else PATIENT) as w:
+    async with running_router(SHORT_TIMEOUTS if kind == "stall" else LONG_TIMEOUTS) as w:
         tier = pb.TIER_COMPLEX if alias == SONNET else pb.TIER_MODERATE
         emulator_of(w, alias).always("*", Scenario(kind, after=40, text="really " * 60))
         events = await w.answer(asking("Hello?", pin_tier=tier))
@@ -149,7 +159,7 @@ async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_sai
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
 async def test_a_prompt_without_vendor_response_is_recorded_as_unconfirmed_tokens(alias: str):
-    async with world() as w:
+    async with running_router() as w:
         emulator_of(w, alias).always("*", Scenario(connect_s=3600))
         with pytest.raises(errors.MeshError):
             await w.answer(asking("Hello?" * 100, pin_model=alias), timeout_s=1)
@@ -161,7 +171,7 @@ async def test_a_prompt_without_vendor_response_is_recorded_as_unconfirmed_token
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
 async def test_a_prompt_that_the_vendor_refused_cost_nothing_for_certain(alias: str):
-    async with world() as w:
+    async with running_router() as w:
         emulator_of(w, alias).always("*", Scenario("status", status=400))
         with pytest.raises(errors.MeshError):
             await w.answer(asking("Hello?", pin_model=alias))
@@ -169,7 +179,7 @@ async def test_a_prompt_that_the_vendor_refused_cost_nothing_for_certain(alias: 
 
 
 async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estimated():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.counts = False
         w.anthropic.always("*", Scenario("cut", after=40, text="really " * 60))
         await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
@@ -178,7 +188,7 @@ async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estim
 
 
 async def test_gemini_usage_of_a_cut_answer_wins_over_an_estimate():
-    async with world() as w:
+    async with running_router() as w:
         # Four bytes a token are more than an estimate gives it: the estimate would be the dearer one.
         w.gemini.always("*", Scenario("cut", after=3, text="extraordinarily " * 5))
         await w.answer(asking("Hello?", pin_model=FLASH))
@@ -188,7 +198,7 @@ async def test_gemini_usage_of_a_cut_answer_wins_over_an_estimate():
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
 async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used(alias: str):
-    async with world() as w:
+    async with running_router() as w:
         emulator = emulator_of(w, alias)
         await w.answer(asking("Hello?", pin_model=alias))
         await emulator.stop()
@@ -200,7 +210,7 @@ async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used
 
 async def test_the_route_event_follows_the_vendor_request():
     limits = AttemptTimeouts(first_token_s=3600, fallback_first_token_s=3600, between_tokens_s=3600, total_s=3600)
-    async with world(limits) as w:
+    async with running_router(limits) as w:
         # A route told with the first word would come too late.
         w.anthropic.play(SONNET, Scenario(first_s=3600))
         asked = asking("Hello?", pin_model=SONNET)
@@ -210,7 +220,7 @@ async def test_the_route_event_follows_the_vendor_request():
 
 
 async def test_a_duplicate_start_changes_nothing():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.play("*", Scenario("duplicate_start"))
         events = await w.answer(asking("Hello?", pin_model=SONNET))
     assert text_of(events) == OK
@@ -218,7 +228,7 @@ async def test_a_duplicate_start_changes_nothing():
 
 
 async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
-    async with world() as w:
+    async with running_router() as w:
         for emulator in (w.anthropic, w.gemini, w.openai):
             emulator.always("*", Scenario("status", status=503))
         # Later it would be DeadlineExceeded.
@@ -229,7 +239,7 @@ async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
 
 
 async def test_a_silent_model_leaves_the_next_one_half_of_the_callers_time():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always("*", Scenario("keep_alive"))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=10)
     assert text_of(events) == OK
@@ -241,7 +251,7 @@ async def test_a_silent_model_leaves_the_next_one_half_of_the_callers_time():
 )
 @pytest.mark.parametrize("alias", [SONNET, FLASH])
 async def test_a_refusal_is_the_answer_when_no_other_model_answers(alias: str, kind: str, reason: int):
-    async with world() as w:
+    async with running_router() as w:
         emulator_of(w, alias).play(alias, Scenario(kind))
         events = await w.answer(asking("Hello?", pin_model=alias))
     assert [e.WhichOneof("event") for e in events] == ["route", "finish"]
@@ -251,7 +261,7 @@ async def test_a_refusal_is_the_answer_when_no_other_model_answers(alias: str, k
 
 @pytest.mark.parametrize("hint", [{"retry_after_s": 0.2}, {"retry_info_s": 0.2}])
 async def test_a_single_rate_limited_model_is_retried_after_its_wait(hint: dict[str, float]):
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.play(FLASH, Scenario("status", status=429, **hint))
         started = time.monotonic()
         events = await w.answer(asking("Hello?", pin_model=FLASH))
@@ -261,7 +271,7 @@ async def test_a_single_rate_limited_model_is_retried_after_its_wait(hint: dict[
 
 
 async def test_a_wait_longer_than_the_caller_has_is_not_begun():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=80))
         with pytest.raises(errors.Unavailable) as caught:
             await w.answer(asking("Hello?", pin_model=FLASH), timeout_s=20)
@@ -270,7 +280,7 @@ async def test_a_wait_longer_than_the_caller_has_is_not_begun():
 
 
 async def test_a_model_that_keeps_failing_is_left_alone_and_seen_as_open():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.always(FLASH, Scenario("status", status=503))
         for _ in range(8):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
@@ -286,7 +296,7 @@ async def test_a_model_that_keeps_failing_is_left_alone_and_seen_as_open():
 @pytest.mark.parametrize("after_first", [True, False])
 async def test_when_the_caller_leaves_the_vendor_is_left_too(alias: str, after_first: bool):
     slow = Scenario(between_s=0.05, text="word " * 100) if after_first else Scenario(first_s=30)
-    async with world() as w:
+    async with running_router() as w:
         emulator = emulator_of(w, alias)
         emulator.always("*", slow)
         async with aclosing(w.client.generate(asking("Hello?", pin_model=alias))) as events:
@@ -296,15 +306,15 @@ async def test_when_the_caller_leaves_the_vendor_is_left_too(alias: str, after_f
             if not after_first:
                 await until(lambda: emulator.requests)
             left = time.monotonic()
-        await asyncio.wait_for(emulator.gone.wait(), DEADLINE_S)
+        await asyncio.wait_for(emulator.disconnected.wait(), DEADLINE_S)
         await until(lambda: w.ledger.costs)
-    assert emulator.gone_at > left
+    assert emulator.disconnected_at_s > left
     assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.CANCELLED]
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH])
 async def test_signatures_are_given_and_go_back_with_the_part_they_belong_to(alias: str):
-    async with world() as w:
+    async with running_router() as w:
         emulator = emulator_of(w, alias)
         emulator.play(alias, Scenario(text="", thinking="hmm", calls=(("weather", {"city": "Bern"}),)))
         asked = user("Weather in Bern?")
@@ -330,7 +340,7 @@ async def test_a_conversation_moves_between_vendors_with_its_tools_and_barge_ins
         user("Never mind, in Basel?"),
         user("Please."),
     ]
-    async with world() as w:
+    async with running_router() as w:
         for alias in (SONNET, FLASH, LOCAL):
             events = await w.answer(asking(*turns, tools=[WEATHER], pin_model=alias))
             assert text_of(events) == OK
@@ -342,7 +352,7 @@ async def test_a_conversation_moves_between_vendors_with_its_tools_and_barge_ins
 
 async def test_a_long_prefix_is_written_once_and_read_after_and_the_book_agrees_to_the_micro_dollar():
     rules = system("Follow the house rules. " * 300)
-    async with world() as w:
+    async with running_router() as w:
         first = await w.answer(asking(rules, "Hello?", pin_model=SONNET, conversation_id="c"))
         turns = [rules, user("Hello?"), assistant(text_of(first)), user("And now?")]
         second = await w.answer(asking(*turns, pin_model=SONNET, conversation_id="c"))
@@ -357,7 +367,7 @@ async def test_a_long_prefix_is_written_once_and_read_after_and_the_book_agrees_
 
 
 async def test_a_substituted_model_is_recorded_as_served():
-    async with world() as w:
+    async with running_router() as w:
         w.gemini.play(FLASH, Scenario(served_model="gemini-3.5-flash-lite"))
         events = await w.answer(asking("Hello?", pin_model=FLASH))
     assert finish(events).served_model == "gemini-3.5-flash-lite"
@@ -366,7 +376,7 @@ async def test_a_substituted_model_is_recorded_as_served():
 
 
 async def test_the_thinking_level_is_sent():
-    async with world() as w:
+    async with running_router() as w:
         await w.answer(asking("Hello?", pin_model=FLASH))
         thinking = w.gemini.requests[-1]["body"]["generationConfig"]["thinkingConfig"]
     assert (thinking.get("thinkingLevel") or thinking.get("thinking_level")) == "LOW"
@@ -374,7 +384,7 @@ async def test_the_thinking_level_is_sent():
 
 async def test_a_json_schema_goes_to_the_vendor_that_serves_it():
     schema = '{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
-    async with world() as w:
+    async with running_router() as w:
         for alias in (SONNET, FLASH, LOCAL):
             await w.answer(asking("Hello?", pin_model=alias, response_json_schema=schema))
             body = emulator_of(w, alias).requests[-1]["body"]
@@ -382,13 +392,13 @@ async def test_a_json_schema_goes_to_the_vendor_that_serves_it():
 
 
 async def test_a_speculative_call_is_recorded_as_such():
-    async with world() as w:
+    async with running_router() as w:
         await w.answer(asking("Hello?", pin_model=SONNET, speculative=True, room="r", turn_id="t"))
     assert [(c.speculative, c.room, c.turn_id) for c in w.ledger.costs] == [(True, "r", "t")]
 
 
 async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_is_refused():
-    async with world(budget_micro_usd=1000) as w:
+    async with running_router(budget_micro_usd=1000) as w:
         w.router._ports.budgets.standing("acme", 1000)
         w.router._ports.budgets.record("acme", 850)
         events = await w.answer(asking("Explain why the sky is blue, step by step. " * 50))
@@ -401,7 +411,7 @@ async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_
 
 
 async def test_a_running_attempt_is_reserved_under_the_id_of_its_cost_event():
-    async with world() as w:
+    async with running_router() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
     assert {c.event_id for c in w.ledger.reserved} == {c.event_id for c in w.ledger.costs}
     asked, accepted, *_ = w.ledger.reserved
@@ -412,7 +422,7 @@ async def test_a_running_attempt_is_reserved_under_the_id_of_its_cost_event():
 
 async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(monkeypatch):
     monkeypatch.setattr(attempt, "RESERVE_INTERVAL_S", 0.0)
-    async with world() as w:
+    async with running_router() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
     # The last one is the vendor's own word at the end.
     _, *outputs, told = [c.usage.output_tokens for c in w.ledger.reserved]
@@ -424,7 +434,7 @@ async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(mon
 async def test_pictures_and_passages_reach_every_vendor_as_they_are():
     picture = pb.Part(image=pb.Image(data=PNG, mime_type="image/png"))
     passage = pb.Part(passage=pb.Passage(title="Hours", text="We open at 9."))
-    async with world() as w:
+    async with running_router() as w:
         for alias in (SONNET, FLASH, LOCAL):
             await w.answer(asking(user("What is it?", picture, passage), pin_model=alias))
             body = json.dumps(emulator_of(w, alias).requests[-1]["body"])
@@ -433,12 +443,12 @@ async def test_pictures_and_passages_reach_every_vendor_as_they_are():
 
 
 async def test_a_slow_model_is_hedged_and_the_loser_is_cancelled_and_recorded():
-    async with world() as w:
+    async with running_router() as w:
         for _ in range(25):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
         w.gemini.always(LITE, Scenario(first_s=30))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_SIMPLE))
-        await asyncio.wait_for(w.gemini.gone.wait(), DEADLINE_S)
+        await asyncio.wait_for(w.gemini.disconnected.wait(), DEADLINE_S)
     assert [e.route.model for e in events if e.HasField("route")] == [LITE, HAIKU]
     assert text_of(events) == OK
     # Cancelled: a model that ran out of its own time would be failed.
@@ -454,7 +464,7 @@ async def test_spans_follow_the_conventions_and_count_cached_tokens_inside_the_i
         trace.set_tracer_provider(provider)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     rules = system("Follow the house rules. " * 300)
-    async with world() as w:
+    async with running_router() as w:
         await w.answer(asking(rules, "Hello?", pin_model=SONNET))
         await w.answer(asking(rules, "Hello?", pin_model=SONNET, conversation_id="c"))
     chats = [dict(s.attributes) for s in exporter.get_finished_spans() if s.name == f"chat {SONNET}"]
@@ -471,7 +481,7 @@ async def test_spans_follow_the_conventions_and_count_cached_tokens_inside_the_i
 
 async def test_an_outcome_is_kept_with_the_features_of_its_turn_and_no_word_of_it(tmp_path):
     path = tmp_path / "outcomes.jsonl"
-    async with world(outcomes_file=path) as w:
+    async with running_router(outcomes_file=path) as w:
         await w.answer(asking("Tell me the secret word.", turn_id="t1"))
         await w.client.record_outcome("t1", pb.OUTCOME_RE_ASKED)
         with pytest.raises(errors.NotFound) as unknown:
@@ -486,7 +496,7 @@ async def test_an_outcome_is_kept_with_the_features_of_its_turn_and_no_word_of_i
 
 
 async def test_an_open_tool_call_stays_with_the_model_that_made_it():
-    async with world() as w:
+    async with running_router() as w:
         w.anthropic.always(SONNET, Scenario(text="", calls=(("weather", {"city": "Bern"}),)))
         asked = user("Weather in Bern?")
         first = await w.answer(asking(asked, tools=[WEATHER], pin_model=SONNET, conversation_id="c"))
@@ -504,7 +514,7 @@ async def test_an_open_tool_call_stays_with_the_model_that_made_it():
 async def test_a_call_that_is_written_slowly_is_no_dead_air_and_silence_in_it_is(alias: str):
     limits = AttemptTimeouts(first_token_s=3, fallback_first_token_s=3, between_tokens_s=3, total_s=600)
     arguments = {"city": "Bern " * 40}
-    async with world(limits) as w:
+    async with running_router(limits) as w:
         emulator = emulator_of(w, alias)
         emulator.always("*", Scenario(text="", calls=(("weather", arguments),), call_pieces=20, between_s=0.2))
         events = await w.answer(asking("Weather?", tools=[WEATHER], pin_model=alias))

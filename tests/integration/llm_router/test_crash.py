@@ -28,8 +28,8 @@ from services.llm_router.adapters.mesh.ledger import open_ledger
 from services.llm_router.adapters.vendors import anthropic_provider
 from services.llm_router.settings import Settings
 from tests.emulators.anthropic_emulator import AnthropicEmulator
+from tests.emulators.router_harness import MINTER, SECRET, asking
 from tests.emulators.scenario import Scenario
-from tests.emulators.world import MINTER, SECRET, asking
 from tests.fakes.waiting import DEADLINE_S, START_S, until
 
 SONNET = "claude-sonnet-5-5"

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from hocket.chassis.channel import MeshChannel
 from hocket.client.llm_router import RouterClient
-from tests.emulators.world import MINTER, SECRET, asking
+from tests.emulators.router_harness import MINTER, SECRET, asking
 from tests.fakes.waiting import DEADLINE_S, START_S
 from tests.integration.llm_router.test_crash import free_port
 

@@ -17,16 +17,16 @@ TWO = jwt.PyJWK({"kty": "oct", "k": "dHdv"}, algorithm="HS256")
 REFRESH_S = 300.0
 
 
-class World:
-    """A publisher and a clock."""
+class FakeIssuer:
+    """A key set endpoint that a test can hold back or make unavailable, and a clock."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
         self.keys = {"one": ONE}
-        self.away = False
+        self.unavailable = False
         self.fetches = 0
-        self.answering = threading.Event()
-        self.answering.set()
+        self.response_gate = threading.Event()
+        self.response_gate.set()
 
     def monotonic(self) -> float:
         return self.now_s
@@ -36,80 +36,80 @@ class World:
 
     def fetch(self):
         self.fetches += 1
-        self.answering.wait(5)
-        if self.away:
-            raise jwt.PyJWKClientConnectionError("away")
+        self.response_gate.wait(5)
+        if self.unavailable:
+            raise jwt.PyJWKClientConnectionError("unavailable")
         return dict(self.keys)
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def issuer() -> FakeIssuer:
+    return FakeIssuer()
 
 
 @pytest.fixture
-def keys(world) -> KeySet:
-    return KeySet(world.fetch, refresh_s=REFRESH_S, clock=world)
+def keys(issuer) -> KeySet:
+    return KeySet(issuer.fetch, refresh_s=REFRESH_S, clock=issuer)
 
 
-async def settled(keys: KeySet) -> None:
-    """Wait for a fetch that goes on behind the callers' backs."""
+async def wait_for_refresh(keys: KeySet) -> None:
+    """Wait for the fetch that runs in the background, if any."""
     if keys._fetching is not None:
         await keys._fetching
 
 
-async def test_concurrent_callers_share_one_fetch_that_survives_a_cancellation(world, keys):
-    world.answering.clear()
+async def test_concurrent_callers_share_one_fetch_that_survives_a_cancellation(issuer, keys):
+    issuer.response_gate.clear()
     waiting = [asyncio.create_task(keys.key("one")) for _ in range(20)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    world.answering.set()
+    issuer.response_gate.set()
     assert await asyncio.gather(*waiting[1:]) == [ONE] * 19
-    assert world.fetches == 1
+    assert issuer.fetches == 1
 
 
-async def test_unknown_key_ids_cause_at_most_one_fetch_per_interval(world, keys):
+async def test_unknown_key_ids_cause_at_most_one_fetch_per_interval(issuer, keys):
     await keys.key("one")
     for _ in range(50):
         with pytest.raises(jwt.InvalidKeyError):
             await keys.key("made up")
-    assert world.fetches == 1
-    world.now_s += FETCH_INTERVAL_S_MIN
+    assert issuer.fetches == 1
+    issuer.now_s += FETCH_INTERVAL_S_MIN
     for _ in range(50):
         with pytest.raises(jwt.InvalidKeyError):
             await keys.key("made up")
-    assert world.fetches == 2
+    assert issuer.fetches == 2
 
 
-async def test_a_new_key_is_fetched_and_a_withdrawn_one_dropped(world, keys):
+async def test_a_new_key_is_fetched_and_a_withdrawn_one_dropped(issuer, keys):
     await keys.key("one")
-    world.now_s += FETCH_INTERVAL_S_MIN
-    world.keys = {"two": TWO}
+    issuer.now_s += FETCH_INTERVAL_S_MIN
+    issuer.keys = {"two": TWO}
     assert await keys.key("two") == TWO
     with pytest.raises(jwt.InvalidKeyError):
         await keys.key("one")
 
 
-async def test_a_known_key_is_returned_without_waiting_for_a_refresh(world, keys):
+async def test_a_known_key_is_returned_without_waiting_for_a_refresh(issuer, keys):
     await keys.key("one")
-    world.now_s += REFRESH_S
-    world.answering.clear()
+    issuer.now_s += REFRESH_S
+    issuer.response_gate.clear()
     assert await asyncio.wait_for(keys.key("one"), DEADLINE_S) == ONE
-    world.keys = {}
-    world.answering.set()
-    await settled(keys)
+    issuer.keys = {}
+    issuer.response_gate.set()
+    await wait_for_refresh(keys)
     with pytest.raises(Unavailable):
         await keys.key("one")
 
 
-async def test_known_keys_stay_valid_for_a_day_without_their_issuer(world, keys):
+async def test_known_keys_stay_valid_for_a_day_without_their_issuer(issuer, keys):
     await keys.key("one")
-    world.away = True
-    world.now_s += STALE_S_MAX
+    issuer.unavailable = True
+    issuer.now_s += STALE_S_MAX
     assert await keys.key("one") == ONE
-    await settled(keys)
-    world.now_s += 1
+    await wait_for_refresh(keys)
+    issuer.now_s += 1
     with pytest.raises(Unavailable):
         await keys.key("one")
-    world.away = False
+    issuer.unavailable = False
     assert await keys.key("one") == ONE

@@ -39,30 +39,30 @@ from tests.emulators.openai_emulator import OpenAiEmulator
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 MINTER = TokenMinter(SECRET)
 # No attempt is late, however busy the machine is; a test of a deadline brings its own.
-PATIENT = AttemptTimeouts(first_token_s=60, fallback_first_token_s=60, between_tokens_s=60, total_s=600)
-QUICK = AttemptTimeouts(first_token_s=2, fallback_first_token_s=60, between_tokens_s=2, total_s=600)
+LONG_TIMEOUTS = AttemptTimeouts(first_token_s=60, fallback_first_token_s=60, between_tokens_s=60, total_s=600)
+SHORT_TIMEOUTS = AttemptTimeouts(first_token_s=2, fallback_first_token_s=60, between_tokens_s=2, total_s=600)
 
 
 # Models and prices in the shipped table change by date, so the tests run on a fixed day.
 DAY = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-class ClockOfTheDay:
+class FixedDayClock:
     """A clock that starts at `DAY` and runs in real time; tests can move its calendar forward."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._leapt_s = 0.0
+        self._advanced_s = 0.0
 
     def monotonic(self) -> float:
         return time.monotonic()
 
     def time(self) -> float:
-        return DAY.timestamp() + self._leapt_s + time.monotonic() - self._began
+        return DAY.timestamp() + self._advanced_s + time.monotonic() - self._began
 
-    def leap(self, seconds: float) -> None:
+    def advance_calendar(self, seconds: float) -> None:
         """Move the calendar forward by `seconds`; deadlines are not affected."""
-        self._leapt_s += seconds
+        self._advanced_s += seconds
 
 
 @dataclass
@@ -82,7 +82,7 @@ class FakeLedger:
 
 
 @dataclass
-class World:
+class RouterHarness:
     anthropic: AnthropicEmulator
     gemini: GeminiEmulator
     openai: OpenAiEmulator
@@ -91,7 +91,7 @@ class World:
     model_health: ModelHealth
     ledger: FakeLedger
     target: str
-    clock: ClockOfTheDay
+    clock: FixedDayClock
 
     @asynccontextmanager
     async def caller(self, tenant_id: str, tenant_tier: str = "standard") -> AsyncIterator[RouterClient]:
@@ -109,15 +109,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(
-    limits: AttemptTimeouts = PATIENT,
+async def running_router(
+    limits: AttemptTimeouts = LONG_TIMEOUTS,
     mode: MixMode = MixMode.SHARE,
     budget_micro_usd: int = 0,
     outcomes_file: Path | None = None,
     tiers_file: Path | None = None,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RouterHarness]:
     async with AsyncExitStack() as stack:
-        clock, ledger = ClockOfTheDay(), FakeLedger()
+        clock, ledger = FixedDayClock(), FakeLedger()
         anthropic, gemini, openai = (e(clock.time) for e in (AnthropicEmulator, GeminiEmulator, OpenAiEmulator))
         for emulator in (anthropic, gemini, openai):
             await emulator.start()
@@ -152,7 +152,9 @@ async def world(
         target = f"127.0.0.1:{server.grpc_port}"
         token = MINTER.mint("acme", caller="test")
         channel = await stack.enter_async_context(MeshChannel(target, lambda: token))
-        yield World(anthropic, gemini, openai, RouterClient(channel), router, model_health, ledger, target, clock)
+        yield RouterHarness(
+            anthropic, gemini, openai, RouterClient(channel), router, model_health, ledger, target, clock
+        )
 
 
 def user(*parts: pb.Part | str) -> pb.Message:
