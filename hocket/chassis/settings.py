@@ -180,5 +180,5 @@ def unknown_variables(settings_type: type[ServerSettings]) -> list[str]:
     prefix = str(settings_type.model_config.get("env_prefix", "")).upper()
     known = {name for name, _ in variables(settings_type)}
     known |= {f"{name}_FILE" for name in known}
-    ours = [name for name in os.environ if name.startswith(prefix)]
-    return sorted(name for name in ours if name not in known and not is_service_link(name, os.environ[name]))
+    set_names = [name for name in os.environ if name.startswith(prefix)]
+    return sorted(name for name in set_names if name not in known and not is_service_link(name, os.environ[name]))

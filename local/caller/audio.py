@@ -108,18 +108,18 @@ def trim_silence(pcm: Pcm) -> Pcm:
     return pcm[span[0] : span[1]] if span else pcm[:0]
 
 
-def write_wav(path: Path, said: Pcm, heard: Pcm) -> None:
+def write_wav(path: Path, caller: Pcm, agent: Pcm) -> None:
     """Write both sides of a call as 48 kHz stereo.
 
     Args:
         path: file to write.
-        said: speech of the caller, left channel.
-        heard: speech of the agent, right channel.
+        caller: speech of the caller, left channel.
+        agent: speech of the agent, right channel.
     """
-    length = max(len(said), len(heard))
+    length = max(len(caller), len(agent))
     both = np.zeros((length, 2), np.int16)
-    both[: len(said), 0] = said
-    both[: len(heard), 1] = heard
+    both[: len(caller), 0] = caller
+    both[: len(agent), 1] = agent
     with wave.open(str(path), "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)

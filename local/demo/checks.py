@@ -111,8 +111,8 @@ def _ledger(report: Report) -> list[str]:
 
 
 def _tenants(report: Report, demo_documents: frozenset[str]) -> list[str]:
-    ours = set(report.tenants.get(script.TENANT, ()))
-    theirs = set(report.tenants.get(script.OTHER_TENANT, ()))
-    if ours and theirs and ours <= demo_documents and not theirs & demo_documents:
+    demo_found = set(report.tenants.get(script.TENANT, ()))
+    other_found = set(report.tenants.get(script.OTHER_TENANT, ()))
+    if demo_found and other_found and demo_found <= demo_documents and not other_found & demo_documents:
         return []
-    return [f"tenants: {script.TENANT} finds {sorted(ours)}, {script.OTHER_TENANT} finds {sorted(theirs)}"]
+    return [f"tenants: {script.TENANT} finds {sorted(demo_found)}, {script.OTHER_TENANT} finds {sorted(other_found)}"]

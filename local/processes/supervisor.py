@@ -65,10 +65,10 @@ class Supervisor:
                     group.create_task(self._start(keeper))
         # Not `except*`: before Python 3.11.4 it wraps an exception raised in its block in an ExceptionGroup.
         except BaseExceptionGroup as errors:
-            ours, others = errors.split(LocalError)
-            if ours is None or others is not None:
+            known, others = errors.split(LocalError)
+            if known is None or others is not None:
                 raise
-            raise _first_error(ours) from None
+            raise _first_error(known) from None
 
     async def _start(self, keeper: ProcessKeeper) -> None:
         for name in keeper.spec.depends_on:

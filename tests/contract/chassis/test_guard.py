@@ -151,8 +151,8 @@ async def test_the_server_times_out_before_its_caller(monkeypatch):
             await search(server, "sleep", token, timeout_s=3)
         # Only a server's own answer carries a reason and this sentence.
         assert caught.value.message.startswith("not done within 0.")
-        left = float((await search(server, "left", token, timeout_s=20)).degraded[0])
-    assert 0 < left < 20
+        left_s = float((await search(server, "left", token, timeout_s=20)).degraded[0])
+    assert 0 < left_s < 20
 
 
 async def test_a_call_without_a_deadline_gets_the_servers_limit():

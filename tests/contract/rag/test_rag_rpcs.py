@@ -35,11 +35,11 @@ class SlowStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = asyncio.Event()
+        self.called = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def lexical(self, *_):
-        self.asked.set()
+        self.called.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -204,9 +204,9 @@ async def test_delete_tenant_needs_the_admin_scope_and_the_confirmation():
         with pytest.raises(errors.PermissionDenied) as unconfirmed:
             await allowed.delete_tenant("globex")
         deleted = await allowed.delete_tenant("acme")
-        left = (await rag.search("tea")).passages
+        remaining = (await rag.search("tea")).passages
     assert (unscoped.value.reason, unconfirmed.value.reason) == ("SCOPE_MISSING", "TENANT_MISMATCH")
-    assert (deleted.documents_deleted, deleted.passages_deleted, list(left)) == (2, 2, [])
+    assert (deleted.documents_deleted, deleted.passages_deleted, list(remaining)) == (2, 2, [])
 
 
 async def test_embed_returns_unit_vectors_in_order_and_the_model():
@@ -223,12 +223,12 @@ async def test_embed_returns_unit_vectors_in_order_and_the_model():
 
 async def test_tenants_with_the_same_document_ids_are_isolated():
     globex = MINTER.mint("globex", caller="test")
-    async with serving() as port, client(port) as ours, client(port, globex) as theirs:
-        await ingested(ours, document("same", "Our secret walrus."))
-        await ingested(theirs, document("same", "Their secret penguin."))
-        assert [p.text for p in (await ours.search("secret walrus penguin")).passages] == ["Our secret walrus."]
-        assert await theirs.delete_document("same") == 1
-        assert [info.document_id async for info in ours.list_documents()] == ["same"]
+    async with serving() as port, client(port) as acme_rag, client(port, globex) as globex_rag:
+        await ingested(acme_rag, document("same", "Our secret walrus."))
+        await ingested(globex_rag, document("same", "Their secret penguin."))
+        assert [p.text for p in (await acme_rag.search("secret walrus penguin")).passages] == ["Our secret walrus."]
+        assert await globex_rag.delete_document("same") == 1
+        assert [info.document_id async for info in acme_rag.list_documents()] == ["same"]
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", MINTER.mint("acme", caller="test", ttl_s=-60)])
@@ -260,7 +260,7 @@ async def test_cancelled_search_stops():
     store = SlowStore()
     async with serving(store) as port, client(port) as rag:
         call = asyncio.create_task(rag.search("tea", budget_s=20))
-        await asyncio.wait_for(store.asked.wait(), DEADLINE_S)
+        await asyncio.wait_for(store.called.wait(), DEADLINE_S)
         call.cancel()
         await asyncio.wait_for(store.cancelled.wait(), DEADLINE_S)
 

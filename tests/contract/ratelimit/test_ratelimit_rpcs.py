@@ -66,11 +66,11 @@ class UnavailableBackend:
     hangs = False
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.called = asyncio.Event()
 
     def __getattr__(self, name: str):
         async def unavailable(*_):
-            self.asked.set()
+            self.called.set()
             if self.hangs:
                 await asyncio.sleep(3600)
             raise (
@@ -319,9 +319,9 @@ async def test_deadline_holds_and_a_cancelled_call_does_not_harm_the_server():
     async with serving(shared=slow, ledger=slow) as mesh, mesh.limits() as client, mesh.ledger() as ledger:
         with pytest.raises(errors.DeadlineExceeded):
             await client.check([spend()], timeout_s=0.2)
-        slow.asked.clear()
+        slow.called.clear()
         task = asyncio.create_task(ledger.get_costs(timeout_s=600))
-        await asyncio.wait_for(slow.asked.wait(), DEADLINE_S)
+        await asyncio.wait_for(slow.called.wait(), DEADLINE_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -334,7 +334,7 @@ async def test_overloaded_service_raises_unavailable_not_resource_exhausted():
     slow.hangs = True
     async with serving(shared=slow, concurrent_rpcs_max=1) as mesh, mesh.limits() as client:
         first = asyncio.create_task(client.check([spend()], timeout_s=600))
-        await asyncio.wait_for(slow.asked.wait(), DEADLINE_S)
+        await asyncio.wait_for(slow.called.wait(), DEADLINE_S)
         with pytest.raises(errors.Unavailable) as caught:
             await client.require("llm_requests", timeout_s=DEADLINE_S)
         assert caught.value.reason == "OVERLOADED"

@@ -17,10 +17,10 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_help_lists_every_setting_and_the_defaults_are_valid():
-    told = run("--help")
-    assert (told.returncode, run("--check-config").returncode) == (0, 0)
+    result = run("--help")
+    assert (result.returncode, run("--check-config").returncode) == (0, 0)
     for name in ("POSTGRES_URL", "POSTGRES_MIGRATION_URL", "REDIS_URL", "VOYAGE_API_KEY", "RATELIMIT_TARGET"):
-        assert f"HOCKET_RAG_{name}" in told.stdout
+        assert f"HOCKET_RAG_{name}" in result.stdout
 
 
 def test_invalid_and_misspelled_settings_are_named():

@@ -140,10 +140,10 @@ async def test_open_breaker_does_not_wait_for_a_frozen_redis(redis_process):
         redis_process.signal(signal.SIGSTOP)
         for _ in range(4):
             assert await check(client)
-        asked = timeouts()
+        timeouts_before = timeouts()
         for _ in range(300):
             assert await check(client)
-        assert timeouts() == asked
+        assert timeouts() == timeouts_before
         redis_process.signal(signal.SIGCONT)
 
 

@@ -101,7 +101,7 @@ async def test_vector_search_finds_passages_without_shared_terms():
     assert list(answer.degraded) == []
 
 
-@pytest.mark.parametrize("failure", [Unavailable("gone"), FailedPrecondition("key")])
+@pytest.mark.parametrize("failure", [Unavailable("down"), FailedPrecondition("key")])
 async def test_failed_vendor_degrades_to_lexical_search(failure):
     meaning = ColourEmbedder()
     flow = knowledge(embedder=meaning)
@@ -116,7 +116,7 @@ async def test_open_breaker_skips_the_vendor():
     meaning = ColourEmbedder()
     flow = knowledge(embedder=meaning)
     await colours(flow)
-    meaning.failure, before = Unavailable("gone"), meaning.calls
+    meaning.failure, before = Unavailable("down"), meaning.calls
     for _ in range(5):
         answer = await flow.search("acme", question("colour"))
     assert before + 3 == meaning.calls
@@ -189,7 +189,7 @@ async def test_filters_apply_to_both_rankings():
 async def test_document_without_vectors_is_embedded_when_ingested_again():
     meaning = ColourEmbedder()
     flow = knowledge(embedder=meaning)
-    meaning.failure = Unavailable("gone")
+    meaning.failure = Unavailable("down")
     first = await put(flow, "a", "The red one.")
     meaning.failure = None
     second = await put(flow, "a", "The red one.")
@@ -221,10 +221,10 @@ SPOKEN = [
 ]
 
 
-@pytest.mark.parametrize(("spoken", "told"), SPOKEN)
-async def test_spoken_questions_find_the_answer_in_the_first_three_passages(spoken, told):
+@pytest.mark.parametrize(("spoken", "expected"), SPOKEN)
+async def test_spoken_questions_find_the_answer_in_the_first_three_passages(spoken, expected):
     flow = knowledge()
     for file in sorted(HANDBOOK.glob("*.md")):
         await put(flow, file.stem, file.read_text(encoding="utf-8"))
     answer = await flow.search("acme", question(spoken, k=3))
-    assert any(told in " ".join(passage.text.split()) for passage in answer.passages), answer
+    assert any(expected in " ".join(passage.text.split()) for passage in answer.passages), answer

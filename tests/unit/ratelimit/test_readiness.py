@@ -12,7 +12,7 @@ async def test_ready_from_the_first_success_on():
 
     async def check() -> None:
         if not up:
-            raise ConnectionError("gone")
+            raise ConnectionError("unavailable")
 
     ready = ready_after_first_success("test", check)
     with pytest.raises(ConnectionError):

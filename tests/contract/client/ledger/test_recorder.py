@@ -37,7 +37,7 @@ class FakeLedger(ledger_pb2_grpc.LedgerServiceServicer):
         self.calls.append((identity.current().tenant_id, len(request.events)))
         if self.failures and not self.loses_answers:
             self.failures -= 1
-            raise errors.Unavailable("gone")
+            raise errors.Unavailable("unavailable")
         for number, event in enumerate(request.events):
             if event.model == "bad":
                 raise errors.invalid_field(f"events[{number}].model", "is bad")

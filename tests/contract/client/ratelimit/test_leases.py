@@ -71,8 +71,8 @@ class Service:
             raise errors.Unavailable("unavailable")
         return identity.current_or_none() or ACME
 
-    async def check(self, asked) -> ratelimit_pb2.CheckResponse:
-        rows = [wire.spend("spend", one) for one in asked]
+    async def check(self, requested) -> ratelimit_pb2.CheckResponse:
+        rows = [wire.spend("spend", one) for one in requested]
         return wire.check_response(await self.limiter.check(self._called(), rows))
 
     async def lease(self, limit: str, units: int, *, subject: str = "") -> ratelimit_pb2.LeaseResponse:

@@ -74,7 +74,7 @@ def is_there(path):
     return path.exists()
 
 
-async def gone(*pids, within_s=120):
+async def wait_for_exit(*pids, within_s=120):
     async with asyncio.timeout(within_s):
         while any(runs(pid) for pid in pids):  # noqa: ASYNC110 - no event exists for a process that is not our child
             await asyncio.sleep(0.02)
@@ -99,7 +99,7 @@ async def test_crashed_process_and_its_children_are_replaced(processes):
     keeper = supervisor.keeper("service")
     first, child = keeper.pid, int((processes.folder / "service.log").read_text().split()[1])
     keeper.kill(signal.SIGKILL, restart=True)
-    await gone(first, child)
+    await wait_for_exit(first, child)
     await supervisor.wait_ready(["service"], 120)
     assert keeper.pid not in {None, first}
     await supervisor.stop()
@@ -112,7 +112,7 @@ async def test_children_of_an_exited_process_are_killed(processes):
     with suppress(LocalError):
         await supervisor.start()
     child = int((processes.folder / "service.log").read_text().split()[1])
-    await gone(child)
+    await wait_for_exit(child)
     await supervisor.stop()
 
 
@@ -122,7 +122,7 @@ async def test_killed_process_stays_down_until_restart(processes):
     keeper = supervisor.keeper("service")
     first = keeper.pid
     keeper.kill(signal.SIGKILL, restart=False)
-    await gone(first)
+    await wait_for_exit(first)
     await asyncio.sleep(0.2)  # many times the backoff
     assert keeper.pid is None
     await keeper.restart()
@@ -215,13 +215,13 @@ async def test_watcher_stops_everything_after_the_mesh_is_killed(tmp_path):
     (scratch / "a service's").touch()
     owner.kill()
     await owner.wait()
-    await gone(*pids, *watchers)
+    await wait_for_exit(*pids, *watchers)
     assert not is_there(scratch)
     # The next mesh can use the folder at once, with an intact cluster.
     again, pids = await start_owner(tmp_path / "data")
     again.terminate()
     await again.wait()
-    await gone(*pids)
+    await wait_for_exit(*pids)
 
 
 async def test_next_start_stops_orphans_of_a_killed_watcher(tmp_path):
@@ -233,10 +233,10 @@ async def test_next_start_stops_orphans_of_a_killed_watcher(tmp_path):
     await owner.wait()
     assert all(psutil.pid_exists(pid) for pid in pids)
     again, new_pids = await start_owner(tmp_path / "data")
-    await gone(*pids)
+    await wait_for_exit(*pids)
     again.kill()
     await again.wait()
-    await gone(*new_pids)
+    await wait_for_exit(*new_pids)
 
 
 async def test_one_mesh_per_folder(tmp_path):
@@ -250,7 +250,7 @@ async def test_one_mesh_per_folder(tmp_path):
     for process in (owner, beside):
         process.kill()
         await process.wait()
-    await gone(*pids, *more)
+    await wait_for_exit(*pids, *more)
 
 
 async def test_crash_is_reported_and_the_previous_log_is_kept(processes):

@@ -199,8 +199,8 @@ async def test_row_level_security_covers_queries_without_a_tenant_predicate(stor
     await put(store, "globex", "a", "Theirs.")
     for table in ("documents", "passages", "postings", "corpora"):
         async with database.tenant("acme") as connection:
-            seen = await connection.fetch(f"SELECT DISTINCT tenant_id FROM rag.{table}")  # noqa: S608 - a name of ours
-        assert [row["tenant_id"] for row in seen] == ["acme"]
+            rows = await connection.fetch(f"SELECT DISTINCT tenant_id FROM rag.{table}")  # noqa: S608 - a name of ours
+        assert [row["tenant_id"] for row in rows] == ["acme"]
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with database.tenant("acme") as connection:
             await connection.execute("INSERT INTO rag.corpora (tenant_id) VALUES ('initech')")

@@ -135,8 +135,8 @@ async def test_lease_is_returned_once_by_its_tenant_and_up_to_its_units(harness)
 
 async def test_slots_are_acquired_renewed_released_and_expire(harness):
     async def acquire(holder: str, tenant: str = "acme"):
-        held = await harness.store.acquire(tenant, ROOMS, holder, 10_000_000)
-        return held.acquired, held.in_use
+        holding = await harness.store.acquire(tenant, ROOMS, holder, 10_000_000)
+        return holding.acquired, holding.in_use
 
     assert [await acquire("a"), await acquire("b"), await acquire("c")] == [(True, 1), (True, 2), (False, 2)]
     assert await acquire("a", tenant="other") == (True, 1)

@@ -137,9 +137,9 @@ def test_file_cut_at_any_byte_yields_its_complete_lines(tmp_path_factory, steps,
     expected: list[str] = []
     for line in lines:
         entry = json.loads(line)
-        for gone in entry.get("settled", [entry.get("id")]):
-            if gone in expected and "settled" in entry:
-                expected.remove(gone)
+        for dropped in entry.get("settled", [entry.get("id")]):
+            if dropped in expected and "settled" in entry:
+                expected.remove(dropped)
         if "event" in entry and entry["id"] not in expected:
             expected.append(entry["id"])
     assert ids(again) == expected

@@ -15,8 +15,8 @@ def sent(monkeypatch):
     signals = []
 
     def killpg(group, number):
-        gone = any(group == g for g, n in signals)
-        if gone:
+        exited = any(group == g for g, n in signals)
+        if exited:
             raise ProcessLookupError
         if number:
             signals.append((group, number))

@@ -36,28 +36,28 @@ class Redis:
     """Replaces the redis.asyncio client: the methods that CachedEmbedder uses."""
 
     def __init__(self) -> None:
-        self.held: dict[str, bytes] = {}
-        self.gone = False
+        self.values: dict[str, bytes] = {}
+        self.unavailable = False
 
     def _check(self):
-        if self.gone:
-            raise RedisConnectionError("gone")
+        if self.unavailable:
+            raise RedisConnectionError("unavailable")
 
     async def get(self, key):
         self._check()
-        return self.held.get(key)
+        return self.values.get(key)
 
     async def set(self, key, value, ex):
         self._check()
-        self.held[key] = value
+        self.values[key] = value
 
     async def scan_iter(self, match, count):
         self._check()
-        for key in [key for key in self.held if key.startswith(match.removesuffix("*"))]:
+        for key in [key for key in self.values if key.startswith(match.removesuffix("*"))]:
             yield key
 
     async def unlink(self, key):
-        del self.held[key]
+        del self.values[key]
 
 
 async def ask(cache, tenant_id="acme", text="q"):
@@ -92,11 +92,11 @@ async def test_replicas_share_vectors_through_redis():
 
 async def test_failing_redis_or_malformed_entries_fall_back_to_the_vendor():
     redis, behind = Redis(), Counting()
-    redis.gone = True
+    redis.unavailable = True
     assert await ask(CachedEmbedder(behind, redis, Clock())) == [0.5, -0.25]
-    redis.gone = False
+    redis.unavailable = False
     await ask(CachedEmbedder(behind, redis, Clock()))
-    redis.held = dict.fromkeys(redis.held, b"abc")
+    redis.values = dict.fromkeys(redis.values, b"abc")
     assert await ask(CachedEmbedder(behind, redis, Clock())) == [0.5, -0.25]
     assert behind.calls == 3
 
@@ -107,13 +107,13 @@ async def test_forget_deletes_the_entries_of_one_tenant():
     await ask(cache)
     await ask(cache, "acme2")
     await cache.forget("acme")
-    assert [key.rpartition(":")[0] for key in redis.held] == ["rag:vector:acme2"]
+    assert [key.rpartition(":")[0] for key in redis.values] == ["rag:vector:acme2"]
     await ask(cache)
     assert behind.calls == 3
 
 
 async def test_forget_without_redis_raises_unavailable():
     redis = Redis()
-    redis.gone = True
+    redis.unavailable = True
     with pytest.raises(Unavailable):
         await CachedEmbedder(Counting(), redis, Clock()).forget("acme")

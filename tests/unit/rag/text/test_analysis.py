@@ -19,7 +19,7 @@ def test_spoken_question_is_reduced_to_its_significant_terms():
 
 
 @pytest.mark.parametrize(
-    ("said", "written"),
+    ("spoken", "written"),
     [
         ("wi fi", "Wi-Fi"),
         ("wifi", "wi-fi"),
@@ -32,8 +32,8 @@ def test_spoken_question_is_reduced_to_its_significant_terms():
         ("companies", "company"),
     ],
 )
-def test_spoken_forms_match_written_forms(said, written):
-    assert {term.term for term in query_terms(said)} & set(terms(written))
+def test_spoken_forms_match_written_forms(spoken, written):
+    assert {term.term for term in query_terms(spoken)} & set(terms(written))
 
 
 def test_fillers_are_searched_for_without_other_words():
