@@ -12,7 +12,7 @@ from services.llm_router.chat.request import Tier
 from services.llm_router.errors import NOT_MODEL_FAULT, PERMANENT, REQUEST_FAULT, FailureKind, ModelFailure
 from services.llm_router.ports import Providers, SharedState, Tables
 from services.llm_router.routing.circuit_breaker import PAUSE_MIN_S, BreakerState, ModelCircuitBreaker
-from services.llm_router.routing.decision import BREAKER_OPEN
+from services.llm_router.routing.decision import BREAKER_OPEN, END_OF_LIFE
 
 
 class Admission(IntEnum):
@@ -125,8 +125,8 @@ class ModelHealth:
     def _record_model_fault(self, candidate: Candidate, failure: ModelFailure) -> None:
         # A rejected key or an unknown model fails every request; a rate limit with a long wait applies to all requests
         # too.
-        asked_to_wait = failure.kind is FailureKind.RATE_LIMITED and (failure.retry_after_s or 0) >= PAUSE_MIN_S
-        at_once = asked_to_wait or failure.kind in PERMANENT
+        long_wait = failure.kind is FailureKind.RATE_LIMITED and (failure.retry_after_s or 0) >= PAUSE_MIN_S
+        at_once = long_wait or failure.kind in PERMANENT
         self._set(candidate, self.breaker(candidate).after_failure(self.now_s, failure.retry_after_s, at_once=at_once))
 
     def _set(self, candidate: Candidate, breaker: ModelCircuitBreaker) -> None:
@@ -142,7 +142,7 @@ class ModelHealth:
             (
                 tier,
                 c,
-                self.unavailable_reason(c) if c.in_service(self.now_s) else "it is past its vendor's end-of-life date",
+                self.unavailable_reason(c) if c.in_service(self.now_s) else END_OF_LIFE,
             )
             for tier in Tier
             for c in self.table.candidates(tier)
@@ -150,5 +150,5 @@ class ModelHealth:
 
     def health(self) -> Mapping[str, tuple[ModelCircuitBreaker, BreakerState]]:
         """Return the breaker of each candidate and its state now, by alias."""
-        seen = {c.alias: self.breaker(c) for tier in Tier for c in self.table.candidates(tier)}
-        return {alias: (b, b.state(self.now_s)) for alias, b in seen.items()}
+        breakers = {c.alias: self.breaker(c) for tier in Tier for c in self.table.candidates(tier)}
+        return {alias: (b, b.state(self.now_s)) for alias, b in breakers.items()}

@@ -56,7 +56,7 @@ def cost_of_attempt(
     table: TierTable,
     request: Request,
     candidate: Candidate,
-    seen: UsageUpdate,
+    reported: UsageUpdate,
     *,
     event_id: str,
     tier: Tier,
@@ -73,7 +73,7 @@ def cost_of_attempt(
         table: Tier table with prices.
         request: The request.
         candidate: The model that was called.
-        seen: Usage and served model as far as known.
+        reported: Usage and served model as far as known.
         event_id: Idempotency key of the cost event.
         tier: Tier of the decision.
         now_s: End of the call in Unix seconds.
@@ -81,16 +81,16 @@ def cost_of_attempt(
         estimated: True when the usage is an estimate.
         unconfirmed: True when the vendor gave no response at all.
     """
-    served = table.candidate_served(candidate, seen.served_model) if seen.served_model else candidate
-    price = (served or candidate).price(now_s, seen.usage.prompt_tokens)
-    cost = cost_micro_usd(seen.usage, price)
+    served = table.candidate_served(candidate, reported.served_model) if reported.served_model else candidate
+    price = (served or candidate).price(now_s, reported.usage.prompt_tokens)
+    cost = cost_micro_usd(reported.usage, price)
     return AttemptCost(
         event_id=event_id,
         ended_at_s=now_s,
         provider=candidate.provider,
-        model=_ledger_name(seen.served_model) or candidate.vendor_model or candidate.alias,
+        model=_ledger_name(reported.served_model) or candidate.vendor_model or candidate.alias,
         tier=tier,
-        usage=seen.usage,
+        usage=reported.usage,
         cost_micro_usd=cost,
         price_row=price.name,
         outcome=outcome,

@@ -70,7 +70,7 @@ class UsageMeter:
         if not self._unreported:
             return self.usage, False
         known = self.usage if self.usage.prompt_tokens else Usage(input_tokens=self._prompt_tokens)
-        untold = self._unreported_tokens
-        if untold is None:
-            untold = int(self._unreported_characters / CHARACTERS_PER_TOKEN + 0.5)
-        return replace(known, output_tokens=known.output_tokens + untold), True
+        unreported_tokens = self._unreported_tokens
+        if unreported_tokens is None:
+            unreported_tokens = int(self._unreported_characters / CHARACTERS_PER_TOKEN + 0.5)
+        return replace(known, output_tokens=known.output_tokens + unreported_tokens), True

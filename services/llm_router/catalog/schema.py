@@ -192,9 +192,9 @@ def read_table(data: Mapping[str, Any]) -> TierTable:
 
 def _first_of(error: ValidationError) -> TableError:
     first = error.errors()[0]
-    said = {"extra_forbidden": "is not a known key", "missing": "is missing"}.get(first["type"], first["msg"])
+    message = {"extra_forbidden": "is not a known key", "missing": "is missing"}.get(first["type"], first["msg"])
     # An invalid key appears after its table's path, followed by pydantic's "[key]".
-    return TableError(tuple(p for p in first["loc"] if p != "[key]"), said.removeprefix("Value error, "))
+    return TableError(tuple(p for p in first["loc"] if p != "[key]"), message.removeprefix("Value error, "))
 
 
 def _check_model(alias: str, model: _Model) -> None:

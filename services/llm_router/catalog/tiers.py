@@ -147,12 +147,12 @@ class TierTable:
             if m.alias in used and m.end_of_life_s is not None and m.end_of_life_s - now_s < END_OF_LIFE_WARNING_S
         ]
 
-    def candidate_served(self, asked: Candidate, name: str) -> Candidate | None:
-        """Return the candidate that the vendor of `asked` calls `name`, or None when the table has no price for it.
+    def candidate_served(self, called: Candidate, name: str) -> Candidate | None:
+        """Return the candidate that the vendor of `called` calls `name`, or None when the table has no price for it.
 
-        An exact name wins over one with a date or build suffix; `asked` wins over others of the same name.
+        An exact name wins over one with a date or build suffix; `called` wins over others of the same name.
         """
-        same_vendor = [asked, *(m for m in self.models.values() if m.provider == asked.provider and m is not asked)]
+        same_vendor = [called, *(m for m in self.models.values() if m.provider == called.provider and m is not called)]
         for named in (_is_name, _is_build):
             found = [m for m in same_vendor if named(m.vendor_model, name)]
             if found:

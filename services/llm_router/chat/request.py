@@ -163,9 +163,9 @@ class Request:
     @cached_property
     def system(self) -> str:
         """The instructions with their passages, joined by blank lines; empty where all are blank."""
-        told = ("\n".join(_instruction(p) for p in m.parts) for m in self.messages if m.role is Role.SYSTEM)
-        whole = "\n\n".join(told)
-        return whole if whole.strip() else ""
+        instructions = ("\n".join(_instruction(p) for p in m.parts) for m in self.messages if m.role is Role.SYSTEM)
+        joined = "\n\n".join(instructions)
+        return joined if joined.strip() else ""
 
     @cached_property
     def turns(self) -> tuple[Message, ...]:

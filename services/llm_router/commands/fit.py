@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
         result = fit(rows, old)
     except (OSError, ValueError) as error:
         sys.exit(f"hocket-llm-router fit: {error}")
-    summary = f"AUROC {result.auroc_old:.4f} -> {result.auroc_new:.4f} on {result.rows_apart} of {result.rows} turns"
+    summary = f"AUROC {result.auroc_old:.4f} -> {result.auroc_new:.4f} on {result.rows_held_out} of {result.rows} turns"
     if not result.promoted:
         sys.stdout.write(f"not promoted: {summary}\n")
         sys.exit(3)

@@ -152,9 +152,9 @@ def _task_talk(words: str, tools: set[str]) -> str:
 def _tool(words: str, tools: set[str], *, required: bool) -> ToolRequest | None:
     """Return the tool call that `words` ask for, or some call when one is required."""
     if "create_task" in tools:
-        wish = parse_task(words)
-        if wish is not None:
-            return ToolRequest("create_task", {"title": wish.title, **({"due": wish.due} if wish.due else {})})
+        task = parse_task(words)
+        if task is not None:
+            return ToolRequest("create_task", {"title": task.title, **({"due": task.due} if task.due else {})})
     if "get_user_profile" in tools and _PROFILE.search(words):
         return ToolRequest("get_user_profile", {})
     note = _NOTE.match(words)
@@ -208,43 +208,43 @@ def _age(picture: ImagePart, now_s: float) -> str:
 
 def _after_tools(request: Request, last: Message) -> str:
     results = [p for p in last.parts if isinstance(p, ToolResult)]
-    asked = next((m.words for m in reversed(request.turns) if m.role is Role.USER), "")
-    return " ".join(_after_tool(result, asked) for result in results) or UNKNOWN_ALONE
+    question = next((m.words for m in reversed(request.turns) if m.role is Role.USER), "")
+    return " ".join(_after_tool(result, question) for result in results) or UNKNOWN_ALONE
 
 
 _UNDONE = {"create_task": "create the task", "log_insight": "write that down", "search_knowledge": "search"}
 
 
-def _after_tool(result: ToolResult, asked: str) -> str:
+def _after_tool(result: ToolResult, question: str) -> str:
     if result.is_error:
         return f"I'm sorry, I could not {_UNDONE.get(result.name, 'do that')}. Please try again later."
     data = _json(result.content)
     row = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
     match result.name:
         case "create_task":
-            return _task_made(row, asked)
+            return _task_made(row, question)
         case "log_insight":
             return "Noted."
         case "get_user_profile":
             return _profile(row)
         case "search_knowledge":
-            found = extract(asked, _passages(row.get("passages", row.get("results", data)), result.content))
+            found = extract(question, _passages(row.get("passages", row.get("results", data)), result.content))
             return " ".join(found.sentences) if found else UNKNOWN
         case _:
             return " ".join(result.content.split())[:300] or "Done."
 
 
-def _task_made(row: Mapping[str, Any], asked: str) -> str:
-    wish = parse_task(asked)
-    title = row.get("title") or (wish.title if wish else "")
-    due = f", due {wish.due}" if wish and wish.due else ""
+def _task_made(row: Mapping[str, Any], question: str) -> str:
+    task = parse_task(question)
+    title = row.get("title") or (task.title if task else "")
+    due = f", due {task.due}" if task and task.due else ""
     return f"Done. I created the task {title}{due}." if title else "Done. I created the task."
 
 
 def _profile(row: Mapping[str, Any]) -> str:
     name, notes = row.get("display_name"), row.get("notes")
-    told = f"You are {name}." if name else "I don't know your name."
-    return f"{told} {notes}" if isinstance(notes, str) and notes else told
+    sentence = f"You are {name}." if name else "I don't know your name."
+    return f"{sentence} {notes}" if isinstance(notes, str) and notes else sentence
 
 
 def _passages(rows: Any, content: str) -> list[Passage]:

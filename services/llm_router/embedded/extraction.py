@@ -122,7 +122,11 @@ def _second(rows: Sequence[_Row], scored: Sequence[tuple[float, float, int]], be
 
 
 def _kind(question: str, sentence: str) -> float:
-    return sum(0.15 for asked, shown in _EXPECTED if asked.search(question) and shown.search(sentence))
+    return sum(
+        0.15
+        for question_pattern, sentence_pattern in _EXPECTED
+        if question_pattern.search(question) and sentence_pattern.search(sentence)
+    )
 
 
 def _spoken(sentence: str) -> str:

@@ -128,19 +128,23 @@ class SurfaceScorer:
 
     def score(self, request: Request) -> Complexity:
         """Score the last user message; up to three earlier user turns add context that a short follow-up lacks."""
-        said = ["\n".join(p.text for p in m.parts if isinstance(p, Text)) for m in request.turns if m.role is Role.USER]
-        return self.score_turns(said)
+        user_texts = [
+            "\n".join(p.text for p in m.parts if isinstance(p, Text)) for m in request.turns if m.role is Role.USER
+        ]
+        return self.score_turns(user_texts)
 
     def score_text(self, text: str) -> Complexity:
         """Score one message without history."""
         return self.score_turns([text])
 
-    def score_turns(self, said: Sequence[str]) -> Complexity:
+    def score_turns(self, user_texts: Sequence[str]) -> Complexity:
         """Score from the texts of the user, oldest first."""
-        features = features_of(said[-1]) if said else features_of("")
-        before = [self._sum(features_of(text, HISTORY_CHARACTERS_MAX)) for text in said[-USER_TURNS - 1 : -1] if text]
+        features = features_of(user_texts[-1]) if user_texts else features_of("")
+        earlier = [
+            self._sum(features_of(text, HISTORY_CHARACTERS_MAX)) for text in user_texts[-USER_TURNS - 1 : -1] if text
+        ]
         # The hardest earlier turn counts: "and in general?" after a proof is not a simple request.
-        features["history"] = _logistic(max(before) + self.bias) if before else 0.0
+        features["history"] = _logistic(max(earlier) + self.bias) if earlier else 0.0
         parts = [Contribution(n, self.weights.get(n, 0.0) * v, f"{n} = {v:.2f}") for n, v in features.items()]
         total = sum(part.weight for part in parts) + self.bias
         strongest = tuple(sorted((p for p in parts if p.weight), key=lambda p: -abs(p.weight)))

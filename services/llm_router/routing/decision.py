@@ -30,6 +30,7 @@ _TIER_UP_THEN_DOWN = {
 }
 
 BREAKER_OPEN = "its circuit breaker is open"
+END_OF_LIFE = "it is past its vendor's end-of-life date"
 # Returns None when the candidate may be tried now, else the reason (no key, breaker open).
 Usable = Callable[[Candidate], str | None]
 
@@ -229,7 +230,7 @@ class _Eligibility:
 
     def _problem(self, candidate: Candidate) -> str | None:
         if not candidate.in_service(self.context.now_s):
-            return "its vendor has taken it out of service"
+            return END_OF_LIFE
         lacking = self.request.required_capabilities - candidate.capabilities
         if lacking:
             return f"cannot do {', '.join(sorted(lacking))}"

@@ -16,7 +16,7 @@ from services.llm_router.routing.tier_mix import ABSOLUTE_CUTS
 from services.llm_router.routing.training_data import ScorerWeights, TrainingRow
 
 ROWS_MIN = 200
-APART_PERIOD = 3
+HOLD_OUT_PERIOD = 3
 RIDGE = 1.0
 ROUNDS = 25
 _STEP_MIN = 1e-6
@@ -32,7 +32,7 @@ class FitResult:
     auroc_old: float
     auroc_new: float
     rows: int
-    rows_apart: int
+    rows_held_out: int
 
     @property
     def promoted(self) -> bool:
@@ -52,12 +52,12 @@ def fit(rows: Sequence[TrainingRow], old: ScorerWeights) -> FitResult:
     """
     if len(rows) < ROWS_MIN:
         raise ValueError(f"{len(rows)} outcomes are too few; at least {ROWS_MIN} are needed")
-    apart = rows[::APART_PERIOD]
-    seen = [row for i, row in enumerate(rows) if i % APART_PERIOD]
-    if any(len({row.needed for row in part}) < 2 for part in (seen, apart)):
+    held_out = rows[::HOLD_OUT_PERIOD]
+    training = [row for i, row in enumerate(rows) if i % HOLD_OUT_PERIOD]
+    if any(len({row.needed for row in part}) < 2 for part in (training, held_out)):
         raise ValueError("all outcomes have the same label; record good and bad ones")
-    fitted = _on_the_scale_of(old, _newton(seen, old), rows)
-    return FitResult(fitted, auroc(apart, old), auroc(apart, fitted), len(rows), len(apart))
+    fitted = _on_the_scale_of(old, _newton(training, old), rows)
+    return FitResult(fitted, auroc(held_out, old), auroc(held_out, fitted), len(rows), len(held_out))
 
 
 def _newton(rows: Sequence[TrainingRow], old: ScorerWeights) -> ScorerWeights:
@@ -67,9 +67,9 @@ def _newton(rows: Sequence[TrainingRow], old: ScorerWeights) -> ScorerWeights:
     need = np.array([row.need for row in rows])
     theta = prior.copy()
     for _ in range(ROUNDS):
-        chance = 1 / (1 + np.exp(-np.clip(x @ theta, -35, 35)))
-        slope = np.maximum(chance * (1 - chance), _SLOPE_MIN)
-        gradient = x.T @ (need - chance) + RIDGE * (prior - theta)
+        probability = 1 / (1 + np.exp(-np.clip(x @ theta, -35, 35)))
+        slope = np.maximum(probability * (1 - probability), _SLOPE_MIN)
+        gradient = x.T @ (need - probability) + RIDGE * (prior - theta)
         hessian = (x.T * slope) @ x + RIDGE * np.eye(len(theta))
         step = np.linalg.solve(hessian, gradient)
         theta += step
@@ -104,7 +104,7 @@ def _scaled(weights: ScorerWeights, scale: float, shift: float) -> ScorerWeights
 def auroc(rows: Sequence[TrainingRow], weights: ScorerWeights) -> float:
     """Return the chance that a row in need scores above one that is not; ties count half (Mann-Whitney)."""
     needed = np.array([row.needed for row in rows])
-    _, place, ties = np.unique([weights.raw(row.features) for row in rows], return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]
+    _, tie_group, ties = np.unique([weights.raw(row.features) for row in rows], return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[tie_group]
     above, below = int(needed.sum()), int((~needed).sum())
     return float((ranks[needed].sum() - above * (above + 1) / 2) / (above * below))

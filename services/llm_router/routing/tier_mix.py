@@ -73,10 +73,10 @@ class TierMix:
         work off the same surplus at once and turn it into a deficit.
         """
         known = self.served[tier] + self.remote[tier] - self.shares[tier] * self.total
-        own, since = sum(self.served.values()), sum(self._since_sync.values())
-        if not since or own == self.total:
+        local_total, since = sum(self.served.values()), sum(self._since_sync.values())
+        if not since or local_total == self.total:
             return known
-        return known + (self._since_sync[tier] - self.shares[tier] * since) * (self.total - own) / own
+        return known + (self._since_sync[tier] - self.shares[tier] * since) * (self.total - local_total) / local_total
 
     def set_remote(self, tier: Tier, count: int) -> None:
         """Set the requests that other replicas have served in `tier`."""
@@ -94,11 +94,11 @@ class TierMix:
         Parts are proportional to traffic and add up to the whole, so that replicas hold the bound between
         synchronizations.
         """
-        own = sum(self.served.values())
-        if own == self.total:
+        local_total = sum(self.served.values())
+        if local_total == self.total:
             return False
-        after = self.served[tier] + 1 - self.shares[tier] * (own + 1)
-        return after > max(OWN_SURPLUS_MIN, surplus_bound(self.total) * own / self.total)
+        after = self.served[tier] + 1 - self.shares[tier] * (local_total + 1)
+        return after > max(OWN_SURPLUS_MIN, surplus_bound(self.total) * local_total / self.total)
 
     def place(self, score: float, mode: MixMode, tie: float) -> Placement:
         """Place `score` in a tier without counting it.
@@ -117,8 +117,8 @@ class TierMix:
         simple = self.shares[Tier.SIMPLE]
         cuts = (simple, simple + self.shares[Tier.MODERATE])
         score_tier = tier_at(rank, cuts)
-        steered = tier_at(rank, self._corrected_cuts(cuts))
-        return Placement(score_tier, self._nearest_open_tier(steered), rank)
+        corrected = tier_at(rank, self._corrected_cuts(cuts))
+        return Placement(score_tier, self._nearest_open_tier(corrected), rank)
 
     def count(self, score: float, tier: Tier) -> None:
         """Count a request of `score` that `tier` serves."""

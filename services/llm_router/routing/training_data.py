@@ -48,10 +48,10 @@ def need_from_outcomes(outcomes: Sequence[str], tier: int) -> float | None:
     A bad answer of any tier shows need, a good answer of the simple tier shows none; a good answer of a higher tier
     does not tell whether the simple tier would have sufficed.
     """
-    told = [GOODNESS[o] for o in outcomes if o in GOODNESS]
-    if not told:
+    scores = [GOODNESS[o] for o in outcomes if o in GOODNESS]
+    if not scores:
         return None
-    good = sum(told) / len(told)
+    good = sum(scores) / len(scores)
     if good >= 0.5 and tier > 1:
         return None
     return 1 - good

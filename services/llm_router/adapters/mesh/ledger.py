@@ -29,17 +29,17 @@ _OUTCOMES = {
 class MeshLedger:
     """Records attempts as cost events of the calling tenant."""
 
-    def __init__(self, recorder: CostRecorder, begun: CostJournal | None = None) -> None:
-        """Record through `recorder`; `begun` journals running attempts for the process after a crash."""
+    def __init__(self, recorder: CostRecorder, reservations: CostJournal | None = None) -> None:
+        """Record through `recorder`; `reservations` journals running attempts for the process after a crash."""
         self._recorder = recorder
-        self._begun = begun
+        self._reservations = reservations
 
     def reserve(self, cost: AttemptCost) -> None:
         """Journal a running attempt under the id of its later cost event."""
-        if self._begun is not None:
+        if self._reservations is not None:
             caller = identity.current()
             try:
-                self._begun.add(EventOrigin(caller.token, caller.tenant_id, caller.tenant_tier), event_of(cost))
+                self._reservations.add(EventOrigin(caller.token, caller.tenant_id, caller.tenant_tier), event_of(cost))
             except OSError as error:
                 self._journal_failed(error)
 
@@ -47,9 +47,9 @@ class MeshLedger:
         """Queue one event; the recorder retries until it is durable."""
         self._recorder.record(event_of(cost))
         # After the recorder has it: a crash in between records it twice under one id, which the ledger deduplicates.
-        if self._begun is not None:
+        if self._reservations is not None:
             try:
-                self._begun.drop([cost.event_id])
+                self._reservations.drop([cost.event_id])
             except OSError as error:
                 self._journal_failed(error)
 
@@ -77,23 +77,23 @@ def open_ledger(
         resources: Closes the ledger.
         tls: Mutual TLS of the channel.
     """
-    begun: CostJournal | None = None
+    reservations: CostJournal | None = None
     if target and journal_file:
-        begun = CostJournal(journal_file.with_name(f"{journal_file.name}.begun"))
-        resources.callback(begun.close)
-        left = begun.pending()
-        if left:
+        reservations = CostJournal(journal_file.with_name(f"{journal_file.name}.begun"))
+        resources.callback(reservations.close)
+        unsettled = reservations.pending()
+        if unsettled:
             journal = CostJournal(journal_file)
             # An event in the journal is the end of an attempt; its reservation is older and is dropped.
             ended = {event.event_id for _, event in journal.pending()}
-            for origin, event in left:
+            for origin, event in unsettled:
                 if event.event_id not in ended:
                     journal.add(origin, event)
             journal.close()
-            begun.drop([event.event_id for _, event in left])
+            reservations.drop([event.event_id for _, event in unsettled])
     recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=journal_file)
     resources.push_async_callback(recorder.close)
-    return MeshLedger(recorder, begun)
+    return MeshLedger(recorder, reservations)
 
 
 def event_of(cost: AttemptCost) -> pb.CostEvent:

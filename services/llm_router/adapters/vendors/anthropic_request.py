@@ -51,8 +51,8 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
         "max_tokens": min(request.max_output_tokens or OUTPUT_TOKENS_DEFAULT, candidate.output_tokens_max),
         "messages": messages,
     }
-    if told := request.system:
-        system: list[Params] = [{"type": "text", "text": told}]
+    if system_text := request.system:
+        system: list[Params] = [{"type": "text", "text": system_text}]
         if plan.system:
             _mark(system, plan)
         params["system"] = system
@@ -60,7 +60,7 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
         params["tools"] = [
             {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in request.tools
         ]
-        if plan.system and not told:
+        if plan.system and not system_text:
             params["tools"][-1]["cache_control"] = _control(plan)
         params["tool_choice"] = {"type": _CHOICES[request.tool_choice]}
     if request.response_schema is not None:
@@ -70,9 +70,9 @@ def params_of(request: Request, candidate: Candidate, gap_s: float | None = None
 
 def prewarm_params(request: Request, candidate: Candidate) -> Params:
     """Return the arguments of a `messages.create` that caches instructions and tools and generates nothing."""
-    begun = Message(Role.USER, (Text("."),))
+    placeholder = Message(Role.USER, (Text("."),))
     instructions = tuple(m for m in request.messages if m.role is Role.SYSTEM)
-    params = params_of(replace(request, messages=(*instructions, begun)), candidate)
+    params = params_of(replace(request, messages=(*instructions, placeholder)), candidate)
     # The first user turn will differ: no breakpoint after it.
     params["messages"][0]["content"][-1].pop("cache_control", None)
     return {**params, "max_tokens": 0}
@@ -90,8 +90,8 @@ def _mark(blocks: list[Params], plan: CachePlan) -> None:
 def _blocks(part: Part, role: Role, candidate: Candidate) -> list[Params]:
     match part:
         case Text():
-            said: list[Params] = [] if is_blank(part) else [{"type": "text", "text": part.text}]
-            return [*_thinking(part.state, role, candidate), *said]
+            blocks: list[Params] = [] if is_blank(part) else [{"type": "text", "text": part.text}]
+            return [*_thinking(part.state, role, candidate), *blocks]
         case ImagePart():
             data = base64.b64encode(part.data).decode()
             return [{"type": "image", "source": {"type": "base64", "media_type": part.mime_type, "data": data}}]

@@ -64,12 +64,12 @@ def failure_from_status(
 ) -> ModelFailure:
     """Return the failure of an error response; vendor text is not quoted, since it may repeat the prompt."""
     # Other values may repeat an API key.
-    word = error_type if isinstance(error_type, str) and _TYPE.fullmatch(error_type) else ""
-    kind = _BY_TYPE.get(word) or _BY_STATUS.get(status or 0, FailureKind.UNAVAILABLE)
-    told = ", ".join(str(x) for x in (status, word) if x)
+    known_type = error_type if isinstance(error_type, str) and _TYPE.fullmatch(error_type) else ""
+    kind = _BY_TYPE.get(known_type) or _BY_STATUS.get(status or 0, FailureKind.UNAVAILABLE)
+    details = ", ".join(str(x) for x in (status, known_type) if x)
     if retry_after_s is None and headers is not None:
         retry_after_s = retry_after(headers, now_s)
-    return ModelFailure(kind, f"{vendor} answered {told or 'an error'}", retry_after_s=retry_after_s)
+    return ModelFailure(kind, f"{vendor} answered {details or 'an error'}", retry_after_s=retry_after_s)
 
 
 def connection_failure(vendor: str, error: BaseException, *, started: bool) -> ModelFailure:

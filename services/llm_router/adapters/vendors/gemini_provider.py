@@ -120,13 +120,13 @@ class GeminiProvider:
         config: types.GenerateContentConfig,
     ) -> AsyncGenerator[types.GenerateContentResponse, None]:
         """Yield the vendor's chunks; without the explicit cache where the vendor has lost it."""
-        begun = False
+        started = False
         try:
             async for chunk in await self._ask(candidate, contents, config):
-                begun = True
+                started = True
                 yield chunk
         except errors.ClientError as error:
-            if begun or config.cached_content is None or error.code == _TOO_MANY:
+            if started or config.cached_content is None or error.code == _TOO_MANY:
                 raise
             self._caches.forget(config.cached_content)
         else:
@@ -187,10 +187,12 @@ class ChunkReader:
         for part in (candidate.content.parts if candidate and candidate.content else None) or ():
             events.extend(self._part(part))
         if chunk.usage_metadata is not None:
-            told = chunk.usage_metadata
-            self._usage = _usage(told, self._usage)
+            usage_metadata = chunk.usage_metadata
+            self._usage = _usage(usage_metadata, self._usage)
             # Some chunks report the prompt only: their output is not counted yet.
-            output_reported = told.candidates_token_count is not None or told.thoughts_token_count is not None
+            output_reported = (
+                usage_metadata.candidates_token_count is not None or usage_metadata.thoughts_token_count is not None
+            )
             events.append(UsageUpdate(self._usage, chunk.model_version or "", output_reported))
         if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason is not None:
             self._ended = EndReason.REFUSAL

@@ -97,8 +97,8 @@ def _part(part: Part, role: Role, named: frozenset[str], *, signed: bool) -> typ
             call.id = part.call_id if part.call_id in named else None
             return types.Part(function_call=call, thought_signature=_signature(part, signed=signed))
         case ToolResult():
-            told = {"error": part.content} if part.is_error else {"result": _json_or_text(part.content)}
-            result = types.FunctionResponse(name=part.name, response=told)
+            response = {"error": part.content} if part.is_error else {"result": _json_or_text(part.content)}
+            result = types.FunctionResponse(name=part.name, response=response)
             result.id = part.call_id if part.call_id in named else None
             return types.Part(function_response=result)
         case Passage():

@@ -200,8 +200,8 @@ class ChunkReader:
             events.append(self._collect(_LEGACY_PLACE, None, delta.function_call))
         return events
 
-    def _collect(self, place: int, call_id: str | None, said: _Function | None) -> HiddenOutput:
-        name, arguments = (said.name or "", _arguments(said.arguments)) if said else ("", "")
+    def _collect(self, place: int, call_id: str | None, function: _Function | None) -> HiddenOutput:
+        name, arguments = (function.name or "", _arguments(function.arguments)) if function else ("", "")
         call, call_id = self._at.get(place), str(call_id or "")
         if call is None or (place != _LEGACY_PLACE and _begins_another(call, call_id, name)):
             call = self._at[place] = _Call()

@@ -55,11 +55,11 @@ def _assistant(parts: list[Part]) -> list[Params]:
 def _user(parts: list[Part]) -> list[Params]:
     results = [p for p in parts if isinstance(p, ToolResult)]
     messages: list[Params] = [{"role": "tool", "tool_call_id": r.call_id, "content": _outcome(r)} for r in results]
-    said = [_content(p) for p in parts if isinstance(p, Text | ImagePart | Passage)]
-    if len(said) == 1 and said[0]["type"] == "text":
-        messages.append({"role": "user", "content": said[0]["text"]})
-    elif said:
-        messages.append({"role": "user", "content": said})
+    content = [_content(p) for p in parts if isinstance(p, Text | ImagePart | Passage)]
+    if len(content) == 1 and content[0]["type"] == "text":
+        messages.append({"role": "user", "content": content[0]["text"]})
+    elif content:
+        messages.append({"role": "user", "content": content})
     return messages
 
 
