@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -37,7 +38,8 @@ class AgentDispatcher:
         self._config = config
         self._unanswered: OrderedDict[str, int] = OrderedDict()
         self._arrivals: dict[str, asyncio.Task[None]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        # A lock lives as long as a call holds or awaits it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def ensure_agent(self, livekit_room: str, context: JobContext, *, cause: str) -> bool:
         """Dispatch an agent unless one is in the room or on its way.
@@ -57,10 +59,7 @@ class AgentDispatcher:
         # Serializes joins of one room on this replica, so that two people who join at once get one agent. Agents
         # dispatched by two replicas share AGENT_IDENTITY, and LiveKit keeps one of them.
         async with self._locks.setdefault(livekit_room, asyncio.Lock()):
-            try:
-                return await self._ensure_agent(livekit_room, context, cause)
-            finally:
-                self._locks.pop(livekit_room, None)
+            return await self._ensure_agent(livekit_room, context, cause)
 
     async def _ensure_agent(self, livekit_room: str, context: JobContext, cause: str) -> bool:
         participants = await self._server.list_participants(livekit_room)
@@ -69,12 +68,13 @@ class AgentDispatcher:
         now_s = self._clock.time()
         if not needs_dispatch(self._config.dispatch, now_s, participants, dispatches, unanswered=unanswered):
             return False
-        for dispatch in dispatches:
-            await self._server.delete_dispatch(livekit_room, dispatch.dispatch_id)
         await self._create_dispatch(livekit_room, context)
         telemetry.dispatches.labels(cause).inc()
         _log.info("agent dispatched", livekit_room=livekit_room, cause=cause, unanswered=unanswered)
         self._watch_arrival(livekit_room)
+        # Only now: without a dispatch that carries the job context, a replacement does not know the tenant's tier.
+        for dispatch in dispatches:
+            await self._server.delete_dispatch(livekit_room, dispatch.dispatch_id)
         return True
 
     async def _create_dispatch(self, livekit_room: str, context: JobContext) -> None:

@@ -13,6 +13,7 @@ import structlog
 from hocket.chassis.errors import Unavailable
 from services.media_gateway import telemetry
 from services.media_gateway.dispatch.dispatcher import AgentDispatcher
+from services.media_gateway.errors import AgentNotDispatched
 from services.media_gateway.ports import RoomServer
 from services.media_gateway.rooms.job_context import JobContext, parse_job_context, replacement_context
 from services.media_gateway.rooms.names import split_livekit_name
@@ -84,13 +85,16 @@ class RoomWatcher:
         return True
 
     async def sweep(self) -> None:
-        """Check every room of the LiveKit server once.
+        """Check every room of the LiveKit server once; a rejected dispatch does not keep the others from theirs.
 
         Raises:
             Unavailable: LiveKit did not answer.
         """
         for room in await self._server.list_rooms():
-            await self.check_room(room.livekit_room, cause="sweep")
+            try:
+                await self.check_room(room.livekit_room, cause="sweep")
+            except AgentNotDispatched as error:
+                _log.warning("room left without an agent", livekit_room=room.livekit_room, error=error.message)
 
     async def check_room(self, livekit_room: str, *, cause: str) -> None:
         """Dispatch an agent if the room has people, no agent and no dispatch under way.
