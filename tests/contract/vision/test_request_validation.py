@@ -125,6 +125,17 @@ async def test_uploads_of_skipped_or_repeated_frames_are_rejected(serving, chann
     assert [(r.frame_id, r.reason) for r in refused] == [(1, "STREAM_ORDER"), (2, "STREAM_ORDER")]
 
 
+async def test_an_upload_of_a_track_that_was_never_offered_is_rejected(serving, channel, jpeg):
+    async with serving() as server, channel(server) as mesh:
+        call = await opened(mesh)
+        unknown = pb.TrackRef(room="r", track="unknown")
+        await call.write(pb.WatchRequest(upload=pb.FrameUpload(frame_id=1, track=unknown, jpeg=jpeg)))
+        rejection = (await answer(call)).rejection
+        await call.write(offers((1, "t", 0)))
+        assert (await answer(call)).verdicts.verdicts[0].frame_id == 1
+    assert (rejection.frame_id, rejection.track, rejection.reason) == (1, unknown, "TRACK_NOT_FOUND")
+
+
 async def test_a_truncated_upload_is_rejected(serving, channel):
     async with serving() as server, channel(server) as mesh:
         call = vision_pb2_grpc.VisionServiceStub(mesh.channel).Watch(**mesh.options(60))
