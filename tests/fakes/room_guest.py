@@ -51,7 +51,7 @@ class Guest:
         self._samples: asyncio.Queue[np.ndarray] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
-        self.room.on("track_subscribed", lambda track, *_: self._start(self._hear(track)))
+        self.room.on("track_subscribed", lambda track, *_: self._start(self._record_sound(track)))
         self.room.register_text_stream_handler("hocket.turn", lambda reader, _: self._start(self._read_turn(reader)))
         self.room.register_text_stream_handler(
             "lk.transcription", lambda reader, who: self._start(self._read_transcript(reader, who))
@@ -130,7 +130,7 @@ class Guest:
         await asyncio.sleep(max(0, due_s - time.monotonic()))
         return due_s
 
-    async def _hear(self, track: rtc.Track) -> None:
+    async def _record_sound(self, track: rtc.Track) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO:
             return
         self.agent_joined.set()

@@ -40,7 +40,7 @@ class Middle(rag_pb2_grpc.RagServiceServicer):
         return rag_pb2.SearchResponse(degraded=[trace_id(), *behind.degraded])
 
 
-async def started(servicer: rag_pb2_grpc.RagServiceServicer) -> MeshServer:
+async def start_server(servicer: rag_pb2_grpc.RagServiceServicer) -> MeshServer:
     add = Servicer("hocket.rag.v1.RagService", lambda s: rag_pb2_grpc.add_RagServiceServicer_to_server(servicer, s))
     server = MeshServer("chassis_trace", ServerSettings(jwt_secret=SECRET, drain_grace_s=0.2), Assembly([add]))
     await server.start()
@@ -49,8 +49,8 @@ async def started(servicer: rag_pb2_grpc.RagServiceServicer) -> MeshServer:
 
 @pytest.mark.parametrize("round_", range(2))
 async def test_a_call_through_two_services_is_one_trace(round_):
-    last = await started(Last())
-    middle = await started(Middle(last.grpc_port))
+    last = await start_server(Last())
+    middle = await start_server(Middle(last.grpc_port))
     tracer = TracerProvider().get_tracer("test")
     async with MeshChannel(f"127.0.0.1:{middle.grpc_port}", lambda: TOKEN) as channel:
         with tracer.start_as_current_span("turn"):

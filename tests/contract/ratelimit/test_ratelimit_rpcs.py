@@ -52,7 +52,7 @@ premium = 0
 
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
+def long_decision_timeouts(monkeypatch):
     """Give decisions longer than the client's default deadline, which a busy machine misses."""
     for method in vars(RateLimitClient).values():
         defaults = getattr(method, "__kwdefaults__", None) or {}

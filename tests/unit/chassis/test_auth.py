@@ -32,11 +32,11 @@ def key_pair(key_id: str) -> tuple[str, dict[str, object]]:
 def hs256(claims: dict[str, object], key: str) -> str:
     """Signed by hand: PyJWT refuses to use a public key as a secret, an attacker does not."""
 
-    def part(data: bytes) -> str:
+    def base64url(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
-    signed = ".".join(part(json.dumps(x).encode()) for x in ({"alg": "HS256", "kid": "one"}, claims))
-    return f"{signed}.{part(hmac.digest(key.encode(), signed.encode(), 'sha256'))}"
+    signed = ".".join(base64url(json.dumps(x).encode()) for x in ({"alg": "HS256", "kid": "one"}, claims))
+    return f"{signed}.{base64url(hmac.digest(key.encode(), signed.encode(), 'sha256'))}"
 
 
 async def test_a_minted_token_verifies_to_its_claims():

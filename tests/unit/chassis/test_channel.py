@@ -16,15 +16,15 @@ def unknown_to_grpc(names: list[str]) -> list[str]:
 
 
 async def test_each_channel_option_exists_in_grpc(monkeypatch):
-    seen: list[str] = []
+    option_names: list[str] = []
 
-    def remember(_target, options):
-        seen.extend(name for name, _ in options)
+    def record_options(_target, options):
+        option_names.extend(name for name, _ in options)
 
-    monkeypatch.setattr(grpc.aio, "insecure_channel", remember)
+    monkeypatch.setattr(grpc.aio, "insecure_channel", record_options)
     channel.MeshChannel("127.0.0.1:1", str)
-    assert len(seen) > 5
-    assert unknown_to_grpc(seen) == []
+    assert len(option_names) > 5
+    assert unknown_to_grpc(option_names) == []
 
 
 def test_only_idempotent_methods_have_a_retry_policy():

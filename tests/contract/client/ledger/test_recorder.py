@@ -181,7 +181,7 @@ async def test_minter_records_events_of_expired_tokens(tmp_path):
 
 
 @asynccontextmanager
-async def calling(tenant_id: str, token: str):
+async def bind_caller(tenant_id: str, token: str):
     identity.bind(identity.Identity(tenant_id, "standard", "test", token=token))
     try:
         yield
@@ -193,16 +193,16 @@ async def test_without_a_minter_parked_events_use_the_tenants_next_token(tmp_pat
     ledger, expired = FakeLedger(), MINTER.mint("acme", caller="test", ttl_s=-60)
     async with serving(ledger) as target:
         costs = recorder(target, journal_file=tmp_path / "journal", refused_retry_s=0.05)
-        async with calling("acme", expired):
+        async with bind_caller("acme", expired):
             costs.record(ledger_pb2.CostEvent(event_id="late"))
         await until(lambda: bool(costs._parked))
-        async with calling("other", OTHER):
+        async with bind_caller("other", OTHER):
             costs.record(ledger_pb2.CostEvent(event_id="unrelated"))
         await until(lambda: costs.recorded == 1)
-        async with calling("acme", ACME):
+        async with bind_caller("acme", ACME):
             costs.record(ledger_pb2.CostEvent(event_id="next"))
         # A stream with an expired token uses the newer token and does not replace it.
-        async with calling("acme", expired):
+        async with bind_caller("acme", expired):
             costs.record(ledger_pb2.CostEvent(event_id="later"))
         await until(lambda: costs.recorded == 4)
         await costs.close()
@@ -215,7 +215,7 @@ async def test_refused_token_is_replaced_by_the_tenants_next_one():
     async with serving(ledger) as target:
         costs = recorder(target, refused_retry_s=0.05)
         for number, token in enumerate((withdrawn, ACME, ACME)):
-            async with calling("acme", token):
+            async with bind_caller("acme", token):
                 costs.record(ledger_pb2.CostEvent(event_id=str(number)))
             # The first is refused and parked until the next token shows.
             await until(lambda: costs._parked or costs.recorded)

@@ -42,7 +42,7 @@ def store(database) -> PostgresStore:
 
 
 @pytest.fixture(params=["postgres", "memory"])
-def either(request):
+def any_store(request):
     return request.getfixturevalue("store") if request.param == "postgres" else MemoryStore()
 
 
@@ -63,9 +63,9 @@ async def near(store, tenant_id, query, *, k=100, model="hashed-384", **filters)
     return await store.nearest(tenant_id, model, vectors.values[0], filters, k)
 
 
-async def test_document_is_stored_and_replaced_as_a_whole(either):
-    await put(either, "acme", "a", "# House\nTea is free.\n# Garden\nCoffee ☕ is not.", title="Drinks", lang="en")
-    (tea,) = await find(either, "acme", "is the tea free", k=1)
+async def test_document_is_stored_and_replaced_as_a_whole(any_store):
+    await put(any_store, "acme", "a", "# House\nTea is free.\n# Garden\nCoffee ☕ is not.", title="Drinks", lang="en")
+    (tea,) = await find(any_store, "acme", "is the tea free", k=1)
     assert (tea.document_id, tea.title, tea.text, tea.start_byte, tea.end_byte, tea.headings, tea.metadata) == (
         "a",
         "Drinks",
@@ -75,62 +75,62 @@ async def test_document_is_stored_and_replaced_as_a_whole(either):
         ("House",),
         {"lang": "en"},
     )
-    await put(either, "acme", "a", "Only milk now.", title="Drinks")
-    stored = await either.stored("acme", "a")
+    await put(any_store, "acme", "a", "Only milk now.", title="Drinks")
+    stored = await any_store.stored("acme", "a")
     assert (stored.passages, stored.embedding_model) == (1, "hashed-384")
-    assert await find(either, "acme", "tea coffee") == []
-    assert [p.text for p in await find(either, "acme", "milk")] == ["Only milk now."]
-    assert await either.stored("acme", "b") is None
+    assert await find(any_store, "acme", "tea coffee") == []
+    assert [p.text for p in await find(any_store, "acme", "milk")] == ["Only milk now."]
+    assert await any_store.stored("acme", "b") is None
 
 
-async def test_filters_k_and_spelling_corrections(either):
+async def test_filters_k_and_spelling_corrections(any_store):
     for i in range(6):
-        await put(either, "acme", f"d{i}", "Parking is free." + " Really." * i, floor=str(i % 2))
-    assert [p.document_id for p in await find(either, "acme", "parking", floor="1")] == ["d1", "d3", "d5"]
-    assert len(await find(either, "acme", "parking", k=2)) == 2
-    assert await find(either, "acme", "parking", floor="1", other="x") == []
-    assert len(await find(either, "acme", "parck")) == 6
+        await put(any_store, "acme", f"d{i}", "Parking is free." + " Really." * i, floor=str(i % 2))
+    assert [p.document_id for p in await find(any_store, "acme", "parking", floor="1")] == ["d1", "d3", "d5"]
+    assert len(await find(any_store, "acme", "parking", k=2)) == 2
+    assert await find(any_store, "acme", "parking", floor="1", other="x") == []
+    assert len(await find(any_store, "acme", "parck")) == 6
 
 
-async def test_nearest_is_exact_within_one_model(either):
-    await put(either, "acme", "a", "Parking is free.")
-    await put(either, "acme", "b", "The coffee machine needs water.")
-    await put(either, "acme", "c", "No vectors here.", vectors=False)
-    assert [p.document_id for p in await near(either, "acme", "parking free", k=1)] == ["a"]
-    assert {p.document_id for p in await near(either, "acme", "parking")} == {"a", "b"}
-    assert await near(either, "acme", "parking", model="other") == []
-    assert (await either.stored("acme", "c")).embedding_model is None
+async def test_nearest_is_exact_within_one_model(any_store):
+    await put(any_store, "acme", "a", "Parking is free.")
+    await put(any_store, "acme", "b", "The coffee machine needs water.")
+    await put(any_store, "acme", "c", "No vectors here.", vectors=False)
+    assert [p.document_id for p in await near(any_store, "acme", "parking free", k=1)] == ["a"]
+    assert {p.document_id for p in await near(any_store, "acme", "parking")} == {"a", "b"}
+    assert await near(any_store, "acme", "parking", model="other") == []
+    assert (await any_store.stored("acme", "c")).embedding_model is None
 
 
-async def test_documents_are_listed_in_code_point_order(either):
+async def test_documents_are_listed_in_code_point_order(any_store):
     names = ["b", "a", "é", "B", "z", "\U0001f600"]
     for name in names:
-        await put(either, "acme", name, "Some text.")
-    listed = await either.documents("acme", "", 4)
-    rest = await either.documents("acme", listed[-1].document_id, 4)
+        await put(any_store, "acme", name, "Some text.")
+    listed = await any_store.documents("acme", "", 4)
+    rest = await any_store.documents("acme", listed[-1].document_id, 4)
     assert [info.document_id for info in [*listed, *rest]] == sorted(names)
 
 
-async def test_largest_document_is_stored_found_and_deleted(either):
+async def test_largest_document_is_stored_found_and_deleted(any_store):
     text = " ".join(f"word{i % 30_000} speaks of tea." for i in range(50_000))[: validation.TEXT_BYTES_MAX - 60]
     text += " The walrus sleeps at the very end."
-    await put(either, "acme", "large", text, vectors=False)
-    (walrus,) = await find(either, "acme", "where does the walrus sleep", k=1)
+    await put(any_store, "acme", "large", text, vectors=False)
+    (walrus,) = await find(any_store, "acme", "where does the walrus sleep", k=1)
     assert text.encode()[walrus.start_byte : walrus.end_byte].decode() == walrus.text
     assert "walrus" in walrus.text
-    passages = (await either.stored("acme", "large")).passages
-    assert await either.delete_document("acme", "large") == passages > 4000
-    assert await find(either, "acme", "walrus tea") == []
+    passages = (await any_store.stored("acme", "large")).passages
+    assert await any_store.delete_document("acme", "large") == passages > 4000
+    assert await find(any_store, "acme", "walrus tea") == []
 
 
-async def test_deletions_return_the_counts(either):
-    await put(either, "acme", "a", "One.\n# Two\nTwo.")
-    await put(either, "acme", "b", "Three.")
-    assert await either.delete_document("acme", "a") == 2
-    assert await either.delete_document("acme", "a") is None
-    assert await either.delete_tenant("acme") == (1, 1)
-    assert await either.delete_tenant("acme") == (0, 0)
-    assert await find(either, "acme", "three") == []
+async def test_deletions_return_the_counts(any_store):
+    await put(any_store, "acme", "a", "One.\n# Two\nTwo.")
+    await put(any_store, "acme", "b", "Three.")
+    assert await any_store.delete_document("acme", "a") == 2
+    assert await any_store.delete_document("acme", "a") is None
+    assert await any_store.delete_tenant("acme") == (1, 1)
+    assert await any_store.delete_tenant("acme") == (0, 0)
+    assert await find(any_store, "acme", "three") == []
 
 
 async def test_scores_equal_those_of_the_memory_store_after_replacements(store):

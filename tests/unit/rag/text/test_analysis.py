@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from services.rag.text.analysis import QUERY_TERMS_MAX, TERM_CHARACTERS_MAX, query_terms, terms
 
 
-def certain(query: str) -> list[str]:
+def exact_terms(query: str) -> list[str]:
     return [term.term for term in query_terms(query) if term.weight == 1.0]
 
 
 def test_spoken_question_is_reduced_to_its_significant_terms():
-    assert certain("Um, what time does the meeting start?") == ["time", "meet", "start"]
-    assert certain("hello, can you tell me where I can park my car please") == ["park", "car"]
+    assert exact_terms("Um, what time does the meeting start?") == ["time", "meet", "start"]
+    assert exact_terms("hello, can you tell me where I can park my car please") == ["park", "car"]
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_spoken_forms_match_written_forms(spoken, written):
 
 
 def test_fillers_are_searched_for_without_other_words():
-    assert certain("please thanks") == ["pleas", "thank"]
-    assert certain("please the rules") == ["rule"]
+    assert exact_terms("please thanks") == ["pleas", "thank"]
+    assert exact_terms("please the rules") == ["rule"]
 
 
 def test_stop_words_alone_give_no_terms():
