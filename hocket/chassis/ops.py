@@ -79,7 +79,7 @@ async def start_ops_server(host: str, port: int, readiness: Readiness) -> tuple[
     app.router.add_get("/metrics", _metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
+    site = web.TCPSite(runner, host.strip("[]"), port)
     await site.start()
     return runner, int(runner.addresses[0][1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from hocket.chassis.auth import TokenVerifier
 from hocket.chassis.guard import Guard, GuardRules
 from hocket.chassis.identity import Identity
 from hocket.chassis.ops import Check, Readiness, start_ops_server
-from hocket.chassis.settings import ServerSettings
+from hocket.chassis.settings import ServerSettings, host_port
 from hocket.chassis.telemetry import RpcMetrics
 
 LOCAL_IDENTITY = Identity("local", "standard", "local")
@@ -97,7 +98,7 @@ class MeshServer:
     async def start(self) -> None:
         """Listen on both ports. Raises OSError with the address if one is taken."""
         settings = self._settings
-        address = f"{settings.grpc_host}:{settings.grpc_port}"
+        address = host_port(settings.grpc_host, settings.grpc_port)
         try:
             if settings.tls_cert_file and settings.tls_key_file:
                 credentials = _tls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
@@ -105,17 +106,20 @@ class MeshServer:
             else:
                 self.grpc_port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {address} for gRPC; free the port or set another one") from error
+            # gRPC does not report the cause; the same bind by the socket library does.
+            cause = await _bind_problem(settings.grpc_host, settings.grpc_port)
+            raise OSError(f"cannot listen on {address} for gRPC: {cause}; set grpc_host or grpc_port") from error
         try:
             self._ops, self.ops_port = await start_ops_server(settings.ops_host, settings.ops_port, self.readiness)
         except OSError as error:
-            where = f"{settings.ops_host}:{settings.ops_port}"
-            raise OSError(f"cannot listen on {where} for operations; free the port or set another one") from error
+            where, cause = host_port(settings.ops_host, settings.ops_port), error.strerror or str(error)
+            raise OSError(f"cannot listen on {where} for operations: {cause}; set ops_host or ops_port") from error
         await self.readiness.refresh()
         await self._report_health()
         await self._server.start()
         self._tasks = [asyncio.create_task(self.readiness.keep_fresh()), asyncio.create_task(self._follow_readiness())]
-        _log.info("serving", grpc_port=self.grpc_port, ops_port=self.ops_port, ready=self.readiness.ready)
+        grpc_at, ops_at = host_port(settings.grpc_host, self.grpc_port), host_port(settings.ops_host, self.ops_port)
+        _log.info("serving", grpc=grpc_at, ops=ops_at, ready=self.readiness.ready)
 
     async def _follow_readiness(self) -> None:
         while True:
@@ -169,6 +173,18 @@ def _metrics_of(noun: str) -> RpcMetrics:
     if noun not in _metrics:
         _metrics[noun] = RpcMetrics(noun)
     return _metrics[noun]
+
+
+async def _bind_problem(host: str, port: int) -> str:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "the port was taken a moment ago"
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -168,6 +168,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def host_port(host: str, port: int) -> str:
+    """Return the address as gRPC and URLs have it; an IPv6 address stands in brackets."""
+    bare = host.strip("[]")
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
+
+
 def variables(settings_type: type[ServerSettings]) -> Iterator[tuple[str, FieldInfo]]:
     """Yield each environment variable of a service with its field."""
     prefix = str(settings_type.model_config.get("env_prefix", ""))

@@ -64,7 +64,7 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     resources.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+    await web.TCPSite(runner, settings.http_host.strip("[]"), settings.http_port).start()
 
     add = partial(media_gateway_pb2_grpc.add_RoomServiceServicer_to_server, server.RoomServicer(rooms))
     checks = {"livekit": livekit.check, "worker": worker.check}

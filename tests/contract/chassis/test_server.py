@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import socket
 
 import aiohttp
 import grpc
@@ -20,7 +21,7 @@ from hocket.chassis import errors
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import ClientTls, MeshChannel
 from hocket.chassis.server import Assembly, MeshServer, Servicer
-from hocket.chassis.settings import ServerSettings
+from hocket.chassis.settings import ServerSettings, host_port
 from hocket.chassis.status import mesh_errors
 from tests.fakes.waiting import DEADLINE_S
 
@@ -214,3 +215,44 @@ async def test_a_rotated_certificate_is_served_without_a_restart(tmp_path):
     async with channel_to(server, ClientTls(new.ca_file)) as channel:
         assert list((await search(channel)).degraded) == ["abc"]
     await server.stop()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "::", "[::]"])
+async def test_the_ports_listen_on_ipv4_and_ipv6_addresses(host):
+    if ":" in host and not _has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    slow = Slow()
+    slow.answer.set()
+    server = server_of(slow, grpc_host=host, ops_host=host)
+    await server.start()
+    near = "127.0.0.1" if host == "127.0.0.1" else "::1"
+    async with MeshChannel(host_port(near, server.grpc_port), lambda: TOKEN) as channel:
+        assert list((await search(channel)).degraded) == ["abc"]
+    assert (await get(f"http://{host_port(near, server.ops_port)}/livez"))[0] == 200
+    await server.stop()
+
+
+@pytest.mark.parametrize("name", ["grpc_host", "ops_host"])
+async def test_an_address_of_another_machine_is_refused_with_the_cause(name):
+    # 192.0.2.0/24 is reserved for documentation.
+    with pytest.raises(OSError, match=rf"192\.0\.2\.1:0 .*annot assign requested address; set {name}"):
+        await server_of(Slow(), **{name: "192.0.2.1"}).start()
+
+
+async def test_a_taken_port_is_refused_with_the_cause():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for name in ("grpc_port", "ops_port"):
+            with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port} .*ddress already in use"):
+                await server_of(Slow(), **{name: port}).start()
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
