@@ -15,12 +15,21 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # Installers replace `#!python` by the interpreter of the environment (PyPA specification of binary distributions).
+# Child processes of multiprocessing run the file again under another name.
 _COMMAND = """#!python
 import sys
+{first}
+if __name__ == "__main__":
+    from {package}.__main__ import main
 
-from {package}.__main__ import main
+    sys.exit(main())
+"""
+# A signal to PID 1 without a handler is lost; the imports of a service take seconds.
+_SIGNALS_FIRST = """
+from hocket.chassis.stop_signals import end_at_once
 
-sys.exit(main())
+if __name__ == "__main__":
+    end_at_once()
 """
 
 
@@ -56,7 +65,8 @@ class CommandsBuildHook(BuildHookInterface[Any]):
         for package in packages:
             command = "hocket-" + package.rpartition(".")[2].replace("_", "-")
             file = Path(self._scratch.name, command)
-            file.write_text(_COMMAND.format(package=package), encoding="utf-8")
+            first = _SIGNALS_FIRST if package.startswith("services.") else ""
+            file.write_text(_COMMAND.format(package=package, first=first), encoding="utf-8")
             build_data["shared_scripts"][str(file)] = command
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002 - the interface of hatchling

@@ -9,15 +9,18 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from importlib.metadata import version
-from typing import TypeVar
+from typing import TypeVar, cast
 
+import structlog
 from pydantic import ValidationError
 
 from hocket.chassis import telemetry
 from hocket.chassis.errors import MeshError
 from hocket.chassis.server import Assembly, MeshServer
 from hocket.chassis.settings import ServerSettings, unknown_variables, variables
+from hocket.chassis.stop_signals import STOP_SIGNALS
 
+_log = structlog.get_logger()
 S = TypeVar("S", bound=ServerSettings)
 
 
@@ -84,15 +87,44 @@ def read_settings(command: str, settings_type: type[S]) -> S:
 
 
 async def _serve(noun: str, settings: S, build: Callable[[S, AsyncExitStack], Awaitable[Assembly]]) -> None:
-    async with AsyncExitStack() as resources:
-        server = MeshServer(noun, settings, await build(settings, resources))
-        server.stop_on_signals()
-        await server.start()
-        # Objects loaded by now stay for good. Without freeze each full collection walks them and stops every stream:
-        # 177 ms with the vendor SDKs of llm_router.
-        gc.collect()
-        gc.freeze()
-        await server.run()
+    stop = _Stop()
+    try:
+        async with AsyncExitStack() as resources:
+            server = MeshServer(noun, settings, await build(settings, resources))
+            await server.start()
+            # Objects loaded by now stay for good. Without freeze each full collection walks them and stops every
+            # stream: 177 ms with the vendor SDKs of llm_router.
+            gc.collect()
+            gc.freeze()
+            stop.when_serving(server.request_stop)
+            await server.run()
+    except asyncio.CancelledError:
+        if not stop.requested:
+            raise
+        _log.info("stopped during the start")
+
+
+class _Stop:
+    """Stop requests of SIGTERM and SIGINT: the start is cancelled and closes its resources; a server drains."""
+
+    def __init__(self) -> None:
+        """Handle the signals from now on, in the running loop."""
+        self.requested = False
+        self._act: Callable[[], object] = cast("asyncio.Task[None]", asyncio.current_task()).cancel
+        for number in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._request)
+
+    def when_serving(self, request_stop: Callable[[], None]) -> None:
+        """Call `request_stop` from now on; at once if a cancelled start has been completed all the same."""
+        self._act = request_stop
+        if self.requested:
+            request_stop()
+
+    def _request(self) -> None:
+        # A second signal must not cancel the closing of resources.
+        if not self.requested:
+            self.requested = True
+            self._act()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

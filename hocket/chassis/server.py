@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,12 +135,6 @@ class MeshServer:
     def request_stop(self) -> None:
         """Request the end of `run`; safe in a signal handler."""
         self._stop.set()
-
-    def stop_on_signals(self) -> None:
-        """Request a stop on SIGTERM and SIGINT. Call it before `start`: an earlier signal would kill the process."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.request_stop)
 
     async def run(self) -> None:
         """Serve until a stop is requested, then drain and stop."""

@@ -6,13 +6,13 @@ hocket-rag-grpc gives HOCKET_RAG_GRPC_PORT=tcp://10.0.0.1:50051, which has the n
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 _LINK = re.compile(
     r"(?:^|_)(?:(?P<host>SERVICE_HOST)|(?P<number>SERVICE_PORT(?:_[A-Z0-9_]+)?)"
     r"|PORT(?:_(?P<port>\d+)_(?P<protocol>TCP|UDP|SCTP)(?:_(?P<part>PROTO|PORT|ADDR))?)?)$"
 )
+_ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*")
 _URL = re.compile(r"(tcp|udp|sctp)://(.+):(\d{1,5})")
 
 
@@ -22,18 +22,10 @@ def is_service_link(name: str, value: str) -> bool:
     if found is None:
         return False
     if found["host"] or found["part"] == "ADDR":
-        return _is_address(value)
+        return bool(_ADDRESS.fullmatch(value))
     if found["number"]:
         return value.isdecimal()
     if found["part"]:
         return value.lower() == {"PORT": found["port"], "PROTO": (found["protocol"] or "").lower()}[found["part"]]
     url = _URL.fullmatch(value)
-    return url is not None and _is_address(url[2].strip("[]"))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return url is not None and bool(_ADDRESS.fullmatch(url[2].strip("[]")))

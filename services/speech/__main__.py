@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from hocket.chassis.stop_signals import end_at_once
+
+if __name__ == "__main__":
+    # First: a SIGTERM during the imports below must not be lost.
+    end_at_once()
+
 from contextlib import AsyncExitStack
 
 from hocket.speech.v1 import speech_pb2_grpc
