@@ -35,7 +35,7 @@ async def test_tokens_are_charged_after_the_deadline_of_the_answer(out_of_time):
         assert await told.get() == (70, True)
 
 
-async def test_spending_is_asked_with_time_of_its_own(out_of_time):
+async def test_spending_is_fetched_with_its_own_timeout(out_of_time):
     asked = asyncio.Queue()
 
     async def spent_since(_):

@@ -12,7 +12,7 @@ SIGNED = pb.Part(text="", provider_state={"anthropic": b"{}", "gemini": b"signat
 
 @pytest.mark.parametrize("alias", ["claude-sonnet-5-5", "gemini-3.8-flash", "openai-compatible"])
 @pytest.mark.parametrize("blank", ["", " \n"])
-async def test_a_conversation_with_texts_of_blanks_is_answered(alias: str, blank: str):
+async def test_a_conversation_with_blank_texts_is_answered(alias: str, blank: str):
     turns = [system(blank), user("Hello?", blank), assistant(blank, SIGNED), user(blank), assistant("Hi."), user(blank)]
     async with running_router() as w:
         assert text_of(await w.answer(asking(*turns, pin_model=alias)))

@@ -29,7 +29,7 @@ def billed(w: RouterHarness) -> list[int]:
     return sorted(line.micro_usd for line in (*w.anthropic.bill, *w.gemini.bill))
 
 
-async def test_a_prefix_that_is_asked_for_every_ten_minutes_is_written_for_an_hour_at_its_price():
+async def test_a_prefix_used_every_ten_minutes_is_cached_for_an_hour_at_that_price():
     async with running_router() as w:
         for turn in range(4):
             await w.answer(asking(RULES, user(f"Hello for the time of number {turn}?"), pin_model=SONNET))
@@ -62,7 +62,7 @@ async def test_a_price_change_at_midnight_is_recorded_as_billed():
     assert booked(w.ledger.costs) == billed(w)
 
 
-async def test_a_losing_hedge_that_was_thinking_is_recorded_as_billed():
+async def test_a_losing_hedge_with_thinking_is_recorded_as_billed():
     async with running_router() as w:
         for _ in range(25):
             await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX))
@@ -79,7 +79,7 @@ async def test_a_losing_hedge_that_was_thinking_is_recorded_as_billed():
     assert booked(w.ledger.costs) == billed(w)
 
 
-async def test_everything_that_can_cost_in_one_conversation_adds_up():
+async def test_all_costs_of_one_conversation_add_up():
     """A cache filled ahead, a speculation that is left, an answer that is kept, one that broke and its stand-in."""
     async with running_router() as w:
         await w.client.prewarm(asking(RULES, pin_model=SONNET, conversation_id="c"))

@@ -38,7 +38,7 @@ async def test_a_losing_hedge_is_cancelled_at_the_first_output_of_the_winner():
             assert w.anthropic.open_streams == 1
 
 
-async def test_retries_are_bounded_over_all_requests_when_a_vendor_fails_for_all(monkeypatch):
+async def test_retries_over_all_requests_are_bounded_in_an_outage(monkeypatch):
     # Breakers would hide whether the budget holds.
     monkeypatch.setattr(breaker, "FAILURES_TO_OPEN", 10**9)
     monkeypatch.setattr(fallback, "BACKOFF_S", 0.001)
@@ -52,7 +52,7 @@ async def test_retries_are_bounded_over_all_requests_when_a_vendor_fails_for_all
     assert sent == requests + BUDGET_MAX
 
 
-async def test_two_tenants_with_one_prefix_have_a_cache_each():
+async def test_two_tenants_with_the_same_prefix_have_separate_caches():
     rules = system("Follow the house rules. " * 2000)
     async with running_router() as w, w.caller("globex") as other:
         for _ in range(4):
@@ -67,7 +67,7 @@ async def test_two_tenants_with_one_prefix_have_a_cache_each():
     assert set(used) == made
 
 
-async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_whole():
+async def test_an_endless_slow_answer_is_ended_by_the_total_timeout():
     limits = AttemptTimeouts(first_token_s=20, fallback_first_token_s=20, between_tokens_s=20, total_s=1)
     async with running_router(limits) as w:
         w.anthropic.always("*", Scenario(text="word " * 4000, between_s=0.05))
@@ -76,7 +76,7 @@ async def test_an_answer_that_trickles_for_ever_is_ended_by_the_limit_of_the_who
     assert 0 < text_of(events).count("word") < 4000
 
 
-async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_has_not():
+async def test_only_later_attempts_have_the_fallback_first_token_timeout():
     limits = AttemptTimeouts(first_token_s=0.3, fallback_first_token_s=60, between_tokens_s=60, total_s=600)
     async with running_router(limits) as w:
         # The second is slower than a first attempt may be.
@@ -86,7 +86,7 @@ async def test_later_attempts_have_the_time_of_a_cold_model_and_the_first_one_ha
     assert text_of(events) == OK
 
 
-async def test_a_cold_model_that_is_silent_is_given_up_after_its_own_time():
+async def test_a_silent_fallback_model_times_out_after_its_own_timeout():
     limits = AttemptTimeouts(first_token_s=60, fallback_first_token_s=2, between_tokens_s=60, total_s=600)
     async with running_router(limits) as w:
         w.anthropic.play("*", Scenario("status", status=529), Scenario("keep_alive"))

@@ -58,7 +58,7 @@ async def test_cache_costs_are_recorded_as_billed():
     assert w.ledger.total_micro_usd == w.gemini.total_micro_usd
 
 
-async def test_a_cache_that_the_vendor_refuses_costs_nothing_and_no_answer_and_is_not_asked_for_each_time():
+async def test_a_refused_cache_costs_nothing_and_is_not_requested_each_time():
     async with running_router() as w:
         w.gemini.caching = Scenario("status", status=503)
         await ask_often(w)
@@ -77,7 +77,7 @@ async def test_a_cache_creation_without_response_is_recorded_as_an_estimate(monk
     assert all(c.estimated and c.cost_micro_usd > 0 for c in unheard)
 
 
-async def test_a_cache_that_is_being_made_is_in_the_journal_before_the_vendor_knows_of_it():
+async def test_a_cache_is_reserved_in_the_journal_before_the_vendor_call():
     async with running_router() as w:
         w.gemini.caching = Scenario(first_s=30)
         await ask_often(w, times=3, cache_comes=False)
@@ -86,7 +86,7 @@ async def test_a_cache_that_is_being_made_is_in_the_journal_before_the_vendor_kn
     assert begun[unheard.event_id].cost_micro_usd == unheard.cost_micro_usd > 0
 
 
-async def test_one_request_that_falls_back_within_gemini_buys_no_cache():
+async def test_a_fallback_within_gemini_creates_no_cache():
     async with running_router() as w:
         w.gemini.play("gemini-2.5-flash", Scenario("status", status=503))
         await w.answer(asking(RULES, "Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
@@ -96,7 +96,7 @@ async def test_one_request_that_falls_back_within_gemini_buys_no_cache():
     assert w.ledger.total_micro_usd == w.gemini.total_micro_usd
 
 
-async def test_a_cache_that_the_vendor_lost_costs_no_answer_and_no_breaker():
+async def test_a_cache_lost_by_the_vendor_neither_fails_the_answer_nor_opens_the_breaker():
     async with running_router() as w:
         await ask_often(w)
         w.gemini.cached_contents.clear()

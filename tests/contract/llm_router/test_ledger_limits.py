@@ -15,7 +15,7 @@ from tests.emulators.router_harness import DAY, asking, running_router
 
 @pytest.mark.parametrize("name", ["turn_id", "room", "conversation_id"])
 @pytest.mark.parametrize("value", ["x" * 257, "é" * 129, "a\nb", "a\x7f"])
-async def test_a_name_that_no_book_takes_is_refused_by_its_field_before_it_costs(name: str, value: str):
+async def test_a_name_too_long_for_the_ledger_is_refused_before_it_costs(name: str, value: str):
     async with running_router() as w:
         with pytest.raises(errors.InvalidArgument) as caught:
             await w.answer(asking("Hello?", **{name: value}))

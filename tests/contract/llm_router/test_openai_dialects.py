@@ -33,7 +33,7 @@ async def failures(w: RouterHarness) -> int:
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-async def test_a_call_cut_in_its_arguments_is_left_out_and_the_answer_ends_as_the_server_says(reason: str):
+async def test_a_tool_call_cut_in_its_arguments_is_dropped_and_the_finish_reason_kept(reason: str):
     async with running_router() as w:
         events = await answer(w, openai_body({"content": "Let me look."}, WHOLE, HALF, reason=reason, usage=USAGE))
         assert await failures(w) == 0
@@ -44,7 +44,7 @@ async def test_a_call_cut_in_its_arguments_is_left_out_and_the_answer_ends_as_th
     assert (cost.outcome, cost.usage.output_tokens, cost.estimated) == (AttemptOutcome.OK, 7, False)
 
 
-async def test_a_call_cut_before_its_arguments_is_left_out():
+async def test_a_tool_call_cut_before_its_arguments_is_dropped():
     async with running_router() as w:
         events = await answer(w, openai_body({"content": "Hm."}, call("weather", "", id="1"), reason="length"))
     assert (calls_of(events), events[-1].finish.reason) == ([], pb.FINISH_REASON_LENGTH)
@@ -61,7 +61,7 @@ async def test_an_answer_cut_in_its_only_tool_call_is_recorded_and_not_a_model_f
 
 
 @pytest.mark.parametrize("reason", ["tool_calls", "stop"])
-async def test_a_call_that_makes_no_sense_is_a_failure_where_the_server_calls_it_whole(reason: str):
+async def test_an_invalid_tool_call_that_the_server_reports_as_complete_is_a_failure(reason: str):
     async with running_router() as w:
         w.openai.always("*", Scenario(body=openai_body(HALF, reason=reason, usage=USAGE)))
         with pytest.raises(errors.Unavailable, match="unavailable"):
@@ -86,7 +86,7 @@ async def test_a_call_that_makes_no_sense_is_a_failure_where_the_server_calls_it
         [9, 7],
     ],
 )
-async def test_a_usage_that_tells_half_or_nonsense_hides_nothing_that_was_said(usage: Any):
+async def test_partial_or_invalid_usage_leaves_output_estimated(usage: Any):
     async with running_router() as w:
         events = await answer(w, openai_body({"content": "word " * 90}, usage=usage))
         assert await failures(w) == 0
@@ -97,7 +97,7 @@ async def test_a_usage_that_tells_half_or_nonsense_hides_nothing_that_was_said(u
     assert 100 <= cost.usage.output_tokens <= 150
 
 
-async def test_counts_that_grow_with_each_chunk_stand_at_their_last():
+async def test_the_last_of_growing_usage_counts_is_used():
     empty = {"prompt_tokens": 9, "completion_tokens": 0}
     chunks = ({**row({"role": "assistant"}), "usage": empty}, {**row({"content": "Hello"}), "usage": empty})
     async with running_router() as w:
@@ -106,7 +106,7 @@ async def test_counts_that_grow_with_each_chunk_stand_at_their_last():
     assert (cost.usage.input_tokens, cost.usage.output_tokens, cost.estimated) == (9, 7, False)
 
 
-async def test_a_part_of_a_count_is_no_larger_than_the_whole():
+async def test_cached_and_thinking_counts_are_limited_by_their_total():
     parts = {"prompt_tokens_details": {"cached_tokens": 99}, "completion_tokens_details": {"reasoning_tokens": 99}}
     async with running_router() as w:
         await answer(w, openai_body({"content": "Hello"}, usage={**USAGE, **parts}))
@@ -130,7 +130,7 @@ async def test_a_part_of_a_count_is_no_larger_than_the_whole():
         ),
     ],
 )
-async def test_text_is_read_in_every_dialect(chunks: tuple[dict[str, Any], ...]):
+async def test_text_is_parsed_in_every_dialect(chunks: tuple[dict[str, Any], ...]):
     async with running_router() as w:
         events = await answer(w, played(*chunks))
     (cost,) = w.ledger.costs
@@ -152,7 +152,7 @@ async def test_text_is_read_in_every_dialect(chunks: tuple[dict[str, Any], ...])
         ),
     ],
 )
-async def test_calls_are_read_in_every_dialect(deltas: tuple[dict[str, Any], ...]):
+async def test_tool_calls_are_parsed_in_every_dialect(deltas: tuple[dict[str, Any], ...]):
     async with running_router() as w:
         events = await answer(w, openai_body(*deltas, reason="function_call", usage=USAGE))
     (made,) = [e.tool_call for e in events if e.HasField("tool_call")]
@@ -180,7 +180,7 @@ async def test_invalid_json_arguments_are_parsed_leniently(arguments: Any, mende
     assert (made.call_id, made.arguments_json) == ("7", mended)
 
 
-async def test_a_refusal_in_words_of_its_own_is_one_and_is_not_said():
+async def test_a_refusal_field_is_a_refusal_and_not_output():
     async with running_router() as w:
         w.openai.always("*", Scenario(body=openai_body({"refusal": "I can't help with that."}, usage=USAGE)))
         alone = await w.answer(asking("Hello?", pin_model=LOCAL))

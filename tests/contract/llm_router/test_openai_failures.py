@@ -41,7 +41,7 @@ async def failure(asked: OpenAiProvider) -> FailureKind:
     return caught.value.kind
 
 
-async def test_a_server_that_takes_no_connection_was_not_asked():
+async def test_a_refused_connection_is_unavailable_and_not_billed():
     with socket.socket() as taken:
         # Bound and not listening: nobody else gets this port, and it refuses.
         taken.bind(("127.0.0.1", 0))
@@ -50,7 +50,7 @@ async def test_a_server_that_takes_no_connection_was_not_asked():
 
 
 @pytest.mark.parametrize("never_sent", [httpx2.ConnectTimeout("no way there"), httpx2.PoolTimeout("none free")])
-async def test_a_server_that_was_never_connected_to_was_not_asked(
+async def test_a_connect_or_pool_timeout_is_unavailable_and_not_billed(
     never_sent: Exception, monkeypatch: pytest.MonkeyPatch
 ):
     async def create(**_: object) -> None:
@@ -62,7 +62,7 @@ async def test_a_server_that_was_never_connected_to_was_not_asked(
 
 
 @pytest.mark.parametrize("silent", [Scenario(connect_s=60), Scenario(kind="stall", after=1)])
-async def test_a_server_that_falls_silent_may_have_done_the_work(silent: Scenario):
+async def test_a_silent_server_is_a_timeout_that_may_be_billed(silent: Scenario):
     emulator = OpenAiEmulator()
     await emulator.start()
     emulator.always("*", silent)
@@ -72,7 +72,7 @@ async def test_a_server_that_falls_silent_may_have_done_the_work(silent: Scenari
 
 
 @pytest.mark.parametrize("chunk", [{"choices": ["x"]}, {"choices": {"0": "x"}}, row("x"), row({"tool_calls": ["x"]})])
-async def test_what_is_no_chunk_is_a_fault_of_the_server_and_not_of_the_adapter(chunk: dict[str, Any]):
+async def test_an_invalid_chunk_is_a_server_fault_and_not_an_adapter_fault(chunk: dict[str, Any]):
     emulator = OpenAiEmulator()
     await emulator.start()
     emulator.always("*", Scenario(body=played(row({"content": "Hel"}), chunk)))

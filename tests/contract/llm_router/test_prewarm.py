@@ -14,7 +14,7 @@ SONNET, FLASH = "claude-sonnet-5-5", "gemini-3.8-flash"
 RULES = system("Follow the house rules, whatever you are asked. " * 200)
 
 
-async def test_the_first_answer_reads_what_was_written_ahead():
+async def test_the_first_answer_reads_the_prewarmed_cache():
     async with running_router() as w:
         warmed = await w.client.prewarm(asking(RULES, pin_model=SONNET, conversation_id="c"))
         finish = (await w.answer(asking(RULES, user("Hello?"), pin_model=SONNET, conversation_id="c")))[-1].finish
@@ -23,7 +23,7 @@ async def test_the_first_answer_reads_what_was_written_ahead():
     assert w.ledger.total_micro_usd == w.billed_micro_usd == warmed.cost_micro_usd + finish.cost_micro_usd
 
 
-async def test_a_warm_model_is_estimated_as_one():
+async def test_estimates_use_the_prewarmed_cache():
     async with running_router() as w:
         asked = asking(RULES, user("Hello?"), conversation_id="c")
         cold = {a.model: a.estimated_cost_micro_usd for a in (await w.client.route(asked)).alternatives}
@@ -79,7 +79,7 @@ async def test_without_an_explicit_cache_prewarm_sends_and_records_nothing(reque
     assert w.anthropic.requests == w.gemini.requests == w.ledger.costs == []
 
 
-async def test_a_vendor_that_is_down_is_told():
+async def test_an_unavailable_vendor_is_reported_by_prewarm():
     async with running_router() as w:
         w.anthropic.always("*", Scenario("status", status=529))
         with pytest.raises(errors.Unavailable) as caught:

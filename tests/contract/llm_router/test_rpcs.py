@@ -70,7 +70,7 @@ def png(colour: str = "blue", size: tuple[int, int] = (64, 48)) -> bytes:
     return out.getvalue()
 
 
-async def test_an_answer_is_a_route_then_deltas_then_a_finish_with_usage_and_cost():
+async def test_an_answer_is_a_route_deltas_and_a_finish_with_usage_and_cost():
     passage = pb.Part(passage=pb.Passage(title="Opening hours", text="We open at 9 on weekdays. Parking is free."))
     async with routing() as client:
         events = await answer(client, asking(user("When do you open?", passage)))
@@ -89,7 +89,7 @@ async def test_an_answer_is_a_route_then_deltas_then_a_finish_with_usage_and_cos
     assert len(finish.cost_event_ids) == 1
 
 
-async def test_a_wish_for_a_task_becomes_a_whole_tool_call_and_its_result_is_confirmed():
+async def test_a_task_request_becomes_a_tool_call_and_its_result_is_confirmed():
     asked = user("Please remind me to call Anna tomorrow at 5 pm.")
     async with routing() as client:
         first = await answer(client, asking(asked, tools=[CREATE_TASK]))
@@ -103,7 +103,7 @@ async def test_a_wish_for_a_task_becomes_a_whole_tool_call_and_its_result_is_con
     assert "Call Anna" in text_of(second)
 
 
-async def test_a_picture_is_measured_and_said_to_be_unread():
+async def test_an_image_is_described_by_size_and_brightness_only():
     image = pb.Part(image=pb.Image(data=png(), mime_type="image/png"))
     async with routing() as client:
         said = text_of(await answer(client, asking(user("What do you see on my screen?", image))))
@@ -112,7 +112,7 @@ async def test_a_picture_is_measured_and_said_to_be_unread():
     assert "blue" in said
 
 
-async def test_what_is_not_known_is_said_to_be_unknown():
+async def test_an_unknown_answer_is_reported_as_unknown():
     passage = pb.Part(passage=pb.Passage(title="Parking", text="Parking is free."))
     async with routing() as client:
         said = text_of(await answer(client, asking(user("Who won the chess championship?", passage))))
@@ -128,7 +128,7 @@ async def test_route_explains_the_decision_with_costs_of_the_alternatives():
     assert any(a.estimated_cost_micro_usd > 0 for a in decision.alternatives)
 
 
-async def test_models_are_listed_tier_by_tier_with_prices_ends_and_why_they_cannot_serve():
+async def test_models_are_listed_by_tier_with_prices_end_of_life_and_unavailable_reason():
     async with routing() as client:
         models = await client.list_models()
         health = await client.get_health()
@@ -141,7 +141,7 @@ async def test_models_are_listed_tier_by_tier_with_prices_ends_and_why_they_cann
     assert {h.breaker for h in health} == {pb.BREAKER_STATE_CLOSED}
 
 
-async def test_the_mix_is_held_over_three_hundred_equal_requests():
+async def test_the_mix_holds_its_shares_over_300_equal_requests():
     request = asking(user("Turn on the light."))
     async with routing() as client:
         tiers = [(await answer(client, request))[0].route.tier for _ in range(300)]
@@ -194,7 +194,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("field", BAD)
-async def test_bad_input_is_refused_by_the_name_of_its_field(field: str):
+async def test_invalid_input_is_refused_with_its_field_name(field: str):
     async with routing() as client:
         with pytest.raises(errors.InvalidArgument) as caught:
             await answer(client, BAD[field])
@@ -204,7 +204,7 @@ async def test_bad_input_is_refused_by_the_name_of_its_field(field: str):
     assert list(routed.value.fields) == [f"request.{field}"]
 
 
-async def test_more_parts_than_a_server_can_turn_for_a_vendor_are_refused():
+async def test_too_many_parts_are_refused():
     many = [user(*["x"] * 100) for _ in range(41)]
     async with routing() as client:
         with pytest.raises(errors.InvalidArgument, match="hold 4100 parts; send at most 4096") as caught:
@@ -213,7 +213,7 @@ async def test_more_parts_than_a_server_can_turn_for_a_vendor_are_refused():
     assert caught.value.reason == "TOO_LARGE"
 
 
-async def test_five_megabytes_of_text_and_a_tool_loop_are_refused():
+async def test_five_megabytes_of_text_and_a_tool_call_loop_are_refused():
     rounds = [user("go")]
     for i in range(17):
         call = pb.ToolCall(call_id=f"c{i}", name="again", arguments_json="{}")

@@ -60,7 +60,7 @@ async def test_tool_calls_with_equal_indexes_are_separated(pieces: tuple[dict[st
     assert calls_of(events) == [("a", '{"x": 1}'), ("b", "{}")]
 
 
-async def test_a_server_without_call_ids_can_be_called_in_turn_after_turn():
+async def test_a_server_without_call_ids_works_over_several_turns():
     made: list[pb.ToolCall] = []
     async with running_router() as w:
         w.openai.always("*", Scenario(body=openai_body(call("weather", "{}"), reason="tool_calls")))
@@ -89,7 +89,7 @@ async def test_an_answer_without_usage_is_recorded_as_an_estimate():
     assert events[-1].finish.usage.output_tokens == cost.usage.output_tokens
 
 
-async def test_thinking_of_a_local_model_is_hidden_and_its_usage_kept():
+async def test_thinking_of_a_local_model_is_hidden_and_its_usage_recorded():
     usage = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
     thought, word = {"reasoning_content": "They greet me."}, {"content": "Hello."}
     async with running_router() as w:
@@ -107,7 +107,7 @@ def gemini_body(text: str, reason: str) -> bytes:
 
 
 @pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE", "OTHER"])
-async def test_an_answer_that_gemini_broke_off_is_cut_and_not_whole(reason: str):
+async def test_an_answer_aborted_by_gemini_is_cut(reason: str):
     async with running_router() as w:
         w.gemini.play(FLASH, Scenario(body=gemini_body("Let me look.", reason)))
         events = await w.answer(asking("Hello?", pin_model=FLASH, tools=[WEATHER]))
@@ -117,7 +117,7 @@ async def test_an_answer_that_gemini_broke_off_is_cut_and_not_whole(reason: str)
     assert (cost.outcome, cost.usage.output_tokens, cost.estimated) == (AttemptOutcome.FAILED, 7, False)
 
 
-async def test_before_a_word_was_said_a_call_that_gemini_broke_off_is_another_models():
+async def test_a_call_aborted_by_gemini_before_output_falls_back():
     async with running_router() as w:
         w.gemini.play("*", Scenario(body=gemini_body("", "MALFORMED_FUNCTION_CALL")))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_MODERATE, tools=[WEATHER]))
@@ -126,7 +126,7 @@ async def test_before_a_word_was_said_a_call_that_gemini_broke_off_is_another_mo
     assert events[-1].finish.reason == pb.FINISH_REASON_STOP
 
 
-async def test_a_language_that_gemini_may_not_speak_is_a_refusal():
+async def test_an_unsupported_language_of_gemini_is_a_refusal():
     async with running_router() as w:
         w.gemini.always(FLASH, Scenario(body=gemini_body("Let me", "LANGUAGE")))
         events = await w.answer(asking("Hello?", pin_model=FLASH))

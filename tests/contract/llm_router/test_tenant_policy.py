@@ -33,13 +33,13 @@ async def tiers_of(client: RouterClient, count: int) -> set[pb.Tier.ValueType]:
     return {(await client.route(asking("What time is it?"))).tier for _ in range(count)}
 
 
-async def test_the_shares_of_one_tenant_are_its_own(tmp_path):
+async def test_a_tenant_can_have_its_own_shares(tmp_path):
     async with running_router(tiers_file=tiers_file(tmp_path)) as w, w.caller("globex") as other:
         assert await tiers_of(w.client, 10) == {pb.TIER_COMPLEX}
         assert pb.TIER_SIMPLE in await tiers_of(other, 10)
 
 
-async def test_the_budget_of_a_tier_holds_for_each_of_its_tenants_alone(tmp_path):
+async def test_the_budget_of_a_tenant_tier_applies_to_each_tenant_separately(tmp_path):
     async with (
         running_router(tiers_file=tiers_file(tmp_path)) as w,
         w.caller("globex", "free") as spent,

@@ -58,7 +58,7 @@ async def breakers(w: RouterHarness) -> dict[str, int]:
     return {h.alias: h.consecutive_failures for h in await w.client.get_health() if h.consecutive_failures}
 
 
-async def test_a_call_that_was_cut_by_the_length_is_an_answer_of_that_length():
+async def test_a_tool_call_cut_by_the_length_limit_ends_with_reason_length():
     async with running_router() as w:
         w.anthropic.always("*", Scenario(body=claude(*HALF_A_CALL, reason="max_tokens", output=1024)))
         events = await w.answer(asking("Hello?", pin_model=SONNET, tools=[WEATHER]))
@@ -80,7 +80,7 @@ async def test_a_tool_call_with_invalid_json_is_not_forwarded():
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'"x"', b"null", b'{"input_tokens": -5}'])
-async def test_a_count_that_is_none_costs_the_exact_number_and_no_more(body: bytes):
+async def test_an_invalid_token_count_falls_back_to_an_estimate(body: bytes):
     async with running_router() as w:
         w.anthropic.count_body = body
         w.anthropic.always("*", Scenario("cut", after=3))
@@ -125,7 +125,7 @@ async def test_output_with_prompt_only_usage_is_recorded():
     assert cost.usage.output_tokens >= 200
 
 
-async def test_an_answer_that_its_callers_time_cuts_short_ends_in_its_own_words():
+async def test_an_answer_cut_by_the_deadline_still_ends_with_finished():
     async with running_router() as w:
         w.anthropic.always("*", Scenario(text="word " * 400, between_s=0.05))
         events = await w.answer(asking("Hello?", pin_model=SONNET), timeout_s=4)
@@ -168,7 +168,7 @@ class Scripted:
         return
 
 
-async def test_a_vendor_that_floods_is_not_read_beyond_what_its_caller_takes(monkeypatch: pytest.MonkeyPatch):
+async def test_reading_from_the_vendor_pauses_while_the_buffer_is_full(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(backlog, "BUFFERED_BYTES_MAX", 20_000)
     async with running_router(AttemptTimeouts(total_s=1)) as w:
         flood = w.router._ports.providers["anthropic"] = Scripted(
@@ -192,7 +192,7 @@ async def test_a_vendor_that_floods_is_not_read_beyond_what_its_caller_takes(mon
     assert [c.outcome for c in w.ledger.costs] == [AttemptOutcome.FAILED]
 
 
-async def test_thinking_without_end_is_ended(monkeypatch: pytest.MonkeyPatch):
+async def test_endless_thinking_is_cut(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(meter, "UNREPORTED_CHARACTERS_MAX", 10_000)
     async with running_router() as w:
         w.anthropic.always("*", Scenario(thinking="Hm. " * 5000))
@@ -203,7 +203,7 @@ async def test_thinking_without_end_is_ended(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("usage", [Usage(9, output_tokens=-4), Usage(9, output_tokens=10**25)])
-async def test_a_count_below_nothing_or_past_all_books_is_no_count(usage: Usage):
+async def test_negative_and_implausibly_large_counts_are_ignored(usage: Usage):
     async with running_router() as w:
         told = Scripted(TextDelta("word " * 90), UsageUpdate(usage), AnswerEnd(EndReason.STOP))
         w.router._ports.providers["anthropic"] = told
@@ -214,7 +214,7 @@ async def test_a_count_below_nothing_or_past_all_books_is_no_count(usage: Usage)
     assert 100 <= cost.usage.output_tokens <= 150
 
 
-async def test_a_fault_of_our_own_is_not_tried_again_and_holds_nothing_against_the_vendor():
+async def test_an_internal_fault_is_not_retried_and_does_not_count_against_the_vendor():
     async with running_router() as w:
         w.router._ports.providers["anthropic"] = Scripted(failure=RuntimeError("ours"))
         with pytest.raises(errors.Unavailable) as caught:
@@ -249,7 +249,7 @@ async def test_a_request_that_every_vendor_calls_invalid_is_not_retryable():
     assert len(w.anthropic.requests) == 1
 
 
-async def test_a_model_that_its_vendor_does_not_know_is_asked_once_and_named():
+async def test_an_unknown_model_is_called_once_and_reported():
     async with running_router() as w:
         w.anthropic.always("*", Scenario("status", status=404))
         with pytest.raises(errors.Unavailable) as caught:
@@ -259,7 +259,7 @@ async def test_a_model_that_its_vendor_does_not_know_is_asked_once_and_named():
     assert len(w.anthropic.requests) == 1
 
 
-async def test_a_silent_vendor_opens_its_breaker_also_for_callers_with_little_time():
+async def test_a_silent_vendor_opens_its_breaker_also_under_short_deadlines():
     async with running_router() as w:
         w.anthropic.always("*", Scenario(connect_s=30))
         for _ in range(FAILURES_TO_OPEN):
@@ -268,7 +268,7 @@ async def test_a_silent_vendor_opens_its_breaker_also_for_callers_with_little_ti
         assert SONNET in await breakers(w)
 
 
-async def test_calls_come_back_as_they_were_handed_out():
+async def test_tool_calls_are_sent_back_unchanged():
     odd = [
         ToolCallEvent(ToolCall("same", "default_api.weather", "{}")),
         ToolCallEvent(ToolCall("same", "weather", '{"a": 1}')),
@@ -290,7 +290,7 @@ async def test_calls_come_back_as_they_were_handed_out():
     assert {c.name for c in made} == {"weather"}
 
 
-async def test_thoughts_between_words_are_all_given_back_with_them():
+async def test_all_thoughts_between_texts_are_sent_back():
     def think(index: int, thought: str) -> tuple[dict, ...]:
         start = {"type": "thinking", "thinking": "", "signature": ""}
         return (
@@ -316,7 +316,7 @@ async def test_thoughts_between_words_are_all_given_back_with_them():
     assert [b["thinking"] for b in json.loads(last.data)["blocks"]] == ["One.", "Two."]
 
 
-async def test_a_call_that_its_callers_time_cuts_short_is_not_held_against_the_model():
+async def test_a_tool_call_cut_by_the_deadline_does_not_count_against_the_model():
     async with running_router() as w:
         call = Scenario(text="", calls=(("weather", {"city": "x" * 400}),), call_pieces=400, between_s=0.05)
         w.anthropic.always("*", call)
@@ -328,7 +328,7 @@ async def test_a_call_that_its_callers_time_cuts_short_is_not_held_against_the_m
 
 
 @pytest.mark.parametrize("body", [b'{"error":"overloaded"}', b'{"error":[]}', b'{"candidates":5}', b"5"])
-async def test_what_is_not_geminis_protocol_is_a_vendor_in_trouble(body: bytes):
+async def test_a_malformed_gemini_response_is_an_unavailable_vendor(body: bytes):
     async with running_router() as w:
         w.gemini.always(FLASH, Scenario(body=b"data: " + body + b"\n\n"))
         with pytest.raises(errors.Unavailable) as caught:
@@ -337,7 +337,7 @@ async def test_what_is_not_geminis_protocol_is_a_vendor_in_trouble(body: bytes):
     assert all(c.estimated for c in w.ledger.costs)
 
 
-async def test_a_second_cancellation_in_the_next_moment_leaves_no_vendor_at_work():
+async def test_a_second_cancellation_leaves_no_vendor_call_running():
     async with running_router() as w:
         talker = w.router._ports.providers["anthropic"] = Scripted(UsageUpdate(Usage(9)), forever=TextDelta("word "))
         request = request_from_proto(asking("Hello?", pin_model=SONNET), w.model_health.table)
@@ -379,7 +379,7 @@ class ClosesInSteps(Scripted):
             self.closed_whole = True
 
 
-async def test_a_vendor_that_is_left_closes_its_stream_to_the_end():
+async def test_a_cancelled_vendor_stream_is_closed_completely():
     async with running_router() as w:
         talker = w.router._ports.providers["anthropic"] = ClosesInSteps(UsageUpdate(Usage(9)))
         async with aclosing(w.client.generate(asking("Hello?", pin_model=SONNET), timeout_s=20)) as events:

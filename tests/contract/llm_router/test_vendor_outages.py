@@ -30,7 +30,7 @@ async def open_breakers(w) -> set[str]:
     return {h.alias for h in await w.client.get_health() if h.breaker != pb.BREAKER_STATE_CLOSED}
 
 
-async def test_callers_in_a_hurry_open_no_breaker():
+async def test_short_deadlines_do_not_open_breakers():
     async with running_router() as w:
         for emulator in (w.anthropic, w.gemini, w.openai):
             emulator.always("*", Scenario(first_s=5))
@@ -40,7 +40,7 @@ async def test_callers_in_a_hurry_open_no_breaker():
         assert await open_breakers(w) == set()
 
 
-async def test_a_model_that_is_slower_than_it_may_be_does_open_one():
+async def test_first_token_timeouts_open_the_breaker():
     limits = AttemptTimeouts(first_token_s=0.05, fallback_first_token_s=0.05, between_tokens_s=60, total_s=600)
     async with running_router(limits) as w:
         w.anthropic.always("*", Scenario(first_s=5))
@@ -50,7 +50,7 @@ async def test_a_model_that_is_slower_than_it_may_be_does_open_one():
         assert await open_breakers(w) == {SONNET}
 
 
-async def test_a_vendor_that_names_a_long_wait_is_left_alone_by_everybody():
+async def test_a_long_retry_after_stops_all_requests_to_the_vendor():
     async with running_router() as w:
         w.gemini.play(FLASH, Scenario("status", status=429, retry_info_s=30))
         first = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX, turn_id="t"))
@@ -62,7 +62,7 @@ async def test_a_vendor_that_names_a_long_wait_is_left_alone_by_everybody():
 
 
 @pytest.mark.parametrize("megabytes", [10, 17])
-async def test_far_too_much_text_is_the_callers_mistake_by_the_client_too(megabytes: int):
+async def test_too_much_text_is_invalid_argument_in_the_client_too(megabytes: int):
     async with running_router() as w:
         with pytest.raises(errors.InvalidArgument) as caught:
             await w.answer(asking("word " * (megabytes * 200_000)))
@@ -126,7 +126,7 @@ class Recorder:
         self.events.append(event.event_id)
 
 
-async def test_a_full_disk_loses_no_answer_and_no_booking(monkeypatch):
+async def test_a_full_disk_loses_neither_answer_nor_cost(monkeypatch):
     recorder = Recorder()
     book = MeshLedger(recorder, FullDisk())
     async with AsyncExitStack() as stack:

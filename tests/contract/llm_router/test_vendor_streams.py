@@ -60,7 +60,7 @@ def emulator_of(w: RouterHarness, alias: str):
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
-async def test_each_vendor_streams_text_and_the_book_equals_its_bill(alias: str):
+async def test_each_vendor_streams_text_and_the_ledger_equals_its_bill(alias: str):
     async with running_router() as w:
         events = await w.answer(asking(system("Be brief."), "Hello?", pin_model=alias))
         emulator = emulator_of(w, alias)
@@ -72,7 +72,7 @@ async def test_each_vendor_streams_text_and_the_book_equals_its_bill(alias: str)
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
-async def test_tool_calls_come_whole_and_their_results_go_back(alias: str):
+async def test_tool_calls_arrive_whole_and_their_results_are_sent_back(alias: str):
     async with running_router() as w:
         emulator = emulator_of(w, alias)
         model = "local-model" if alias == LOCAL else alias
@@ -111,7 +111,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("first", ["anthropic", "gemini"])
-async def test_before_anything_was_said_the_next_candidate_takes_over(first: str, fault: str):
+async def test_a_failure_before_any_output_falls_back_to_the_next_candidate(first: str, fault: str):
     tier = pb.TIER_COMPLEX if first == "anthropic" else pb.TIER_SIMPLE
     async with running_router(SHORT_TIMEOUTS if "slow" in fault or fault == "keep_alive" else LONG_TIMEOUTS) as w:
         faulty = w.anthropic if first == "anthropic" else w.gemini
@@ -127,7 +127,7 @@ async def test_before_anything_was_said_the_next_candidate_takes_over(first: str
     assert w.ledger.total_micro_usd == w.billed_micro_usd == finish(events).cost_micro_usd
 
 
-async def test_an_adapter_that_breaks_in_an_unforeseen_way_is_a_failure_and_no_empty_answer(monkeypatch):
+async def test_an_unexpected_adapter_error_is_a_failure_and_not_an_empty_answer(monkeypatch):
     async with running_router() as w:
 
         def connection_failure(*_: object) -> None:
@@ -144,7 +144,7 @@ async def test_an_adapter_that_breaks_in_an_unforeseen_way_is_a_failure_and_no_e
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "error_event", "stall"])
 @pytest.mark.parametrize("alias", [SONNET, FLASH])
-async def test_after_something_was_said_the_answer_ends_typed_and_nothing_is_said_twice(alias: str, kind: str):
+async def test_a_failure_after_output_ends_the_answer_as_cut_without_repetition(alias: str, kind: str):
     async with running_router(SHORT_TIMEOUTS if kind == "stall" else LONG_TIMEOUTS) as w:
         tier = pb.TIER_COMPLEX if alias == SONNET else pb.TIER_MODERATE
         emulator_of(w, alias).always("*", Scenario(kind, after=40, text="really " * 60))
@@ -170,7 +170,7 @@ async def test_a_prompt_without_vendor_response_is_recorded_as_unconfirmed_token
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
-async def test_a_prompt_that_the_vendor_refused_cost_nothing_for_certain(alias: str):
+async def test_a_refused_prompt_costs_nothing(alias: str):
     async with running_router() as w:
         emulator_of(w, alias).always("*", Scenario("status", status=400))
         with pytest.raises(errors.MeshError):
@@ -178,7 +178,7 @@ async def test_a_prompt_that_the_vendor_refused_cost_nothing_for_certain(alias: 
     assert {(c.cost_micro_usd, c.estimated, c.unconfirmed_tokens) for c in w.ledger.costs} == {(0, False, 0)}
 
 
-async def test_where_the_vendor_does_not_count_what_it_said_the_tokens_are_estimated():
+async def test_output_without_a_vendor_count_is_estimated():
     async with running_router() as w:
         w.anthropic.counts = False
         w.anthropic.always("*", Scenario("cut", after=40, text="really " * 60))
@@ -197,7 +197,7 @@ async def test_gemini_usage_of_a_cut_answer_wins_over_an_estimate():
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
-async def test_a_connection_that_the_vendor_closed_between_two_turns_is_not_used(alias: str):
+async def test_a_connection_closed_by_the_vendor_between_turns_is_not_reused(alias: str):
     async with running_router() as w:
         emulator = emulator_of(w, alias)
         await w.answer(asking("Hello?", pin_model=alias))
@@ -227,7 +227,7 @@ async def test_a_duplicate_start_changes_nothing():
     assert w.ledger.total_micro_usd == w.anthropic.total_micro_usd
 
 
-async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
+async def test_an_outage_of_every_vendor_is_a_typed_error_within_the_deadline():
     async with running_router() as w:
         for emulator in (w.anthropic, w.gemini, w.openai):
             emulator.always("*", Scenario("status", status=503))
@@ -238,7 +238,7 @@ async def test_when_every_vendor_is_down_the_error_is_typed_and_in_time():
     assert w.ledger.total_micro_usd == 0
 
 
-async def test_a_silent_model_leaves_the_next_one_half_of_the_callers_time():
+async def test_a_silent_model_leaves_half_of_the_callers_time_for_the_next():
     async with running_router() as w:
         w.anthropic.always("*", Scenario("keep_alive"))
         events = await w.answer(asking("Hello?", pin_tier=pb.TIER_COMPLEX), timeout_s=10)
@@ -270,7 +270,7 @@ async def test_a_single_rate_limited_model_is_retried_after_its_wait(hint: dict[
     assert took_s >= 0.2
 
 
-async def test_a_wait_longer_than_the_caller_has_is_not_begun():
+async def test_a_retry_wait_beyond_the_deadline_is_not_started():
     async with running_router() as w:
         w.gemini.always(FLASH, Scenario("status", status=429, retry_info_s=80))
         with pytest.raises(errors.Unavailable) as caught:
@@ -279,7 +279,7 @@ async def test_a_wait_longer_than_the_caller_has_is_not_begun():
     assert len(w.gemini.requests) == 1
 
 
-async def test_a_model_that_keeps_failing_is_left_alone_and_seen_as_open():
+async def test_a_repeatedly_failing_model_is_skipped_and_reported_as_open():
     async with running_router() as w:
         w.gemini.always(FLASH, Scenario("status", status=503))
         for _ in range(8):
@@ -294,7 +294,7 @@ async def test_a_model_that_keeps_failing_is_left_alone_and_seen_as_open():
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH, LOCAL])
 @pytest.mark.parametrize("after_first", [True, False])
-async def test_when_the_caller_leaves_the_vendor_is_left_too(alias: str, after_first: bool):
+async def test_the_vendor_call_is_cancelled_when_the_caller_cancels(alias: str, after_first: bool):
     slow = Scenario(between_s=0.05, text="word " * 100) if after_first else Scenario(first_s=30)
     async with running_router() as w:
         emulator = emulator_of(w, alias)
@@ -313,7 +313,7 @@ async def test_when_the_caller_leaves_the_vendor_is_left_too(alias: str, after_f
 
 
 @pytest.mark.parametrize("alias", [SONNET, FLASH])
-async def test_signatures_are_given_and_go_back_with_the_part_they_belong_to(alias: str):
+async def test_provider_state_is_returned_with_its_part(alias: str):
     async with running_router() as w:
         emulator = emulator_of(w, alias)
         emulator.play(alias, Scenario(text="", thinking="hmm", calls=(("weather", {"city": "Bern"}),)))
@@ -330,7 +330,7 @@ async def test_signatures_are_given_and_go_back_with_the_part_they_belong_to(ali
     assert ("signed:hmm" if alias == SONNET else "aG1t") in sent
 
 
-async def test_a_conversation_moves_between_vendors_with_its_tools_and_barge_ins():
+async def test_a_conversation_with_tools_and_barge_ins_moves_between_vendors():
     call = pb.Part(tool_call=pb.ToolCall(call_id="weird id/1", name="weather", arguments_json='{"city":"Bern"}'))
     turns = [
         system("Be brief."),
@@ -350,7 +350,7 @@ async def test_a_conversation_moves_between_vendors_with_its_tools_and_barge_ins
         assert "not run" in body
 
 
-async def test_a_long_prefix_is_written_once_and_read_after_and_the_book_agrees_to_the_micro_dollar():
+async def test_a_long_prefix_is_cached_once_then_read_and_recorded_to_the_micro_usd():
     rules = system("Follow the house rules. " * 300)
     async with running_router() as w:
         first = await w.answer(asking(rules, "Hello?", pin_model=SONNET, conversation_id="c"))
@@ -397,7 +397,7 @@ async def test_a_speculative_call_is_recorded_as_such():
     assert [(c.speculative, c.room, c.turn_id) for c in w.ledger.costs] == [(True, "r", "t")]
 
 
-async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_through_it_is_refused():
+async def test_a_tenant_near_its_budget_gets_the_simple_tier_and_one_over_it_is_refused():
     async with running_router(budget_micro_usd=1000) as w:
         w.router._ports.budgets.standing("acme", 1000)
         w.router._ports.budgets.record("acme", 850)
@@ -420,7 +420,7 @@ async def test_a_running_attempt_is_reserved_under_the_id_of_its_cost_event():
     assert (accepted.usage.input_tokens, accepted.unconfirmed_tokens) == (w.ledger.costs[0].usage.input_tokens, 0)
 
 
-async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(monkeypatch):
+async def test_the_journal_follows_the_output_of_a_running_answer(monkeypatch):
     monkeypatch.setattr(attempt, "RESERVE_INTERVAL_S", 0.0)
     async with running_router() as w:
         await w.answer(asking("Hello?", pin_model=SONNET))
@@ -431,7 +431,7 @@ async def test_what_was_sent_of_a_running_answer_is_written_down_as_it_grows(mon
     assert told == w.ledger.costs[0].usage.output_tokens
 
 
-async def test_pictures_and_passages_reach_every_vendor_as_they_are():
+async def test_images_and_passages_reach_every_vendor_unchanged():
     picture = pb.Part(image=pb.Image(data=PNG, mime_type="image/png"))
     passage = pb.Part(passage=pb.Passage(title="Hours", text="We open at 9."))
     async with running_router() as w:
@@ -479,7 +479,7 @@ async def test_spans_follow_the_conventions_and_count_cached_tokens_inside_the_i
     assert "Hello" not in str(chats + routes)
 
 
-async def test_an_outcome_is_kept_with_the_features_of_its_turn_and_no_word_of_it(tmp_path):
+async def test_an_outcome_is_stored_with_the_features_of_its_turn_and_without_its_text(tmp_path):
     path = tmp_path / "outcomes.jsonl"
     async with running_router(outcomes_file=path) as w:
         await w.answer(asking("Tell me the secret word.", turn_id="t1"))
@@ -511,7 +511,7 @@ async def test_an_open_tool_call_stays_with_the_model_that_made_it():
 
 
 @pytest.mark.parametrize("alias", [SONNET, LOCAL])
-async def test_a_call_that_is_written_slowly_is_no_dead_air_and_silence_in_it_is(alias: str):
+async def test_a_slowly_streamed_tool_call_continues_and_a_silent_one_times_out(alias: str):
     limits = AttemptTimeouts(first_token_s=3, fallback_first_token_s=3, between_tokens_s=3, total_s=600)
     arguments = {"city": "Bern " * 40}
     async with running_router(limits) as w:

@@ -146,7 +146,7 @@ async def test_no_cost_is_lost_or_doubled_when_the_process_is_killed(tmp_path):
     assert killed.quantities["input_tokens"] == vendor.bill[-1].input_tokens
 
 
-async def test_a_process_killed_before_the_first_word_leaves_what_it_had_asked(tmp_path):
+async def test_a_process_killed_before_the_first_output_leaves_its_reservation(tmp_path):
     ledger, vendor = Ledger(), await AnthropicEmulator().start()
     vendor.always("*", Scenario(connect_s=3600))
     journal = str(tmp_path / "costs")
@@ -221,7 +221,7 @@ def hears(text: str, heard: asyncio.Event):
     return on_event
 
 
-async def test_a_spent_limit_refuses_with_the_wait_and_a_silent_limiter_does_not(tmp_path):
+async def test_a_spent_limit_refuses_with_retry_after_and_a_silent_limiter_fails_open(tmp_path):
     vendor, limits = await AnthropicEmulator().start(), Limits()
     try:
         async with (
@@ -254,7 +254,7 @@ async def test_prompt_tokens_are_charged_before_and_the_rest_after(tmp_path):
     assert before["llm_tokens"] + after["llm_tokens"] == usage.input_tokens + usage.output_tokens
 
 
-async def test_the_end_of_an_attempt_is_not_replaced_by_the_row_of_its_middle(tmp_path):
+async def test_a_recorded_cost_is_not_replaced_by_an_older_reservation(tmp_path):
     """Killed after the recorder had the end and before the row of the running attempt was settled."""
     middle = ledger_pb2.CostEvent(event_id="one", model="m", cost_micro_usd=2_010)
     end = ledger_pb2.CostEvent(event_id="one", model="m", cost_micro_usd=11_000)

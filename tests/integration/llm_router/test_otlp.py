@@ -47,7 +47,7 @@ async def collecting() -> AsyncIterator[tuple[Collector, int]]:
         await server.stop(None)
 
 
-async def test_a_collector_gets_spans_and_the_metrics_of_the_conventions():
+async def test_a_collector_gets_spans_and_semantic_convention_metrics():
     async with collecting() as (collector, collector_port):
         port = free_port()
         env = {

@@ -46,7 +46,7 @@ async def until(true) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_three_replicas_hold_one_mix_together(redis_url: str):
+async def test_three_replicas_hold_a_shared_mix(redis_url: str):
     served: list[Tier] = []
     async with replicas(redis_url, 3) as states:
         for number in range(450):
@@ -64,7 +64,7 @@ async def test_three_replicas_hold_one_mix_together(redis_url: str):
     assert heard.total == 450
 
 
-async def test_a_conversation_is_found_by_another_replica(redis_url: str):
+async def test_a_session_is_found_by_another_replica(redis_url: str):
     async with replicas(redis_url, 2) as (one, other):
         one.store_session("acme", "c", SESSION)
 
@@ -75,7 +75,7 @@ async def test_a_conversation_is_found_by_another_replica(redis_url: str):
         assert await other.load_session("globex", "c") is None
 
 
-async def test_what_is_being_written_when_the_process_ends_is_written(redis_url: str):
+async def test_pending_writes_are_flushed_at_shutdown(redis_url: str):
     sessions = {f"c{number}": replace(SESSION, easier_turns=number) for number in range(50)}
     async with replicas(redis_url, 1) as (state,):
         for name, session in sessions.items():
@@ -86,7 +86,7 @@ async def test_what_is_being_written_when_the_process_ends_is_written(redis_url:
         assert {name: await other.load_session("acme", name) for name in sessions} == sessions
 
 
-async def test_a_redis_that_is_frozen_does_not_hold_up_the_end_of_the_process(monkeypatch):
+async def test_a_frozen_redis_does_not_delay_shutdown(monkeypatch):
     monkeypatch.setattr(redis_state, "CLOSE_TIMEOUT_S", 0.05)
     accepted: list[asyncio.StreamWriter] = []
     async with await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0) as frozen:
@@ -99,7 +99,7 @@ async def test_a_redis_that_is_frozen_does_not_hold_up_the_end_of_the_process(mo
             writer.close()
 
 
-async def test_a_breaker_that_opens_here_is_open_there(redis_url: str):
+async def test_an_open_breaker_is_shared_with_other_replicas(redis_url: str):
     opened = ModelCircuitBreaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
     async with replicas(redis_url, 2) as (one, other):
         one.publish_breaker("gemini/x/k", opened)
@@ -110,7 +110,7 @@ async def test_a_breaker_that_opens_here_is_open_there(redis_url: str):
         await until(heard)
 
 
-async def test_of_all_replicas_one_probes_each_time_a_pause_ends(redis_url: str):
+async def test_one_replica_probes_after_each_pause(redis_url: str):
     async with replicas(redis_url, 5) as states:
         claims = await asyncio.gather(*(s.claim_probe("gemini/x/k", 1e9) for s in states))
         later = await asyncio.gather(*(s.claim_probe("gemini/x/k", 1e9 + 2) for s in states))
@@ -127,7 +127,7 @@ async def key_of(server: redis.asyncio.Redis, kind: str) -> str:
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "x", '["COMPLEX", "m", 0, {}, 0]', '[2, "m", 0, {"m": [1]}, 0]', "7"])
-async def test_a_conversation_in_another_versions_form_is_a_new_one(redis_url: str, text: str):
+async def test_a_session_in_the_format_of_another_version_is_new(redis_url: str, text: str):
     before = passed_over("session")
     async with redis.asyncio.from_url(redis_url) as server, replicas(redis_url, 1) as (state,):
         await server.set("hocket:llm_router:session:acme:c", text)
@@ -142,7 +142,7 @@ async def test_a_conversation_in_another_versions_form_is_a_new_one(redis_url: s
 
 
 @pytest.mark.parametrize("text", [b"{}", b"[1, 2]", b"x", b'["a", 0, 0, 0, 0]', b"[0, 0, 0, 0, 0, 0]", b"[" * 100_000])
-async def test_a_breaker_in_another_versions_form_hides_no_other(redis_url: str, text: bytes):
+async def test_an_unreadable_breaker_hides_no_other(redis_url: str, text: bytes):
     opened = ModelCircuitBreaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
     before = passed_over("breakers")
     async with redis.asyncio.from_url(redis_url) as server, replicas(redis_url, 2) as (one, other):
@@ -157,7 +157,7 @@ async def test_a_breaker_in_another_versions_form_hides_no_other(redis_url: str,
     assert passed_over("breakers") > before
 
 
-async def test_bytes_that_are_no_text_do_not_end_the_following_of_breakers(redis_url: str):
+async def test_invalid_utf_8_does_not_end_the_breaker_subscription(redis_url: str):
     opened = ModelCircuitBreaker(5, 2e9, 2.0, 0.0, changed_s=1e9)
     async with redis.asyncio.from_url(redis_url) as server, replicas(redis_url, 2) as (one, other):
         await server.hset(BREAKERS_KEY, "a/foreign/one", b"\xff\xfe")
@@ -171,7 +171,7 @@ async def test_bytes_that_are_no_text_do_not_end_the_following_of_breakers(redis
         await until(heard)
 
 
-async def test_a_count_that_is_no_number_hides_no_other(redis_url: str):
+async def test_an_invalid_count_hides_no_other(redis_url: str):
     async with redis.asyncio.from_url(redis_url, decode_responses=True) as server:
         async with replicas(redis_url, 1) as (state,):
             await state.mix("acme", MixMode.SHARE, "generate", SHARES)
@@ -203,7 +203,7 @@ async def test_evicted_mixes_drop_their_redis_counts(redis_url: str, monkeypatch
         assert len(state._shared) == 3
 
 
-async def test_a_conversation_is_forgotten_after_an_hour_and_a_mix_after_a_month(redis_url: str):
+async def test_sessions_expire_after_an_hour_and_mixes_after_a_month(redis_url: str):
     async with redis.asyncio.from_url(redis_url, decode_responses=True) as server:
         async with replicas(redis_url, 1) as (state,):
             state.store_session("acme", "c", SESSION)
@@ -212,7 +212,7 @@ async def test_a_conversation_is_forgotten_after_an_hour_and_a_mix_after_a_month
         assert 29 * 86_400 < await server.ttl(await key_of(server, "mix")) <= 30 * 86_400
 
 
-async def test_without_redis_each_process_goes_on_with_what_it_knows():
+async def test_without_redis_each_process_continues_with_local_state():
     async with replicas("redis://127.0.0.1:1/0", 1) as (state,):
         mix = await state.mix("acme", MixMode.SHARE, "generate", SHARES)
         mix.count(0.2, Tier.SIMPLE)
@@ -224,7 +224,7 @@ async def test_without_redis_each_process_goes_on_with_what_it_knows():
     assert again.served[Tier.SIMPLE] == 1
 
 
-async def test_a_session_whose_write_failed_is_not_sent_back_to_an_earlier_turn(redis_url: str, monkeypatch):
+async def test_a_failed_session_write_does_not_restore_an_earlier_turn(redis_url: str, monkeypatch):
     async with replicas(redis_url, 1) as (state,):
         state.store_session("acme", "late", SESSION)
 

@@ -21,7 +21,7 @@ PREFIX = "HOCKET_LLM_ROUTER_"
         ("ANTHROPIC_BASE_URL", "https://host /v1", "must be a URL like https://"),
     ],
 )
-def test_what_cannot_work_is_named_in_a_line(monkeypatch, variable: str, value: str, problem: str):
+def test_an_invalid_setting_is_reported_in_one_line(monkeypatch, variable: str, value: str, problem: str):
     monkeypatch.setenv(PREFIX + variable, value)
     with pytest.raises(SystemExit) as told:
         read_settings("hocket-llm-router", Settings)
@@ -56,7 +56,7 @@ def test_addresses_of_vendors(url: str):
         "[" * 100_000,
     ],
 )
-def test_a_file_that_holds_no_weights_is_named(monkeypatch, tmp_path, text: str):
+def test_a_file_without_weights_is_reported(monkeypatch, tmp_path, text: str):
     path = tmp_path / "weights.json"
     monkeypatch.setenv(f"{PREFIX}WEIGHTS_FILE", str(path))
     assert read_settings("hocket-llm-router", Settings).weights_file == path

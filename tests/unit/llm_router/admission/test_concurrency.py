@@ -8,7 +8,7 @@ from services.llm_router.admission.concurrency import TenantConcurrency
 from services.llm_router.errors import TooManyAnswers
 
 
-def test_each_tenant_has_places_of_its_own_and_gets_them_back():
+def test_each_tenant_has_its_own_slots_and_gets_them_back():
     answers = TenantConcurrency(2)
     with answers.slot("acme"), answers.slot("acme"), answers.slot("globex"):
         with pytest.raises(TooManyAnswers) as caught, answers.slot("acme"):
@@ -18,7 +18,7 @@ def test_each_tenant_has_places_of_its_own_and_gets_them_back():
         pass
 
 
-def test_a_place_is_given_back_when_the_answer_fails():
+def test_a_slot_is_released_when_the_answer_fails():
     answers = TenantConcurrency(1)
     with pytest.raises(RuntimeError), answers.slot("acme"):
         raise RuntimeError

@@ -22,7 +22,7 @@ LATER = ModelFailure(FailureKind.RATE_LIMITED, "429", retry_after_s=1.0)
 BROKEN = ModelFailure(FailureKind.INVALID, "400")
 
 
-def test_the_next_candidate_is_asked_without_a_wait():
+def test_the_next_candidate_is_tried_without_a_wait():
     fallback = Fallback((A, B), RetryBudget())
     assert fallback.next_attempt(0, None) == Step(A)
     fallback.record_failure(A, LATER, 0)
@@ -39,14 +39,14 @@ def test_transient_failures_are_retried_after_their_wait():
         assert fallback.failures == {"a": "rate_limited", "b": "invalid"}
 
 
-def test_what_the_request_is_to_blame_for_is_not_sent_again():
+def test_faults_of_the_request_are_not_retried():
     fallback = Fallback((A,), RetryBudget())
     fallback.next_attempt(0, None)
     fallback.record_failure(A, BROKEN, 0)
     assert fallback.next_attempt(0, None) is None
 
 
-def test_no_wait_is_begun_that_the_caller_has_no_time_for():
+def test_no_wait_that_exceeds_the_deadline_is_started():
     fallback = Fallback((A,), RetryBudget())
     fallback.next_attempt(0, 1.2)
     fallback.record_failure(A, LATER, 0)
@@ -76,7 +76,7 @@ def test_attempts_are_bounded():
     assert steps == ATTEMPTS_MAX
 
 
-def test_a_spent_budget_stops_retries_and_answers_fill_it_by_a_tenth():
+def test_a_spent_retry_budget_stops_retries_and_each_answer_returns_a_tenth():
     budget = RetryBudget(left=1.0)
     assert (budget.spend(), budget.spend()) == (True, False)
     for _ in range(11):
@@ -84,20 +84,20 @@ def test_a_spent_budget_stops_retries_and_answers_fill_it_by_a_tenth():
     assert budget.spend()
 
 
-def test_a_hedge_takes_the_next_of_the_ladder_once():
+def test_a_hedge_takes_the_next_candidate_once():
     fallback = Fallback((A, B), RetryBudget())
     fallback.next_attempt(0, None)
     assert (fallback.next_hedge(lambda _: True), fallback.next_hedge(lambda _: True)) == (B, None)
 
 
-def test_one_that_is_not_fit_for_a_hedge_is_still_asked_in_its_turn():
+def test_a_candidate_unfit_for_hedging_is_still_tried_later():
     fallback = Fallback((A, B), RetryBudget())
     fallback.next_attempt(0, None)
     assert fallback.next_hedge(lambda c: c is not B) is None
     assert fallback.next_attempt(0, None) == Step(B)
 
 
-def test_one_that_is_passed_by_is_named_unless_it_failed_before():
+def test_a_skipped_candidate_is_reported_unless_it_failed_before():
     fallback = Fallback((A, B), RetryBudget())
     fallback.record_failure(A, BROKEN, 0)
     fallback.skip(A)

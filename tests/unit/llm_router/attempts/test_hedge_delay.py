@@ -12,12 +12,12 @@ def known(seconds: float, count: int = 100) -> FirstTokenLatencies:
     return times
 
 
-def test_nothing_is_hedged_before_enough_is_known():
+def test_no_hedge_before_enough_latencies_are_known():
     assert known(1.0, SAMPLES_MIN - 1).hedge_delay_s("a") is None
     assert known(1.0).hedge_delay_s("b") is None
 
 
-def test_the_wait_is_the_95th_percentile_and_never_hasty():
+def test_the_hedge_delay_is_the_95th_percentile_with_a_minimum():
     times = known(0.1, 90)
     for _ in range(10):
         times.record("a", 2.0)

@@ -88,15 +88,15 @@ def test_enough_failures_open_the_breaker_and_a_success_closes_it():
     assert stock.unavailable_reason(FLASH) is None
 
 
-def test_what_the_request_is_to_blame_for_is_not_held_against_the_model():
+def test_faults_of_the_request_do_not_count_against_the_model():
     assert failed(inventory("gemini"), FailureKind.INVALID, 50).unavailable_reason(FLASH) is None
 
 
-def test_a_refused_key_opens_at_once():
+def test_a_rejected_key_opens_the_breaker_at_once():
     assert failed(inventory("gemini"), FailureKind.CREDENTIALS, 1).unavailable_reason(FLASH) == BREAKER_OPEN
 
 
-def test_a_vendor_that_asks_for_a_wait_is_left_alone_at_once_and_for_that_long():
+def test_a_long_retry_after_opens_the_breaker_for_that_time():
     stock = inventory("gemini")
     stock.record_failure(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "429", retry_after_s=0.5))
     assert stock.unavailable_reason(FLASH) is None
@@ -104,13 +104,13 @@ def test_a_vendor_that_asks_for_a_wait_is_left_alone_at_once_and_for_that_long()
     assert stock.breaker(FLASH).open_until_s == stock.now_s + 30
 
 
-async def test_a_well_model_is_admitted_always_and_a_resting_one_never():
+async def test_a_closed_breaker_admits_and_an_open_one_refuses():
     stock = inventory("gemini", first=False)
     assert await stock.admit(FLASH)
     assert not await failed(stock, FailureKind.OVERLOADED, FAILURES_TO_OPEN).admit(FLASH)
 
 
-async def test_after_the_pause_one_request_of_this_process_is_the_probe():
+async def test_after_the_pause_one_request_of_the_process_probes():
     clock = Clock()
     stock = failed(inventory("gemini", clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
@@ -123,7 +123,7 @@ async def test_after_the_pause_one_request_of_this_process_is_the_probe():
     assert await stock.admit(FLASH)
 
 
-async def test_where_another_replica_probes_this_one_does_not():
+async def test_no_probe_while_another_replica_probes():
     clock = Clock()
     stock = failed(inventory("gemini", first=False, clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
@@ -155,7 +155,7 @@ def half_open() -> tuple[ModelHealth, Clock]:
 
 
 @pytest.mark.parametrize("kind", [None, FailureKind.CALLER_DEADLINE, FailureKind.INTERNAL])
-async def test_a_probe_that_proved_nothing_leaves_its_place_to_the_next(kind):
+async def test_an_inconclusive_probe_frees_the_slot_for_the_next_request(kind):
     stock = await probing(kind)
     assert not stock.is_closed(FLASH)
     assert await stock.admit(FLASH) is Admission.AS_PROBE
@@ -198,12 +198,12 @@ def test_an_inconclusive_attempt_keeps_a_closed_breaker():
     assert stock.breaker(FLASH).failures == 2
 
 
-def test_a_model_that_the_vendor_does_not_know_is_not_asked_again_soon():
+def test_an_unknown_model_opens_the_breaker_at_once():
     assert failed(inventory("gemini"), FailureKind.UNKNOWN_MODEL, 1).unavailable_reason(FLASH) == BREAKER_OPEN
     assert failed(inventory("gemini"), FailureKind.INTERNAL, 9).unavailable_reason(FLASH) is None
 
 
-def test_a_refused_key_closes_no_model_to_replicas_with_another():
+def test_a_rejected_key_does_not_open_breakers_of_replicas_with_another_key():
     state = MemoryState()
     keys = [VendorAccess(gemini_api_key=key).fingerprint for key in ("old", "old", "new")]
     ours, same, other = (

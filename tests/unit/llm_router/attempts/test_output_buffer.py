@@ -37,7 +37,7 @@ async def test_add_waits_for_space(monkeypatch, event):
     assert not backlog.full
 
 
-def test_the_longer_the_backlog_the_more_goes_together_and_nothing_is_lost_or_turned_round():
+def test_more_deltas_are_merged_in_a_longer_backlog_without_loss_or_reordering():
     pieces = [f"{i} " for i in range(10 * DELTAS_PER_MERGE)]
     backlog = holding(*map(TextDelta, pieces), CALL, TextDelta("end"))
     taken = []

@@ -34,5 +34,5 @@ def test_a_timeout_shorter_than_the_models_latency_is_caller_limited(left_s, las
     assert (wait.seconds, wait.caller_limited) == (pytest.approx(seconds), caller_limited)
 
 
-def test_later_attempts_are_given_more():
+def test_later_attempts_get_the_fallback_timeout():
     assert LIMITS.first_token_timeout(2, left_s=None, last=False).seconds == 5

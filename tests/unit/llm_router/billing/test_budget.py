@@ -16,7 +16,7 @@ from services.llm_router.billing.budget import BudgetStanding, standing_of, unti
         (1000, 1000, BudgetStanding.SPENT),
     ],
 )
-def test_standings(spent: int, budget: int, standing: BudgetStanding):
+def test_budget_standings(spent: int, budget: int, standing: BudgetStanding):
     assert standing_of(spent, budget) is standing
 
 

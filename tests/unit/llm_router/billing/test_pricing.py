@@ -15,12 +15,12 @@ SONNET = PriceRow("s", 0, 2_000_000, 10_000_000, 100_000, 2_500_000, 4_000_000)
 TOKENS = st.integers(0, 10_000_000)
 
 
-def test_each_kind_of_token_has_its_price():
+def test_each_token_kind_has_its_price():
     usage = Usage(1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000)
     assert cost_micro_usd(usage, SONNET) == 2_000_000 + 100_000 + 2_500_000 + 4_000_000 + 10_000_000
 
 
-def test_half_a_micro_dollar_is_rounded_up_and_less_is_not():
+def test_costs_are_rounded_half_up():
     cheap = PriceRow("c", 0, 100_000, 0, 0, 0, 0)
     assert [cost_micro_usd(Usage(n), cheap) for n in (4, 5, 14, 15)] == [0, 1, 1, 2]
 
@@ -30,7 +30,7 @@ def test_thinking_is_not_billed_twice():
 
 
 @given(st.builds(Usage, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS))
-def test_never_more_than_half_a_micro_dollar_off(usage: Usage):
+def test_the_rounding_error_is_at_most_half_a_micro_usd(usage: Usage):
     exact = Fraction(
         usage.input_tokens * SONNET.input
         + usage.cached_input_tokens * SONNET.cached_input

@@ -17,7 +17,7 @@ def meter(*events: UsageUpdate | str) -> UsageMeter:
     return made
 
 
-def test_a_vendor_that_was_only_asked_is_silent():
+def test_a_vendor_without_any_response_is_silent():
     assert meter().vendor_silent
     assert not meter("x").vendor_silent
     assert not meter(UsageUpdate(Usage(1))).vendor_silent
@@ -29,7 +29,7 @@ def test_the_last_report_counts():
     assert (made.total(), made.served_model, made.unreported_text) == ((Usage(9, output_tokens=7), False), "m-001", "")
 
 
-def test_what_was_said_since_is_estimated_until_it_is_counted():
+def test_output_since_the_last_report_is_estimated_until_counted():
     made = meter(UsageUpdate(Usage(9, output_tokens=1)), "a" * 36)
     assert made.total() == (Usage(9, output_tokens=11), True)
     made.set_counted(14)
@@ -38,12 +38,12 @@ def test_what_was_said_since_is_estimated_until_it_is_counted():
     assert made.total() == (Usage(9, output_tokens=11), True)
 
 
-def test_usage_of_the_prompt_alone_hides_no_words():
+def test_usage_of_the_prompt_only_leaves_output_estimated():
     made = meter("a" * 36, UsageUpdate(Usage(9), output_reported=False))
     assert made.total() == (Usage(9, output_tokens=10), True)
 
 
-def test_a_vendor_that_tells_nothing_is_held_to_our_own_count_of_the_prompt():
+def test_without_usage_the_prompt_is_estimated_locally():
     assert meter("a" * 36).total() == (Usage(100, output_tokens=10), True)
 
 
@@ -52,7 +52,7 @@ def test_an_implausible_count_is_ignored(usage: Usage):
     assert meter("a" * 36, UsageUpdate(usage)).total() == (Usage(100, output_tokens=10), True)
 
 
-def test_a_model_that_never_stops_is_stopped(monkeypatch: pytest.MonkeyPatch):
+def test_endless_output_is_cut(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "UNREPORTED_CHARACTERS_MAX", 10)
     made = meter("a" * 10, UsageUpdate(Usage(9)), "a" * 10)
     with pytest.raises(ModelFailure) as caught:

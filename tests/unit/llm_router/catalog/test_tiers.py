@@ -24,7 +24,7 @@ def at(year: int, month: int, day: int) -> float:
     return datetime(year, month, day, tzinfo=UTC).timestamp()
 
 
-def test_the_shipped_table_holds_the_three_tiers_with_successors_behind():
+def test_the_shipped_table_has_three_tiers_with_fallback_models():
     assert dict(TABLE.shares) == {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
     assert [next(TABLE.candidates(t)).alias for t in Tier] == [
         "gemini-2.5-flash-lite",
@@ -39,7 +39,7 @@ def test_the_shipped_table_holds_the_three_tiers_with_successors_behind():
     ]
 
 
-def test_a_price_row_is_chosen_by_date_and_by_length():
+def test_a_price_row_is_chosen_by_date_and_prompt_length():
     flash, haiku = TABLE.models["gemini-3.8-flash"], TABLE.models["claude-haiku-5-5"]
     assert flash.price(at(2026, 12, 31), 10).input == 750_000
     assert flash.price(at(2027, 1, 1), 10).input == 1_500_000
@@ -69,14 +69,12 @@ def test_models_within_sixty_days_of_end_of_life_are_listed():
         ("openai-compatible", "anything", None),
     ],
 )
-def test_a_served_model_is_found_by_its_whole_name_or_one_with_a_build_behind_it(
-    asked: str, served: str, found: str | None
-):
+def test_a_served_model_is_matched_exactly_or_with_a_build_suffix(asked: str, served: str, found: str | None):
     candidate = TABLE.candidate_served(TABLE.models[asked], served)
     assert (candidate and candidate.alias) == found
 
 
-def test_of_two_aliases_of_one_model_the_one_that_was_asked_served():
+def test_the_called_alias_wins_over_another_alias_of_the_same_model():
     asked = TABLE.models["gemini-2.5-flash"]
     thoughtful = replace(asked, alias="thoughtful", thinking="high")
     table = replace(TABLE, models={**TABLE.models, "thoughtful": thoughtful})
@@ -85,7 +83,7 @@ def test_of_two_aliases_of_one_model_the_one_that_was_asked_served():
     assert table.candidate_served(asked, "gemini-2.5-flash") is asked
 
 
-def test_a_build_that_has_prices_of_its_own_is_no_build_of_the_model_asked():
+def test_a_build_with_its_own_prices_is_a_model_of_its_own():
     asked = TABLE.models["gemini-2.5-flash"]
     build = replace(asked, alias="build", vendor_model="gemini-2.5-flash-001")
     table = replace(TABLE, models={**TABLE.models, "build": build})
@@ -94,7 +92,7 @@ def test_a_build_that_has_prices_of_its_own_is_no_build_of_the_model_asked():
     assert table.candidate_served(asked, "gemini-2.5-flash-001-preview") is build
 
 
-def test_a_model_that_has_left_the_table_stays_where_it_was_asked():
+def test_an_alias_outside_the_table_has_the_default_tier():
     assert TABLE.tier_of("claude-haiku-5-5") is not Tier.COMPLEX
     assert TABLE.tier_of("left", Tier.COMPLEX) is Tier.COMPLEX
 
@@ -137,18 +135,18 @@ def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
         (("tenant_tiers",), {"pro": {"mix_mode": "cap"}}),
     ],
 )
-def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: Any):
+def test_an_invalid_entry_is_reported_by_its_path(path: tuple[Any, ...], value: Any):
     with pytest.raises(TableError) as caught:
         read_table(changed(path, value))
     assert caught.value.path[: len(path)] == path
 
 
-def test_shares_that_do_not_add_up_are_refused():
+def test_shares_that_do_not_sum_to_one_are_refused():
     with pytest.raises(TableError, match="add up"):
         read_table(changed(("tiers", "simple", "share"), 0.5))
 
 
-def test_a_tenant_has_its_own_terms_before_those_of_its_tier_before_the_defaults():
+def test_policy_of_a_tenant_overrides_its_tier_and_the_defaults():
     halves = {"simple": 0.5, "moderate": 0.5, "complex": 0}
     data = changed(("tenant_tiers",), {"free": {"mix_mode": "cap", "budget_usd_per_day": 0.5}})
     data["tenants"] = {"acme": {"shares": halves, "budget_usd_per_day": 2}}
@@ -164,7 +162,7 @@ def test_a_tenant_has_its_own_terms_before_those_of_its_tier_before_the_defaults
     assert terms("acme", "free") == TenantPolicy(MixMode.CAP, own, 2_000_000)
 
 
-def test_a_budget_of_zero_takes_the_budget_of_the_tier_away():
+def test_a_tenant_budget_of_zero_removes_the_budget_of_its_tier():
     data = changed(("tenant_tiers",), {"free": {"budget_usd_per_day": 0.5}})
     data["tenants"] = {"acme": {"budget_usd_per_day": 0}}
     assert read_table(data).policy_of("acme", "free", mode=MixMode.CAP, budget_micro_usd=9).budget_micro_usd == 0

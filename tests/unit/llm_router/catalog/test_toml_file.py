@@ -33,7 +33,7 @@ def line(part: str, after: str = "") -> int:
         ('vendor_model = "claude-sonnet-5-5"', 'vendor_model = ""', '[models."claude-sonnet-5-5"]'),
     ],
 )
-def test_the_line_of_a_wrong_value(old: str, new: str, header: str):
+def test_an_invalid_value_is_reported_with_its_line(old: str, new: str, header: str):
     with pytest.raises(TiersFileError, match=rf"mine\.toml, line {line(old, header)}: "):
         parse_tiers(TEXT.replace(old, new, 1), "mine.toml")
 
@@ -57,7 +57,7 @@ def price_rows(*rows: tuple[str, int | None]) -> str:
         ([("2026-09-01", None), ("2026-10-01", 1000)], 1, "add one without prompt_tokens_max"),
     ],
 )
-def test_price_rows_that_leave_a_prompt_with_two_prices_or_none(rows, wrong: int, remedy: str):
+def test_price_rows_with_gaps_or_overlaps_are_refused(rows, wrong: int, remedy: str):
     text = price_rows(*rows)
     starts = [n for n, said in enumerate(text.splitlines(), 1) if said == '[[models."gemini-3.8-flash".prices]]']
     with pytest.raises(TiersFileError, match=rf"line {starts[wrong]}: .*{remedy}"):
@@ -70,15 +70,15 @@ def test_price_rows_of_one_day_may_differ_in_their_bands():
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "9" * 5000, f"a = {'[' * 500}1{']' * 500}"])
-def test_what_the_parser_itself_cannot_take_is_a_wrong_file_too(text: str):
+def test_values_that_crash_the_toml_parser_are_reported_as_invalid(text: str):
     with pytest.raises(TiersFileError, match="mine.toml"):
         parse_tiers(text, "mine.toml")
 
 
-def test_broken_toml_is_named_by_the_parser():
+def test_a_toml_syntax_error_is_reported_with_its_line():
     with pytest.raises(TiersFileError, match="line 2"):
         parse_tiers("a = 1\nb = = 2\n", "mine.toml")
 
 
-def test_a_missing_entry_is_named_by_its_table():
+def test_a_missing_entry_is_reported_by_its_table():
     assert line_of("[a]\nx = 1\n[b]\ny = 2\n", ("b", "z")) == 3

@@ -45,7 +45,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize("mime_type", MIME_TYPES)
-def test_a_picture_is_measured(mime_type: str):
+def test_the_size_of_an_image_is_measured(mime_type: str):
     assert size_of(picture(mime_type), mime_type) == (64, 48)
 
 
@@ -68,7 +68,7 @@ GOOD = picture(PNG)
         pytest.param(png_of(60_000, 60_000), PNG, "too many pixels; send at most 50000000", id="a bomb"),
     ],
 )
-def test_what_is_no_whole_picture_is_refused_with_what_is_wrong(data: bytes, mime_type: str, problem: str):
+def test_invalid_and_truncated_images_are_refused_with_the_reason(data: bytes, mime_type: str, problem: str):
     with pytest.raises(ValueError, match=problem):
         size_of(data, mime_type)
 

@@ -23,7 +23,7 @@ def request(*parts: object, **values: object) -> Request:
     return Request((Message(Role.SYSTEM, (Text("Be brief."),)), Message(Role.USER, parts)), **values)
 
 
-def test_needs_follow_from_pictures_tools_and_a_schema():
+def test_required_capabilities_follow_from_images_tools_and_schema():
     assert request(Text("x")).required_capabilities == {"text"}
     assert request(PICTURE, tools=(TOOL,), response_schema={}).required_capabilities == {
         "text",
@@ -34,19 +34,19 @@ def test_needs_follow_from_pictures_tools_and_a_schema():
     assert "tools" not in request(Text("x"), tools=(TOOL,), tool_choice=ToolChoice.NONE).required_capabilities
 
 
-def test_instructions_are_apart_from_turns():
+def test_instructions_are_separate_from_turns():
     asked = request(Text("x"))
     assert (asked.system, len(asked.turns)) == ("Be brief.", 1)
 
 
-def test_a_passage_among_the_instructions_is_one_of_them_and_blank_ones_are_none():
+def test_passages_in_instructions_are_included_and_blank_instructions_dropped():
     told = Request((Message(Role.SYSTEM, (Text("Be brief."), Passage("d", "Wifi", "The code is 7."))),))
     assert told.system == 'Be brief.\n<passage title="Wifi">\nThe code is 7.\n</passage>'
     assert told.prefix_tokens > request().prefix_tokens
     assert Request((Message(Role.SYSTEM, (Text(" \n"),)), Message(Role.SYSTEM, (Text(""),)))).system == ""
 
 
-def test_length_counts_every_part_and_no_script_short():
+def test_prompt_tokens_count_every_part_in_every_script():
     assert request(Text("x"), PICTURE).prompt_tokens >= IMAGE_TOKENS + request(Text("x")).prefix_tokens
     assert tokens_of("привет мир") > tokens_of("hello moon")
     assert request(Passage("d", "t", "w " * 1000)).prompt_tokens > 500

@@ -36,12 +36,12 @@ def test_json_is_read_as_it_is(value):
         ("{", "Expecting"),
     ],
 )
-def test_what_no_vendor_can_be_sent_is_refused(text: str, problem: str):
+def test_values_outside_strict_json_are_refused(text: str, problem: str):
     with pytest.raises(ValueError, match=problem):
         strict_json.parse(text)
 
 
-def test_a_pair_of_surrogates_is_a_letter_and_sixty_four_levels_are_not_too_deep():
+def test_surrogate_pairs_and_64_levels_are_accepted():
     assert strict_json.parse(r'"\ud83d\ude00"') == "\N{GRINNING FACE}"
     strict_json.parse("[" * 64 + "]" * 64)
 

@@ -31,13 +31,13 @@ def call(call_id: str = "a", name: str = "weather", arguments: str = "{}") -> To
     return ToolCallEvent(ToolCall(call_id, name, arguments))
 
 
-def test_a_call_that_can_come_back_is_left_as_it_is():
+def test_a_valid_tool_call_is_unchanged():
     made = call()
     assert ToolCallLog.of(REQUEST).accept(made) is made
 
 
 @pytest.mark.parametrize("call_id", ["", "x" * 300, "call_0"])
-def test_an_id_that_could_not_come_back_is_replaced_and_its_state_follows(call_id: str):
+def test_an_invalid_call_id_is_replaced_also_in_its_provider_state(call_id: str):
     book = ToolCallLog.of(REQUEST)
     ours = book.accept(call(call_id)).call.call_id
     assert 0 < len(ours) <= CALL_ID_CHARACTERS_MAX
@@ -54,7 +54,7 @@ def test_two_calls_of_one_answer_never_share_an_id():
 
 
 @pytest.mark.parametrize("name", ["default_api.weather", "default_api:weather", "functions.v1.weather"])
-def test_a_namespace_before_a_tool_is_taken_off(name: str):
+def test_a_namespace_prefix_of_a_tool_name_is_removed(name: str):
     assert ToolCallLog.of(REQUEST).accept(call(name=name)).call.name == "weather"
 
 
@@ -92,11 +92,11 @@ def test_an_invalid_tool_call_ends_the_answer(made: ToolCallEvent):
         ('{"x": "\ud83d\ude00"}', {"x": "\U0001f600"}),
     ],
 )
-def test_arguments_hold_what_json_has(written: str, read: object):
+def test_arguments_become_valid_json(written: str, read: object):
     assert parse_arguments(written) == read
 
 
 @pytest.mark.parametrize("written", ['{"x": ', "[1]", '"x"', "7"])
-def test_arguments_that_are_no_object_are_refused(written: str):
+def test_arguments_that_are_not_an_object_are_refused(written: str):
     with pytest.raises(ValueError, match=r".+"):
         parse_arguments(written)

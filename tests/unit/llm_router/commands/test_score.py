@@ -38,16 +38,16 @@ def test_quality_cuts_at_fixed_scores(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("wrong", ["{", "[]", '{"id": 1}', '{"prompt": 7}', "[" * 100_000, '{"prompt": "\udcff"}'])
-def test_a_wrong_line_is_named(monkeypatch, capsys, wrong: str):
+def test_an_invalid_line_is_reported(monkeypatch, capsys, wrong: str):
     with pytest.raises(SystemExit, match="line 2"):
         run(monkeypatch, capsys, lines(["fine"]) + wrong + "\n")
 
 
-def test_a_byte_order_mark_is_passed_over(monkeypatch, capsys):
+def test_a_byte_order_mark_is_skipped(monkeypatch, capsys):
     assert [row["id"] for row in run(monkeypatch, capsys, "\ufeff" + lines(["one", "two"]))] == [0, 1]
 
 
-def test_lone_surrogates_come_back_as_they_were_written(monkeypatch, capsys):
+def test_lone_surrogates_are_echoed_unchanged(monkeypatch, capsys):
     rows = run(monkeypatch, capsys, '{"id": "\\ud800", "prompt": "half a \\udc00 pair"}\n')
     assert rows[0]["id"] == "\ud800"
 

@@ -66,33 +66,33 @@ def test_a_greeting_is_returned(said: str):
     assert answer(said, HOURS) == Reply("Hello. How can I help you?")
 
 
-def test_what_is_unknown_is_said_to_be():
+def test_an_unknown_answer_is_reported_as_unknown():
     assert answer(HOURS, "Who is the king of Norway?") == Reply(UNKNOWN)
     assert answer("Who is the king of Norway?") == Reply(UNKNOWN_ALONE)
 
 
-def test_without_passages_a_question_is_searched_for_where_that_can_be_done():
+def test_a_question_without_passages_calls_the_search_tool_if_offered():
     assert answer("When do you open?", tools=(SEARCH,)) == ToolRequest(
         "search_knowledge", {"query": "When do you open?"}
     )
     assert answer("When do you open?", tools=(SEARCH,), choice=ToolChoice.NONE) == Reply(UNKNOWN_ALONE)
 
 
-def test_a_wish_for_a_task_calls_the_tool_and_without_it_says_so():
+def test_a_task_request_calls_the_tool_or_reports_that_it_is_missing():
     said = "Remind me to call Anna tomorrow"
     assert answer(said, tools=(TASK,)) == ToolRequest("create_task", {"title": "Call Anna", "due": "tomorrow"})
     assert answer(said) == Reply("I'm sorry, I cannot create tasks here.")
     assert answer("Create a task.", tools=(TASK,)) == Reply("What should the task say?")
 
 
-def test_notes_and_profiles_have_their_tools():
+def test_notes_and_profile_questions_call_their_tools():
     assert answer("Note that the door is broken", tools=(NOTE,)) == ToolRequest(
         "log_insight", {"text": "the door is broken"}
     )
     assert answer("What's my name?", tools=(PROFILE,)) == ToolRequest("get_user_profile", {})
 
 
-def test_results_are_confirmed():
+def test_tool_results_are_confirmed():
     assert after("create_task", '{"title": "Call Anna"}', "Remind me to call Anna tomorrow") == Reply(
         "Done. I created the task Call Anna, due tomorrow."
     )
@@ -105,13 +105,13 @@ def test_results_are_confirmed():
     assert after("log_insight", "{}", "Note that x") == Reply("Noted.")
 
 
-def test_found_passages_answer_the_question_that_was_asked():
+def test_found_passages_answer_the_last_question():
     content = '{"passages": [{"text": "We open at 9 on weekdays."}]}'
     assert after("search_knowledge", content, "When do you open?") == Reply("We open at 9 on weekdays.")
     assert after("search_knowledge", "[]", "When do you open?") == Reply(UNKNOWN)
 
 
-def test_a_picture_is_measured_and_said_to_be_unread():
+def test_an_image_is_described_by_size_and_brightness_only():
     said = answer("What do you see on my screen?", PICTURE)
     assert said == Reply(
         "I have one picture, but I cannot read what is on it. "
@@ -120,7 +120,7 @@ def test_a_picture_is_measured_and_said_to_be_unread():
     assert "I don't have a picture" in str(answer("What do you see on my screen?"))
 
 
-def test_a_picture_that_could_not_be_looked_at_is_not_described():
+def test_an_image_that_was_not_decoded_is_described_by_size_only():
     def blind(picture: ImagePart) -> ImageSummary:
         return ImageSummary(picture.width_px, picture.height_px, None, "")
 

@@ -25,22 +25,22 @@ PRICES = Passage("3", "Parking", "- Parking costs 4 euros an hour\n- Visitors pa
         ("Where do visitors park?", "Visitors park on level B2."),
     ],
 )
-def test_the_answer_comes_first(question: str, answer: str):
+def test_the_sentence_with_the_answer_comes_first(question: str, answer: str):
     found = extract(question, [HOURS, PEOPLE, PRICES])
     assert found is not None
     assert found.sentences[0] == answer
 
 
 @pytest.mark.parametrize("question", ["Who won the chess championship?", "", "the of and", "🙂"])
-def test_nothing_is_said_where_nothing_fits(question: str):
+def test_passages_without_an_answer_give_none(question: str):
     assert extract(question, [HOURS, PEOPLE, PRICES]) is None
 
 
-def test_no_passage_is_no_answer():
+def test_no_passages_give_no_answer():
     assert extract("When do you open?", []) is None
 
 
-def test_a_sentence_is_short_enough_to_be_spoken():
+def test_extracted_sentences_are_short_enough_for_speech():
     found = extract("What about the warranty?", [Passage("", "", "The warranty " + "covers it and " * 100 + "ends.")])
     assert found is not None
     assert len(found.sentences[0].split()) <= SENTENCE_WORDS_MAX + 1

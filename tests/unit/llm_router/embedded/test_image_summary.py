@@ -51,17 +51,17 @@ GOOD = picture(PNG)
 
 
 @pytest.mark.parametrize("mime_type", MIME_TYPES)
-def test_the_colour_of_a_picture_is_seen(mime_type: str):
+def test_the_main_colour_of_an_image_is_named(mime_type: str):
     seen = summarize_image(ImagePart(picture(mime_type), mime_type, 64, 48))
     assert (seen.width_px, seen.height_px, seen.colour) == (64, 48, "red")
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "1"])
-def test_every_kind_of_png_is_seen(mode: str):
+def test_every_png_mode_is_decoded(mode: str):
     assert summarize_image(ImagePart(picture(PNG, mode=mode), PNG, 64, 48)).brightness is not None
 
 
-def test_a_picture_of_too_many_pixels_is_not_decoded(decoded: list[Any]):
+def test_an_image_with_too_many_pixels_is_not_decoded(decoded: list[Any]):
     width, height = 4000, DECODED_PIXELS_MAX // 4000
     assert summarize_image(ImagePart(picture(PNG, (width, height)), PNG, width, height)).colour == "red"
     assert decoded
@@ -71,12 +71,12 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(decoded: list[Any]):
     assert decoded == []
 
 
-def test_a_large_jpeg_is_seen_since_it_is_read_small(decoded: list[Any]):
+def test_a_large_jpeg_is_decoded_at_reduced_size(decoded: list[Any]):
     assert summarize_image(ImagePart(picture(JPEG, (6000, 4000)), JPEG, 6000, 4000)).colour == "red"
     assert decoded
     assert max(w * h for w, h in decoded) < DECODED_PIXELS_MAX
 
 
 @pytest.mark.parametrize("data", [b"", GOOD[:33] + b"garbage" * 20, png_of(60_000, 60_000), png_of(64, 48)])
-def test_what_cannot_be_seen_is_said_to_be_unknown(data: bytes):
+def test_undecodable_images_have_unknown_brightness_and_colour(data: bytes):
     assert summarize_image(ImagePart(data, PNG, 64, 48)) == ImageSummary(64, 48, None, "")

@@ -21,18 +21,18 @@ from services.llm_router.embedded.task_words import TITLE_CHARACTERS_MAX, TaskIn
         ("Don't let me forget to lock the gate tonight", "Lock the gate", "tonight"),
     ],
 )
-def test_a_wish_is_understood(said: str, title: str, due: str):
+def test_task_requests_are_parsed(said: str, title: str, due: str):
     assert parse_task(said) == TaskIntent(title, due)
 
 
 @pytest.mark.parametrize("said", ["What tasks do I have?", "What is on my list?", "Tell me about the office.", ""])
-def test_a_question_is_no_wish(said: str):
+def test_a_question_is_not_a_task_request(said: str):
     assert parse_task(said) is None
     assert not mentions_task(said)
 
 
 @pytest.mark.parametrize("said", ["Create a task.", "Remind me.", "I need a reminder"])
-def test_a_wish_without_a_title_is_seen_as_one(said: str):
+def test_a_task_request_without_a_title_is_detected(said: str):
     assert parse_task(said) is None
     assert mentions_task(said)
 

@@ -29,27 +29,27 @@ def test_a_short_prefix_is_not_marked():
     assert plan("Be brief.", user("Hello?")) == CachePlan()
 
 
-def test_long_instructions_and_the_last_turn_are():
+def test_long_instructions_and_the_last_turn_are_marked():
     assert plan(LONG, user("Hello?")) == CachePlan(system=True, turn=0)
 
 
-def test_what_was_found_for_this_question_alone_stays_outside():
+def test_passages_of_the_last_question_are_outside_the_cached_prefix():
     found = Passage("d", "t", "We open at 9.")
     agent = Message(Role.ASSISTANT, (Text("Hi."),))
     assert plan(LONG, user("Hello?"), agent, user("When?", found)) == CachePlan(system=True, turn=1)
 
 
-def test_a_long_conversation_is_marked_although_its_instructions_are_short():
+def test_a_long_conversation_with_short_instructions_is_marked():
     assert plan("Be brief.", user(LONG)) == CachePlan(system=False, turn=0)
 
 
-def test_only_vendors_that_want_marks_get_them():
+def test_only_models_with_explicit_caches_get_breakpoints():
     implicit = Candidate("g", "gemini", "g", frozenset({"text"}), 10**6, 100, (PRICE,), "implicit")
     assert plan(LONG, user("Hello?"), candidate=implicit) == CachePlan()
 
 
 @pytest.mark.parametrize(("gap_s", "ttl"), [(None, "5m"), (20, "5m"), (900, "1h"), (7200, "5m")])
-def test_an_hour_is_paid_for_where_five_minutes_would_expire_and_an_hour_would_not(gap_s: float | None, ttl: str):
+def test_a_one_hour_cache_is_used_for_gaps_between_five_minutes_and_one_hour(gap_s: float | None, ttl: str):
     assert ttl_for(gap_s) == ttl
 
 
@@ -57,7 +57,7 @@ def prefixed(rules: str) -> Request:
     return Request((Message(Role.SYSTEM, (Text(rules),)), user("x")))
 
 
-def test_the_usual_gap_between_requests_with_one_prefix_is_learned():
+def test_the_typical_gap_between_requests_of_one_prefix_is_learned():
     gaps = PrefixGaps()
 
     # None is held: a request is gone after its answer, and the next one may stand where it stood.
@@ -66,7 +66,7 @@ def test_the_usual_gap_between_requests_with_one_prefix_is_learned():
     assert told == [None, None, 900, pytest.approx(900), pytest.approx(630)]
 
 
-def test_further_attempts_at_one_request_are_no_further_requests_nor_are_those_at_another_model():
+def test_gaps_ignore_further_attempts_of_a_request_and_other_models():
     gaps, first, second = PrefixGaps(), prefixed("one"), prefixed("one")
     assert [gaps.observe(first, "flash", at_s) for at_s in (0, 1, 2)] == [None, None, None]
     assert gaps.observe(first, "acme/pro", 2) is None

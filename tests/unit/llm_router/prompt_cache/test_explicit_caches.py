@@ -23,9 +23,9 @@ def asked(words: int) -> Request:
     ("words", "gap_s", "pays"),
     [(5000, 5, True), (5000, 30, True), (5000, 120, False), (500, 5, False)],
 )
-def test_busy_long_prefixes_alone(words: int, gap_s: float, *, pays: bool):
+def test_explicit_caches_are_for_long_frequently_used_prefixes_only(words: int, gap_s: float, *, pays: bool):
     assert explicit_cache_pays(asked(words), gemini(), gap_s, 0.0) is pays
 
 
-def test_vendors_that_write_caches_themselves_need_none():
+def test_vendors_with_implicit_caches_get_no_explicit_cache():
     assert not explicit_cache_pays(asked(5000), gemini("explicit"), 5, 0.0)

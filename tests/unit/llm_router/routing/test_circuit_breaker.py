@@ -19,7 +19,7 @@ def opened(now_s: float = 100.0) -> ModelCircuitBreaker:
     return breaker
 
 
-def test_it_opens_at_the_fifth_failure_in_a_row_and_not_before():
+def test_the_breaker_opens_at_the_fifth_consecutive_failure():
     breaker = ModelCircuitBreaker()
     states = []
     for _ in range(FAILURES_TO_OPEN):
@@ -28,12 +28,12 @@ def test_it_opens_at_the_fifth_failure_in_a_row_and_not_before():
     assert states == [BreakerState.CLOSED] * 4 + [BreakerState.OPEN]
 
 
-def test_an_answer_in_between_begins_the_count_anew():
+def test_a_success_resets_the_failure_count():
     breaker = ModelCircuitBreaker().after_failure(1).after_failure(1).after_success(2)
     assert breaker.failures == 0
 
 
-def test_open_nothing_passes_and_after_the_pause_one_probe_does():
+def test_an_open_breaker_allows_one_probe_after_its_pause():
     breaker = opened()
     assert not breaker.allows(100.0 + PAUSE_MIN_S - 0.1)
     later = 100.0 + PAUSE_MIN_S
@@ -44,7 +44,7 @@ def test_open_nothing_passes_and_after_the_pause_one_probe_does():
     assert probing.allows(later + PROBE_MAX_S)
 
 
-def test_a_failed_probe_doubles_the_pause_up_to_its_end_and_a_good_one_closes():
+def test_a_failed_probe_doubles_the_pause_up_to_its_maximum_and_a_successful_one_closes():
     breaker, now = opened(), 100.0
     pauses = []
     for _ in range(8):
@@ -56,7 +56,7 @@ def test_a_failed_probe_doubles_the_pause_up_to_its_end_and_a_good_one_closes():
     assert breaker.after_success(now).state(now) is BreakerState.CLOSED
 
 
-def test_a_vendor_that_asks_for_longer_gets_it_and_a_refused_key_opens_at_once():
+def test_retry_after_lengthens_the_pause_and_a_rejected_key_opens_at_once():
     assert opened().with_probe(102.0).after_failure(102.0, 30.0).open_until_s == 132.0
     assert ModelCircuitBreaker().after_failure(100.0, at_once=True).state(100.0) is BreakerState.OPEN
 

@@ -28,7 +28,7 @@ def test_every_hard_prompt_scores_above_every_command():
     assert max(SCORER.score_text(t).score for t in COMMANDS) < min(SCORER.score_text(t).score for t in HARD)
 
 
-def test_the_score_is_a_number_between_0_and_1_explained_strongest_first():
+def test_the_score_is_between_0_and_1_with_strongest_contributions_first():
     scored = SCORER.score_text(HARD[0])
     assert 0 < scored.score < 1
     weights = [abs(c.weight) for c in scored.contributions]
@@ -60,7 +60,7 @@ def cpu_s(text: str) -> float:
         "<a" * 5000,
     ],
 )
-def test_no_text_breaks_it_or_takes_long(text: str):
+def test_any_text_is_scored_in_bounded_time(text: str):
     assert 0 <= SCORER.score_text(text).score <= 1
     # Prose of the same length costs 2 ms; a pattern that walks the text again from each place takes a hundred times as
     # long.
@@ -68,11 +68,11 @@ def test_no_text_breaks_it_or_takes_long(text: str):
     assert all(0 <= v <= 1 for v in features_of(text).values())
 
 
-def test_longer_is_harder_also_beyond_what_is_read():
+def test_longer_texts_score_higher_also_beyond_the_characters_read():
     assert SCORER.score_text("word " * 3000).score > SCORER.score_text("word " * 1500).score
 
 
-def test_a_short_follow_up_inherits_from_what_it_follows():
+def test_a_short_follow_up_inherits_the_complexity_of_earlier_turns():
     def turn(role: Role, text: str) -> Message:
         return Message(role, (Text(text),))
 

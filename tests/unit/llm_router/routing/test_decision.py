@@ -39,24 +39,24 @@ def decided(request: Request, mode: MixMode = MixMode.QUALITY, **values: object)
     return decide(request, SurfaceScorer().score(request), mix, RoutingContext(table=TABLE, mode=mode, **given))
 
 
-def test_an_easy_request_goes_to_the_simple_tier_and_a_hard_one_to_the_complex():
+def test_easy_requests_go_to_the_simple_tier_and_hard_ones_to_the_complex_tier():
     easy, hard = decided(asked("Lights on.")), decided(asked("Prove, step by step, that 1 + 2 = 3. " * 60))
     assert (easy.tier, easy.cause) == (Tier.SIMPLE, Cause.SCORE)
     assert (hard.tier, hard.cause) == (Tier.COMPLEX, Cause.SCORE)
 
 
-def test_a_pinned_model_is_asked_alone_and_a_pinned_tier_first():
+def test_a_pinned_model_is_the_only_candidate_and_a_pinned_tier_comes_first():
     model, tier = decided(asked(pin_model=SONNET)), decided(asked(pin_tier=Tier.MODERATE))
     assert ([c.alias for c in model.candidates], model.cause) == ([SONNET], Cause.PINNED_MODEL)
     assert (tier.candidates[0].alias, tier.cause) == ("gemini-2.5-flash", Cause.PINNED_TIER)
 
 
-def test_a_pinned_model_that_left_the_table_meanwhile_is_named():
+def test_a_pinned_model_removed_by_a_reload_is_reported():
     with pytest.raises(NoCapableModel, match="gone is no longer in the tiers file"):
         decided(asked(pin_model="gone"))
 
 
-def test_the_ladder_goes_through_the_tier_then_up_then_down():
+def test_candidates_are_the_tier_then_higher_then_lower_tiers():
     candidates = [c.alias for c in decided(asked(pin_tier=Tier.MODERATE), now_s=LATER_S).candidates]
     assert candidates == [
         "gemini-3.8-flash",
@@ -72,12 +72,12 @@ def test_the_embedded_answerer_is_the_last_candidate():
     assert [c.provider for c in candidates].index("embedded") == len(candidates) - 1
 
 
-def test_a_model_out_of_service_is_not_asked():
+def test_a_model_past_its_end_of_life_is_not_a_candidate():
     candidates = [c.alias for c in decided(asked(pin_tier=Tier.COMPLEX), now_s=LATER_S).candidates]
     assert candidates[0] == SONNET
 
 
-def test_images_need_a_vision_model_and_the_gate_is_the_cause():
+def test_images_need_a_vision_model_and_the_cause_is_gate():
     picture = ImagePart(b"x", "image/png", 1, 1)
     request = Request((Message(Role.USER, (Text("What is it?"), picture)),))
     blind = {a: m if a == SONNET else replace(m, capabilities=frozenset({"text"})) for a, m in TABLE.models.items()}
@@ -88,7 +88,7 @@ def test_images_need_a_vision_model_and_the_gate_is_the_cause():
     assert decision.counted is None
 
 
-def test_a_tier_that_is_away_does_not_draw_all_traffic_to_its_stand_in():
+def test_an_unavailable_tier_still_counts_in_the_mix():
     mix, scorer, served = TierMix(TABLE.shares), SurfaceScorer(), []
     only = lambda c: None if c.alias in {"claude-haiku-5-5", SONNET} else "off"  # noqa: E731 - a name says less
     table = replace(TABLE, tiers={**TABLE.tiers, Tier.MODERATE: ("gemini-3.8-flash",)})
@@ -103,7 +103,7 @@ def test_a_tier_that_is_away_does_not_draw_all_traffic_to_its_stand_in():
     assert (Tier.COMPLEX, Cause.TIER_AWAY) in served
 
 
-def test_a_prompt_longer_than_a_window_moves_to_a_wider_one():
+def test_a_prompt_longer_than_the_context_window_moves_to_a_larger_model():
     long = decided(asked("word " * 200_000, pin_tier=Tier.COMPLEX))
     assert "claude-sonnet-4-5" not in [c.alias for c in long.candidates]
 
@@ -115,19 +115,19 @@ def test_an_open_tool_call_stays_with_its_model():
     assert (decision.cause, decision.candidates[0].alias) == (Cause.OPEN_TOOL_CALL, SONNET)
 
 
-def test_an_open_tool_call_stays_with_a_model_that_stood_in_for_another_tier():
+def test_an_open_tool_call_stays_with_a_fallback_model_of_another_tier():
     session = Session(Tier.SIMPLE, SONNET, seen_s=NOW_S)
     request = Request((Message(Role.USER, (Text("x"),)), Message(Role.TOOL, (ToolResult("c", "t", "1"),))))
     decision = decided(request, session=session)
     assert (decision.cause, decision.tier, decision.candidates[0].alias) == (Cause.OPEN_TOOL_CALL, Tier.SIMPLE, SONNET)
 
 
-def test_a_conversation_that_climbed_stays_for_a_while():
+def test_a_conversation_stays_in_a_higher_tier_for_its_first_easier_turns():
     session = Session(Tier.COMPLEX, SONNET, seen_s=NOW_S)
     assert decided(asked("Thanks."), session=session).cause is Cause.SESSION
 
 
-def test_a_warm_model_is_kept_where_a_cold_cheaper_one_would_cost_more():
+def test_a_warm_model_is_kept_when_a_cold_cheaper_model_costs_more():
     rules = "Follow the rules of the house. " * 1500
     warm = Session(Tier.COMPLEX, SONNET, easier_turns=9, warm={SONNET: WarmCache(13_000, NOW_S + 60)}, seen_s=NOW_S)
     only_flash = {"gemini-3.5-flash-lite", SONNET}
@@ -139,7 +139,7 @@ def test_a_warm_model_is_kept_where_a_cold_cheaper_one_would_cost_more():
     assert goes.tier is Tier.SIMPLE
 
 
-def test_coming_back_to_a_tier_its_warm_model_goes_before_a_cold_first_one():
+def test_the_warm_model_of_a_tier_comes_before_its_cold_first_model():
     rules = "Follow the rules of the house. " * 1500
     warm = {"claude-haiku-5-5": WarmCache(13_000, NOW_S + 60)}
     session = Session(Tier.COMPLEX, "claude-sonnet-4-5", easier_turns=9, warm=warm, seen_s=NOW_S)
@@ -156,7 +156,7 @@ def test_a_tenant_near_its_budget_gets_the_simple_tier():
     assert decision.counted is None
 
 
-def test_alternatives_have_cost_and_reason():
+def test_alternatives_have_a_cost_and_a_reason():
     decision = decided(asked(pin_model=SONNET))
     told = {a.model: a for a in decision.alternatives}
     assert SONNET not in told
@@ -164,7 +164,7 @@ def test_alternatives_have_cost_and_reason():
     assert told["embedded"].why_not == "off"
 
 
-def test_nothing_capable_is_a_precondition_and_open_breakers_are_a_bad_moment():
+def test_no_capable_model_is_failed_precondition_and_open_breakers_are_unavailable():
     with pytest.raises(NoCapableModel):
         decided(asked(), usable=lambda _: "off")
     with pytest.raises(AllModelsFailed):

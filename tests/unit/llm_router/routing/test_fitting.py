@@ -36,7 +36,7 @@ def test_a_feature_that_predicts_outcomes_is_learned():
     assert verdict.fitted.weights["numbers"] > verdict.fitted.weights["words"]
 
 
-def test_few_complaints_leave_the_fixed_cuts_where_they_cut():
+def test_few_complaints_leave_the_shares_at_the_fixed_cuts_unchanged():
     chance = random.Random(5)
     old = ScorerWeights(dict(WEIGHTS), BIAS)
     traffic = [
@@ -53,14 +53,14 @@ def test_few_complaints_leave_the_fixed_cuts_where_they_cut():
         assert below(fitted, cut) == pytest.approx(below(old, cut), abs=0.02)
 
 
-def test_noise_alone_is_not_promoted_over_weights_that_fit():
+def test_weights_fitted_to_noise_are_not_promoted():
     good = ScorerWeights({"words": 5.0, "numbers": 0.0}, -2.5)
     learned = fit(rows(ROWS_MIN, by="words", noise=0.0), good)
     assert learned.auroc_old == pytest.approx(1.0)
     assert learned.promoted == (learned.auroc_new >= learned.auroc_old)
 
 
-def test_the_ordering_counts_pairs_and_halves_ties():
+def test_auroc_counts_ordered_pairs_and_ties_as_half():
     by_words = ScorerWeights({"words": 1.0}, 0.0)
     told = [TrainingRow({"words": w}, need) for w, need in ((0.1, 0), (0.3, 1), (0.3, 0), (0.9, 1))]
     assert auroc(told, by_words) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
@@ -84,11 +84,11 @@ def test_too_few_or_one_sided_outcomes_are_refused():
         ([], 1, None),
     ],
 )
-def test_what_outcomes_say(outcomes: list[str], tier: int, need: float | None):
+def test_need_is_derived_from_outcomes_and_tier(outcomes: list[str], tier: int, need: float | None):
     assert need_from_outcomes(outcomes, tier) == need
 
 
-def test_the_command_promotes_and_reports_it(tmp_path, capsys):
+def test_the_fit_command_promotes_and_reports(tmp_path, capsys):
     log, weights = tmp_path / "log.jsonl", tmp_path / "weights.json"
     lines = [
         {"turn": f"t/{i}", "outcome": "re_asked" if r.need else "thumbs_up", "features": r.features, "tier": 1}
@@ -122,13 +122,13 @@ def test_a_line_torn_by_a_crash_is_skipped_and_reported(tmp_path, capsys):
     assert said.err.startswith("skipped: line 301")
 
 
-def test_a_file_of_other_things_is_refused():
+def test_a_file_without_outcomes_is_refused():
     other = io.StringIO("".join(f'{{"a": {i}}}\n' for i in range(500)))
     with pytest.raises(ValueError, match=r"line 1.*\(500 of 500 lines are wrong\)"):
         read_rows(other)
 
 
-def test_a_wrong_line_is_named_and_shipped_weights_survive_a_round_trip(tmp_path):
+def test_an_invalid_line_is_reported_and_shipped_weights_survive_a_round_trip(tmp_path):
     with pytest.raises(ValueError, match="line 1"):
         read_rows(io.StringIO("{}\n"))
     write_weights(tmp_path / "w", ScorerWeights(WEIGHTS, BIAS))

@@ -19,7 +19,7 @@ NOTHING = Usage()
 HIGH = Session(Tier.COMPLEX, "claude", seen_s=100.0)
 
 
-def test_it_holds_for_two_easier_turns_and_then_lets_go():
+def test_a_tier_is_held_for_two_easier_turns():
     session, held = HIGH, 0
     while holds_tier(session, Tier.SIMPLE, 100.0):
         held += 1
@@ -29,13 +29,13 @@ def test_it_holds_for_two_easier_turns_and_then_lets_go():
     assert held == TURNS_HELD
 
 
-def test_a_hard_turn_begins_the_hold_anew():
+def test_a_hard_turn_restarts_the_hold():
     eased = Session(Tier.COMPLEX, "claude", easier_turns=2, seen_s=100.0)
     again = after_turn(eased, tier=Tier.COMPLEX, mix_tier=Tier.COMPLEX, model="claude", usage=NOTHING, now_s=101.0)
     assert again.easier_turns == 0
 
 
-def test_it_never_holds_against_a_climb_nor_after_an_hour():
+def test_the_hold_ends_for_harder_turns_and_after_an_hour():
     assert not holds_tier(Session(Tier.SIMPLE, "lite", seen_s=100.0), Tier.COMPLEX, 100.0)
     assert not holds_tier(HIGH, Tier.SIMPLE, 100.0 + SESSION_TTL_S)
 
@@ -59,7 +59,7 @@ def turn(before: Session | None, usage: Usage, now_s: float) -> Session:
     return after_turn(before, tier=Tier.COMPLEX, mix_tier=Tier.COMPLEX, model="claude", usage=usage, now_s=now_s)
 
 
-def test_a_cache_written_for_an_hour_is_remembered_for_one_and_renewed_by_a_read():
+def test_a_one_hour_cache_is_remembered_for_an_hour_and_renewed_by_a_read():
     written = turn(None, Usage(cache_write_1h_tokens=1500), 0.0)
     assert written.warm_tokens("claude", CACHE_TTL_LONG_S - 1) == 1500
     read = turn(written, Usage(cached_input_tokens=1500), 1000.0)

@@ -61,18 +61,18 @@ def test_shares_are_within_two_hundredths_from_three_hundred_requests_on(name: s
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=300, max_size=500))
-def test_no_order_of_scores_can_break_the_bound(scores: list[float]):
+def test_the_bound_holds_for_every_order_of_scores(scores: list[float]):
     assert distance(served(scores)) <= 0.02
 
 
-def test_harder_requests_go_to_dearer_tiers(chance: random.Random):
+def test_harder_requests_go_to_more_expensive_tiers(chance: random.Random):
     scores = [chance.random() for _ in range(2000)]
     tiers = served(scores)
     means = [sum(s for s, t in zip(scores, tiers, strict=True) if t is tier) / tiers.count(tier) for tier in Tier]
     assert means[0] + 0.2 < means[1] < means[2] - 0.1
 
 
-def test_cap_never_exceeds_the_dearer_shares_and_leaves_easy_traffic_cheap(chance: random.Random):
+def test_cap_never_exceeds_the_shares_of_expensive_tiers(chance: random.Random):
     hard = served([0.9] * 1000, MixMode.CAP)
     assert hard.count(Tier.COMPLEX) <= 0.15 * 1000 + SURPLUS_MAX + 1
     assert set(served([0.1] * 1000, MixMode.CAP)) == {Tier.SIMPLE}
@@ -82,17 +82,17 @@ def test_quality_follows_the_score_alone():
     assert set(served([0.9] * 500, MixMode.QUALITY)) == {Tier.COMPLEX}
 
 
-def test_counts_of_other_replicas_weigh_as_our_own():
+def test_counts_of_other_replicas_weigh_like_local_counts():
     mix = TierMix(SHARES)
     mix.remote.update({Tier.SIMPLE: 0, Tier.MODERATE: 0, Tier.COMPLEX: 100})
     assert Tier.COMPLEX not in served([0.99] * 50, mix=mix)
 
 
-def test_the_bound_grows_with_the_traffic_up_to_its_end():
+def test_the_bound_grows_with_the_traffic_up_to_its_maximum():
     assert [surplus_bound(n) for n in (0, 300, 1000, 10_000)] == [1.5, 1.5, 5.0, 8.0]
 
 
-def test_a_value_on_a_cut_belongs_to_the_dearer_side():
+def test_a_value_on_a_cut_belongs_to_the_higher_tier():
     assert [tier_at(v, (0.3, 0.6)) for v in (0.29, 0.3, 0.6)] == [Tier.SIMPLE, Tier.MODERATE, Tier.COMPLEX]
 
 

@@ -64,11 +64,11 @@ def fields_refused(wire: pb.GenerateRequest) -> list[str]:
 
 @settings(max_examples=400, deadline=None)
 @given(REQUESTS)
-def test_any_request_is_read_or_refused_by_the_name_of_one_field(wire: pb.GenerateRequest):
+def test_any_request_is_parsed_or_refused_with_one_field_name(wire: pb.GenerateRequest):
     assert len(fields_refused(wire)) <= 1
 
 
-def test_what_is_read_is_what_was_sent():
+def test_parsed_requests_equal_the_sent_ones():
     tool = pb.Tool(name="t", description="d", parameters_json_schema='{"type":"object"}')
     wire = pb.GenerateRequest(
         messages=[pb.Message(role=pb.ROLE_USER, parts=[pb.Part(text="x", provider_state={"gemini": b"s"})])],
@@ -85,7 +85,7 @@ def test_what_is_read_is_what_was_sent():
 
 
 @pytest.mark.parametrize("depth", [100, 3000])
-def test_a_deep_schema_is_read_or_refused(depth: int):
+def test_a_deep_schema_is_parsed_or_refused(depth: int):
     schema = '{"type":"object","properties":{"a":' * depth + "{}" + "}}" * depth
     wire = pb.GenerateRequest(
         messages=[pb.Message(role=pb.ROLE_USER, parts=[pb.Part(text="x")])], response_json_schema=schema
@@ -93,13 +93,13 @@ def test_a_deep_schema_is_read_or_refused(depth: int):
     assert fields_refused(wire) in ([], ["response_json_schema"])
 
 
-def test_outcomes_are_words():
+def test_outcomes_are_lower_case_words():
     assert outcome_from_proto(pb.RecordOutcomeRequest(turn_id="t", outcome=pb.OUTCOME_RE_ASKED)) == ("t", "re_asked")
     with pytest.raises(InvalidArgument):
         outcome_from_proto(pb.RecordOutcomeRequest(turn_id="", outcome=pb.OUTCOME_RE_ASKED))
 
 
-def test_half_a_surrogate_pair_goes_out_as_a_replacement():
+def test_a_lone_surrogate_is_sent_as_the_replacement_character():
     half = json.loads('"a\\ud83d"')
     assert event_to_proto(TextDelta(half)).text_delta == "a�"
     assert event_to_proto(TextDelta("🙂")).text_delta == "🙂"

@@ -16,7 +16,7 @@ def lost(cause: str) -> float:
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "x", "7"])
-async def test_a_turn_in_another_versions_form_is_an_unknown_one(tmp_path, text: str):
+async def test_a_turn_in_the_format_of_another_version_is_unknown(tmp_path, text: str):
     state, before = MemoryState(), lost("unreadable")
     state.store_text("turn:acme:t", text)
     assert not await OutcomeLog(tmp_path / "outcomes", state).record_outcome("acme", "t", "accepted")
@@ -24,7 +24,7 @@ async def test_a_turn_in_another_versions_form_is_an_unknown_one(tmp_path, text:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no disk that is always full")
-async def test_a_full_disk_loses_the_outcome_alone(tmp_path):
+async def test_a_full_disk_loses_only_the_outcome(tmp_path):
     before = lost("disk")
     log = OutcomeLog(Path("/dev/full"), MemoryState())
     log.record_decision("acme", "t", {"words": 0.5}, 1, "m")

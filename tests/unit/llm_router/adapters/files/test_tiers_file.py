@@ -22,7 +22,7 @@ def write(path: Path, text: str, stamp: int) -> None:
     os.utime(path, (stamp, stamp))
 
 
-def test_a_new_table_is_taken_and_a_wrong_one_is_not(tmp_path):
+def test_a_valid_new_table_is_loaded_and_an_invalid_one_is_not(tmp_path):
     path = tmp_path / "tiers.toml"
     write(path, TEXT, 1)
     file = TiersFile(path, lambda t: t, lambda: 0.0)
@@ -38,7 +38,7 @@ def test_a_new_table_is_taken_and_a_wrong_one_is_not(tmp_path):
     assert file.current.version == "next"
 
 
-def test_a_table_linked_into_place_with_the_same_time_and_size_is_taken(tmp_path):
+def test_a_replaced_file_of_equal_time_and_size_is_loaded(tmp_path):
     """As a mounted ConfigMap changes, and as `cp -p` and `rsync -t` leave files."""
     for name in ("then", "next"):
         write(tmp_path / name, TEXT.replace('version = "2026-11-22"', f'version = "{name}"'), 1)
@@ -73,7 +73,7 @@ def test_a_first_read_that_fails_is_an_error(tmp_path):
         TiersFile(tmp_path / "none.toml", lambda t: t, lambda: 0.0)
 
 
-async def test_the_task_that_reads_again_outlives_whatever_goes_wrong(tmp_path):
+async def test_the_reload_task_survives_any_error(tmp_path):
     path = tmp_path / "tiers.toml"
     write(path, TEXT, 1)
     wrong: list[Exception] = []

@@ -14,18 +14,18 @@ from services.llm_router.chat.request import Message, Request, Role, Text, ToolC
 SONNET = TiersFile(None, lambda t: t, lambda: 1.8e9).current.models["claude-sonnet-5-5"]
 
 
-def test_an_id_that_claude_allows_is_kept():
+def test_a_call_id_valid_for_claude_is_kept():
     for call_id in ("toolu_01-x", "a" * 64):
         assert wire_id(call_id) == call_id
 
 
-def test_ids_that_claude_would_not_allow_stay_apart():
+def test_invalid_call_ids_stay_distinct():
     ids = ["a.b", "a:b", "a b", "a" * 65, "a" * 66, "a" * 256, "ü", "ö", "", ".", "a.b" * 40, "a:b" * 40]
     assert len({wire_id(i) for i in ids}) == len(ids)
 
 
 @given(st.text())
-def test_every_id_becomes_one_that_claude_allows(call_id: str):
+def test_every_call_id_becomes_valid_for_claude(call_id: str):
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", wire_id(call_id))
 
 

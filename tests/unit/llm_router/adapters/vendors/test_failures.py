@@ -37,7 +37,7 @@ NOW_S = 1_795_305_600.0  # 2026-11-22 00:00 UTC
         ({}, None),
     ],
 )
-def test_a_wait_is_a_number_of_seconds_or_a_date_and_an_hour_at_most(headers, seconds):
+def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(headers, seconds):
     assert retry_after(headers, NOW_S) == seconds
 
 
@@ -45,7 +45,7 @@ def details(**row: str) -> dict[str, object]:
     return {"error": {"code": 429, "details": ["odd", {}, row]}}
 
 
-def test_googles_wait_is_read_from_the_body():
+def test_retry_info_of_google_is_read_from_the_body():
     assert retry_info(details(retryDelay="2.5s")) == 2.5
     assert retry_info([details(retryDelay="9999s")]) == RETRY_AFTER_MAX_S
     assert retry_info(details(retryDelay="9" * 400 + "s")) is None
@@ -57,7 +57,7 @@ def test_an_invalid_google_key_with_status_400_is_a_credential_error():
     assert not rejects_api_key(details(reason="BAD_FIELD"))
 
 
-def test_what_stands_where_a_type_should_is_not_repeated():
+def test_an_unknown_error_type_is_not_quoted():
     failure = failure_from_status("anthropic", 401, error_type="bad key sk-ant-SECRET-0123456789")
     assert (failure.kind, str(failure)) == (FailureKind.CREDENTIALS, "anthropic answered 401")
     assert failure_from_status("gemini", 503, error_type={"odd": 1}).kind is FailureKind.UNAVAILABLE
@@ -67,7 +67,7 @@ def test_what_stands_where_a_type_should_is_not_repeated():
     )
 
 
-def test_a_connection_that_was_lost_may_have_carried_the_request_whatever_the_transport_calls_it():
+def test_a_lost_connection_may_be_billed_for_every_transport_error():
     for lost in (ConnectionResetError(104, "reset by peer"), aiohttp.ServerDisconnectedError()):
         error = httpx2.ConnectError("x")
         error.__cause__ = lost

@@ -14,6 +14,6 @@ def test_a_plausible_count_is_kept(count: int):
 
 
 @pytest.mark.parametrize("value", [None, -1, TOKENS_MAX + 1, 10**25, 7.0, float("nan"), "7", True, [7], {}])
-def test_what_is_no_count_is_nothing(value: object):
+def test_an_implausible_count_is_dropped(value: object):
     assert not is_token_count(value)
     assert valid_token_count(value) == 0

@@ -36,7 +36,7 @@ def to_gemini(request: Request) -> list[types.Part]:
     return [p for c in contents for p in c.parts or ()]
 
 
-def test_thinking_before_a_blank_goes_to_claude_with_what_follows_and_alone_it_does_not_go():
+def test_thinking_before_a_blank_text_is_sent_to_claude_only_with_further_content():
     block = {"type": "thinking", "thinking": "hm", "signature": "s"}
     thought = Text("\n", {"anthropic": thinking_state(SONNET.vendor_model, [block])})
     call = ToolCall("c", "t", "{}")
@@ -45,7 +45,7 @@ def test_thinking_before_a_blank_goes_to_claude_with_what_follows_and_alone_it_d
     assert [m["role"] for m in to_claude(asked(thought))] == ["user"]
 
 
-def test_a_result_of_blanks_is_none_for_claude_and_an_error_always_has_words():
+def test_blank_results_for_claude_are_empty_and_errors_have_text():
     for is_error, told in ((False, None), (True, "The tool failed.")):
         *_, done = to_claude(asked(ToolCall("c", "t", "{}"), result=ToolResult("c", "t", " ", is_error)))
         assert done["content"][0].get("content") == told
@@ -58,7 +58,7 @@ def test_tool_failures_are_text_in_the_openai_api():
     assert [t["content"] for t in told] == ["Error: no such city", "rain", f"Error: {NOT_RUN}"]
 
 
-def test_an_answer_of_blanks_with_state_is_no_message_for_openai():
+def test_a_blank_answer_with_state_is_not_sent_to_openai():
     messages = openai_request.params_of(asked(Text("", GEMINI)), LOCAL)["messages"]
     assert messages == [{"role": "user", "content": "Hello?"}]
 
@@ -71,7 +71,7 @@ def test_blank_instructions_are_not_sent(system: str):
     assert [m["role"] for m in openai_request.params_of(request, LOCAL)["messages"]] == ["user"]
 
 
-def test_gemini_has_its_signature_back_on_an_empty_text():
+def test_gemini_gets_its_signature_back_on_an_empty_text():
     _, said, *_ = to_gemini(asked(Text("", GEMINI), Text(" ")))
     assert (said.text, said.thought_signature) == ("", b"signature")
 
@@ -81,12 +81,12 @@ def calls_and_results(call: ToolCall) -> list[str | None]:
     return [(p.function_call or p.function_response).id for p in parts if p.function_call or p.function_response]
 
 
-def test_gemini_has_its_own_ids_back_with_the_call_and_its_result():
+def test_gemini_gets_its_own_call_ids_back():
     assert calls_and_results(ToolCall("u6vi4u3q", "t", "{}", GEMINI)) == ["u6vi4u3q", "u6vi4u3q"]
     assert calls_and_results(ToolCall("second", "t", "{}", {"gemini": b""})) == ["second", "second"]
 
 
-def test_gemini_sees_no_ids_that_it_did_not_give():
+def test_gemini_gets_no_foreign_call_ids():
     assert calls_and_results(ToolCall("toolu_1", "t", "{}", {"anthropic": b"x"})) == [None, None]
     assert calls_and_results(ToolCall(f"call_{'0af1' * 6}", "t", "{}", GEMINI)) == [None, None]
 
@@ -103,7 +103,7 @@ def nested(levels: int) -> str:
 
 
 @pytest.mark.parametrize("content", ['{"a": [1, 2.5, null]}', "7", '"\\u00fc \\ud83d\\ude00"', "[]"])
-def test_a_result_that_is_json_goes_to_gemini_as_json(content: str):
+def test_a_json_result_is_sent_to_gemini_as_json(content: str):
     assert told_gemini(content) == json.loads(content)
 
 
@@ -122,10 +122,10 @@ def test_a_result_that_is_json_goes_to_gemini_as_json(content: str):
         "[" * 100_000 + "]" * 100_000,
     ],
 )
-def test_a_result_that_no_request_could_hold_goes_to_gemini_as_its_words(content: str):
+def test_a_result_outside_strict_json_is_sent_to_gemini_as_text(content: str):
     assert told_gemini(content) == content
 
 
-def test_a_result_that_is_too_deep_for_gemini_goes_as_its_words():
+def test_a_deeply_nested_result_is_sent_to_gemini_as_text():
     assert told_gemini(nested(64)) == json.loads(nested(64))
     assert told_gemini(nested(65)) == nested(65)
