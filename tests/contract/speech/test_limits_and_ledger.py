@@ -31,11 +31,11 @@ PRICE = PriceRow("elevenlabs", "eleven_flash_v2_5", "2026-11-01", 50_000, 1_000)
 class Limits(ratelimit_pb2_grpc.RateLimitServiceServicer):
     def __init__(self) -> None:
         self.admitted = True
-        self.asked: list[tuple[str, str, int]] = []
+        self.spends: list[tuple[str, str, int]] = []
 
     async def Check(self, request, context):
         spend = request.spends[0]
-        self.asked.append((identity.current().tenant_id, spend.limit, spend.cost))
+        self.spends.append((identity.current().tenant_id, spend.limit, spend.cost))
         return CheckResponse(admitted=self.admitted, standings=[Standing(limit=spend.limit)])
 
 
@@ -101,7 +101,7 @@ async def test_a_spent_limit_is_raised_and_an_unreachable_limiter_is_not(tenant)
         limits.admitted = False
         with pytest.raises(errors.ResourceExhausted):
             await asking.spend(TTS_LIMIT, 30)
-    assert limits.asked == [("acme", TTS_LIMIT, 20), ("acme", TTS_LIMIT, 30)]
+    assert limits.spends == [("acme", TTS_LIMIT, 20), ("acme", TTS_LIMIT, 30)]
     async with MeshChannel("127.0.0.1:1", forwarded_token) as nowhere:
         await MeshLimits(RateLimitClient(nowhere)).spend(TTS_LIMIT, 20)
 
@@ -114,7 +114,7 @@ async def test_limits_are_spent_with_a_fresh_token_after_the_streams_token_expir
     async with ratelimit(limits, Ledger()) as target, MeshChannel(target, tenant_token(minter)) as channel:
         await MeshLimits(RateLimitClient(channel)).spend(TTS_LIMIT, 20)
     identity.bind(None)
-    assert limits.asked == [("acme", TTS_LIMIT, 20)]
+    assert limits.spends == [("acme", TTS_LIMIT, 20)]
 
 
 async def test_synthesis_works_without_a_ratelimit_service(serve, tenant):

@@ -22,7 +22,7 @@ FPS = 30
 SHOWN_S = 2.0
 BUSY_S = 0.25
 # Frames per track without a connected server: 0.1 s of video.
-UNHEARD = 3
+OFFLINE_FRAMES = 3
 # Long enough that the fallback timer never runs: all keyframes come from verdicts.
 PATIENT = PacingRules(verdict_timeout_s=60)
 
@@ -80,9 +80,9 @@ async def watch(serving, pictures: Iterator[I420Frame], *, restarts: int) -> lis
         await video.show(SHOWN_S)
         for restart in range(2):
             if restart < restarts:
-                going, server = server, await stack.enter_async_context(serving(grpc_port=ports[1 - restart]))
-                await going.stop()
-            for _ in range(UNHEARD):
+                previous, server = server, await stack.enter_async_context(serving(grpc_port=ports[1 - restart]))
+                await previous.stop()
+            for _ in range(OFFLINE_FRAMES):
                 video.show_one()
             await until(lambda: session.connected)
             await video.show(SHOWN_S)
@@ -101,4 +101,4 @@ async def test_a_restart_costs_moving_pictures_at_most_one_keyframe(pictures, se
         assert sum(keyframe.cause == pb.CAUSE_FIRST for keyframe in of_track) == 3
         assert len(of_track) <= sum(keyframe.track == track for keyframe in undisturbed) + 2
         times = [keyframe.captured_at_s for keyframe in of_track]
-        assert max(b - a for a, b in pairwise(times)) <= BUSY_S + (UNHEARD + 2) / FPS
+        assert max(b - a for a, b in pairwise(times)) <= BUSY_S + (OFFLINE_FRAMES + 2) / FPS

@@ -73,11 +73,11 @@ class SlowStats:
     def __init__(self) -> None:
         self.rows: dict[str, object] = {}
         self.writing = asyncio.Event()
-        self.through = asyncio.Event()
+        self.release = asyncio.Event()
 
     async def publish(self, tenant_id, rows, gone):
         self.writing.set()
-        await self.through.wait()
+        await self.release.wait()
         self.rows |= {row.uid: row for row in rows}
 
     async def read(self, tenant_id):
@@ -95,7 +95,7 @@ async def test_concurrent_get_stats_calls_return_the_same_counts():
     await store.writing.wait()
     second = asyncio.create_task(flow.get_stats("acme", "", ""))
     await asyncio.sleep(0)
-    store.through.set()
+    store.release.set()
     async with asyncio.timeout(DEADLINE_S):
-        told = [(await asked)[0].total.offered for asked in (first, second)]
-    assert told == [50, 50]
+        offered = [(await call)[0].total.offered for call in (first, second)]
+    assert offered == [50, 50]

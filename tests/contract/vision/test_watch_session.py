@@ -25,7 +25,7 @@ def delivered(session: WatchSession) -> bool:
     return session._encoder.idle
 
 
-class Deaf(vision_pb2_grpc.VisionServiceServicer):
+class NoVerdicts(vision_pb2_grpc.VisionServiceServicer):
     """Accepts offers and sends no verdicts."""
 
     async def Watch(self, request_iterator, context):
@@ -50,7 +50,7 @@ async def test_the_fallback_timer_keeps_frames_without_a_service():
 async def test_the_fallback_timer_keeps_frames_without_verdicts():
     kept = []
     servicers = [
-        Servicer("vision", lambda s: vision_pb2_grpc.add_VisionServiceServicer_to_server(Deaf(), s)),
+        Servicer("vision", lambda s: vision_pb2_grpc.add_VisionServiceServicer_to_server(NoVerdicts(), s)),
     ]
     server = MeshServer("chassis_test", ServerSettings(drain_grace_s=0.1), Assembly(servicers))
     await server.start()

@@ -165,16 +165,16 @@ async def test_a_keyframe_of_a_forgotten_track_is_not_delivered(serving, channel
     assert not set(gone) & set(kept)
 
 
-class Late(vision_pb2_grpc.VisionServiceServicer):
+class LateVerdict(vision_pb2_grpc.VisionServiceServicer):
     """Keeps the first offered frame once the test releases the verdict."""
 
     def __init__(self) -> None:
-        self.speaks = asyncio.Event()
+        self.release = asyncio.Event()
 
     async def Watch(self, request_iterator, context):
         await anext(request_iterator)
         offer = (await anext(request_iterator)).offers.offers[0]
-        await self.speaks.wait()
+        await self.release.wait()
         verdict = pb.FrameVerdict(
             frame_id=offer.frame_id, track=offer.track, verdict=pb.VERDICT_KEEP, cause=pb.CAUSE_CUT
         )
@@ -183,7 +183,7 @@ class Late(vision_pb2_grpc.VisionServiceServicer):
 
 
 async def test_a_late_verdict_on_an_older_frame_is_ignored():
-    kept, servicer = [], Late()
+    kept, servicer = [], LateVerdict()
     add = vision_pb2_grpc.add_VisionServiceServicer_to_server
     server = MeshServer(
         "chassis_test", ServerSettings(drain_grace_s=0.1), Assembly([Servicer("v", lambda s: add(servicer, s))])
@@ -199,7 +199,7 @@ async def test_a_late_verdict_on_an_older_frame_is_ignored():
                 session.submit("r", "t", frame(200), captured_at_s=1.0)
                 await until(lambda: kept == [True])
                 held = session.pending_offers
-                servicer.speaks.set()
+                servicer.release.set()
                 await until(lambda: session.pending_offers < held)
                 await asyncio.sleep(0.05)
     finally:

@@ -45,13 +45,13 @@ class Harness:
     async def ask(self, text: str | None = None, offered=()) -> tuple[str, list[llm.FunctionToolCall], list]:
         if text is not None:
             self.context.add_message(role="user", content=text)
-        said, calls, usages = "", [], []
+        answer, calls, usages = "", [], []
         async with self.llm.chat(chat_ctx=self.context, tools=list(offered)) as stream:
             async for chunk in stream:
-                said += (chunk.delta.content or "") if chunk.delta else ""
+                answer += (chunk.delta.content or "") if chunk.delta else ""
                 calls += chunk.delta.tool_calls if chunk.delta else []
                 usages += [chunk.usage] if chunk.usage else []
-        return said, calls, usages
+        return answer, calls, usages
 
 
 @asynccontextmanager
@@ -72,9 +72,9 @@ def contents(message: pb.Message) -> list[str | None]:
 
 async def test_an_answer_is_streamed_and_its_route_usage_and_cost_are_recorded():
     async with llm_harness() as harness:
-        said, calls, usages = await harness.ask("when do you open")
+        answer, calls, usages = await harness.ask("when do you open")
     request = harness.peers.router.requests[0]
-    assert said.strip() == "The office opens at nine."
+    assert answer.strip() == "The office opens at nine."
     assert calls == []
     assert [(u.prompt_tokens, u.prompt_cached_tokens, u.completion_tokens) for u in usages] == [(100, 60, 20)]
     assert [m.role for m in request.messages] == [pb.ROLE_SYSTEM, pb.ROLE_USER]
@@ -104,8 +104,8 @@ async def test_passages_and_a_frame_are_attached_to_the_last_user_message():
 async def test_late_or_failed_knowledge_is_left_out(dead, delay_s):
     async with llm_harness(with_knowledge=True) as harness:
         harness.peers.rag.fails, harness.peers.rag.delay_s = dead, delay_s
-        said, _, _ = await harness.ask("when do you open")
-    assert said.strip() == "The office opens at nine."
+        answer, _, _ = await harness.ask("when do you open")
+    assert answer.strip() == "The office opens at nine."
     assert contents(harness.peers.router.requests[0].messages[-1]) == ["text"]
     assert harness.turn_log.turn_for("").degraded == {"rag"}
 
@@ -146,14 +146,14 @@ async def test_a_tool_call_carries_provider_state_back_to_the_router():
                 llm.FunctionCallOutput(call_id=call.call_id, name=call.name, output='{"task_id": "1"}', is_error=False),
             ]
         )
-        said, _, _ = await harness.ask(None, [tool])
+        answer, _, _ = await harness.ask(None, [tool])
     first, second = harness.peers.router.requests
     assert [t.name for t in first.tools] == ["create_task"]
     assert '"required": ["title"]' in first.tools[0].parameters_json_schema
     assert [m.role for m in second.messages[1:]] == [pb.ROLE_USER, pb.ROLE_ASSISTANT, pb.ROLE_TOOL]
     assert second.messages[2].parts[0].provider_state["fake"] == b"thought"
     assert second.messages[3].parts[0].tool_result.content == '{"task_id": "1"}'
-    assert said == "Done."
+    assert answer == "Done."
 
 
 def failing(error: Exception, after: str = ""):
@@ -189,7 +189,7 @@ async def stalls(request):
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("router_answer", "expected"),
     [
         (failing(Unavailable("all models failed")), session_llm.APOLOGY),
         (failing(ResourceExhausted("spent")), session_llm.APOLOGY_LIMITED),
@@ -200,13 +200,13 @@ async def stalls(request):
         (stalls, "The office" + session_llm.APOLOGY_CUT),
     ],
 )
-async def test_a_failed_or_late_answer_becomes_an_apology(answer, expected):
+async def test_a_failed_or_late_answer_becomes_an_apology(router_answer, expected):
     async with llm_harness(next_event_s=0.5) as harness:
         errors = []
         harness.llm.on("error", errors.append)
-        harness.peers.router.answer = answer
-        said, _, _ = await harness.ask("when do you open")
-    assert said == expected
+        harness.peers.router.answer = router_answer
+        answer, _, _ = await harness.ask("when do you open")
+    assert answer == expected
     assert errors == []
     assert harness.turn_log.turn_for("").degraded == {"llm_router"}
 
@@ -214,8 +214,8 @@ async def test_a_failed_or_late_answer_becomes_an_apology(answer, expected):
 async def test_an_unreachable_router_becomes_an_apology():
     async with MeshChannel("127.0.0.1:1", lambda: "") as channel:
         harness = Harness(None, channel, with_knowledge=False, next_event_s=2)
-        said, _, _ = await harness.ask("when do you open")
-    assert said == session_llm.APOLOGY
+        answer, _, _ = await harness.ask("when do you open")
+    assert answer == session_llm.APOLOGY
 
 
 async def test_closing_the_stream_cancels_the_call_at_the_router():

@@ -17,7 +17,7 @@ class SlowModels:
     """Takes as long to load as the test wants."""
 
     def __init__(self, pronounce) -> None:
-        self.asked, self.loaded = threading.Event(), threading.Event()
+        self.loading, self.loaded = threading.Event(), threading.Event()
         self.given_back = []
 
     def load(self) -> None: ...
@@ -25,7 +25,7 @@ class SlowModels:
     def close(self) -> None: ...
 
     def take(self, key_terms):
-        self.asked.set()
+        self.loading.set()
         self.loaded.wait(5)
         return key_terms
 
@@ -43,7 +43,7 @@ async def test_a_stream_cancelled_while_its_decoder_loads_returns_the_decoder(mo
 
         leaving = asyncio.create_task(listen())
         models = stt._models
-        await asyncio.to_thread(models.asked.wait, 5)  # type: ignore[attr-defined]
+        await asyncio.to_thread(models.loading.wait, 5)  # type: ignore[attr-defined]
         leaving.cancel()
         await asyncio.wait([leaving])
         models.loaded.set()  # type: ignore[attr-defined]
