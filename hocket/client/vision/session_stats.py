@@ -21,7 +21,7 @@ class SessionStats:
         dropped: Keyframes replaced by a newer one of their track before they were encoded.
         messages: Messages sent to the service.
         offer_bytes: Bytes of the messages with offers.
-        jpeg_bytes: Bytes of encoded keyframes.
+        jpeg_bytes: JPEG bytes of the keyframes passed to `on_keyframe`.
         reconnects: Attempts to open a new stream after the first.
     """
 
