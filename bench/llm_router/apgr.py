@@ -1,14 +1,14 @@
-"""How well does the score order prompts by their need of a strong model? APGR on graded prompts, beside baselines.
+"""Measures how well the score ranks prompts by their need of a strong model: APGR on graded prompts, with baselines.
 
-    python -m bench.llm_router.apgr GRADED.jsonl [MORE.jsonl ...] [--voice VOICE.jsonl]
+    python -m bench.llm_router.apgr GRADED.jsonl [MORE.jsonl ...] [--voice VOICE.jsonl] [--json]
 
-Each line of a graded file is {"prompt", "weak", "strong"}: how good the answers of a weak and of a strong model were, 0
-to 1 (or true and false). Each file is told alone and all together. APGR as RouteLLM defines it (arXiv 2406.18665): the
-share of the gap between the two models that is recovered, averaged over all shares of strong calls; 0.5 is what chance
-recovers, and the cost-matched shuffle beside it is that chance, drawn. Lines of `--voice` hold {"prompt"} of everyday
-commands; AUROC is the chance that a graded prompt scores above one of them.
+Each line of a graded file is {"prompt", "weak", "strong"}: the quality of a weak and of a strong model's answer, 0 to 1
+(or true and false). Each file has its rows, and all together. APGR as RouteLLM defines it (arXiv 2406.18665): the share
+of the gap between the two models that is recovered, averaged over all shares of strong calls; 0.5 is chance, and the
+cost-matched shuffle is that chance, drawn. Lines of `--voice` hold {"prompt"} of everyday commands; AUROC is the
+probability that a graded prompt scores above one of them.
 
-Judge with it, never train: a scorer fitted to these rows would be told nothing by them.
+Do not fit a scorer to these rows: its APGR on them would say nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +24,18 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.results import Table, add_json_option
 from services.llm_router.adapters.files.outcome_log import read_weights, scorer_with
 from services.llm_router.routing.complexity import SurfaceScorer
 from services.llm_router.routing.fitting import auroc
 from services.llm_router.routing.training_data import ScorerWeights, TrainingRow
 
+TABLE = Table(
+    "llm_router",
+    "llm_router_scorer",
+    ("scorer", "prompts", "APGR", "AUROC over voice", "CPU median, ms", "CPU p95, ms"),
+    "No rows of a benchmark were used to set the weights.",
+)
 BOOTSTRAPS = 200
 _NUMBER = re.compile(r"\d+")
 Score = Callable[[str], float]
@@ -36,7 +43,7 @@ Score = Callable[[str], float]
 
 @dataclass(frozen=True)
 class Graded:
-    """A prompt and how good the answers of the weak and of the strong model were, 0 to 1."""
+    """A prompt, and the quality of the weak and of the strong model's answer, 0 to 1."""
 
     prompt: str
     weak: float
@@ -63,7 +70,7 @@ def half_width(scores: Sequence[float], graded: Sequence[Graded], chance: random
 
 
 def scorers(weights: Path | None) -> dict[str, Score]:
-    """Ours, and what is cheap to do instead."""
+    """Return the score of the router, and cheap alternatives."""
     ours = SurfaceScorer() if weights is None else scorer_with(read_weights(weights))
     chance = random.Random(7)
     return {
@@ -80,39 +87,40 @@ def read(path: Path) -> list[Graded]:
     return [Graded(row["prompt"], float(row["weak"]), float(row["strong"])) for row in rows]
 
 
-def told(name: str, score: Score, sets: dict[str, list[Graded]], voice: list[str]) -> str:
-    """One row of the table."""
-    chance, cells = random.Random(5), list[str]()
-    started = time.process_time()
-    scored = {key: [score(g.prompt) for g in graded] for key, graded in sets.items()}
-    took_ms = (time.process_time() - started) * 1000 / sum(map(len, sets.values()))
+def rows(name: str, score: Score, sets: dict[str, list[Graded]], voice: list[str]) -> list[list[str]]:
+    """Return a row of one scorer for each set of graded prompts; AUROC is empty without voice commands."""
+    chance, found = random.Random(5), list[list[str]]()
+    easy = [TrainingRow({"s": score(text)}, 0.0) for text in voice]
     for key, graded in sets.items():
-        value, error = apgr(scored[key], graded, chance), half_width(scored[key], graded, chance)
-        cells.append(f"{value:.3f} ± {error:.3f}")
-    if voice:
-        rows = [TrainingRow({"s": s}, 1.0) for s in scored["all"]]
-        rows += [TrainingRow({"s": score(text)}, 0.0) for text in voice]
-        cells.append(f"{auroc(rows, ScorerWeights({'s': 1.0}, 0.0)):.3f}")
-    return f"| {name} | {' | '.join(cells)} | {took_ms:.3f} |"
+        scores, cpu_ms = list[float](), list[float]()
+        for one in graded:
+            started = time.thread_time()
+            scores.append(score(one.prompt))
+            cpu_ms.append((time.thread_time() - started) * 1000)
+        value, error = apgr(scores, graded, chance), half_width(scores, graded, chance)
+        hard = [TrainingRow({"s": s}, 1.0) for s in scores]
+        above = f"{auroc([*hard, *easy], ScorerWeights({'s': 1.0}, 0.0)):.3f}" if easy else ""
+        median, p95 = (f"{float(np.quantile(cpu_ms, q)):.3f}" for q in (0.5, 0.95))
+        found.append([name, f"{key} ({len(graded)})", f"{value:.3f} ± {error:.3f}", above, median, p95])
+    return found
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("graded", type=Path, nargs="+", help='JSONL of {"prompt", "weak", "strong"}')
     parser.add_argument("--voice", type=Path, help='JSONL of {"prompt"}: everyday commands')
     parser.add_argument("--weights", type=Path, help="weights that `hocket-llm-router fit` wrote")
+    add_json_option(parser)
     given = parser.parse_args()
     sets = {path.stem: read(path) for path in given.graded}
-    sets["all"] = [g for graded in sets.values() for g in graded]
+    if len(sets) > 1:
+        sets["all"] = [g for graded in sets.values() for g in graded]
     voice: list[str] = []
     if given.voice is not None:
         voice = [json.loads(line)["prompt"] for line in given.voice.read_text("utf-8").splitlines() if line.strip()]
-    heads = [*(f"{key} ({len(graded)})" for key, graded in sets.items()), *(["AUROC over voice"] if voice else [])]
-    print(f"| scorer | {' | '.join(heads)} | CPU ms a prompt |")
-    print("|---" * (len(heads) + 2) + "|")
-    for name, score in scorers(given.weights).items():
-        print(told(name, score, sets, voice))
+    found = [row for name, score in scorers(given.weights).items() for row in rows(name, score, sets, voice)]
+    TABLE.publish(found, write=given.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures the time from a caller leaving to the vendor noticing.
 
-python -m bench.llm_router.cancel [--times N] [--store]
+python -m bench.llm_router.cancel [--times N] [--json]
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ import statistics
 import time
 from contextlib import aclosing
 
-from bench.llm_router.results_file import add_store_option, publish
+from bench.results import Table, add_json_option
 from tests.emulators.router_harness import RouterHarness, asking, running_router
 from tests.emulators.scenario import Emulator, Scenario
 
+TABLE = Table(
+    "llm_router",
+    "llm_router_cancel",
+    ("model", "moment", "median", "worst"),
+    "From the caller leaving to the vendor noticing, for Anthropic, Gemini and OpenAI-compatible servers, "
+    "before the first output and during an answer.",
+)
 MODELS = ("claude-sonnet-5-5", "gemini-3.8-flash", "openai-compatible")
 
 
@@ -54,9 +61,9 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=30)
-    add_store_option(parser)
+    add_json_option(parser)
     options = parser.parse_args()
-    publish("llm_router_cancel", asyncio.run(run(options.times)), store=options.store)
+    TABLE.publish(asyncio.run(run(options.times)), write=options.json)
 
 
 if __name__ == "__main__":

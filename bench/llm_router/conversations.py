@@ -1,7 +1,7 @@
 """What 1,000 scripted conversations of 20 turns cost under four ways to choose a model, and what each layer saves.
 
     python -m bench.llm_router.conversations [--traffic FOLDER] [--conversations N] [--prefix TOKENS ...]
-        [--store]
+        [--json]
 
 The router's own decisions, sessions and prices; the vendors' caches are modelled (Anthropic reads what was written
 within five minutes; Gemini finds a prefix again seven times in ten, from its minimum on). A conversation is on hard
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.llm_router.results_file import add_store_option, publish
 from bench.llm_router.traffic import Prompt, prompts
+from bench.results import Table, add_json_option
 from services.llm_router.adapters.files.tiers_file import shipped_table
 from services.llm_router.billing.pricing import cost_micro_usd
 from services.llm_router.catalog.tiers import Candidate, TierTable
@@ -31,6 +31,23 @@ from services.llm_router.routing.decision import RoutingContext, decide
 from services.llm_router.routing.sessions import CACHE_TTL_S, Session, after_turn
 from services.llm_router.routing.tier_mix import TierMix, tie_break
 
+ROWS_TABLE = Table(
+    "llm_router",
+    "llm_router_conversations",
+    (
+        *("prefix, tokens", "routing", "USD per 1,000 conversations", "of top tier uncached"),
+        *("tiers", "hard on top", "shuffled"),
+    ),
+    "1,000 conversations of 20 turns, a fifth of them on hard subjects; prices of 2026-12-15, vendor caches "
+    'modelled, not billed. "Hard on top" is the share of hard turns that the top tier answered; "shuffled" the '
+    "same with tiers shuffled over the turns at equal cost.",
+)
+SUMMARY_TABLE = Table(
+    "llm_router",
+    "llm_router_conversations_summary",
+    ("routing", "USD per 1,000 conversations"),
+    "Prefix of 1,500 tokens; modelled from decisions and price rows, not billed by a vendor.",
+)
 TURNS = 20
 SUMMARY_PREFIX = "1500"
 GAP_S = 20.0
@@ -180,7 +197,7 @@ def main() -> None:
     parser.add_argument("--traffic", type=Path)
     parser.add_argument("--conversations", type=int, default=1000)
     parser.add_argument("--prefix", type=int, nargs="+", default=[600, 1500, 8000])
-    add_store_option(parser)
+    add_json_option(parser)
     options = parser.parse_args()
     easy, hard = prompts(options.traffic)
     chance = random.Random(3)
@@ -194,8 +211,8 @@ def main() -> None:
             base = base or usd
             quality = f"{tally.hard_on_top():.0%}", f"{tally.shuffled_hard_on_top():.0%}"
             rows.append([str(prefix), name, f"{usd:.2f}", f"{usd / base:.0%}", tally.shares(), *quality])
-    publish("llm_router_conversations", rows, store=options.store)
-    publish("llm_router_conversations_summary", [r[1:3] for r in rows if r[0] == SUMMARY_PREFIX], store=options.store)
+    ROWS_TABLE.publish(rows, write=options.json)
+    SUMMARY_TABLE.publish([r[1:3] for r in rows if r[0] == SUMMARY_PREFIX], write=options.json)
 
 
 if __name__ == "__main__":

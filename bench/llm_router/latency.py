@@ -1,6 +1,6 @@
 """Measures the latency and CPU that a proxy adds between vendor and caller: first token, chunks.
 
-    python -m bench.llm_router.latency [--litellm PYTHON] [--rounds N] [--store]
+    python -m bench.llm_router.latency [--litellm PYTHON] [--rounds N] [--json]
 
 One emulated Anthropic (30 events a second a stream, the first after 50 ms) is read through a raw HTTP client, the bare
 SDK, this router over gRPC, and, with the interpreter of an environment that holds litellm[proxy], the LiteLLM proxy
@@ -25,9 +25,26 @@ import aiohttp
 from anthropic import AsyncAnthropic
 
 from bench.llm_router.processes import cpu_s, end, free_port, spawn, until_there, vendor_and_router
-from bench.llm_router.results_file import add_store_option, publish
 from bench.llm_router.ways import LITELLM_KEY, MODEL, Way, by_litellm, by_raw_client, by_router, by_sdk
+from bench.results import Table, add_json_option
 
+TABLE = Table(
+    "llm_router",
+    "llm_router_latency",
+    (
+        *("streams", "path", "first token, ms", "added, ms", "chunk median, ms"),
+        *("added, ms", "chunk p99, ms", "added, ms", "CPU, ms per event"),
+    ),
+    "One emulated Anthropic on loopback, 30 events per second and stream, first event after 50 ms, 60 events "
+    'per stream; all streams of a row start together. "Added" is relative to the raw client. LiteLLM proxy '
+    "with one worker.",
+)
+SUMMARY = Table(
+    "llm_router",
+    "llm_router_latency_summary",
+    ("quantity", "llm_router", "LiteLLM proxy"),
+    "Added latency and CPU, relative to a raw client.",
+)
 STREAMS = (1, 20, 50)
 COMPARED = ("router", "LiteLLM proxy")
 EVENTS = 60
@@ -149,11 +166,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--litellm", help="python of an environment that holds litellm[proxy]")
     parser.add_argument("--rounds", type=int, default=5)
-    add_store_option(parser)
+    add_json_option(parser)
     options = parser.parse_args()
     rows = table(asyncio.run(run(options.litellm, options.rounds)))
-    publish("llm_router_latency", rows, store=options.store)
-    publish("llm_router_latency_summary", summary(rows), store=options.store)
+    TABLE.publish(rows, write=options.json)
+    SUMMARY.publish(summary(rows), write=options.json)
 
 
 if __name__ == "__main__":

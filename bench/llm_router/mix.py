@@ -1,6 +1,6 @@
 """Measures how tightly the shares of tiers are held on traffic in several orders.
 
-python -m bench.llm_router.mix [--traffic FOLDER] [--store]
+python -m bench.llm_router.mix [--traffic FOLDER] [--json]
 """
 
 from __future__ import annotations
@@ -9,11 +9,17 @@ import argparse
 import random
 from pathlib import Path
 
-from bench.llm_router.results_file import add_store_option, publish
 from bench.llm_router.traffic import prompts
+from bench.results import Table, add_json_option
 from services.llm_router.chat.request import MixMode, Tier
 from services.llm_router.routing.tier_mix import TierMix, tie_break
 
+TABLE = Table(
+    "llm_router",
+    "llm_router_mix",
+    ("stream", "requests", "L1 at the end", "worst L1 from 300 on", "worst window of 200", "mean score by tier"),
+    "`share` mode, target 60/25/15, 4,000 home commands and 499 hard prompts in several orders.",
+)
 SHARES = {Tier.SIMPLE: 0.60, Tier.MODERATE: 0.25, Tier.COMPLEX: 0.15}
 SETTLED = 300
 WINDOW = 200
@@ -61,10 +67,10 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traffic", type=Path, help='folder of JSONL files {"prompt", "kind"}')
-    add_store_option(parser)
+    add_json_option(parser)
     options = parser.parse_args()
     rows = [row(name, scores) for name, scores in streams(options.traffic).items()]
-    publish("llm_router_mix", rows, store=options.store)
+    TABLE.publish(rows, write=options.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Plays recorded vendor streams into the router and holds the answer to what the vendor's own SDK makes of the bytes.
+"""Plays recorded vendor streams into the router and compares its answers with those of the vendor's own SDK.
 
-    python -m bench.llm_router.replay FOLDER
+    python -m bench.llm_router.replay FOLDER [--json]
 
 FOLDER holds `anthropic/` and `gemini/` with files of one JSON event a line (`*.chunks.txt`), of server-sent events
 (`*_response.txt`) or VCR cassettes (`*.yaml`). Exit code 1 when an answer differs.
@@ -14,7 +14,7 @@ import gzip
 import json
 import sys
 import warnings
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,17 @@ from anthropic import AsyncAnthropic
 from google.genai import Client, types
 from hocket.llm_router.v1 import llm_router_pb2 as pb
 
+from bench.results import Table, add_json_option
 from tests.emulators.router_harness import RouterHarness, asking, running_router, text_of
 from tests.emulators.scenario import Scenario
 
+TABLE = Table(
+    "llm_router",
+    "llm_router_replay",
+    ("identical", "recorded"),
+    "Recorded streams of Anthropic and Gemini that give the same text, tool calls, end and usage through the service "
+    "as through the vendor SDK.",
+)
 MODELS = {"anthropic": "claude-sonnet-5-5", "gemini": "gemini-3.8-flash"}
 ENDS = {
     pb.FINISH_REASON_STOP: "stop",
@@ -149,9 +157,9 @@ async def by_router(w: RouterHarness, vendor: str) -> Heard:
     )
 
 
-async def replay(folder: Path) -> int:
-    """Print one line a recording; the number that differ."""
-    differing = 0
+async def replay(folder: Path) -> list[bool]:
+    """Print a line for each recording; return for each whether the answers are identical."""
+    identical: list[bool] = []
     async with running_router() as w:
         for vendor, name, body in recordings(folder):
             emulator = w.anthropic if vendor == "anthropic" else w.gemini
@@ -159,18 +167,24 @@ async def replay(folder: Path) -> int:
             expected = await by_sdk(vendor, emulator.url)
             heard = await by_router(w, vendor)
             same = heard == expected
-            differing += not same
+            identical.append(same)
             print(f"{'same ' if same else 'DIFF '} {vendor:10} {name}: {len(heard.text)} characters, {heard.usage}")
             if not same:
                 print(f"      sdk    {expected}\n      router {heard}")
-    return differing
+    return identical
+
+
+def row(identical: Sequence[bool]) -> list[str]:
+    """Return the row of the table."""
+    return [str(sum(identical)), str(len(identical))]
 
 
 def main() -> None:
-    """Be the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    add_json_option(parser)
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
     left_open: list[str] = []
 
@@ -180,10 +194,11 @@ def main() -> None:
 
     with asyncio.Runner() as runner:
         runner.get_loop().set_exception_handler(note)
-        differing = runner.run(replay(folder))
+        identical = runner.run(replay(options.folder))
+    TABLE.publish([row(identical)], write=options.json)
     if left_open:
         sys.exit(f"replay: {len(left_open)} streams or tasks were not closed in order; the first: {left_open[0]}")
-    sys.exit(1 if differing else 0)
+    sys.exit(0 if all(identical) else 1)
 
 
 if __name__ == "__main__":

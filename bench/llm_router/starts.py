@@ -1,17 +1,16 @@
-"""What the start of one request costs when many start together: CPU of the process that serves it, and its first token.
+"""Measures what one request costs when many start together: CPU of the serving process, and the first token.
 
-    python -m bench.llm_router.starts [--streams N] [--bursts N] [--pause SECONDS]
+    python -m bench.llm_router.starts [--streams N] [--bursts N] [--pause SECONDS] [--json]
 
-One emulated Anthropic answers each request after 50 ms with a single word, so nearly all CPU is that of beginning and
-ending. The ways take turns, burst by burst; CPU is that of the router's process, for the others of the reading one.
-With a pause longer than pools keep connections every burst begins cold.
+One emulated Anthropic answers each request after 50 ms with a single word, so nearly all CPU is spent on the start and
+the end. The paths take turns, burst by burst; CPU is that of the router's process, for the other paths that of the
+reading process. With a pause longer than pools keep connections every burst connects anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import tempfile
 from dataclasses import dataclass, field
@@ -23,13 +22,21 @@ from anthropic import AsyncAnthropic
 from bench.llm_router.latency import Seen, read_stream
 from bench.llm_router.processes import cpu_s, end, free_port, until_there, vendor_and_router
 from bench.llm_router.ways import Way, by_raw_client, by_router, by_sdk
+from bench.results import Table, add_json_option
+
+TABLE = Table(
+    "llm_router",
+    "llm_router_start",
+    ("path", "first token, ms", "added, ms", "p90 added, ms", "CPU per request, ms"),
+    "One request with one word of output, started and finished; all streams of a burst start together.",
+)
 
 WARM_UP = 5
 
 
 @dataclass
 class Starts:
-    """What the bursts of one way showed: first tokens, and CPU in ms a request."""
+    """Measurements of one path: first tokens, and CPU in ms per request and burst."""
 
     seen: Seen = field(default_factory=Seen)
     cpu_ms: list[float] = field(default_factory=list)
@@ -70,26 +77,27 @@ async def run(given: argparse.Namespace) -> dict[str, Starts]:
         end(processes)
 
 
-def table(starts: dict[str, Starts]) -> str:
-    rows = ["| way | first token, ms | added | p90 added | CPU ms/request |", "|---|---|---|---|---|"]
+def rows(starts: dict[str, Starts]) -> list[list[str]]:
+    """Return a row for each path; "added" is relative to the median of the raw client."""
     raw = statistics.median(starts["raw client"].seen.first)
+    found: list[list[str]] = []
     for name, one in starts.items():
         first = sorted(one.seen.first)
         median, late = statistics.median(first), first[int(0.9 * (len(first) - 1))]
         cpu = statistics.fmean(one.cpu_ms)
-        rows.append(f"| {name} | {median:.2f} | {median - raw:+.2f} | {late - raw:+.2f} | {cpu:.3f} |")
-    return "\n".join(rows)
+        found.append([name, f"{median:.2f}", f"{median - raw:+.2f}", f"{late - raw:+.2f}", f"{cpu:.3f}"])
+    return found
 
 
 def main() -> None:
-    """Be the command."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--bursts", type=int, default=50)
     parser.add_argument("--pause", type=float, default=0.0)
+    add_json_option(parser)
     given = parser.parse_args()
-    print(f"load {os.getloadavg()[0]:.1f}, {given.bursts} bursts of {given.streams}")
-    print(table(asyncio.run(run(given))))
+    TABLE.publish(rows(asyncio.run(run(given))), write=given.json)
 
 
 if __name__ == "__main__":

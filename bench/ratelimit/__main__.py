@@ -1,4 +1,4 @@
-"""Measures decisions per CPU-second of each client method: `python -m bench.ratelimit`.
+"""Measures decisions per CPU-second of each client method: `python -m bench.ratelimit [--json]`.
 
 Starts its own Redis and the service as a process, then measures each method for 3 s. Compare decisions per CPU-second
 of the process that decides: this number hardly depends on the load of the machine.
@@ -6,6 +6,7 @@ of the process that decides: this number hardly depends on the load of the machi
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import secrets
@@ -16,12 +17,14 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
 from hocket.ratelimit.v1.ratelimit_pb2 import Spend
 
+from bench.results import Table, add_json_option
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.client.ratelimit import LeasedLimits, RateLimitClient
@@ -29,6 +32,15 @@ from local.embedded.redis import server_binary
 
 RUN_S = 3.0
 ROWS = 500
+UNARY, STREAM, LEASED = "`Check`, 16 callers", f"`CheckStream`, {ROWS} rows per batch", "`LeasedLimits`"
+TABLE = Table(
+    "ratelimit",
+    "ratelimit",
+    ("method", "CPU of", "decisions per CPU-second", "decisions per s", "call p50, µs", "call p99, µs"),
+    f"Each method for {RUN_S:.0f} s, with one Redis and one service process.",
+)
+# CPU times of a process are counted in ticks of this length.
+_TICK_S = 0.01
 LIMITS = "[rates.bench]\nwindow_s = 60\nfree = 1_000_000_000\nstandard = 1_000_000_000\npremium = 1_000_000_000\n"
 
 
@@ -72,16 +84,32 @@ async def servers() -> AsyncGenerator[tuple[MeshChannel, psutil.Process], None]:
             redis.wait()
 
 
-async def measure(name: str, process: psutil.Process, callers: int, once: Callable[[], Awaitable[int]]) -> None:
-    """Measure one method and print a row.
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Decisions of one method, CPU seconds of the process that decides, and seconds of each call."""
+
+    decisions: int
+    cpu_s: float
+    calls_s: list[float]
+
+
+def row(method: str, process: str, measured: Measurement) -> list[str]:
+    """Return the row of one method."""
+    calls_us = sorted(seconds * 1e6 for seconds in measured.calls_s)
+    per_cpu_s = measured.decisions / max(measured.cpu_s, _TICK_S)
+    quantiles = (f"{calls_us[int(len(calls_us) * q)]:,.1f}" for q in (0.5, 0.99))
+    return [method, process, f"{per_cpu_s:,.0f}", f"{measured.decisions / RUN_S:,.0f}", *quantiles]
+
+
+async def measure(process: psutil.Process, callers: int, once: Callable[[], Awaitable[int]]) -> Measurement:
+    """Call one method for RUN_S.
 
     Args:
-        name: Label of the row.
         process: Process whose CPU time is measured.
         callers: Concurrent loops.
         once: Makes one call and returns its number of decisions.
     """
-    latencies: list[float] = []
+    calls_s: list[float] = []
     decisions = 0
     ends = time.perf_counter() + RUN_S
 
@@ -90,28 +118,25 @@ async def measure(name: str, process: psutil.Process, callers: int, once: Callab
         while (started := time.perf_counter()) < ends:
             made = await once()
             decisions += made
-            latencies.append(time.perf_counter() - started)
+            calls_s.append(time.perf_counter() - started)
 
     before = process.cpu_times()
     await asyncio.gather(*(loop() for _ in range(callers)))
     after = process.cpu_times()
-    cpu_s = after.user + after.system - before.user - before.system
-    latencies.sort()
-    p50, p99 = (latencies[int(len(latencies) * q)] * 1e6 for q in (0.5, 0.99))
-    print(f"{name:34} {decisions / cpu_s:>12,.0f} {decisions / RUN_S:>12,.0f} {p50:>10,.1f} {p99:>10,.1f}")
+    return Measurement(decisions, after.user + after.system - before.user - before.system, calls_s)
 
 
-async def main() -> None:
+async def run() -> list[list[str]]:
+    """Return a row for each method."""
     async with servers() as (channel, service):
         client = RateLimitClient(channel)
         stub = ratelimit_pb2_grpc.RateLimitServiceStub(channel.channel)
-        print(f"{'method':34} {'dec/CPU-s':>12} {'dec/s':>12} {'p50 us':>10} {'p99 us':>10}")
 
         async def unary() -> int:
             await client.check([Spend(limit="bench")], timeout_s=5)
             return 1
 
-        await measure("Check, 16 callers (server CPU)", service, 16, unary)
+        rows = [row(UNARY, "service", await measure(service, 16, unary))]
         call = stub.CheckStream(**channel.options(60))
         batch = ratelimit_pb2.CheckStreamRequest(limits=["bench"] * ROWS, subjects=[f"u{n % 10}" for n in range(ROWS)])
 
@@ -121,7 +146,7 @@ async def main() -> None:
             assert isinstance(response, ratelimit_pb2.CheckStreamResponse)  # noqa: S101 - the end of the stream would be a bug of the service
             return len(response.admitted)
 
-        await measure(f"CheckStream, {ROWS} rows (server CPU)", service, 1, stream)
+        rows.append(row(STREAM, "service", await measure(service, 1, stream)))
         call.cancel()
         async with LeasedLimits(client) as leased:
 
@@ -129,9 +154,18 @@ async def main() -> None:
                 await leased.spend("bench")
                 return 1
 
-            await measure("LeasedLimits (caller CPU)", psutil.Process(), 1, lease)
-            await measure("LeasedLimits (server CPU)", service, 1, lease)
+            rows.append(row(LEASED, "caller", await measure(psutil.Process(), 1, lease)))
+            rows.append(row(LEASED, "service", await measure(service, 1, lease)))
+    return rows
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ratelimit", description=__doc__)
+    add_json_option(parser)
+    options = parser.parse_args()
+    TABLE.publish(asyncio.run(run()), write=options.json)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

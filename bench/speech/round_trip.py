@@ -1,8 +1,9 @@
 """Round trip of the embedded engines over real gRPC: word errors, CPU, and times of preflight and final.
 
-    python -m bench.speech.round_trip [--voice en-us] [--realtime]
+    python -m bench.speech.round_trip [--voices en-us en-gb] [--realtime] [--json]
 
-Without --realtime audio is sent as fast as the service accepts it; only CPU and word errors are meaningful then.
+Each voice is recognised with key terms, and the first also without. Without --realtime audio is sent as fast as the
+service accepts it, and delays are not measured.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import argparse
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 
 import numpy as np
 from hocket.speech.v1 import speech_pb2
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig, TranscribeConfig
 
+from bench.results import Table, add_json_option
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.server import MeshServer
 from hocket.client.speech import SpeechClient
@@ -58,6 +62,60 @@ PHRASES = [
     "the premium plan costs twenty dollars per month",
 ]
 QUESTIONS = PHRASES[:15]
+TABLE = Table(
+    "speech",
+    "speech_round_trip",
+    (
+        *("voice", "key terms", "words right", "end of speech to preflight, median, ms", "worst, ms"),
+        *("end of speech to final, median, ms", "text to first audio, median, ms", "CPU per second of audio, ms"),
+    ),
+    f"{len(QUESTIONS)} questions against {len(PHRASES)} expected phrases over gRPC. CPU is that of client and server in"
+    " one process. The recogniser waits for 200 ms of silence before a final.",
+)
+
+
+@dataclass(slots=True)
+class Run:
+    """Measurements of one voice.
+
+    Attributes:
+        voice: Voice that spoke the questions.
+        key_terms: Whether the recogniser had the expected phrases.
+        words: Words spoken.
+        errors: Word errors.
+        cpu_s: CPU seconds of client and server while recognising.
+        audio_s: Seconds of audio.
+        delays_ms: Delays after the end of speech by event; empty without --realtime.
+        first_audio_ms: Milliseconds from a text to its first audio.
+    """
+
+    voice: str
+    key_terms: bool
+    words: int = 0
+    errors: int = 0
+    cpu_s: float = 0.0
+    audio_s: float = 0.0
+    delays_ms: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    first_audio_ms: list[float] = field(default_factory=list[float])
+
+
+def row(run: Run) -> list[str]:
+    """Return the row of one run; delays that were not measured are empty."""
+    preflight, final = (run.delays_ms.get(event, []) for event in ("preflight", "final"))
+    return [
+        run.voice,
+        "yes" if run.key_terms else "no",
+        f"{run.words - run.errors} of {run.words}",
+        _median(preflight),
+        f"{max(preflight):.0f}" if preflight else "",
+        _median(final),
+        _median(run.first_audio_ms),
+        f"{run.cpu_s / run.audio_s * 1000:.0f}",
+    ]
+
+
+def _median(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.0f}" if values else ""
 
 
 def word_errors(wanted: str, recognised: str) -> int:
@@ -109,8 +167,8 @@ async def transcribe(client: SpeechClient, pcm: bytes, terms: list[str], *, real
     return seen
 
 
-async def measure_first_audio(client: SpeechClient, voice: str) -> None:
-    """Print the time from a sentence to its first audio."""
+async def first_audio_ms(client: SpeechClient, voice: str) -> list[float]:
+    """Return the milliseconds from each of ten sentences to its first audio."""
     first: list[float] = []
     for text in ("Sure, the meeting starts at nine.", *QUESTIONS[:9]):
         started = time.perf_counter()
@@ -121,50 +179,54 @@ async def measure_first_audio(client: SpeechClient, voice: str) -> None:
                 if response.HasField("audio"):
                     first.append((time.perf_counter() - started) * 1000)
                     break
-    print(f"voice: first audio after {statistics.median(first):.1f} ms median, {max(first):.1f} ms at most")
+    return first
 
 
-async def main() -> None:
-    """Start the service and print all measurements."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--voice", default="en-us")
-    parser.add_argument("--realtime", action="store_true")
-    parser.add_argument("--open", action="store_true", help="no key terms")
-    options = parser.parse_args()
+async def measure(client: SpeechClient, voice: str, *, key_terms: bool, realtime: bool) -> Run:
+    """Synthesize and recognise all questions in one voice; print each."""
+    run = Run(voice, key_terms, first_audio_ms=await first_audio_ms(client, voice))
+    for question in QUESTIONS:
+        pcm = await client.say(question, speech_pb2.SynthesizeConfig(sample_rate_hz=RATE_HZ, voice=voice))
+        before = time.process_time()
+        seen = await transcribe(client, pcm, PHRASES if key_terms else [], realtime=realtime)
+        run.cpu_s += time.process_time() - before
+        run.audio_s += float(str(seen["audio_s"]))
+        wrong = word_errors(question, str(seen.get("final", "")))
+        run.errors, run.words = run.errors + wrong, run.words + len(question.split())
+        for event in ("preflight", "final") if realtime else ():
+            if f"{event}_ms" in seen:
+                run.delays_ms.setdefault(event, []).append(float(str(seen[f"{event}_ms"])))
+        print(wrong, "|", question, "|", seen)
+    return run
+
+
+async def run_all(voices: Sequence[str], *, realtime: bool) -> list[list[str]]:
+    """Start the service; return a row for each voice, and one for the first voice without key terms."""
     async with AsyncExitStack() as stack:
         settings = Settings()
         server = MeshServer("speech", settings, await build(settings, stack))
         await server.start()
         try:
             async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: "") as channel:
-                await measure(SpeechClient(channel), options)
+                client = SpeechClient(channel)
+                runs = [await measure(client, voice, key_terms=True, realtime=realtime) for voice in voices]
+                runs.append(await measure(client, voices[0], key_terms=False, realtime=realtime))
         finally:
             await server.stop()
+    return [row(run) for run in runs]
 
 
-async def measure(client: SpeechClient, options: argparse.Namespace) -> None:
-    """Synthesize and transcribe all questions in one voice."""
-    await measure_first_audio(client, options.voice)
-    errors = words = 0
-    cpu_s = audio_s = 0.0
-    rows: list[dict[str, object]] = []
-    for question in QUESTIONS:
-        pcm = await client.say(question, speech_pb2.SynthesizeConfig(sample_rate_hz=RATE_HZ, voice=options.voice))
-        before = time.process_time()
-        seen = await transcribe(client, pcm, [] if options.open else PHRASES, realtime=options.realtime)
-        cpu_s += time.process_time() - before
-        audio_s += float(str(seen["audio_s"]))
-        wrong = word_errors(question, str(seen.get("final", "")))
-        errors, words = errors + wrong, words + len(question.split())
-        rows.append(seen)
-        print(wrong, "|", question, "|", seen)
-    print(f"{options.voice}: {errors} of {words} words wrong; {cpu_s / audio_s * 1000:.0f} ms CPU a second of audio")
-    for kind in ("preflight_ms", "final_ms", "end_of_turn_ms"):
-        times = sorted(float(str(r[kind])) for r in rows if kind in r)
-        if times and options.realtime:
-            print(f"{kind}: median {statistics.median(times):.0f}, most {times[-1]:.0f} after the end of speech (wall)")
-    print("preflight right:", sum(r.get("preflight") == r.get("final") for r in rows), "of", len(rows))
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", nargs="+", default=["en-us", "en-gb"])
+    parser.add_argument("--realtime", action="store_true", help="send audio at the speed of speech, measure delays")
+    add_json_option(parser)
+    options = parser.parse_args()
+    if options.json and not options.realtime:
+        parser.error("--json stores delays: add --realtime")
+    TABLE.publish(asyncio.run(run_all(options.voices, realtime=options.realtime)), write=options.json)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

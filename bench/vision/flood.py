@@ -18,8 +18,8 @@ import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
+from bench.results import Table, add_json_option
 from bench.vision.many_tracks import gateway
-from bench.vision.results import add_argument, store
 from bench.vision.service import ServiceProcess
 from bench.vision.throughput import thumbnails
 from hocket.chassis.auth import TokenMinter
@@ -108,7 +108,7 @@ def main() -> None:
         "--lead", type=float, default=4.0, help="seconds for the flooder to build its messages and start"
     )
     parser.add_argument("--flood", metavar="TARGET", help=argparse.SUPPRESS)
-    add_argument(parser)
+    add_json_option(parser)
     a = parser.parse_args()
     if a.flood:
         asyncio.run(flood(a.flood, a.streams, a.seconds))
@@ -126,7 +126,7 @@ def main() -> None:
     finally:
         service.stop()
     note = f"Each flooding stream opens {_TRACKS} tracks. The service is pinned to one core."
-    store("vision_flood", "python -m bench.vision flood", COLUMNS, rows, note=note, write=a.json)
+    Table("vision", "vision_flood", COLUMNS, note, "python -m bench.vision flood").store(rows, write=a.json)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.vision.results import add_argument, store
+from bench.results import Table, add_json_option
 from bench.vision.scenes import SCENES
 from hocket.client.vision import I420Frame, RgbFrame, thumbnail
 from services.vision.gating.perceptual_hash import image_hash, phash_32x32, thumbnail_hash
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("clips", nargs="*")
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--imagededup", metavar="PYTHON", help="python of an environment that holds imagededup")
-    add_argument(parser)
+    add_json_option(parser)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     samples = [Sample(rgb) for _, rgb in zip(range(arguments.frames), frames(arguments.clips, 120), strict=False)]
@@ -144,7 +144,8 @@ def main() -> None:
         version, us, hashes = by_imagededup(arguments.imagededup, samples)
         rows.append(row(f"imagededup {version} PHash, RGB frame", us, reference, samples, hashes))
     note = f"{len(samples)} frames of 1280x720."
-    store("vision_hashes", "python -m bench.vision hashes CLIP ...", COLUMNS, rows, note=note, write=arguments.json)
+    command = "python -m bench.vision hashes CLIP ..."
+    Table("vision", "vision_hashes", COLUMNS, note, command).store(rows, write=arguments.json)
 
 
 if __name__ == "__main__":

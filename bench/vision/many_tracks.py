@@ -15,7 +15,7 @@ import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from bench.vision.results import add_argument, store
+from bench.results import Table, add_json_option
 from bench.vision.service import ServiceProcess
 from bench.vision.throughput import thumbnails
 from hocket.chassis.channel import MeshChannel
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--fps", type=float, default=10.0)
     parser.add_argument("--seconds", type=float, default=60.0)
-    add_argument(parser)
+    add_json_option(parser)
     a = parser.parse_args()
     service = ServiceProcess()
     try:
@@ -111,7 +111,7 @@ def main() -> None:
     finally:
         service.stop()
     note = "The service is pinned to one core."
-    store("vision_tracks", "python -m bench.vision tracks", COLUMNS, [row], note=note, write=a.json)
+    Table("vision", "vision_tracks", COLUMNS, note, "python -m bench.vision tracks").store([row], write=a.json)
 
 
 if __name__ == "__main__":

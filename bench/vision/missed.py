@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.results import Table, add_json_option
 from bench.vision import gates
-from bench.vision.results import add_argument, store
 from bench.vision.scenes import SCENES
 
 COLUMNS = (*("gate", "dropped", "settled changes kept within 1 s", "lag, s", "longest stale, s", "CPU per frame, µs"),)
@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("clips", nargs="*")
     parser.add_argument("--each", action="store_true", help="print a table for each clip as well")
     parser.add_argument("--ways", default="", help="only gates whose name contains one of these, separated by commas")
-    add_argument(parser)
+    add_json_option(parser)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     names = [name for name in WAYS if any(part in name for part in arguments.ways.split(","))]
@@ -269,7 +269,7 @@ def main() -> None:
     name, which = ("vision_missed_clips", "clips") if arguments.clips else ("vision_missed_scenes", "synthetic scenes")
     command = "python -m bench.vision missed" + (" CLIP ..." if arguments.clips else "")
     note = f"{len(sources)} {which}, {score.frames} frames, {score.seconds:.0f} s."
-    store(name, command, COLUMNS, rows, note=note, write=arguments.json)
+    Table("vision", name, COLUMNS, note, command).store(rows, write=arguments.json)
 
 
 def merge(into: Score, other: Score) -> None:

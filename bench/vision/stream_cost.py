@@ -15,7 +15,7 @@ import av
 import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 
-from bench.vision.results import add_argument, store
+from bench.results import Table, add_json_option
 from bench.vision.scenes import SCENES
 from bench.vision.service import ServiceProcess
 from hocket.chassis.channel import MeshChannel
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("clip", nargs="?")
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--policies", default="cells,economy,phash,timer")
-    add_argument(parser)
+    add_json_option(parser)
     arguments = parser.parse_args()
     frames = decoded(arguments.clip, 300)
     print(f"{len(frames)} frames of 1280x720 at {FPS} fps; CPU in % of one core")
@@ -103,7 +103,8 @@ def main() -> None:
     finally:
         service.stop()
     note = f"One live 720p stream at {FPS} fps; encoding and upload included."
-    store("vision_stream", "python -m bench.vision stream CLIP", COLUMNS, rows, note=note, write=arguments.json)
+    command = "python -m bench.vision stream CLIP"
+    Table("vision", "vision_stream", COLUMNS, note, command).store(rows, write=arguments.json)
 
 
 if __name__ == "__main__":

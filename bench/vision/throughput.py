@@ -14,7 +14,7 @@ import numpy as np
 from hocket.vision.v1 import vision_pb2 as pb
 from hocket.vision.v1 import vision_pb2_grpc
 
-from bench.vision.results import add_argument, store
+from bench.results import Table, add_json_option
 from bench.vision.service import ServiceProcess
 from hocket.chassis.channel import MeshChannel
 from services.vision.admission.track_quota import TrackQuota
@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--policies", default="cells,economy,phash,timer")
-    add_argument(parser)
+    add_json_option(parser)
     arguments = parser.parse_args()
     policies = arguments.policies.split(",")
     print("decisions in process\npolicy   batch us_per_decision")
@@ -139,8 +139,8 @@ def main() -> None:
         service.stop()
     command = "python -m bench.vision throughput"
     note = "`StreamGate.decide` in process, without gRPC."
-    store("vision_decision", command, DECISION_COLUMNS, decisions, note=note, write=arguments.json)
-    store("vision_throughput", command, COLUMNS, rows, write=arguments.json)
+    Table("vision", "vision_decision", DECISION_COLUMNS, note, command).store(decisions, write=arguments.json)
+    Table("vision", "vision_throughput", COLUMNS, command=command).store(rows, write=arguments.json)
 
 
 if __name__ == "__main__":

@@ -10,19 +10,18 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig
 
+from bench.results import Table, add_json_option
 from bench.voice.delays import Delays
 from bench.voice.floor import round_trips_ms
 from examples.backend.store import TenantStore
@@ -46,20 +45,21 @@ SENTENCES = (
 _WARM_UP_TURNS = 1
 # From the last sample of a question to the first of its answer, on the caller's clock.
 CALLER = "caller"
+TABLE = Table("voice", "voice", ("profile", "timing", "turns", "median, ms", "p95, ms", "max, ms"))
+# A run on a busy machine fills a table of its own and leaves that of the quiet machine.
+UNDER_LOAD = replace(TABLE, name="voice_under_load")
+QUIET_LOAD_MAX = 1.0
 
 # Name of the timing -> milliseconds of each turn.
 Measured = dict[str, list[float]]
 
 
-async def main(turns: int, floor_turns: int) -> Mapping[str, object]:
-    """Measure every profile, print the table, and return all numbers."""
+async def run(turns: int, floor_turns: int) -> dict[str, Measured]:
+    """Measure every profile and the floor."""
     with tempfile.TemporaryDirectory(prefix="hocket-bench-") as folder:
         async with _vendors() as vendors:
             with BackendSocket.bind() as address:
-                measured = await _measure(Path(folder) / "mesh", vendors, address, turns, floor_turns)
-    for line in table(measured):
-        print(line)
-    return {"conditions": _conditions(), "delays_s": asdict(Delays()), **measured}
+                return await _measure(Path(folder) / "mesh", vendors, address, turns, floor_turns)
 
 
 async def _measure(
@@ -132,34 +132,49 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, -(-len(ordered) * int(share * 1000) // 1000) - 1)]
 
 
-def _conditions() -> Mapping[str, object]:
-    return {"machine": platform.platform(), "cores": os.cpu_count(), "load_1min": os.getloadavg()[0], "at": time.time()}
-
-
-def table(measured: Mapping[str, Measured]) -> list[str]:
-    """Return rows of median, p95 and maximum: per profile the caller's clock, then the agent's own timings."""
-    delays = Delays()
-    conditions = (
-        f"emulated: final transcript {delays.final_s * 1000:.0f} ms, first token {delays.first_token_s * 1000:.0f} ms, "
-        f"first audio {delays.first_audio_s * 1000:.0f} ms; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    )
-    lines = [conditions, f"{'ms':<28}{'turns':>6}{'median':>9}{'p95':>9}{'max':>9}"]
+def rows(measured: Mapping[str, Measured]) -> list[list[str]]:
+    """Return a row for each timing: per profile the caller's clock, then the agent's own timings; last the floor."""
+    found: list[list[str]] = []
     for profile, timed in measured.items():
-        if CALLER not in timed and profile in PROFILES:
-            lines.append(f"{profile}: no turn was answered")
         for name, values in timed.items():
             numbers = (statistics.median(values), quantile(values, 0.95), max(values))
-            label = f"{profile}, caller hears" if name == CALLER else f"  {profile} {name.replace('_', ' ')}"
-            lines.append(f"{label:<28}{len(values):>6}" + "".join(f"{number:>9.0f}" for number in numbers))
-    return lines
+            timing = "caller's clock" if name == CALLER else name.replace("_", " ")
+            found.append([profile, timing, str(len(values)), *(f"{number:.0f}" for number in numbers)])
+    return found
 
 
-if __name__ == "__main__":
+def table_for(load: float) -> Table:
+    """Return the table for a run, with its conditions in the note.
+
+    Args:
+        load: Mean number of runnable processes in the minute before the run.
+    """
+    delays = Delays()
+    note = (
+        f"Emulated vendors: final transcript after {delays.final_s * 1000:.0f} ms, first token after"
+        f" {delays.first_token_s * 1000:.0f} ms, first audio after {delays.first_audio_s * 1000:.0f} ms."
+        f" Load {load:.1f} before the run."
+    )
+    return replace(TABLE if load <= QUIET_LOAD_MAX else UNDER_LOAD, note=note)
+
+
+def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.voice", description=__doc__)
     parser.add_argument("--turns", type=int, default=16, help="turns of each profile, after one to warm up")
     parser.add_argument("--floor-turns", type=int, default=10, help="round trips without an agent; 0 for none")
-    parser.add_argument("--json", type=Path, help="write every number here")
-    arguments = parser.parse_args()
-    everything = asyncio.run(main(arguments.turns, arguments.floor_turns))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(everything, indent=2))
+    parser.add_argument("--raw", type=Path, metavar="FILE", help="write the milliseconds of every turn to FILE")
+    add_json_option(parser)
+    options = parser.parse_args()
+    table = table_for(os.getloadavg()[0])
+    measured = asyncio.run(run(options.turns, options.floor_turns))
+    if options.raw:
+        options.raw.write_text(json.dumps(measured, indent=2), encoding="utf-8")
+    table.publish(rows(measured), write=options.json)
+    for profile in PROFILES:
+        if CALLER not in measured[profile]:
+            sys.exit(f"{profile}: no turn was answered")
+
+
+if __name__ == "__main__":
+    main()

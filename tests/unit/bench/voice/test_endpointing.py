@@ -1,8 +1,7 @@
-"""Events of the emulated recogniser, and the table of the benchmark."""
+"""Events of the emulated recogniser."""
 
 from __future__ import annotations
 
-from bench.voice.__main__ import quantile, table
 from bench.voice.delays import Delays
 from bench.voice.endpointing import EmulatedEndpointer, Event
 
@@ -33,13 +32,3 @@ def test_loud_audio_is_counted_per_utterance():
     endpointer = EmulatedEndpointer(DELAYS)
     events_of(endpointer, "#####" + "." * 12 + "##")
     assert endpointer.loud_us == 2 * FRAME_US
-
-
-def test_a_quantile_is_one_of_the_values():
-    values = [float(n) for n in range(1, 21)]
-    assert (quantile(values, 0.5), quantile(values, 0.95), quantile(values, 1)) == (10, 19, 20)
-    assert quantile([7.0], 0.95) == 7
-
-
-def test_a_profile_without_answers_has_a_line_in_the_table():
-    assert "safe: no turn was answered" in table({"safe": {}})

@@ -1,0 +1,1 @@
+"""Decisions per CPU-second of each client method of the rate limiter."""

@@ -1,0 +1,1 @@
+"""Accuracy, CPU and delay of the embedded speech engines."""
