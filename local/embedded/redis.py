@@ -13,6 +13,7 @@ from pathlib import Path
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from hocket.chassis.redis_problem import redis_problem
 from local.data_folder import DataFolder
 from local.errors import LocalError
 from local.processes.ports import HOST
@@ -81,12 +82,19 @@ def prepare(folder: DataFolder, port: int) -> ProcessSpec:
 
 async def is_ready(server_url: str) -> bool:
     """Return True if a Redis accepts the password of the URL and answers PING within 5 s."""
+    return not await problem(server_url)
+
+
+async def problem(server_url: str, setting: str = "REDIS_URL") -> str:
+    """Return why a Redis does not answer PING within 5 s, or nothing if it does; `setting` has its URL."""
     client = redis.asyncio.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - redis-py leaves **kwargs untyped
         server_url, socket_connect_timeout=5, socket_timeout=5
     )
     try:
-        return bool(await client.ping())  # pyright: ignore[reportUnknownMemberType] - as above
-    except (RedisError, OSError):
-        return False
+        await client.ping()  # pyright: ignore[reportUnknownMemberType] - as above
+    except (RedisError, OSError) as error:
+        return redis_problem(error, setting)
+    else:
+        return ""
     finally:
         await client.aclose()

@@ -81,9 +81,11 @@ async def prepare_servers(
 async def _redis(folder: DataFolder, block: PortBlock, environment: Mapping[str, str]) -> Servers:
     given = environment.get("REDIS_URL")
     if given:
-        if not await redis.is_ready(given):
+        problem = await redis.problem(given)
+        if problem:
             raise LocalError(
-                f"REDIS_URL: {_host_and_port(given)} does not answer PING; start that server, or unset REDIS_URL"
+                f"REDIS_URL: {_host_and_port(given)} does not answer PING ({problem}); start that server, correct the"
+                " URL, or unset REDIS_URL"
             )
         return Servers(redis_url=given)
     port = block.next()

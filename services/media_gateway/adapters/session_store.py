@@ -12,6 +12,7 @@ import structlog
 from livekit.agents import llm
 from redis.exceptions import RedisError
 
+from hocket.chassis.redis_problem import redis_problem
 from services.media_gateway import telemetry
 
 _ITEMS_MAX = 200
@@ -81,4 +82,4 @@ class SessionStore:
 
     def _record_outage(self, error: Exception) -> None:
         telemetry.fail_open.labels("redis").inc()
-        _log.warning("session state unavailable", error=str(error))
+        _log.warning("session state unavailable", error=redis_problem(error))

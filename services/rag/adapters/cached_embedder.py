@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from hocket.chassis.clock import Clock
 from hocket.chassis.errors import Unavailable
+from hocket.chassis.redis_problem import redis_problem
 from services.rag.embedding.vectors import Vectors
 from services.rag.ports import Embedder
 
@@ -98,7 +99,8 @@ class CachedEmbedder:
                     await redis.unlink(key)
         except (RedisError, OSError, TimeoutError) as error:
             # Fail closed: the deletion of a tenant must not be reported as done.
-            raise Unavailable("Redis did not answer: cached query vectors remain; retry", retry_after_s=1) from error
+            problem = f"Redis did not answer, cached query vectors remain; retry: {redis_problem(error)}"
+            raise Unavailable(problem, retry_after_s=1) from error
 
     def _key(self, tenant_id: str, text: str) -> str:
         return _prefix(tenant_id) + hashlib.sha256(f"{self.model}\0{text}".encode()).hexdigest()

@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
+from hocket.chassis.redis_problem import redis_problem
 from services.ratelimit import telemetry
 from services.ratelimit.algorithms.gcra import emission_rate
 from services.ratelimit.algorithms.sliding_log import LEASE_DIVISOR, lease_ttl_us, smallest_lease
@@ -143,7 +144,7 @@ class RedisStore:
             outcome = "ok"
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(
-                f"Redis did not answer {command} within {timeout_s:g} s: {type(error).__name__}", retry_after_s=1
+                f"Redis did not answer {command} within {timeout_s:g} s: {redis_problem(error)}", retry_after_s=1
             ) from error
         finally:
             telemetry.REDIS_SECONDS.labels(command, outcome).observe(time.perf_counter() - started)

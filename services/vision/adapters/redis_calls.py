@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from hocket.chassis.errors import Unavailable
+from hocket.chassis.redis_problem import redis_problem
 
 T = TypeVar("T")
 
@@ -48,7 +49,8 @@ class RedisCalls:
             async with asyncio.timeout(self._timeout_s):
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
-            raise Unavailable(f"Redis did not answer within {self._timeout_s:g} s", retry_after_s=1) from error
+            problem = f"Redis did not answer within {self._timeout_s:g} s: {redis_problem(error)}"
+            raise Unavailable(problem, retry_after_s=1) from error
 
     async def run(self, script: str, keys: list[str], values: list[Any]) -> Any:
         """Return the result of a Lua script.

@@ -31,8 +31,9 @@ TOKEN = TokenMinter(SECRET).mint("acme", tenant_tier="premium", caller="test")
 class OwnRedis:
     """A Redis of this test, which it may kill."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self._folder = folder
+        self._more = more
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -40,7 +41,7 @@ class OwnRedis:
 
     def start(self) -> None:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
-        self.process = subprocess.Popen([server_binary(), *options], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([server_binary(), *options, *self._more], stdout=subprocess.DEVNULL)
         ends = time.monotonic() + DEADLINE_S
         while time.monotonic() < ends:
             with socket.socket() as probe:
@@ -153,3 +154,14 @@ async def test_service_stays_ready_during_an_outage(redis_process):
         redis_process.kill()
         await server.readiness.refresh()
         assert set(server.readiness.problems()) == {"postgres"}
+
+
+async def test_readiness_names_the_setting_that_lacks_the_password_of_redis(tmp_path):
+    own = OwnRedis(tmp_path, "--requirepass", "a-password")
+    try:
+        async with service(own.port, redis_timeout_s=5) as (server, _):
+            assert "redis_url: NOAUTH" in server.readiness.problems()["redis"]
+        async with service(own.port, redis_url=f"redis://:wrong@127.0.0.1:{own.port}/0") as (server, _):
+            assert "redis_url: WRONGPASS" in server.readiness.problems()["redis"]
+    finally:
+        own.kill()

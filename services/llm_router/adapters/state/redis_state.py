@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import redis.asyncio
+import structlog
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
+from hocket.chassis.redis_problem import redis_problem
 from services.llm_router.adapters.state.memory_state import MemoryState, MixKey
 from services.llm_router.chat.request import MixMode, Tier
 from services.llm_router.ports import SharedState
@@ -27,6 +29,7 @@ from services.llm_router.routing.circuit_breaker import PROBE_MAX_S, ModelCircui
 from services.llm_router.routing.sessions import SESSION_TTL_S, Session, WarmCache
 from services.llm_router.routing.tier_mix import TierMix
 
+_log = structlog.get_logger()
 TIMEOUT_S = 0.03
 CONNECT_TIMEOUT_S = 0.2
 CLOSE_TIMEOUT_S = 2.0
@@ -234,13 +237,19 @@ class RedisState:
             shared.mix.set_remote(tier, max(total - shared.acknowledged[tier], 0))
 
     async def _follow_breakers(self) -> None:
+        logged = ""
         while True:
             await asyncio.sleep(BREAKERS_PERIOD_S)
             try:
                 rows = cast("Mapping[str, str]", await self._redis.hgetall(BREAKERS_KEY))
-            except _FAILURES:
+            except _FAILURES as error:
                 FAILED_OPEN.labels("breakers").inc()
+                problem = redis_problem(error)
+                if problem != logged:
+                    _log.warning("state is not shared: Redis does not answer", problem=problem)
+                logged = problem
                 continue
+            logged = ""
             for name, text in rows.items():
                 self._receive_breaker(name, text)
 
