@@ -17,7 +17,7 @@ from services.llm_router.attempts.attempt import Attempt, AttemptContext
 from services.llm_router.attempts.fallback import Fallback, RetryBudget
 from services.llm_router.attempts.hedge_delay import FirstTokenLatencies
 from services.llm_router.attempts.hedging import HedgedCall
-from services.llm_router.attempts.model_health import Admission, ModelHealth
+from services.llm_router.attempts.model_health import BreakerPermit, ModelHealth
 from services.llm_router.attempts.settlement import Settlement
 from services.llm_router.attempts.timeouts import AttemptTimeouts
 from services.llm_router.catalog.tiers import Candidate
@@ -74,11 +74,11 @@ class AttemptRunner:
         while (step := fallback.next_attempt(clock.monotonic(), deadline.remaining())) is not None:
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
-            admission = await self._model_health.admit(step.candidate)
-            if admission is Admission.NO:
+            permit = await self._model_health.acquire_permit(step.candidate)
+            if permit is BreakerPermit.DENIED:
                 fallback.skip(step.candidate)
                 continue
-            probe = admission is Admission.AS_PROBE
+            probe = permit is BreakerPermit.PROBE
             async with aclosing(self._call(progress, step.candidate, probe=probe)) as events:
                 async for event in events:
                     yield event

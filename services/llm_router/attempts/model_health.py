@@ -15,12 +15,12 @@ from services.llm_router.routing.circuit_breaker import PAUSE_MIN_S, BreakerStat
 from services.llm_router.routing.decision import BREAKER_OPEN, END_OF_LIFE
 
 
-class Admission(IntEnum):
-    """Whether a request may go to a candidate. AS_PROBE: its result decides a half-open breaker."""
+class BreakerPermit(IntEnum):
+    """Answer of a circuit breaker to a request. PROBE: allowed, and its result decides the half-open breaker."""
 
-    NO = 0
-    FREELY = 1
-    AS_PROBE = 2
+    DENIED = 0
+    ALLOWED = 1
+    PROBE = 2
 
 
 class ModelHealth:
@@ -76,16 +76,16 @@ class ModelHealth:
         """True when the breaker of `candidate` is closed."""
         return self.breaker(candidate).state(self.now_s) is BreakerState.CLOSED
 
-    async def admit(self, candidate: Candidate) -> Admission:
-        """Decide whether a request may go to `candidate`.
+    async def acquire_permit(self, candidate: Candidate) -> BreakerPermit:
+        """Decide whether a request may go to `candidate` now.
 
-        Half-open, only the first request of all replicas may, as the probe.
+        A closed breaker allows every request. A half-open one allows the first request of all replicas, as its probe.
         """
         if self.is_closed(candidate):
-            return Admission.FREELY
+            return BreakerPermit.ALLOWED
         breaker = self.breaker(candidate)
         if not breaker.allows(self.now_s):
-            return Admission.NO
+            return BreakerPermit.DENIED
         # Set locally before the claim, so that no second request of this process claims too. Published only by the
         # winner: a loser's write would overwrite what the winner learns.
         name, probing = self._name(candidate), breaker.with_probe(self.now_s)
@@ -97,9 +97,9 @@ class ModelHealth:
             self._state.set_local_breaker(name, breaker)
             raise
         if not first:
-            return Admission.NO
+            return BreakerPermit.DENIED
         self._state.publish_breaker(name, replace(probing, changed_s=self.now_s))
-        return Admission.AS_PROBE
+        return BreakerPermit.PROBE
 
     def record_success(self, candidate: Candidate) -> None:
         """Record an answer; ignored while the breaker is open, because that request started before it opened."""

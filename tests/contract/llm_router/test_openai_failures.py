@@ -27,26 +27,27 @@ HELLO = Request((Message(Role.USER, (Text("Hello?"),)),))
 
 @asynccontextmanager
 async def provider(url: str, timeout_s: float = 5) -> AsyncIterator[OpenAiProvider]:
-    asked = OpenAiProvider(url, None, FixedDayClock())
-    asked._client = asked._client.with_options(timeout=timeout_s)
-    yield asked
-    await asked.close()
+    server = OpenAiProvider(url, None, FixedDayClock())
+    server._client = server._client.with_options(timeout=timeout_s)
+    yield server
+    await server.close()
 
 
-async def failure(asked: OpenAiProvider) -> FailureKind:
+async def failure(server: OpenAiProvider) -> tuple[FailureKind, bool]:
+    """Return the kind of the failure and whether the vendor may bill it."""
     table = TiersFile(None, lambda t: t.with_vendor_model("openai-compatible", "m"), FixedDayClock().time).current
     with pytest.raises(ModelFailure) as caught:
-        async for _ in asked.stream(HELLO, table.models["openai-compatible"]):
+        async for _ in server.stream(HELLO, table.models["openai-compatible"]):
             pass
-    return caught.value.kind
+    return caught.value.kind, caught.value.may_be_billed
 
 
 async def test_a_refused_connection_is_unavailable_and_not_billed():
     with socket.socket() as taken:
-        # Bound and not listening: nobody else gets this port, and it refuses.
+        # Bound but not listening: the port is reserved and refuses connections.
         taken.bind(("127.0.0.1", 0))
-        async with provider(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as asked:
-            assert await failure(asked) is FailureKind.UNAVAILABLE
+        async with provider(f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as server:
+            assert await failure(server) == (FailureKind.UNAVAILABLE, False)
 
 
 @pytest.mark.parametrize("never_sent", [httpx2.ConnectTimeout("no way there"), httpx2.PoolTimeout("none free")])
@@ -56,9 +57,9 @@ async def test_a_connect_or_pool_timeout_is_unavailable_and_not_billed(
     async def create(**_: object) -> None:
         raise openai.APITimeoutError(httpx2.Request("POST", "http://localhost")) from never_sent
 
-    async with provider("http://127.0.0.1:9/v1") as asked:
-        monkeypatch.setattr(asked._client.chat.completions, "create", create)
-        assert await failure(asked) is FailureKind.UNAVAILABLE
+    async with provider("http://127.0.0.1:9/v1") as server:
+        monkeypatch.setattr(server._client.chat.completions, "create", create)
+        assert await failure(server) == (FailureKind.UNAVAILABLE, False)
 
 
 @pytest.mark.parametrize("silent", [Scenario(connect_s=60), Scenario(kind="stall", after=1)])
@@ -66,8 +67,8 @@ async def test_a_silent_server_is_a_timeout_that_may_be_billed(silent: Scenario)
     emulator = OpenAiEmulator()
     await emulator.start()
     emulator.always("*", silent)
-    async with provider(emulator.url, timeout_s=0.2) as asked:
-        assert await failure(asked) is FailureKind.TIMEOUT
+    async with provider(emulator.url, timeout_s=0.2) as server:
+        assert await failure(server) == (FailureKind.TIMEOUT, True)
     await asyncio.wait_for(emulator.stop(), DEADLINE_S)
 
 
@@ -76,6 +77,6 @@ async def test_an_invalid_chunk_is_a_server_fault_and_not_an_adapter_fault(chunk
     emulator = OpenAiEmulator()
     await emulator.start()
     emulator.always("*", Scenario(body=played(row({"content": "Hel"}), chunk)))
-    async with provider(emulator.url) as asked:
-        assert await failure(asked) is FailureKind.UNAVAILABLE
+    async with provider(emulator.url) as server:
+        assert await failure(server) == (FailureKind.UNAVAILABLE, True)
     await asyncio.wait_for(emulator.stop(), DEADLINE_S)

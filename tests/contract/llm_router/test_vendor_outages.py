@@ -71,7 +71,7 @@ async def test_too_much_text_is_invalid_argument_in_the_client_too(megabytes: in
 
 
 class SlowToClose:
-    """A vendor whose stream takes its time to end, however often it is told to."""
+    """A vendor stream that closes slowly, also after repeated cancellations."""
 
     async def stream(self, request, candidate):
         try:

@@ -11,7 +11,7 @@ from hocket.chassis.clock import SystemClock
 from services.llm_router.adapters.files.tiers_file import shipped_table
 from services.llm_router.adapters.state.memory_state import MemoryState
 from services.llm_router.adapters.vendors.access import VendorAccess
-from services.llm_router.attempts.model_health import Admission, ModelHealth
+from services.llm_router.attempts.model_health import BreakerPermit, ModelHealth
 from services.llm_router.catalog.schema import read_table
 from services.llm_router.errors import FailureKind, ModelFailure
 from services.llm_router.routing.circuit_breaker import (
@@ -106,21 +106,21 @@ def test_a_long_retry_after_opens_the_breaker_for_that_time():
 
 async def test_a_closed_breaker_admits_and_an_open_one_refuses():
     stock = inventory("gemini", first=False)
-    assert await stock.admit(FLASH)
-    assert not await failed(stock, FailureKind.OVERLOADED, FAILURES_TO_OPEN).admit(FLASH)
+    assert await stock.acquire_permit(FLASH)
+    assert not await failed(stock, FailureKind.OVERLOADED, FAILURES_TO_OPEN).acquire_permit(FLASH)
 
 
 async def test_after_the_pause_one_request_of_the_process_probes():
     clock = Clock()
     stock = failed(inventory("gemini", clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
-    assert [await stock.admit(FLASH) for _ in range(3)] == [
-        Admission.AS_PROBE,
-        Admission.NO,
-        Admission.NO,
+    assert [await stock.acquire_permit(FLASH) for _ in range(3)] == [
+        BreakerPermit.PROBE,
+        BreakerPermit.DENIED,
+        BreakerPermit.DENIED,
     ]
     clock.now_s += PROBE_MAX_S
-    assert await stock.admit(FLASH)
+    assert await stock.acquire_permit(FLASH)
 
 
 async def test_no_probe_while_another_replica_probes():
@@ -128,7 +128,7 @@ async def test_no_probe_while_another_replica_probes():
     stock = failed(inventory("gemini", first=False, clock=clock), FailureKind.OVERLOADED, FAILURES_TO_OPEN)
     clock.now_s += PAUSE_MIN_S
     told, changed_s = len(stock._state.told), stock.breaker(FLASH).changed_s  # type: ignore[attr-defined]
-    assert not await stock.admit(FLASH)
+    assert not await stock.acquire_permit(FLASH)
     # What it does not know it does not tell, and any word of the winner's is newer than its own.
     assert len(stock._state.told) == told  # type: ignore[attr-defined]
     assert stock.breaker(FLASH).changed_s == changed_s
@@ -137,8 +137,8 @@ async def test_no_probe_while_another_replica_probes():
 async def probing(kind: FailureKind | None) -> ModelHealth:
     """After a probe that ended with `kind`, or with nothing at all."""
     stock, clock = half_open()
-    assert await stock.admit(FLASH) is Admission.AS_PROBE
-    assert not await stock.admit(FLASH)
+    assert await stock.acquire_permit(FLASH) is BreakerPermit.PROBE
+    assert not await stock.acquire_permit(FLASH)
     clock.now_s += 0.1
     if kind is None:
         stock.record_inconclusive(FLASH, probe=True)
@@ -158,7 +158,7 @@ def half_open() -> tuple[ModelHealth, Clock]:
 async def test_an_inconclusive_probe_frees_the_slot_for_the_next_request(kind):
     stock = await probing(kind)
     assert not stock.is_closed(FLASH)
-    assert await stock.admit(FLASH) is Admission.AS_PROBE
+    assert await stock.acquire_permit(FLASH) is BreakerPermit.PROBE
 
 
 @pytest.mark.parametrize("kind", [FailureKind.REFUSED, FailureKind.EMPTY, FailureKind.INVALID])
@@ -168,10 +168,10 @@ async def test_a_probe_with_a_request_fault_closes_the_breaker(kind):
 
 async def test_results_of_earlier_requests_do_not_change_an_open_or_probing_breaker():
     stock, clock = half_open()
-    assert await stock.admit(FLASH)
+    assert await stock.acquire_permit(FLASH)
     stock.record_inconclusive(FLASH, probe=False)
     stock.record_failure(FLASH, ModelFailure(FailureKind.REFUSED, "x"))
-    assert not await stock.admit(FLASH)
+    assert not await stock.acquire_permit(FLASH)
     # Open again, and the vendor has named a wait.
     stock.record_failure(FLASH, ModelFailure(FailureKind.RATE_LIMITED, "x", retry_after_s=30), probe=True)
     stock.record_failure(FLASH, ModelFailure(FailureKind.INVALID, "x"))
@@ -184,7 +184,7 @@ async def test_a_cancelled_probe_claim_releases_the_slot(monkeypatch):
     stock, _ = half_open()
     never: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(stock._state, "claim_probe", lambda *_: never)
-    claimed = asyncio.create_task(stock.admit(FLASH))
+    claimed = asyncio.create_task(stock.acquire_permit(FLASH))
     await asyncio.sleep(0)
     claimed.cancel()
     with pytest.raises(asyncio.CancelledError):

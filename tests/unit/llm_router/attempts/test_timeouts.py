@@ -14,16 +14,16 @@ LIMITS = AttemptTimeouts(first_token_s=3, fallback_first_token_s=5)
     [
         (None, True, None, 3, False),
         (30.0, False, None, 3, False),
-        # Half of the caller's time while somebody else could be asked, but for what its end takes.
+        # Half of the caller's time, less the end margin, while another candidate is left.
         (4.1, False, None, 2, False),
         (4.1, True, None, 3, False),
-        # A second of silence is silence, unless this model is known to take its time...
+        # One second without output counts against the model, unless its p95 is longer.
         (2.5, False, None, 1.2, False),
         (2.5, False, 1.5, 1.2, True),
-        # ...and less than a second is not, unless it is known to be quick.
+        # Less than a second does not, unless its p95 is shorter.
         (1.3, False, None, 0.6, True),
         (1.3, False, 0.4, 0.6, False),
-        # What is kept for the end was never the model's.
+        # The end margin does not count as time of the model.
         (0.34, True, 0.26, 0.255, True),
         (0.12, True, 0.002, 0.09, False),
         (0.0, True, 0.002, 0.0, True),

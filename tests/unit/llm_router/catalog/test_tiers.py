@@ -61,7 +61,7 @@ def test_models_within_sixty_days_of_end_of_life_are_listed():
         ("gemini-2.5-flash", "gemini-2.5-flash-lite-001", "gemini-2.5-flash-lite"),
         ("claude-sonnet-5-5", "claude-haiku-5-5@20261001", "claude-haiku-5-5"),
         ("claude-sonnet-5-5", "claude-sonnet-5-5-20261001", "claude-sonnet-5-5"),
-        # Named as if it were one of ours with something behind it, and another model: nobody knows its price.
+        # Other models with a similar name: the table has no price for them.
         ("gemini-3.8-flash", "gemini-3.8-flash-lite", None),
         ("claude-sonnet-4-5", "claude-sonnet-4", None),
         ("claude-sonnet-4-5", "claude-sonnet-4-5-1", None),
