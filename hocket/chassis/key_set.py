@@ -113,6 +113,11 @@ class KeyFile:
         return self._keys[key_id]
 
 
+def key_ids(text: str) -> list[str | None]:
+    """Return the ids of the keys in a JWKS. Raises ValueError or jwt.PyJWTError if it is none."""
+    return list(_parsed(text))
+
+
 def _parsed(text: str) -> Mapping[str | None, jwt.PyJWK]:
     document = json.loads(text)
     if not isinstance(document, dict):

@@ -53,6 +53,11 @@ def run(
     arguments = parser.parse_args()
     settings = read_settings(command, settings_type)
     if arguments.check_config:
+        from hocket.chassis.file_checks import file_problems
+
+        problems = file_problems(settings)
+        if problems:
+            sys.exit(f"{command}: wrong settings\n  " + "\n  ".join(problems))
         print(f"{command}: the settings are valid")
         return
     telemetry.set_up(

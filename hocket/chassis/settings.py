@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
@@ -36,6 +36,23 @@ def _checked_url(schemes: tuple[str, ...], example: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def url_of(*schemes: str) -> AfterValidator:
+    """Return a check of a URL without a secret: one of `schemes`, and a host. Empty counts as unset."""
+
+    def check(url: str | None) -> str | None:
+        scheme, _, rest = (url or "").partition("://")
+        host = re.split("[/?#]", rest)[0].rpartition("@")[2]
+        if url and (scheme not in schemes or not host or not _HOST.fullmatch(host)):
+            wanted = " or ".join(f"{each}://" for each in schemes)
+            shown = f"{scheme}://{host}" if rest else url
+            raise ValueError(f"{shown} must start with {wanted}, followed by host and port: {schemes[-1]}://host:8080")
+        return url
+
+    return AfterValidator(check)
+
+
+HttpUrl = Annotated[str, url_of("http", "https")]
+WebSocketUrl = Annotated[str, url_of("ws", "wss")]
 PostgresUrl = Annotated[
     SecretStr, _checked_url(("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
 ]
@@ -69,12 +86,19 @@ class ServerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    # Names of fields whose files the service writes; `--check-config` reads all others.
+    files_written: ClassVar[frozenset[str]] = frozenset()
+    # Those that may be missing.
+    files_optional: ClassVar[frozenset[str]] = frozenset()
+
     grpc_host: str = Field(default="127.0.0.1", description="Address of the gRPC port; beyond loopback it needs a key.")
     grpc_port: Port = Field(default=0, description="gRPC port; 0 chooses a free one.")
     ops_host: str = Field(default="127.0.0.1", description="Address of the operations port.")
     ops_port: Port = Field(default=0, description="Operations port (/livez, /readyz, /metrics); 0 chooses a free one.")
     jwt_secret: SecretStr | None = Field(default=None, description="Shared secret of HS256 tokens, 32 bytes or more.")
-    jwks_url: str | None = Field(default=None, description="URL of the public keys of RS256, ES256 and EdDSA tokens.")
+    jwks_url: HttpUrl | None = Field(
+        default=None, description="URL of the public keys of RS256, ES256 and EdDSA tokens."
+    )
     jwks_file: Path | None = Field(default=None, description="JWKS file instead of a URL; read again on change.")
     jwt_issuer: str | None = Field(default=None, description="Required issuer of tokens; unset accepts any.")
     tls_cert_file: Path | None = Field(default=None, description="PEM certificate of this server; enables TLS.")

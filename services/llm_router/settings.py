@@ -18,6 +18,9 @@ class Settings(ServerSettings):
     """Settings of the router, each HOCKET_LLM_ROUTER_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_LLM_ROUTER_")
+    files_written = frozenset({"cost_journal_file", "outcomes_file"})
+    # Missing until `fit` has written it.
+    files_optional = frozenset({"weights_file"})
 
     message_bytes_max: int = Field(
         default=16 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest gRPC message, in bytes."

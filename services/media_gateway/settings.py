@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from hocket.chassis.auth import TokenVerifier
 from hocket.chassis.identity import Identity
 from hocket.chassis.server import LOCAL_IDENTITY
-from hocket.chassis.settings import Port, ServerSettings, is_loopback
+from hocket.chassis.settings import HttpUrl, Port, RedisUrl, ServerSettings, is_loopback, url_of
 from services.media_gateway.config import JobConfig, MeshKey, Peers, RoomConfig, SessionLimits, WorkerConfig
 from services.media_gateway.rooms.dispatch_rule import DispatchRule
 
@@ -33,7 +33,9 @@ class Settings(ServerSettings):
     livekit_url: str = Field(
         default="ws://127.0.0.1:7880", description="Address of the LiveKit server, ws:// or wss://."
     )
-    livekit_public_url: str = Field(default="", description="LiveKit address for clients; empty means livekit_url.")
+    livekit_public_url: Annotated[str, url_of("ws", "http", "https", "wss")] = Field(
+        default="", description="LiveKit address for clients; empty means livekit_url."
+    )
     livekit_api_key: str = Field(default=_DEV_KEY, min_length=1, description="API key of the LiveKit server.")
     livekit_api_secret: SecretStr = Field(default=SecretStr(_DEV_SECRET), description="Secret of the API key.")
     agent_name: str = Field(
@@ -48,10 +50,10 @@ class Settings(ServerSettings):
     vision_target: str = Field(default="", description="gRPC target of vision; empty switches video off.")
     rag_target: str = Field(default="", description="gRPC target of rag; empty switches knowledge off.")
     ratelimit_target: str = Field(default="", description="gRPC target of ratelimit; empty switches room limits off.")
-    backend_url: str = Field(
+    backend_url: HttpUrl = Field(
         default="", description="Base URL of the tenants' backend; empty means default settings and no backend tools."
     )
-    redis_url: SecretStr | None = Field(default=None, description="Redis for session state; unset stores none.")
+    redis_url: RedisUrl | None = Field(default=None, description="Redis for session state; unset stores none.")
     mesh_key_file: Path | None = Field(
         default=None, description="PEM private key that signs tokens for the mesh; unset signs with jwt_secret."
     )

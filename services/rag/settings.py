@@ -18,6 +18,7 @@ class Settings(ServerSettings):
     """Settings of the rag service, HOCKET_RAG_*."""
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_RAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    files_written = frozenset({"cost_journal_file"})
 
     postgres_url: PostgresUrl = Field(
         default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from hocket.chassis.settings import ServerSettings
+from hocket.chassis.settings import HttpUrl, ServerSettings, WebSocketUrl
 from services.speech.listening.endpointing import EndpointingRules
 from services.speech.listening.preflight import PreflightRules
 from services.speech.prices import MINUTE_MS, THOUSAND_CHARACTERS, PriceRow, price_of
@@ -18,6 +18,7 @@ class Settings(ServerSettings):
     """Without a vendor's key its embedded engine serves: for trials, not for customers."""
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_SPEECH_")
+    files_written = frozenset({"cost_journal_file"})
 
     ratelimit_target: str | None = Field(
         default=None,
@@ -32,7 +33,7 @@ class Settings(ServerSettings):
         default=None, description="Key of Deepgram; where set, Deepgram transcribes."
     )
     deepgram_model: str = Field(default="flux-general-en", description="Flux model of Deepgram.")
-    deepgram_url: str = Field(default="wss://api.deepgram.com", description="WebSocket URL of Deepgram.")
+    deepgram_url: WebSocketUrl = Field(default="wss://api.deepgram.com", description="WebSocket URL of Deepgram.")
     deepgram_eager_threshold: float = Field(
         default=0.4,
         ge=0.3,
@@ -46,7 +47,7 @@ class Settings(ServerSettings):
     elevenlabs_voice: str = Field(
         default="JBFqnCBsd6RMkjVDRZzb", description="ElevenLabs voice id for requests without a voice."
     )
-    elevenlabs_url: str = Field(default="https://api.elevenlabs.io", description="URL of ElevenLabs.")
+    elevenlabs_url: HttpUrl = Field(default="https://api.elevenlabs.io", description="URL of ElevenLabs.")
     vendor_timeout_s: float = Field(
         default=10, gt=0, le=120, description="Longest wait for a vendor's next message, in seconds."
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from hocket.chassis.settings import ServerSettings
+from hocket.chassis.settings import RedisUrl, ServerSettings
 from services.vision.gating.policy_options import BOUNDS, PolicyOptions
 
 _DEFAULTS = PolicyOptions()
@@ -25,7 +25,7 @@ class Settings(ServerSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_VISION_")
 
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl | None = Field(
         default=None,
         description="Redis for keyframes and shared counts; unset keeps both in this process, for a single server.",
     )

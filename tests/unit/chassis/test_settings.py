@@ -56,6 +56,14 @@ def test_malformed_store_urls_are_refused_without_showing_the_password(name, url
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["ftp://keys.example/jwks", "keys.example", "https://", "https://u:hunter2@host:x"])
+def test_a_jwks_url_of_a_wrong_scheme_or_without_a_host_is_refused_without_its_password(url, monkeypatch):
+    monkeypatch.setenv("HOCKET_PROBE_JWKS_URL", url)
+    with pytest.raises(SystemExit, match="HOCKET_PROBE_JWKS_URL: .*must start with http:// or https://") as caught:
+        read_settings("hocket-probe", Settings)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_the_defaults_are_valid():
     assert read_settings("hocket-probe", Settings).speed_fps == 30
 

@@ -30,3 +30,10 @@ def test_inconsistent_settings_are_refused_by_name(values, problem):
 def test_a_contract_price_allows_a_model_without_list_price():
     settings = Settings(deepgram_api_key="k", deepgram_model="flux-9", stt_price_micro_usd_per_minute=5)
     assert settings.stt_price.cost_micro_usd(120_000) == 10
+
+
+def test_a_vendor_url_of_a_wrong_scheme_is_refused_by_name():
+    with pytest.raises(ValidationError, match=r"deepgram_url\n.*must start with ws:// or wss://"):
+        Settings(deepgram_url="https://api.deepgram.com")
+    with pytest.raises(ValidationError, match=r"elevenlabs_url\n.*must start with http:// or https://"):
+        Settings(elevenlabs_url="wss://api.elevenlabs.io")
