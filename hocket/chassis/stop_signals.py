@@ -19,4 +19,8 @@ def end_at_once() -> None:
     if len(sys.argv) > 1:
         return
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(number, _end)
+
+
+def _end(_number: int, _frame: object) -> None:
+    os._exit(0)
