@@ -155,20 +155,20 @@ def server() -> Generator[str]:
     limit = threading.Timer(START_TIMEOUT_S, process.kill)
     limit.start()
     try:
-        yield f"127.0.0.1:{serving_port(process)}"
+        yield serving_address(process)
     finally:
         limit.cancel()
         process.terminate()
         process.communicate()
 
 
-def serving_port(process: subprocess.Popen[str]) -> int:
-    """Return the gRPC port from the server's first log line that says it serves."""
+def serving_address(process: subprocess.Popen[str]) -> str:
+    """Return `host:port` of gRPC from the log line with which the server says that it serves."""
     lines: list[str] = []
     for line in process.stderr or ():
         lines.append(line)
         if SERVING in line:
-            return int(json.loads(line)["grpc_port"])
+            return str(json.loads(line)["grpc"])
     raise SystemExit(f"services.{IMAGE_SERVICE} did not start:\n{''.join(lines)}")
 
 
