@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from local.demo import script
 from local.demo.report import Report, TurnFacts
 
@@ -27,6 +29,21 @@ def find_failures(report: Report, demo_documents: frozenset[str]) -> list[str]:
     found += _knowledge(report, "barge_in", script.BARGE_IN)
     found += _task(report) + _screen(report) + _barge_in(report) + _frames(report) + _ledger(report)
     return found + _tenants(report, demo_documents)
+
+
+def should_repeat(turn: TurnFacts, line: script.ScriptedQuestion) -> bool:
+    """Return whether a caller would ask again: the agent misheard the question, and its answer is not the expected one.
+
+    A machine without CPU to spare loses audio on the way. A wrong answer to a question that was heard is a failure.
+    """
+    misheard = _words(turn.heard) != _words(line.text)
+    called = {str(tool.get("name", "")) for tool in turn.tools}
+    answered = contains_any(turn.answered, line.expected_phrases) and line.expected_tool in {"", *called}
+    return misheard and not answered
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
 
 
 def contains_any(text: str, phrases: tuple[str, ...]) -> bool:

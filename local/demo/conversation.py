@@ -14,12 +14,14 @@ from local.caller.call import Call
 from local.caller.conversation import Question, ask, barge_in
 from local.caller.slides import draw_slide, to_i420
 from local.demo import script
+from local.demo.checks import should_repeat
 from local.demo.report import Report, TurnFacts, turn_facts
 from local.progress import Progress
 
 _GREETING_TIMEOUT_S = 30.0
 # From a slide change until its frame is settled, kept and available to the next model call.
 _SETTLE_S = 1.5
+_REPEATS_MAX = 2
 
 
 async def synthesize_questions(speech: SpeechClient, voice: str = script.CALLER_VOICE) -> Mapping[str, Pcm]:
@@ -62,19 +64,24 @@ async def run_conversation(
     """
 
     def question(line: script.ScriptedQuestion) -> Question:
-        return Question(line.text, spoken[line.text])
+        return Question(line.text, spoken.get(line.text))
 
-    def record_turn(turn: TurnFacts) -> None:
+    async def record_turn(turn: TurnFacts, line: script.ScriptedQuestion) -> None:
+        for _ in range(_REPEATS_MAX):
+            if not should_repeat(turn, line):
+                break
+            progress(f"{turn.name}: the agent heard {turn.heard!r}; asking again")
+            turn = turn_facts(turn.name, await ask(call, question(line)))
         report.turns.append(turn)
         progress(f"{turn.name}: {turn.asked!r} -> {turn.answered!r}")
 
     _show(call, slides[1])
-    record_turn(turn_facts("knowledge", await ask(call, question(script.KNOWLEDGE))))
+    await record_turn(turn_facts("knowledge", await ask(call, question(script.KNOWLEDGE))), script.KNOWLEDGE)
     _show(call, slides[2])
-    record_turn(turn_facts("task", await ask(call, question(script.TASK))))
+    await record_turn(turn_facts("task", await ask(call, question(script.TASK))), script.TASK)
     _show(call, slides[3])
     await asyncio.sleep(_SETTLE_S)
-    record_turn(turn_facts("screen", await ask(call, question(script.SCREEN))))
+    await record_turn(turn_facts("screen", await ask(call, question(script.SCREEN))), script.SCREEN)
     interruption = await barge_in(call, question(script.LONG), question(script.BARGE_IN))
     report.barge_in = {
         "opening_asked": interruption.opening.question.text,
@@ -84,8 +91,8 @@ async def run_conversation(
         "stopped_ms": interruption.stopped_ms,
         "question_ms": len(spoken[script.BARGE_IN.text]) / RATE_HZ * 1000,
     }
-    record_turn(turn_facts("barge_in", interruption.exchange))
-    record_turn(turn_facts("text", await ask(call, Question(script.TEXT.text))))
+    await record_turn(turn_facts("barge_in", interruption.exchange), script.BARGE_IN)
+    await record_turn(turn_facts("text", await ask(call, question(script.TEXT))), script.TEXT)
 
 
 def _show(call: Call, slide: bytes) -> None:

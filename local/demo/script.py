@@ -32,14 +32,16 @@ class ScriptedQuestion:
     Attributes:
         text: the words to ask.
         expected_phrases: lower-case phrases, one of which the answer must contain; empty accepts any answer.
+        expected_tool: name of the tool that the answer must call; "" requires none.
     """
 
     text: str
     expected_phrases: tuple[str, ...] = ()
+    expected_tool: str = ""
 
 
 KNOWLEDGE = ScriptedQuestion("Is the office open on Saturday?", ("one in the afternoon",))
-TASK = ScriptedQuestion("Remind me to book a meeting room on Friday.")
+TASK = ScriptedQuestion("Remind me to book a meeting room on Friday.", expected_tool="create_task")
 TASK_TITLE_PHRASE = "meeting room"
 SCREEN = ScriptedQuestion("What do you see on the screen?")
 # The answer is long enough to be interrupted.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from local.caller.conversation import Exchange, Question
 from local.caller.turn_report import parse_turn_report
 from local.demo import script
-from local.demo.checks import TURNS, contains_any, find_failures
-from local.demo.report import Report, format_report, turn_facts
+from local.demo.checks import TURNS, contains_any, find_failures, should_repeat
+from local.demo.report import Report, TurnFacts, format_report, turn_facts
 
 DOCUMENTS = frozenset({"meeting-rooms", "visitors"})
 ANSWERS = {
@@ -124,3 +125,28 @@ def test_json_report_lists_failures_and_text_report_lists_all_facts(tmp_path):
 def test_facts_of_an_unanswered_turn_are_empty():
     facts = turn_facts("text", Exchange(Question("hello?")))
     assert (facts.answered, facts.model, facts.caller_ms["first_sound"]) == ("", "", None)
+
+
+def turn_of(heard: str, answered: str, *tools: str) -> TurnFacts:
+    exchange = Exchange(Question("Remind me."))
+    return replace(turn_facts("task", exchange), heard=heard, answered=answered, tools=[{"name": t} for t in tools])
+
+
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [
+        (turn_of("when are you", "You can book a room."), True),
+        (turn_of("remind me", "You can book a room."), False),
+        (turn_of("when are you", "Done.", "create_task"), False),
+        (turn_of("", ""), True),
+    ],
+    ids=["misheard", "heard but answered wrong", "misheard but done", "not heard"],
+)
+def test_question_is_repeated_when_it_was_misheard_and_not_answered(turn, expected):
+    line = script.ScriptedQuestion("Remind me.", expected_tool="create_task")
+    assert should_repeat(turn, line) is expected
+
+
+def test_misheard_question_with_the_expected_answer_is_not_repeated():
+    line = script.ScriptedQuestion("Where do visitors park?", ("first row",))
+    assert not should_repeat(turn_of("where do the visitors park", "In the first row."), line)
