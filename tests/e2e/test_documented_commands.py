@@ -22,7 +22,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 SHIMS = ROOT / "tests" / "fakes" / "command_shims.py"
 BASH = ("bash", "-euo", "pipefail", "-c")
-COMMAND_TIMEOUT_S = 180
+COMMAND_TIMEOUT_S = 840
 # Targets that the fixture runs, that this run is part of, or that change the clone; they must exist.
 ONLY_DRY = re.compile(r"make (up|down|demo|test|check|setup|docs|protos|licences|fmt|clean|distclean|release|bench)\b")
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -187,7 +187,7 @@ async def test_second_deletion_of_a_document_is_not_found():
     async with serving() as port, client(port) as rag:
         await ingested(rag, document("a", "Tea.\n\n# Two\nCoffee."))
         assert await rag.delete_document("a") == 2
-        assert list((await rag.search("tea")).passages) == []
+        assert list((await rag.search("tea", timeout_s=600)).passages) == []
         with pytest.raises(errors.NotFound) as caught:
             await rag.delete_document("a")
         with pytest.raises(errors.InvalidArgument):
