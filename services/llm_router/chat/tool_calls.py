@@ -53,7 +53,7 @@ class ToolCallLog:
         )
 
     def accept_state(self, event: ProviderStateEvent) -> ProviderStateEvent:
-        """Return the state under the id that its call was given."""
+        """Return the provider state with the call id that the router assigned to its tool call."""
         ours = self._ours.get(event.call_id, event.call_id)
         return event if ours == event.call_id else replace(event, call_id=ours)
 

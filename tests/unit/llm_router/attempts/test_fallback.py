@@ -57,7 +57,7 @@ def test_no_wait_that_exceeds_the_deadline_is_started():
 def test_no_fallback_without_time_to_answer():
     own = replace(candidate("own"), provider="embedded")
     fallback = Fallback((A, B, own), RetryBudget())
-    # The first is asked however little there is.
+    # The first attempt starts however little of the deadline is left.
     assert fallback.next_attempt(0, 0.3) == Step(A)
     fallback.record_failure(A, BROKEN, 0)
     # What answers at once still may.

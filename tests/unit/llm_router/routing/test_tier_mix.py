@@ -110,7 +110,7 @@ def test_replicas_with_late_synchronization_hold_the_shares(replicas: int, heard
         mix.count(score, tier)
         served.append(tier)
         if n % heard_every == heard_every - 1:
-            # Only now does anybody hear of the remote.
+            # The remote replica's counts are merged only here.
             for own in mixes:
                 own.remote = {t: sum(m.served[t] for m in mixes if m is not own) for t in Tier}
         if n >= 300:
