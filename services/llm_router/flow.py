@@ -78,7 +78,7 @@ class Router:
             AllModelsFailed: Every candidate failed before any output.
         """
         tenant = identity.current()
-        with self._concurrency.slot(tenant.tenant_id):
+        with self._concurrency.slot(tenant.tenant_id), telemetry.ANSWERS_IN_FLIGHT.track_inprogress():
             admitted = await self._admission.admit(request, "generate")
             settlement = Settlement(self._record_cost, tenant.tenant_tier)
             try:

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from services.llm_router.billing.attempt_cost import AttemptCost
 from services.llm_router.catalog.tiers import Candidate
 from services.llm_router.routing.decision import Decision
 
 _FIRST_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10)
+ANSWERS_IN_FLIGHT = Gauge(
+    "hocket_llm_router_answers_in_flight", "Answers being generated, from admission to the last cost; scale on it."
+)
 ROUTED = Counter(
     "hocket_llm_router_routes", "Requests by tier and cause of the decision.", ["tier", "cause", "tenant_tier"]
 )

@@ -35,15 +35,16 @@ class RagServicer(rag_pb2_grpc.RagServiceServicer):
 
     async def Search(self, request: rag_pb2.SearchRequest, context: Context) -> rag_pb2.SearchResponse:
         """Find the passages that answer a query."""
-        query = validation.validate_query(
-            request.query,
-            k=request.k,
-            filters=request.filters,
-            budget_s=wire.budget_s(request),
-            budget_s_default=self._search_budget_s,
-            left_s=_left_s(),
-        )
-        result = await self._knowledge.search(identity.current().tenant_id, query)
+        with telemetry.counted_query():
+            query = validation.validate_query(
+                request.query,
+                k=request.k,
+                filters=request.filters,
+                budget_s=wire.budget_s(request),
+                budget_s_default=self._search_budget_s,
+                left_s=_left_s(),
+            )
+            result = await self._knowledge.search(identity.current().tenant_id, query)
         telemetry.count_search(result)
         return wire.search_response(result)
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from prometheus_client import Counter, Histogram
 
+from hocket.chassis.errors import MeshError
 from services.rag.search.query import SearchResult
+
+_QUERIES = Counter(
+    "hocket_rag_queries",
+    "Searches by outcome: answered, degraded (a stage was skipped), refused (wrong or over a limit), failed or"
+    " cancelled; scale on its rate.",
+    ["outcome"],
+)
+# Created here, so that an autoscaler finds a 0 before the first search.
+_ANSWERED = _QUERIES.labels("answered")
+_REFUSED_CODES = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 
 _STAGE_SECONDS = Histogram(
     "hocket_rag_search_stage_seconds",
@@ -18,8 +32,25 @@ INGESTED = Counter(
 )
 
 
+@contextmanager
+def counted_query() -> Generator[None, None, None]:
+    """Count a search that raises; `count_search` counts the others."""
+    try:
+        yield
+    except MeshError as error:
+        _QUERIES.labels("refused" if error.code in _REFUSED_CODES else "failed").inc()
+        raise
+    except Exception:
+        _QUERIES.labels("failed").inc()
+        raise
+    except BaseException:
+        _QUERIES.labels("cancelled").inc()
+        raise
+
+
 def count_search(result: SearchResult) -> None:
-    """Record the stage durations and skipped stages of a search."""
+    """Count a search that gave a result, its stage durations and its skipped stages."""
+    (_QUERIES.labels("degraded") if result.degraded else _ANSWERED).inc()
     for stage, elapsed_s in result.timings_s:
         _STAGE_SECONDS.labels(stage).observe(elapsed_s)
     for step in result.degraded:

@@ -103,6 +103,7 @@ class Limiter:
         self._clock = clock
         self._new_lease_id = new_lease_id
         self._replicas = replicas_expected
+        telemetry.expose_decisions([*table.rates, *table.slots])
 
     async def check(self, caller: Identity, requested: Sequence[Spend]) -> Decision:
         """Spend several costs, all of them or none.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import Counter, Gauge, Histogram
 
 DECISIONS = Counter(
@@ -34,3 +36,9 @@ COST_EVENTS = Counter(
 COST_MICRO_USD = Counter(
     "hocket_ratelimit_cost_micro_usd", "Recorded cost in micro-USD, by kind and tenant tier.", ["kind", "tenant_tier"]
 )
+
+
+def expose_decisions(limits: Iterable[str]) -> None:
+    """Expose a 0 for each limit, so that an autoscaler finds its metric before the first decision."""
+    for limit in limits:
+        DECISIONS.labels(limit, "admitted", "standard")

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from hocket.speech.v1 import speech_pb2, speech_pb2_grpc
 
 from hocket.chassis.guard import Context
-from services.speech import wire
+from services.speech import telemetry, wire
 from services.speech.flow import Speech
 
 
@@ -25,11 +25,12 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         context: Context,  # noqa: ARG002 - the contract names it
     ) -> AsyncIterator[speech_pb2.TranscribeResponse]:
         """Transcribe a stream of audio."""
-        config = await wire.transcription_config(request_iterator)
-        audio = wire.audio(request_iterator, config.sample_rate_hz)
-        async with aclosing(self._speech.transcribe(config, audio)) as events:
-            async for event in events:
-                yield wire.transcribe_response(event)
+        with telemetry.TRANSCRIPTIONS_OPEN.track_inprogress():
+            config = await wire.transcription_config(request_iterator)
+            audio = wire.audio(request_iterator, config.sample_rate_hz)
+            async with aclosing(self._speech.transcribe(config, audio)) as events:
+                async for event in events:
+                    yield wire.transcribe_response(event)
 
     async def Synthesize(
         self,
@@ -37,7 +38,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         context: Context,  # noqa: ARG002 - the contract names it
     ) -> AsyncIterator[speech_pb2.SynthesizeResponse]:
         """Synthesize a stream of text."""
-        config = await wire.synthesis_config(request_iterator)
-        async with aclosing(self._speech.synthesize(config, wire.texts(request_iterator))) as events:
-            async for event in events:
-                yield wire.synthesize_response(event)
+        with telemetry.SYNTHESES_OPEN.track_inprogress():
+            config = await wire.synthesis_config(request_iterator)
+            async with aclosing(self._speech.synthesize(config, wire.texts(request_iterator))) as events:
+                async for event in events:
+                    yield wire.synthesize_response(event)

@@ -7,7 +7,7 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.vision.gating.verdict import Decision, Policy, Ruling
+from services.vision.gating.verdict import FIRST, Decision, Policy, Ruling
 from services.vision.tracks.offers import Refusal
 
 # Module level, because prometheus_client registers a name once per process and tests build the service several times.
@@ -35,6 +35,10 @@ _PUBLISHES = Counter("hocket_vision_stats_publishes", "Publications of frame cou
 @cache
 def _offers(policy: Policy, ruling: Ruling) -> Counter:
     return _OFFERS.labels(policy.value, ruling.verdict.value, ruling.cause.value)
+
+
+# Created here, so that an autoscaler finds a 0 before the first offer.
+_offers(Policy.CELLS, FIRST)
 
 
 class VisionMetrics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client import REGISTRY
 
 from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.errors import InvalidArgument
@@ -11,6 +12,7 @@ from services.ratelimit.adapters.memory_store import MemoryStore
 from services.ratelimit.errors import LeaseNotFound, LimitNotFound, StoreUnavailable
 from services.ratelimit.flow import Limiter
 from services.ratelimit.limits.limit_file import parse_limit_file
+from services.ratelimit.limits.limit_table import LimitTable
 from services.ratelimit.limits.spends import Spend
 
 TABLE = parse_limit_file("""
@@ -187,3 +189,22 @@ async def test_tenants_have_separate_buckets():
     bench = Bench()
     assert await bench.admitted(cost=4) == (True, False)
     assert await bench.admitted(cost=4, caller=Identity("other", "free", "test")) == (True, False)
+
+
+def test_every_limit_has_a_series_before_its_first_decision():
+    table = LimitTable(
+        {"untouched_rate": {"standard": TABLE.rate("small", "standard")}},
+        {"untouched_slots": {"standard": TABLE.slot("rooms", "standard")}},
+    )
+    bench = Bench()
+    Limiter(
+        table=table,
+        shared=bench.shared,
+        local=bench.shared,
+        breaker=CircuitBreaker(failures_max=3, open_s=1.0),
+        clock=bench.clock,
+        new_lease_id=str,
+    )
+    for limit in ("untouched_rate", "untouched_slots"):
+        labels = {"limit": limit, "outcome": "admitted", "tenant_tier": "standard"}
+        assert REGISTRY.get_sample_value("hocket_ratelimit_decisions_total", labels) == 0
