@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from local.embedded import livekit_binary
+from local.embedded import go_builds, livekit_binary
 from local.errors import LocalError
 
 GO = """#!/bin/sh
@@ -103,7 +103,7 @@ async def test_error_for_too_little_disk_space(put_program, monkeypatch):
 async def test_cache_is_in_the_clone_without_a_home(put_program, tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr("pathlib.Path.home", _no_home)
-    monkeypatch.setattr(livekit_binary, "_ROOT", tmp_path / "my clone")
+    monkeypatch.setattr(go_builds, "_ROOT", tmp_path / "my clone")
     put_program("go", go())
     found, _ = await find()
     assert found == tmp_path / "my clone" / ".hocket-tools" / "cache" / "livekit-server-v1.13.5"
@@ -113,7 +113,7 @@ async def test_cache_is_in_the_clone_when_home_is_read_only(put_program, tmp_pat
     (tmp_path / "file").touch()
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "file"))  # a file, because root ignores modes
-    monkeypatch.setattr(livekit_binary, "_ROOT", tmp_path / "clone")
+    monkeypatch.setattr(go_builds, "_ROOT", tmp_path / "clone")
     put_program("go", go())
     found, _ = await find()
     assert found.is_relative_to(tmp_path / "clone")
