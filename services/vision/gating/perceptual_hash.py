@@ -6,14 +6,11 @@ dhash the horizontal neighbours of a 9x8 picture, for ahash an 8x8 picture again
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
-
 import numpy as np
-import scipy.fftpack
 from numpy.typing import NDArray
 from PIL import Image
 
+from services.vision.gating.fftpack_dct import dct_ii
 from services.vision.gating.verdict import Policy
 
 BITS = 64
@@ -25,7 +22,6 @@ _MEDIAN_GAP_MIN = 1e-6
 _COSINES: NDArray[np.float64] = 2 * np.cos(
     np.pi * np.arange(_SIDE)[:, None] * (2 * np.arange(_DCT_SIDE)[None] + 1) / (2 * _DCT_SIDE)
 )
-_dct = cast("Callable[..., NDArray[np.float64]]", scipy.fftpack.dct)  # pyright: ignore[reportUnknownMemberType]
 
 
 def image_hash(policy: Policy, grey: Image.Image) -> int:
@@ -66,7 +62,8 @@ def phash_32x32(pixels: NDArray[np.uint8]) -> int:
     ordered = np.partition(low, (BITS // 2 - 1, BITS // 2))
     median = (ordered[BITS // 2 - 1] + ordered[BITS // 2]) / 2
     if np.abs(low - median).min() < _MEDIAN_GAP_MIN:
-        low = _dct(_dct(pixels, axis=0), axis=1)[:_SIDE, :_SIDE].ravel()
+        columns = dct_ii(pixels.T.astype(np.float64))[:, :_SIDE]
+        low = dct_ii(columns.T)[:, :_SIDE].ravel()
         median = np.median(low)
     return _packed(low > median)
 
