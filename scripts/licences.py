@@ -67,7 +67,7 @@ PARTS = {
     "espeakng-loader": Part(
         "eSpeak NG, a shared library loaded by the embedded voice",
         "GPL-3.0-or-later",
-        "Set keys of Deepgram and ElevenLabs, and build the image with `WITHOUT=espeakng-loader`.",
+        "Install `speech` without `speech-embedded` and set keys of Deepgram and ElevenLabs.",
     ),
     "av": Part(
         "FFmpeg built with x264 and x265; livekit-agents imports it, hocket uses none of its codecs",
@@ -92,7 +92,7 @@ PARTS = {
     "scipy": Part(
         "GCC's Fortran runtime, under its runtime exception",
         "GPL-3.0-or-later WITH GCC-exception-3.1",
-        "The exception permits shipping it with code under any licence.",
+        "Only in tests; no image has it.",
     ),
     "opencv-contrib-python-headless": Part(
         "FFmpeg without GPL parts, and GCC's Fortran runtime",

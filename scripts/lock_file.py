@@ -11,7 +11,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "hocket"
 # Extras that are installed by name, in the order in which documents list them; `server` is only a part of others.
-EXTRAS = ("client", "llm-router", "media-gateway", "rag", "ratelimit", "speech", "vision", "local")
+EXTRAS = (
+    *("client", "llm-router", "llm-router-fit", "media-gateway", "rag", "ratelimit"),
+    *("speech", "speech-embedded", "vision", "local"),
+)
 GROUPS = ("dev", "bench")
 
 

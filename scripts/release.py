@@ -22,7 +22,7 @@ from scripts.sbom import bill_of_materials
 
 DIST = ROOT / "dist"
 CHARTS = ROOT / "deploy" / "helm"
-SERVICES = tuple(extra for extra in EXTRAS if extra not in {"client", "local"})
+SERVICES = ("llm-router", "media-gateway", "rag", "ratelimit", "speech", "vision")
 _VERSION = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
 _SECTION = re.compile(
     r"^## \[(?P<name>[^\]]+)\](?: - (?P<date>\S+))?\n(?P<body>.*?)(?=^## \[|\Z)", re.MULTILINE | re.DOTALL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -103,7 +104,22 @@ class Settings(ServerSettings):
             _ = self.stt_price
         if self.elevenlabs_api_key:
             _ = self.tts_price
+        self._check_embedded_engines()
         return self
+
+    def _check_embedded_engines(self) -> None:
+        """Raise ValueError if no key of a vendor is set and the packages of the embedded engine are missing."""
+        engines = (
+            (self.deepgram_api_key, "deepgram_api_key", "recogniser", ("pocketsphinx", "espeakng_loader")),
+            (self.elevenlabs_api_key, "elevenlabs_api_key", "voice", ("espeakng_loader",)),
+        )
+        for key, name, engine, packages in engines:
+            missing = [package for package in packages if find_spec(package) is None]
+            if key is None and missing:
+                raise ValueError(
+                    f"{name} is not set and the embedded {engine} is not installed ({', '.join(missing)}): set the key,"
+                    " or install hocket[speech-embedded], or use the image with the tag suffix -embedded"
+                )
 
     @property
     def stt_price(self) -> PriceRow:

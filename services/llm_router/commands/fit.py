@@ -8,7 +8,6 @@ from pathlib import Path
 
 from services.llm_router.adapters.files.outcome_log import read_rows, read_weights, write_weights
 from services.llm_router.routing.complexity import BIAS, WEIGHTS
-from services.llm_router.routing.fitting import fit
 from services.llm_router.routing.training_data import ScorerWeights
 
 
@@ -22,6 +21,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("log", type=Path, help="the file of HOCKET_LLM_ROUTER_OUTCOMES_FILE")
     parser.add_argument("weights", type=Path, help="the file of HOCKET_LLM_ROUTER_WEIGHTS_FILE; may not exist yet")
     options = parser.parse_args(arguments)
+    try:
+        # On use: numpy would cost the service memory, and its image leaves it out.
+        from services.llm_router.routing.fitting import fit  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        sys.exit(f"hocket-llm-router fit: {error.name} is not installed: install hocket[llm-router-fit]")
     try:
         old = read_weights(options.weights) if options.weights.exists() else ScorerWeights(WEIGHTS, BIAS)
         with options.log.open(encoding="utf-8") as lines:

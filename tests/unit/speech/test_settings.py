@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from services.speech import settings as settings_module
 from services.speech.settings import Settings
 
 
@@ -37,3 +38,22 @@ def test_a_vendor_url_of_a_wrong_scheme_is_refused_by_name():
         Settings(deepgram_url="https://api.deepgram.com")
     with pytest.raises(ValidationError, match=r"elevenlabs_url\n.*must start with http:// or https://"):
         Settings(elevenlabs_url="wss://api.elevenlabs.io")
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({}, "deepgram_api_key is not set and the embedded recogniser is not installed"),
+        ({"elevenlabs_api_key": "k"}, "embedded recogniser is not installed"),
+        ({"deepgram_api_key": "k"}, "elevenlabs_api_key is not set and the embedded voice is not installed"),
+    ],
+)
+def test_without_engines_each_key_is_required(monkeypatch, keys, problem):
+    monkeypatch.setattr(settings_module, "find_spec", lambda _name: None)
+    with pytest.raises(ValidationError, match=rf"{problem}.*install hocket\[speech-embedded\]"):
+        Settings(**keys)
+
+
+def test_with_both_keys_no_engine_is_required(monkeypatch):
+    monkeypatch.setattr(settings_module, "find_spec", lambda _name: None)
+    assert Settings(deepgram_api_key="k", elevenlabs_api_key="k").elevenlabs_api_key
