@@ -177,6 +177,7 @@ docs-fresh: $(VENV)/.develops ## docs/config.md and docs/errors.md are what the 
 	@$(BIN)/python -m scripts.gen_metrics --check
 	@$(BIN)/python -m scripts.gen_api_reference --check
 	@$(BIN)/python -m scripts.gen_benchmarks --check
+	@$(BIN)/python -m scripts.gen_charts --check
 
 site: $(VENV)/.develops ## The documentation site builds, and its links and anchors lead somewhere
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \
@@ -203,6 +204,7 @@ docs: $(VENV)/.develops ## Regenerate the generated pages of docs/, build the do
 	@$(BIN)/python -m scripts.gen_metrics
 	@$(BIN)/python -m scripts.gen_api_reference
 	@$(BIN)/python -m scripts.gen_benchmarks
+	@$(BIN)/python -m scripts.gen_charts
 	@$(BIN)/python scripts/fetch_mermaid.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --no-strict && echo "site/index.html"
 

