@@ -13,7 +13,9 @@ secrets:
 - jwt_secret
 - redis_url
 - postgres_url
-needed: []
+needed:
+- redis_url
+- postgres_url
 settings:
 - jwks_url
 - jwt_issuer
