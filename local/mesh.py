@@ -24,6 +24,7 @@ from local.embedded.postgres import PostgresUrls
 from local.embedded.servers import Servers, prepare_servers
 from local.errors import LocalError
 from local.processes import orphans
+from local.processes.commands import run_command
 from local.processes.health_check import is_serving
 from local.processes.ports import HOST, PortBlock
 from local.processes.process_spec import ProcessSpec
@@ -36,6 +37,7 @@ __all__ = ["SERVERS", "SERVICES", "Livekit", "LocalError", "Mesh", "PostgresUrls
 SERVERS = topology.SERVERS
 SERVICES = NOUNS
 _SERVICE_STOP_GRACE_S = 15.0
+_MIGRATION_TIMEOUT_S = 900.0  # includes the imports of the command on a busy machine
 
 
 class Mesh:
@@ -197,6 +199,16 @@ def _spec(
         livekit=servers.livekit_variables(),
         targets=targets,
     )
+    migration_env = topology.migration_environment(declared, config) | dict(extra_env)
+
+    async def migrate() -> None:
+        await run_command(
+            declared.migration_argv,
+            action=f"cannot migrate the schema of {noun}",
+            env=migration_env,
+            timeout_s=_MIGRATION_TIMEOUT_S,
+        )
+
     return ProcessSpec(
         name=noun,
         argv=declared.argv,
@@ -204,4 +216,5 @@ def _spec(
         probe=lambda: is_serving(targets[noun]),
         depends_on=(*declared.servers, *declared.calls),
         stop_grace_s=_SERVICE_STOP_GRACE_S,
+        before_start=migrate if declared.migration_argv else None,
     )

@@ -28,6 +28,9 @@ VENDOR_VARIABLES: Mapping[str, tuple[str, str]] = {
 # Existing servers that replace the embedded ones.
 SERVER_VARIABLES = ("REDIS_URL", "DATABASE_URL", "LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 WEBHOOK_PATH = "/v1/livekit/webhook"
+# Sub-command of a service with tables, and its only setting: the URL of the schema's owner.
+MIGRATE = "migrate"
+MIGRATION_URL = "POSTGRES_MIGRATION_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,11 @@ class Service:
     def argv(self) -> Sequence[str]:
         """Command that runs the service, with this interpreter."""
         return (sys.executable, "-m", f"services.{self.noun}")
+
+    @property
+    def migration_argv(self) -> Sequence[str]:
+        """Command that migrates its schema, before it starts; empty if it has none."""
+        return (*self.argv, MIGRATE) if "postgres" in self.servers else ()
 
 
 SERVICES = (
@@ -141,7 +149,7 @@ def service_settings(declared: Service, ports: Ports, config: MeshConfig) -> dic
     if "redis" in declared.servers:
         settings["REDIS_URL"] = config.redis_url
     if "postgres" in declared.servers:
-        settings |= {"POSTGRES_URL": config.postgres_app_url, "POSTGRES_MIGRATION_URL": config.postgres_owner_url}
+        settings["POSTGRES_URL"] = config.postgres_app_url
     if "livekit" in declared.servers:
         settings |= {f"LIVEKIT_{name}": value for name, value in config.livekit.items()}
     settings |= {f"{noun.upper()}_TARGET": config.targets.get(noun, "") for noun in declared.calls}
@@ -160,12 +168,36 @@ def service_environment(
         inherited: environment of this process. The service receives its system variables, the vendor keys of this
             service only, and the variables with the prefix of this service, which override the topology.
     """
-    private = {*VENDOR_VARIABLES, *SERVER_VARIABLES}
-    env = {name: value for name, value in inherited.items() if name not in private and not name.startswith("HOCKET_")}
+    env = _system_variables(inherited)
     env |= {declared.prefix + name: value for name, value in service_settings(declared, ports, config).items()}
     for variable, (noun, setting) in VENDOR_VARIABLES.items():
         if noun == declared.noun and inherited.get(variable):
             env[declared.prefix + setting] = inherited[variable]
-    env |= {name: value for name, value in inherited.items() if name.startswith(declared.prefix)}
+    owner_url = declared.prefix + MIGRATION_URL
+    env |= {
+        name: value
+        for name, value in inherited.items()
+        if name.startswith(declared.prefix) and not name.startswith(owner_url)
+    }
     env.setdefault("PYTHONUNBUFFERED", "1")
     return env
+
+
+def migration_environment(
+    declared: Service, config: MeshConfig, *, inherited: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Return the complete environment of `migration_argv`: the only process with the URL of the schema's owner.
+
+    Args:
+        declared: the service.
+        config: values that all services share.
+        inherited: environment of this process, whose system variables and URL of the owner the command receives.
+    """
+    owner_url = declared.prefix + MIGRATION_URL
+    given = {name: value for name, value in inherited.items() if name.startswith(owner_url)}
+    return _system_variables(inherited) | (given or {owner_url: config.postgres_owner_url})
+
+
+def _system_variables(inherited: Mapping[str, str]) -> dict[str, str]:
+    private = {*VENDOR_VARIABLES, *SERVER_VARIABLES}
+    return {name: value for name, value in inherited.items() if name not in private and not name.startswith("HOCKET_")}

@@ -59,6 +59,10 @@ def config_page() -> str:
         settings = importlib.import_module(f"services.{noun}.settings").Settings
         own = {name for name in settings.model_fields if differs(settings, name)}
         parts += [f"## {noun}\n", table(settings, topology.find_service(noun).prefix, own)]
+        if topology.find_service(noun).migration_argv:
+            migration = importlib.import_module(f"services.{noun}.settings").MigrationSettings
+            prefix, own = topology.find_service(noun).prefix, set(migration.model_fields)
+            parts += [f"Read by `hocket-{noun.replace('_', '-')} migrate` alone:\n", table(migration, prefix, own)]
     parts += [
         "## hocket-local\n",
         "The whole mesh on one machine.\n",
@@ -94,6 +98,8 @@ def table(settings: type[BaseSettings], prefix: str, names: set[str]) -> str:
 
 def default_of(field: FieldInfo) -> str:
     """The default as one would write it in the environment."""
+    if field.is_required():
+        return "required"
     default = field.get_default(call_default_factory=False)
     if default is None or default == "":
         return ""

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from hocket.chassis import telemetry
 from hocket.chassis.errors import MeshError
 from hocket.chassis.server import Assembly, MeshServer
-from hocket.chassis.settings import ServerSettings, unknown_variables, variables
+from hocket.chassis.settings import ServerSettings, unknown_variables, unread_variables, variables
 from hocket.chassis.stop_signals import STOP_SIGNALS
 
 _log = structlog.get_logger()
@@ -66,6 +66,8 @@ def run(
         log_content=settings.log_content,
         otlp_endpoint=settings.otlp_endpoint,
     )
+    for name in unread_variables(settings_type):
+        _log.warning("setting of a sub-command: not read here; give this secret to its job only", setting=name)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(noun, settings, build))

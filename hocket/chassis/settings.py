@@ -81,11 +81,41 @@ class _FileSource(PydanticBaseSettingsSource):
         return {name: value for name, value in values.items() if value is not None}
 
 
-class ServerSettings(BaseSettings):
-    """Settings of every service; a service's Settings extends it and sets `env_prefix`."""
+class _EnvironmentSettings(BaseSettings):
+    """Settings from environment variables and from the files that they name."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources by priority: explicit values, environment, files named by the environment."""
+        if isinstance(env_settings, EnvSettingsSource):
+            # The name of a service link may be that of a setting: HOCKET_RAG_GRPC_PORT=tcp://10.0.0.1:50051.
+            held = env_settings.env_vars.items()
+            env_settings.env_vars = {name: value for name, value in held if not is_service_link(name, value or "")}
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+
+class MigrationSettings(_EnvironmentSettings):
+    """Settings of the sub-command `migrate`; a service's MigrationSettings extends it and sets `env_prefix`."""
+
+    postgres_migration_url: PostgresUrl = Field(
+        description="The same database as the role that owns the schema; only `migrate` reads it, never a server."
+    )
+
+
+class ServerSettings(_EnvironmentSettings):
+    """Settings of every service; a service's Settings extends it and sets `env_prefix`."""
+
+    # Names of settings with the same prefix that a sub-command reads; a server warns where they are set.
+    command_settings: ClassVar[frozenset[str]] = frozenset()
     # Names of fields whose files the service writes; `--check-config` reads all others.
     files_written: ClassVar[frozenset[str]] = frozenset()
     # Those that may be missing.
@@ -127,22 +157,6 @@ class ServerSettings(BaseSettings):
     otlp_endpoint: str | None = Field(
         default=None, description="OTLP/gRPC endpoint for traces and OpenTelemetry metrics; unset exports none."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources by priority: explicit values, environment, files named by the environment."""
-        if isinstance(env_settings, EnvSettingsSource):
-            # The name of a service link may be that of a setting: HOCKET_RAG_GRPC_PORT=tcp://10.0.0.1:50051.
-            held = env_settings.env_vars.items()
-            env_settings.env_vars = {name: value for name, value in held if not is_service_link(name, value or "")}
-        return init_settings, env_settings, _FileSource(settings_cls)
 
     @property
     def has_key(self) -> bool:
@@ -205,10 +219,17 @@ def variables(settings_type: type[ServerSettings]) -> Iterator[tuple[str, FieldI
         yield f"{prefix}{name}".upper(), field
 
 
+def unread_variables(settings_type: type[ServerSettings]) -> list[str]:
+    """Return set variables that only a sub-command reads, such as the URL of the schema's owner."""
+    prefix = str(settings_type.model_config.get("env_prefix", ""))
+    names = [f"{prefix}{name}{suffix}".upper() for name in settings_type.command_settings for suffix in ("", "_FILE")]
+    return sorted(name for name in names if name in os.environ)
+
+
 def unknown_variables(settings_type: type[ServerSettings]) -> list[str]:
     """Return set variables with the service's prefix that no setting reads: probably misspelled."""
     prefix = str(settings_type.model_config.get("env_prefix", "")).upper()
     known = {name for name, _ in variables(settings_type)}
-    known |= {f"{name}_FILE" for name in known}
+    known |= {f"{name}_FILE" for name in known} | set(unread_variables(settings_type))
     set_names = [name for name in os.environ if name.startswith(prefix)]
     return sorted(name for name in set_names if name not in known and not is_service_link(name, os.environ[name]))

@@ -97,11 +97,14 @@ class ProcessKeeper:
         """Start the process and wait until it serves.
 
         Raises:
-            LocalError: The process exited before it served, made no progress, or took too long.
+            LocalError: The process exited before it served, made no progress, or took too long; or `before_start`
+                failed.
         """
         if self._log.exists():
             # Keep the log of the previous run for diagnosis; older logs are replaced.
             self._log.replace(self._log.with_name(f"{self._log.name}.1"))
+        if self.spec.before_start:
+            await self.spec.before_start()
         self._should_run.set()
         self._task = asyncio.create_task(self._run())
         await self._wait_ready()

@@ -23,6 +23,7 @@ class ProcessSpec:
         stop_grace_s: seconds from `stop_signal` to SIGKILL.
         stall_timeout_s: seconds without CPU use or output after which a start fails; see `local.processes.startup`.
         ready_timeout_s: seconds after which a start fails in any case.
+        before_start: runs once, when the dependencies are ready and before the first start.
         after_ready: runs once, after the first successful probe and before dependents start.
     """
 
@@ -35,4 +36,5 @@ class ProcessSpec:
     stop_grace_s: float = 15
     stall_timeout_s: float = 60
     ready_timeout_s: float = 900
+    before_start: Callable[[], Awaitable[None]] | None = field(default=None)
     after_ready: Callable[[], Awaitable[None]] | None = field(default=None)

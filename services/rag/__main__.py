@@ -1,4 +1,4 @@
-"""The command hocket-rag: builds adapters, flow and servicer from the settings."""
+"""The command hocket-rag: builds adapters, flow and servicer from the settings; sub-command `migrate`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ if __name__ == "__main__":
     # First: a SIGTERM during the imports below must not be lost.
     end_at_once()
 
+import sys
 from contextlib import AsyncExitStack
 
 import structlog
@@ -15,11 +16,13 @@ from hocket.rag.v1 import rag_pb2_grpc
 
 from hocket.chassis.channel import MeshChannel, forwarded_token
 from hocket.chassis.clock import SystemClock
-from hocket.chassis.postgres import TenantDatabase, migrate
 from hocket.chassis.run import run
 from hocket.chassis.server import Assembly, Servicer
 from hocket.client.ledger import CostRecorder
 from hocket.client.ratelimit import RateLimitClient
+from hocket.postgres.migrate_command import run_migrate
+from hocket.postgres.schema_version import KnownSchema, read_migrations
+from hocket.postgres.tenant_database import TenantDatabase
 from services.rag.adapters.cached_embedder import CachedEmbedder, open_redis
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.postgres_store import MIGRATIONS, SCHEMA, PostgresStore
@@ -28,22 +31,25 @@ from services.rag.adapters.voyage_embedder import VoyageEmbedder
 from services.rag.flow import KnowledgeBase
 from services.rag.ports import Embedder, QueryLimit
 from services.rag.server import FULL_NAME, RagServicer
-from services.rag.settings import Settings
+from services.rag.settings import MigrationSettings, Settings
 
 _log = structlog.get_logger()
 
 
 def main() -> None:
-    """Run the service."""
-    run("rag", "Finds the passages of a tenant's knowledge that answer a query.", Settings, build)
+    """Run the service or the sub-command."""
+    if sys.argv[1:2] == ["migrate"]:
+        run_migrate("rag", SCHEMA, MIGRATIONS, MigrationSettings, sys.argv[2:])
+    else:
+        description = "Find the passages of a tenant's knowledge that answer a query. Sub-command: migrate (--help)."
+        run("rag", description, Settings, build)
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     """Connect the dependencies and build the servicer. `resources` closes the connections."""
-    if settings.postgres_migration_url:
-        await migrate(settings.postgres_migration_url.get_secret_value(), SCHEMA, MIGRATIONS)
     database = TenantDatabase(
         settings.postgres_url.get_secret_value(),
+        schema=KnownSchema(SCHEMA, read_migrations(MIGRATIONS), "hocket-rag migrate"),
         connections_max=settings.postgres_connections_max,
         statement_timeout_s=settings.statement_timeout_s,
     )

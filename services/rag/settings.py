@@ -8,10 +8,17 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from hocket.chassis import settings as chassis
 from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings
 from services.rag.embedding.prices import price_micro_usd
 
 _DIMENSIONS = (256, 512, 1024, 2048)
+
+
+class MigrationSettings(chassis.MigrationSettings):
+    """Settings of `hocket-rag migrate`."""
+
+    model_config = SettingsConfigDict(env_prefix="HOCKET_RAG_")
 
 
 class Settings(ServerSettings):
@@ -19,13 +26,11 @@ class Settings(ServerSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_RAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
     files_written = frozenset({"cost_journal_file"})
+    command_settings = frozenset(chassis.MigrationSettings.model_fields)
 
     postgres_url: PostgresUrl = Field(
         default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),
         description="Postgres with pgvector, as the role of the service (neither superuser nor BYPASSRLS).",
-    )
-    postgres_migration_url: PostgresUrl | None = Field(
-        default=None, description="The same database as the owner of its schema; if set, migrations run at start."
     )
     postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections to Postgres, at most.")
     statement_timeout_s: float = Field(default=10, gt=0, le=300, description="Timeout of a statement, in seconds.")

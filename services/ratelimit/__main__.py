@@ -1,4 +1,4 @@
-"""The command hocket-ratelimit: builds adapters, flows and servicers from the settings."""
+"""The command hocket-ratelimit: builds adapters, flows and servicers from the settings; sub-command `migrate`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if __name__ == "__main__":
     end_at_once()
 
 import secrets
+import sys
 import time
 from contextlib import AsyncExitStack
 
@@ -16,24 +17,26 @@ from hocket.ratelimit.v1 import ledger_pb2_grpc, ratelimit_pb2_grpc
 
 from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import SystemClock
-from hocket.chassis.postgres import TenantDatabase, migrate
 from hocket.chassis.run import run
 from hocket.chassis.server import Assembly, Servicer
+from hocket.postgres.migrate_command import run_migrate
+from hocket.postgres.schema_version import KnownSchema, read_migrations
+from hocket.postgres.tenant_database import TenantDatabase
 from services.ratelimit import envoy_server, server
 from services.ratelimit.adapters.memory_store import MemoryStore
-from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger
+from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, SCHEMA, PostgresLedger
 from services.ratelimit.adapters.redis_store import RedisStore
 from services.ratelimit.flow import CostLedger, Limiter
 from services.ratelimit.readiness import ready_after_first_success
-from services.ratelimit.settings import Settings
+from services.ratelimit.settings import MigrationSettings, Settings
 
 
 async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     """Connect Redis and Postgres, and build the three servicers. `resources` closes the connections."""
-    if settings.postgres_migration_url:
-        await migrate(settings.postgres_migration_url.get_secret_value(), "ratelimit", MIGRATIONS)
     database = TenantDatabase(
-        settings.postgres_url.get_secret_value(), connections_max=settings.postgres_connections_max
+        settings.postgres_url.get_secret_value(),
+        schema=KnownSchema(SCHEMA, read_migrations(MIGRATIONS), "hocket-ratelimit migrate"),
+        connections_max=settings.postgres_connections_max,
     )
     resources.push_async_callback(database.close)
     store = RedisStore(
@@ -73,8 +76,12 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
 
 
 def main() -> None:
-    """Run the service."""
-    run("ratelimit", "Decides what a tenant may spend now, and records what it spent.", Settings, build)
+    """Run the service or the sub-command."""
+    if sys.argv[1:2] == ["migrate"]:
+        run_migrate("ratelimit", SCHEMA, MIGRATIONS, MigrationSettings, sys.argv[2:])
+    else:
+        description = "Decide what a tenant may spend now, and record what it spent. Sub-command: migrate (--help)."
+        run("ratelimit", description, Settings, build)
 
 
 if __name__ == "__main__":

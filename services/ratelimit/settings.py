@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from hocket.chassis import settings as chassis
 from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings
 from services.ratelimit.limits.limit_file import parse_limit_file
 from services.ratelimit.limits.limit_table import LimitTable
@@ -14,10 +15,17 @@ from services.ratelimit.limits.limit_table import LimitTable
 DEFAULT_LIMITS = Path(__file__).parent / "limits" / "default_limits.toml"
 
 
+class MigrationSettings(chassis.MigrationSettings):
+    """Settings of `hocket-ratelimit migrate`."""
+
+    model_config = SettingsConfigDict(env_prefix="HOCKET_RATELIMIT_")
+
+
 class Settings(ServerSettings):
     """Environment variables HOCKET_RATELIMIT_*."""
 
     model_config = SettingsConfigDict(env_prefix="HOCKET_RATELIMIT_")
+    command_settings = frozenset(chassis.MigrationSettings.model_fields)
 
     redis_url: RedisUrl = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
@@ -61,9 +69,6 @@ class Settings(ServerSettings):
         default=SecretStr("postgresql://hocket_app@127.0.0.1:5432/hocket"),
         description="Postgres of the ledger, as the role of the service (neither superuser nor BYPASSRLS). "
         "Unset: postgresql://hocket_app@127.0.0.1:5432/hocket.",
-    )
-    postgres_migration_url: PostgresUrl | None = Field(
-        default=None, description="The same database as the owner of its schema; if set, migrations run at start."
     )
     postgres_connections_max: int = Field(default=10, ge=1, le=100, description="Connections to Postgres, at most.")
 

@@ -84,14 +84,19 @@ def postgres_urls(_postgres) -> PostgresUrls:
     return _postgres.postgres_urls
 
 
+@pytest.fixture(scope="session")
+def postgres_admin_url(_postgres) -> str:
+    """URL of the superuser of that server."""
+    port = urlsplit(_postgres.postgres_urls.owner_url).port
+    password = DataFolder(_postgres.data_dir).secrets()["postgres_admin"]
+    return os.environ.get("DATABASE_URL") or postgres.admin_url(port, password)
+
+
 @pytest.fixture
-def fresh_postgres_urls(_loop, _postgres) -> Iterator[PostgresUrls]:
+def fresh_postgres_urls(_loop, _postgres, postgres_admin_url) -> Iterator[PostgresUrls]:
     """As `postgres_urls`, but a database of this test alone, dropped at its end."""
     name = f"test_{secrets.token_hex(6)}"
-    urls = _postgres.postgres_urls
-    admin = os.environ.get("DATABASE_URL") or postgres.admin_url(
-        urlsplit(urls.owner_url).port, DataFolder(_postgres.data_dir).secrets()["postgres_admin"]
-    )
+    admin, urls = postgres_admin_url, _postgres.postgres_urls
     passwords = [urlsplit(url).password for url in (urls.owner_url, urls.app_url)]
 
     async def drop() -> None:

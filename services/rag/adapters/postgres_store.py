@@ -12,7 +12,7 @@ from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
 from hocket.chassis.errors import FailedPrecondition
-from hocket.chassis.postgres import TenantDatabase
+from hocket.postgres.tenant_database import TenantDatabase
 from services.rag.adapters import statements as sql
 from services.rag.embedding.vectors import Vectors
 from services.rag.ingest.documents import Document, DocumentInfo, IndexedPassage, StoredDocument
@@ -43,15 +43,13 @@ class PostgresStore:
 
         Raises:
             Unavailable: Postgres does not answer.
-            FailedPrecondition: The schema is empty, or row-level security is not forced on a table.
+            FailedPrecondition: The schema does not fit, or row-level security is not forced on a table.
         """
         await self._database.check()
         if self._bound:
             return
         # The system catalogue is not per tenant; any tenant id works.
         async with self._database.tenant("-") as connection:
-            if not await connection.fetchval(sql.TABLES):
-                raise FailedPrecondition("the schema rag is empty; set HOCKET_RAG_POSTGRES_MIGRATION_URL once")
             unbound = [str(row["relname"]) for row in await connection.fetch(sql.UNBOUND_TABLES)]
         if unbound:
             raise FailedPrecondition(f"row-level security is not forced on {', '.join(unbound)}; run the migrations")

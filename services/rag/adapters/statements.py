@@ -122,7 +122,3 @@ UNBOUND_TABLES = """
     WHERE n.nspname = 'rag' AND c.relkind IN ('r', 'p') AND c.relname <> 'migrations'
       AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
 """
-TABLES = """
-    SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'rag' AND c.relkind IN ('r', 'p')
-"""

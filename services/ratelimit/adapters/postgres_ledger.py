@@ -10,11 +10,12 @@ from pathlib import Path
 import asyncpg
 
 from hocket.chassis.errors import Unavailable
-from hocket.chassis.postgres import TenantDatabase
+from hocket.postgres.tenant_database import TenantDatabase
 from services.ratelimit.errors import LedgerUnavailable
 from services.ratelimit.ledger.cost_events import CostEvent
 from services.ratelimit.ledger.cost_sums import CostSum, Period
 
+SCHEMA = "ratelimit"
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Temporary states, fixed by an operator or a restart; a retry then succeeds. Other errors are defects.
 _TEMPORARY = (
@@ -99,8 +100,9 @@ class PostgresLedger:
             async with self._database.tenant(tenant_id) as connection:
                 yield connection
         except (Unavailable, *_TEMPORARY) as error:
+            why = error.message if isinstance(error, Unavailable) else "the database refuses"
             raise LedgerUnavailable(
-                "the ledger's database cannot be reached; retry with the same event ids", retry_after_s=1
+                f"the ledger cannot be used ({why}); retry with the same event ids", retry_after_s=1
             ) from error
 
 

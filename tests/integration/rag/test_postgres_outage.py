@@ -15,13 +15,15 @@ from hocket.rag.v1 import rag_pb2
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import MeshChannel
 from hocket.chassis.errors import DeadlineExceeded, Unavailable
-from hocket.chassis.postgres import TenantDatabase
 from hocket.chassis.server import MeshServer
 from hocket.client.rag import RagClient
+from hocket.postgres.migrations import migrate
+from hocket.postgres.tenant_database import TenantDatabase
 from local.data_folder import DataFolder
 from local.embedded import postgres
 from local.mesh import Mesh
 from services.rag.__main__ import build
+from services.rag.adapters.postgres_store import MIGRATIONS, SCHEMA
 from services.rag.settings import Settings
 from tests.fakes.waiting import DEADLINE_S
 
@@ -30,9 +32,8 @@ SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
 @asynccontextmanager
 async def serving(urls) -> AsyncIterator[tuple[RagClient, MeshServer]]:
-    settings = Settings(
-        postgres_url=urls.app_url, postgres_migration_url=urls.owner_url, jwt_secret=SECRET, drain_grace_s=0.2
-    )
+    await migrate(urls.owner_url, SCHEMA, MIGRATIONS)
+    settings = Settings(postgres_url=urls.app_url, jwt_secret=SECRET, drain_grace_s=0.2)
     token = TokenMinter(SECRET).mint("acme", caller="test")
     async with AsyncExitStack() as resources:
         server = MeshServer("rag", settings, await build(settings, resources))

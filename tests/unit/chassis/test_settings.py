@@ -7,13 +7,21 @@ from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from hocket.chassis.run import read_settings
-from hocket.chassis.settings import PostgresUrl, RedisUrl, ServerSettings, is_loopback, unknown_variables
+from hocket.chassis.settings import (
+    PostgresUrl,
+    RedisUrl,
+    ServerSettings,
+    is_loopback,
+    unknown_variables,
+    unread_variables,
+)
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 
 
 class Settings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="HOCKET_PROBE_")
+    command_settings = frozenset({"owner_url"})
     speed_fps: int = Field(default=30, ge=1, le=60, description="Frames a second.")
 
 
@@ -82,6 +90,14 @@ def test_a_misspelled_variable_is_refused_but_service_links_are_not(monkeypatch)
     assert unknown_variables(Settings) == ["HOCKET_PROBE_SPEED"]
     with pytest.raises(SystemExit, match="HOCKET_PROBE_SPEED"):
         read_settings("hocket-probe", Settings)
+
+
+def test_a_setting_of_a_sub_command_is_no_misspelling_and_is_not_read(monkeypatch):
+    assert unread_variables(Settings) == []
+    monkeypatch.setenv("HOCKET_PROBE_OWNER_URL", "hunter2")
+    monkeypatch.setenv("HOCKET_PROBE_OWNER_URL_FILE", "/nothing")
+    assert "hunter2" not in str(read_settings("hocket-probe", Settings).model_dump())
+    assert unread_variables(Settings) == ["HOCKET_PROBE_OWNER_URL", "HOCKET_PROBE_OWNER_URL_FILE"]
 
 
 def test_a_service_link_with_the_name_of_a_setting_is_ignored(monkeypatch):

@@ -42,8 +42,27 @@ def expected(noun):
     return service_settings(find_service(noun), Ports(50051, 9090, http), config)
 
 
+MIGRATED = [s.noun for s in topology.SERVICES if s.migration_argv]
+
+
 def test_same_services_and_servers():
-    assert set(COMPOSE["services"]) == {*topology.SERVERS, *map(kebab, NOUNS)}
+    migrations = {f"{kebab(noun)}-migrate" for noun in MIGRATED}
+    assert set(COMPOSE["services"]) == {*topology.SERVERS, *map(kebab, NOUNS), *migrations}
+
+
+@pytest.mark.parametrize("noun", MIGRATED)
+def test_one_container_migrates_before_the_service_and_alone_holds_the_owners_password(noun):
+    one, served = declared(f"{noun}-migrate"), declared(noun)
+    assert one["command"] == list(find_service(noun).migration_argv[-1:])
+    assert (one["image"], one["build"], one["restart"]) == (served["image"], served["build"], "no")
+    assert set(one["environment"]) == {find_service(noun).prefix + topology.MIGRATION_URL}
+    assert set(one["depends_on"]) == {"postgres"}
+    assert served["depends_on"][f"{kebab(noun)}-migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_serving_containers_never_hold_the_owners_password():
+    holders = {name for name, service in COMPOSE["services"].items() if "OWNER_PASSWORD" in str(service)}
+    assert holders == {"postgres", *(f"{kebab(noun)}-migrate" for noun in MIGRATED)}
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -60,9 +79,9 @@ def test_container_settings_match_the_topology(noun):
 
 @pytest.mark.parametrize("noun", NOUNS)
 def test_container_dependencies_and_build_argument(noun):
-    assert set(declared(noun)["depends_on"]) == {
-        kebab(n) for n in (*find_service(noun).servers, *find_service(noun).calls)
-    }
+    migration = [f"{noun}-migrate"] if noun in MIGRATED else []
+    needed = {kebab(n) for n in (*find_service(noun).servers, *find_service(noun).calls, *migration)}
+    assert set(declared(noun)["depends_on"]) == needed
     assert declared(noun)["build"]["args"] == {"SERVICE": kebab(noun)}
 
 

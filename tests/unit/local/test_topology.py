@@ -8,7 +8,7 @@ import pytest
 
 from hocket.chassis.settings import variables
 from local import topology
-from local.topology import NOUNS, MeshConfig, Ports, find_service, service_environment
+from local.topology import NOUNS, MeshConfig, Ports, find_service, migration_environment, service_environment
 
 CONFIG = MeshConfig(
     jwt_secret="s" * 32,
@@ -47,9 +47,22 @@ def test_vendor_key_is_a_setting_of_its_service(vendor):
 
 
 def test_server_urls_reach_only_the_services_that_use_them():
-    holders = {noun for noun in NOUNS if "postgresql://owner" in env_of(noun).values()}
+    holders = {noun for noun in NOUNS if "postgresql://app" in env_of(noun).values()}
     assert holders == {"ratelimit", "rag"}
     assert not any("postgresql" in value or "redis" in value for value in env_of("speech").values())
+
+
+def test_only_the_migration_holds_the_url_of_the_schema_owner():
+    given = {"HOCKET_RAG_POSTGRES_MIGRATION_URL_FILE": "/run/owner", "HOCKET_RAG_LOG_LEVEL": "DEBUG", "PATH": "/bin"}
+    assert not any("postgresql://owner" in env_of(noun).values() for noun in NOUNS)
+    assert "/run/owner" not in env_of("rag", given).values()
+    migrated = {s.noun for s in topology.SERVICES if s.migration_argv}
+    assert migrated == {"ratelimit", "rag"}
+    for noun in migrated:
+        env = migration_environment(find_service(noun), CONFIG, inherited={"PATH": "/bin"})
+        assert env == {"PATH": "/bin", f"HOCKET_{noun.upper()}_POSTGRES_MIGRATION_URL": "postgresql://owner"}
+    own = migration_environment(find_service("rag"), CONFIG, inherited=given)
+    assert own == {"PATH": "/bin", "HOCKET_RAG_POSTGRES_MIGRATION_URL_FILE": "/run/owner"}
 
 
 def test_inherited_settings_override_the_topology():

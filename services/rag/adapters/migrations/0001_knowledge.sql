@@ -1,3 +1,4 @@
+-- compatible-since: 1
 -- Knowledge of all tenants. Tenants are separated twice: by the predicate of every query, and by row-level security.
 -- No foreign keys: their checks bypass row-level security, and a document is always replaced in one transaction.
 

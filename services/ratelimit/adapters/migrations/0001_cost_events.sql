@@ -1,3 +1,4 @@
+-- compatible-since: 1
 -- The ledger: one row per vendor call. Rows are inserted and never changed.
 CREATE TABLE ratelimit.cost_events (
     tenant_id text NOT NULL CHECK (tenant_id <> ''),

@@ -93,6 +93,31 @@ async def test_dependencies_are_ready_first(processes):
     assert [line.split()[0] for line in reported] == ["store", "ledger", "gateway"]
 
 
+async def test_step_before_the_first_start_runs_once_after_the_dependencies(processes):
+    steps = []
+
+    async def migrate() -> None:
+        steps.append(supervisor.keeper("store").started.is_set())
+
+    service = processes.spec("service", depends_on=("store",), before_start=migrate)
+    supervisor = processes.supervisor(processes.spec("store"), service)
+    await supervisor.start()
+    await supervisor.keeper("service").restart()
+    await supervisor.stop()
+    assert steps == [True]
+
+
+async def test_failed_step_before_the_start_fails_the_start(processes):
+    async def migrate() -> None:
+        raise LocalError("cannot migrate the schema of service: why")
+
+    supervisor = processes.supervisor(processes.spec("service", before_start=migrate))
+    with pytest.raises(LocalError, match="cannot migrate the schema"):
+        await supervisor.start()
+    assert supervisor.keeper("service").pid is None
+    await supervisor.stop()
+
+
 async def test_crashed_process_and_its_children_are_replaced(processes):
     supervisor = processes.supervisor(processes.spec("service", WITH_CHILD))
     await supervisor.start()

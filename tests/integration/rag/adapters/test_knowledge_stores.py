@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 
 from hocket.chassis.errors import FailedPrecondition, Unavailable
-from hocket.chassis.postgres import TenantDatabase, migrate
+from hocket.postgres.migrations import migrate
+from hocket.postgres.schema_version import KnownSchema, read_migrations
+from hocket.postgres.tenant_database import TenantDatabase
 from services.rag import validation
 from services.rag.adapters.hashed_embedder import HashedEmbedder
 from services.rag.adapters.memory_store import MemoryStore
@@ -242,8 +244,9 @@ async def test_table_without_forced_row_level_security_is_refused(fresh_postgres
 
 
 async def test_empty_database_is_not_ready(fresh_postgres_urls):
-    database = TenantDatabase(fresh_postgres_urls.app_url)
-    with pytest.raises(FailedPrecondition, match="MIGRATION_URL"):
+    schema = KnownSchema(SCHEMA, read_migrations(MIGRATIONS), "hocket-rag migrate")
+    database = TenantDatabase(fresh_postgres_urls.app_url, schema=schema)
+    with pytest.raises(FailedPrecondition, match="hocket-rag migrate"):
         await PostgresStore(database).check()
     await database.close()
 

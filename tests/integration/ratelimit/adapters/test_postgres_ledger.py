@@ -10,7 +10,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from hocket.chassis.postgres import TenantDatabase, migrate
+from hocket.postgres.migrations import migrate
+from hocket.postgres.tenant_database import TenantDatabase
 from services.ratelimit.adapters.memory_ledger import MemoryLedger
 from services.ratelimit.adapters.postgres_ledger import MIGRATIONS, PostgresLedger
 from services.ratelimit.errors import LedgerUnavailable

@@ -1,0 +1,1 @@
+"""Postgres for the services that keep tables: transactions of one tenant, schema versions, the command `migrate`."""
