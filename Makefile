@@ -41,7 +41,7 @@ DROPPED := $(shell [ ! -x $(BIN)/python ] || [ "$$("$(PYTHON)" -V 2>&1)" = "$$($
 endif
 
 .PHONY: help setup demo up down status test steady fresh unit contract integration e2e check format lint mypy pyright \
-	imports buf stubs docs-fresh site licences licences-fresh extras wheel-check fmt protos docs release cover bench clean distclean
+	imports buf stubs docs-fresh site licences licences-fresh extras wheel-check fmt protos docs images release cover bench clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
@@ -207,6 +207,10 @@ docs: $(VENV)/.develops ## Regenerate the generated pages of docs/, build the do
 	@$(BIN)/python -m scripts.gen_charts
 	@$(BIN)/python scripts/fetch_mermaid.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --no-strict && echo "site/index.html"
+
+images: $(VENV)/.develops ## Build the images with labels and bills of materials (S=rag, VERSION, REGISTRY, PLATFORM, BASE_IMAGE, CA; ARGS="--help")
+	@$(BIN)/python -m scripts.images $(if $(VERSION),--version "$(VERSION)") $(if $(REGISTRY),--registry "$(REGISTRY)") \
+		$(if $(PLATFORM),--platform "$(PLATFORM)") $(if $(BASE_IMAGE),--base "$(BASE_IMAGE)") $(if $(CA),--ca "$(CA)") $(S) $(ARGS)
 
 licences: $(VENV)/.develops ## List the licence of every dependency in docs/licences.md
 	@$(BIN)/python -m scripts.licences

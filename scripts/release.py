@@ -11,18 +11,17 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from scripts.images import build_images
 from scripts.lock_file import EXTRAS, PROJECT, ROOT, Lock
+from scripts.repository import git, project_version, run
 from scripts.sbom import bill_of_materials
 
 DIST = ROOT / "dist"
 CHARTS = ROOT / "deploy" / "helm"
-SERVICES = ("llm-router", "media-gateway", "rag", "ratelimit", "speech", "vision")
 _VERSION = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
 _SECTION = re.compile(
     r"^## \[(?P<name>[^\]]+)\](?: - (?P<date>\S+))?\n(?P<body>.*?)(?=^## \[|\Z)", re.MULTILINE | re.DOTALL
@@ -51,11 +50,6 @@ def main() -> None:
     for line in skipped:
         print(f"skipped: {line}")
     print(f"{PROJECT} {version} is built{'' if no_tag else f' and tagged v{version}'}; nothing was published")
-
-
-def project_version() -> str:
-    """Return the version in pyproject.toml."""
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
 def changelog_problems(changelog: str, version: str) -> Iterator[str]:
@@ -92,18 +86,6 @@ def build_distributions(version: str) -> None:
         (DIST / f"{PROJECT}-{version}-{extra}.cdx.json").write_text(text + "\n", encoding="utf-8")
 
 
-def build_images(version: str) -> Iterator[str]:
-    """Build one image for each service; yield what was skipped."""
-    docker = shutil.which("docker")
-    if docker is None or subprocess.run((docker, "info"), capture_output=True, check=False).returncode != 0:
-        yield "images, because no container engine answers"
-        return
-    for service in SERVICES:
-        tag = f"{PROJECT}/{service}:{version}"
-        dockerfile = str(ROOT / "deploy" / "docker" / "Dockerfile")
-        run(docker, "build", "--file", dockerfile, "--build-arg", f"SERVICE={service}", "--tag", tag, str(ROOT))
-
-
 def build_charts(version: str) -> Iterator[str]:
     """Package the Helm charts; yield what was skipped."""
     helm, charts = shutil.which("helm"), sorted(path.parent for path in CHARTS.glob("*/Chart.yaml"))
@@ -122,19 +104,6 @@ def write_checksums() -> None:
     files = sorted(path for path in DIST.iterdir() if path.is_file())
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
     (DIST / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
-
-
-def git(*arguments: str) -> str:
-    """Return what git prints."""
-    return run("git", *arguments).strip()
-
-
-def run(*command: str, env: dict[str, str] | None = None) -> str:
-    """Run `command` at the root of the clone; return its standard output, or exit with all of its output."""
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"failed: {' '.join(command)}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 if __name__ == "__main__":

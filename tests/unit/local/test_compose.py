@@ -82,7 +82,16 @@ def test_container_dependencies_and_build_argument(noun):
     migration = [f"{noun}-migrate"] if noun in MIGRATED else []
     needed = {kebab(n) for n in (*find_service(noun).servers, *find_service(noun).calls, *migration)}
     assert set(declared(noun)["depends_on"]) == needed
-    assert declared(noun)["build"]["args"] == {"SERVICE": kebab(noun)}
+    extras = {"EXTRAS": "speech-embedded"} if noun == "speech" else {}
+    assert declared(noun)["build"]["args"] == {"SERVICE": kebab(noun), **extras}
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_health_is_checked_without_another_process_of_python(noun):
+    health = declared(noun)["healthcheck"]
+    assert health["test"] == ["CMD", "ready", declared(noun)["environment"][f"{find_service(noun).prefix}OPS_PORT"]]
+    # A machine with 16 busy processes per core takes a minute to start a service, and longer for three vendors' SDKs.
+    assert (health["start_period"], health["retries"]) == ("300s", 6)
 
 
 @pytest.mark.parametrize("noun", [s.noun for s in topology.SERVICES if s.records_costs])
