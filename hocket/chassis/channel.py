@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Self, TypedDict
 
 import grpc
-from opentelemetry import propagate
 
 from hocket.chassis import identity
 from hocket.chassis.deadline import timeout_for
+from hocket.chassis.rpc_spans import TracedChannel
 
 # Largest message that any service accepts (llm_router, with images); the others accept less.
 SENT_BYTES_MAX = 16 * 1024 * 1024
@@ -96,14 +96,15 @@ class MeshChannel:
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1_000),
         ]
-        self.channel: grpc.aio.Channel = (
+        channel = (
             grpc.aio.secure_channel(target, tls.credentials(), options=options)
             if tls
             else grpc.aio.insecure_channel(target, options=options)
         )
+        self.channel: grpc.aio.Channel = TracedChannel(channel, target)
 
     def options(self, timeout_s: float) -> CallOptions:
-        """Return timeout, bearer token and W3C trace context of one call.
+        """Return timeout and bearer token of one call; the channel adds the W3C trace context of its span.
 
         Args:
             timeout_s: Timeout in seconds; shortened to the rest of the running RPC's deadline.
@@ -111,12 +112,9 @@ class MeshChannel:
         Raises:
             DeadlineExceeded: The deadline of the running RPC has passed.
         """
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
         token = self._token()
-        if token:
-            carrier["authorization"] = f"Bearer {token}"
-        return {"timeout": timeout_for(timeout_s), "metadata": tuple(carrier.items())}
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        return {"timeout": timeout_for(timeout_s), "metadata": metadata}
 
     async def close(self) -> None:
         """Close the channel; calls on it are cancelled."""

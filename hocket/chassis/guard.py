@@ -18,6 +18,7 @@ from opentelemetry import propagate, trace
 from hocket.chassis import deadline, identity
 from hocket.chassis.auth import TokenVerifier
 from hocket.chassis.errors import DeadlineExceeded, Internal, MeshError, Unauthenticated
+from hocket.chassis.rpc_spans import end_server_span, start_span
 from hocket.chassis.status import DETAILS_KEY, to_status
 from hocket.chassis.telemetry import RpcMetrics
 
@@ -32,7 +33,6 @@ else:
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection."
 _log = structlog.get_logger()
-_tracer = trace.get_tracer("hocket.chassis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,14 @@ class Guard(grpc.aio.ServerInterceptor):
         in_flight = self._in_flight(method)
         in_flight.inc()
         metadata = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
-        token = otel_context.attach(propagate.extract(metadata))
+        span = start_span(method, trace.SpanKind.SERVER, parent=propagate.extract(metadata))
+        token = otel_context.attach(trace.set_span_in_context(span))
         try:
-            with _tracer.start_as_current_span(method.lstrip("/"), kind=trace.SpanKind.SERVER):
-                async with _bounded(context, limit_s):
-                    caller = await self._identify(metadata)
-                    tier = caller.tenant_tier
-                    identity.bind(caller)
-                    yield
+            async with _bounded(context, limit_s):
+                caller = await self._identify(metadata)
+                tier = caller.tenant_tier
+                identity.bind(caller)
+                yield
         except MeshError as error:
             code = error.code
             await self._abort(context, error)
@@ -98,14 +98,16 @@ class Guard(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             code = "ABORTED"
             raise
-        except Exception:  # noqa: BLE001 - the only catch-all: the log gets the exception, the caller INTERNAL
+        except Exception as error:  # noqa: BLE001 - the only catch-all: the log gets the exception, the caller INTERNAL
             code = "INTERNAL"
+            span.record_exception(error)
             _log.exception("unexpected error in rpc", method=method)
             await self._abort(
                 context, Internal("internal error; report it with the trace id, the service's log holds the exception")
             )
         finally:
             otel_context.detach(token)
+            end_server_span(span, code)
             in_flight.dec()
             self._seconds(method, code).observe(time.perf_counter() - started)
             self._calls(tier, code).inc()

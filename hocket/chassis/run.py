@@ -73,6 +73,8 @@ def run(
             runner.run(_serve(noun, settings, build))
     except (OSError, MeshError) as error:
         sys.exit(f"{command}: {error}")
+    finally:
+        telemetry.end_export()
 
 
 def read_settings(command: str, settings_type: type[S]) -> S:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import sys
-from collections.abc import Mapping, MutableMapping
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, MutableMapping
+from importlib.metadata import version
+from multiprocessing.util import Finalize
 from typing import Any
 
 import structlog
@@ -12,10 +18,16 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 from structlog.tracebacks import ExceptionDictTransformer
 
 PII_KEY_PART = "pii"
+# Ended spans of a process that is killed are lost for at most this long; OpenTelemetry's default is 5 s.
+EXPORT_INTERVAL_S = 1.0
+FLUSH_TIMEOUT_S = 3.0
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
+_shutdowns: list[Callable[[], object]] = []
 _RPC_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -26,11 +38,19 @@ def set_up(service: str, *, level: str, log_content: bool, otlp_endpoint: str | 
         service: Service name in logs and spans, for instance "hocket-rag".
         level: Lowest level logged.
         log_content: Keep values under `pii` keys, the content that users said.
-        otlp_endpoint: OTLP/gRPC endpoint of a collector; None exports nothing.
+        otlp_endpoint: OTLP/gRPC endpoint of a collector; None exports nothing. Call `end_export` before the process
+            ends; a child process of multiprocessing calls it by itself, at every end but SIGKILL.
     """
     set_up_logs(service, level=level, log_content=log_content)
-    resource = Resource.create({"service.name": service})
-    provider = TracerProvider(resource=resource)
+    resource = Resource.create(
+        {
+            "service.name": service,
+            "service.version": version("hocket"),
+            "service.instance.id": str(uuid.uuid4()),
+        }
+    )
+    # `end_export` shuts the providers down: at exit theirs would wait up to 30 s for a collector that is gone.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     if otlp_endpoint:
         _export(provider, resource, otlp_endpoint, insecure=not otlp_endpoint.startswith("https"))
     trace.set_tracer_provider(provider)
@@ -44,9 +64,40 @@ def _export(provider: TracerProvider, resource: Resource, endpoint: str, *, inse
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, insecure=insecure)))
+    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=insecure)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_INTERVAL_S * 1000))
     reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint, insecure=insecure))
-    metrics.set_meter_provider(MeterProvider([reader], resource=resource))
+    meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    metrics.set_meter_provider(meters)
+    _shutdowns.extend([provider.shutdown, meters.shutdown])
+    if multiprocessing.parent_process() is not None:
+        # atexit handlers do not run in the children of a forkserver.
+        Finalize(None, end_export, exitpriority=0)
+
+
+def end_export(timeout_s: float = FLUSH_TIMEOUT_S) -> None:
+    """Export what is still held and stop exporting; does nothing without a collector or the second time.
+
+    Args:
+        timeout_s: Longest wait in seconds; what a collector has not taken by then is lost.
+    """
+    threads = [threading.Thread(target=shutdown, name="telemetry flush", daemon=True) for shutdown in _shutdowns]
+    _shutdowns.clear()
+    until_s = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until_s - time.monotonic()))
+
+
+def trace_headers() -> dict[str, str]:
+    """Return the W3C trace context of the current span as HTTP headers for a vendor; empty outside of a span.
+
+    Never the baggage: callers may put anything into it.
+    """
+    headers: dict[str, str] = {}
+    _TRACE_CONTEXT.inject(headers)
+    return headers
 
 
 def set_up_logs(service: str, *, level: str, log_content: bool) -> None:

@@ -53,10 +53,11 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     reports = await turn_reports.listen(folder / "turns")
     resources.callback(reports.close)
 
+    job = settings.job_config(str(folder / "turns"))
     worker = Worker(
         settings.worker_config(),
-        partial(serve_room, settings.job_config(str(folder / "turns"))),
-        prewarm,
+        partial(serve_room, job),
+        partial(prewarm, job),
         JobSlots(settings.peers(), ttl_s=settings.slot_ttl_s).acquire,
     )
     worker.start()

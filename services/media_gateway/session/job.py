@@ -23,13 +23,15 @@ from services.media_gateway.turns.tenant_settings import SAFE
 _log = structlog.get_logger()
 
 
-def prewarm(process: JobProcess) -> None:
+def prewarm(config: JobConfig, process: JobProcess) -> None:
     """Load what a session needs and what does not depend on an event loop.
 
     Args:
+        config: Configuration of the process.
         process: The idle process; its `userdata` gets `ssl` (certificate authorities) and `vad` (the voice activity
             detector).
     """
+    _set_up_telemetry(config)
     # Loaded at the start of a room, each of these two would block the event loop for 100 to 400 ms.
     process.userdata["ssl"] = ssl.create_default_context()
     importlib.import_module("anyio._backends._asyncio")
@@ -45,13 +47,6 @@ async def serve_room(config: JobConfig, ctx: LiveKitJob) -> None:
         config: Configuration of the process.
         ctx: The accepted job.
     """
-    chassis_telemetry.set_up(
-        "hocket-media-gateway",
-        level=config.log_level,
-        log_content=config.log_content,
-        otlp_endpoint=config.otlp_endpoint,
-    )
-    trace_turns(trace.get_tracer_provider(), log_content=config.log_content)
     job = read_job(ctx.job.metadata, ctx.job.room.name)
     if job is None:
         _log.error("job without a tenant", livekit_room=ctx.job.room.name)
@@ -67,3 +62,14 @@ async def serve_room(config: JobConfig, ctx: LiveKitJob) -> None:
 
     ctx.add_shutdown_callback(close_resources)
     await RoomSession(config, job, ctx, resources).start()
+
+
+def _set_up_telemetry(config: JobConfig) -> None:
+    """Set up logs and traces before a room is assigned: its root span starts before `serve_room` is called."""
+    chassis_telemetry.set_up(
+        "hocket-media-gateway",
+        level=config.log_level,
+        log_content=config.log_content,
+        otlp_endpoint=config.otlp_endpoint,
+    )
+    trace_turns(trace.get_tracer_provider(), log_content=config.log_content)

@@ -11,6 +11,7 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.duplex import DuplexStream
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings
+from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
 ROUNDS = 30
@@ -44,7 +45,7 @@ async def test_a_call_refused_at_once_raises_the_servers_reason(server):
         stub = rag_pb2_grpc.RagServiceStub(channel.channel)
         for _ in range(ROUNDS):
             with pytest.raises(errors.Unauthenticated):
-                async with DuplexStream(stub.Ingest(**channel.options(5))) as stream:
+                async with DuplexStream(stub.Ingest(**channel.options(DEADLINE_S))) as stream:
                     await stream.send(request("first"))
                     await stream.receive()
 
@@ -54,7 +55,7 @@ async def test_a_write_after_a_refusal_raises_the_refusal(server):
     async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
         stub = rag_pb2_grpc.RagServiceStub(channel.channel)
         for _ in range(ROUNDS):
-            async with DuplexStream(stub.Ingest(**channel.options(5)), request("first")) as stream:
+            async with DuplexStream(stub.Ingest(**channel.options(DEADLINE_S)), request("first")) as stream:
                 assert (await stream.receive()).document_id == "first"
                 with pytest.raises(errors.ResourceExhausted) as caught:
                     for _ in range(1000):
@@ -66,7 +67,7 @@ async def test_receive_returns_none_after_an_ok_status(server):
     token = TokenMinter(SECRET).mint("acme", caller="test")
     async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: token) as channel:
         stub = rag_pb2_grpc.RagServiceStub(channel.channel)
-        async with DuplexStream(stub.Ingest(**channel.options(5)), request("first")) as stream:
+        async with DuplexStream(stub.Ingest(**channel.options(DEADLINE_S)), request("first")) as stream:
             await stream.end()
             assert [response.document_id async for response in stream] == ["first"]
             assert await stream.receive() is None
