@@ -7,6 +7,7 @@ up here for every vendor. No attribute contains user content.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -14,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.llm_router.billing.attempt_cost import AttemptCost
 from services.llm_router.catalog.tiers import Candidate
+from services.llm_router.chat.request import Request
 from services.llm_router.routing.decision import Decision
 
 _FIRST_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10)
@@ -22,6 +24,9 @@ ANSWERS_IN_FLIGHT = Gauge(
 )
 ROUTED = Counter(
     "hocket_llm_router_routes", "Requests by tier and cause of the decision.", ["tier", "cause", "tenant_tier"]
+)
+_BREAKER_OPEN = Gauge(
+    "hocket_llm_router_circuit_breaker_open", "1 while the circuit breaker of a model is not closed, else 0.", ["model"]
 )
 ATTEMPTS = Counter("hocket_llm_router_attempts", "Attempts at models by outcome.", ["model", "outcome"])
 HEDGES = Counter("hocket_llm_router_hedges", "Hedges: second attempts started while the first was slow.", ["model"])
@@ -69,7 +74,7 @@ _next_chunk = _meter.create_histogram(
 class AttemptTrace:
     """The span and the metrics of one vendor call."""
 
-    def __init__(self, candidate: Candidate, conversation_id: str, max_output_tokens: int) -> None:
+    def __init__(self, candidate: Candidate, request: Request) -> None:
         """Start the span."""
         self._attributes: dict[str, str] = {
             "gen_ai.operation.name": "chat",
@@ -81,11 +86,17 @@ class AttemptTrace:
             "gen_ai.output.type": "text",
             "hocket.llm_router.model": candidate.alias,
         }
-        if conversation_id:
-            attributes["gen_ai.conversation.id"] = conversation_id
-        if max_output_tokens:
-            attributes["gen_ai.request.max_tokens"] = max_output_tokens
+        if request.conversation_id:
+            attributes["gen_ai.conversation.id"] = request.conversation_id
+        if request.turn_id:
+            attributes["hocket.turn_id"] = request.turn_id
+        if request.max_output_tokens:
+            attributes["gen_ai.request.max_tokens"] = request.max_output_tokens
         self._span = _tracer.start_span(f"chat {candidate.vendor_model}", kind=SpanKind.CLIENT, attributes=attributes)
+
+    def current(self) -> AbstractContextManager[object]:
+        """Make the span the current one for the block, so that the request to the vendor carries it."""
+        return trace.use_span(self._span, record_exception=False, set_status_on_exception=False)
 
     def first_chunk(self, seconds: float) -> None:
         """Record the time to the first output in seconds."""
@@ -130,6 +141,13 @@ class AttemptTrace:
         _token_usage.record(usage.output_tokens, {**attributes, "gen_ai.token.type": "output"})
         _duration.record(seconds, {**attributes, "error.type": failure} if failure else attributes)
         count_cost(cost, tenant_tier)
+
+
+def show_breakers(is_closed: Mapping[str, bool]) -> None:
+    """Show whether the circuit breaker of each model, by alias, is closed; models left out are no longer shown."""
+    _BREAKER_OPEN.clear()
+    for alias, closed in is_closed.items():
+        _BREAKER_OPEN.labels(alias).set(0 if closed else 1)
 
 
 def count_cost(cost: AttemptCost, tenant_tier: str) -> None:

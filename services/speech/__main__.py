@@ -16,7 +16,9 @@ from hocket.chassis.channel import MeshChannel
 from hocket.chassis.run import run
 from hocket.chassis.server import Assembly, Servicer
 from hocket.client.ledger import CostRecorder
+from hocket.client.ledger_metrics import CostEventMetrics
 from hocket.client.ratelimit import RateLimitClient
+from services.speech.adapters.measured_engines import MeasuredSpeechToText, MeasuredTextToSpeech
 from services.speech.adapters.ratelimit import MeshLedger, MeshLimits, tenant_token
 from services.speech.flow import Speech
 from services.speech.ports import SpeechToText, TextToSpeech
@@ -28,13 +30,15 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     """Wire the service; push each resource that needs closing on `resources`."""
     target, tls, client = settings.ratelimit_target, settings.peer_tls, None
     # A stream may outlive its token: the minter makes fresh ones for its limits and costs.
-    recorder = CostRecorder(target, tls=tls, minter=settings.minter, journal_file=settings.cost_journal_file)
+    minter, journal = settings.minter, settings.cost_journal_file
+    recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=journal, observer=CostEventMetrics())
     ledger = MeshLedger(await resources.enter_async_context(recorder))
     if target:
         channel = MeshChannel(target, tenant_token(settings.minter), tls=tls)
         client = RateLimitClient(await resources.enter_async_context(channel))
     stt, tts = await _speech_to_text(settings, resources), await _text_to_speech(settings, resources)
-    servicer = SpeechServicer(Speech(stt, tts, MeshLimits(client), ledger))
+    speech = Speech(MeasuredSpeechToText(stt), MeasuredTextToSpeech(tts), MeshLimits(client), ledger)
+    servicer = SpeechServicer(speech)
     name = "hocket.speech.v1.SpeechService"
     return Assembly([Servicer(name, lambda s: speech_pb2_grpc.add_SpeechServiceServicer_to_server(servicer, s))])
 

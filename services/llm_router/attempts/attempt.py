@@ -101,9 +101,7 @@ class Attempt:
         timeouts = context.timeouts
         self._started = now
         self._last_output_at = now
-        self._trace = telemetry.AttemptTrace(
-            candidate, context.request.conversation_id, context.request.max_output_tokens
-        )
+        self._trace = telemetry.AttemptTrace(candidate, context.request)
         left_s = deadline.remaining()
         caller_limit_s = math.inf if left_s is None else left_s - end_margin_s(left_s)
         self._total_until = now + min(timeouts.total_s, caller_limit_s)
@@ -118,7 +116,8 @@ class Attempt:
         self._has_progress = False
         self._cancelled = False
         # A task of its own: a cancellation reaches the read from the vendor, wherever the caller waits.
-        self._task = asyncio.create_task(self._read_vendor(), name=f"attempt {candidate.alias}")
+        with self._trace.current():
+            self._task = asyncio.create_task(self._read_vendor(), name=f"attempt {candidate.alias}")
 
     async def _read_vendor(self) -> None:
         try:

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import httpx
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, Field, ValidationError
 
 from hocket.chassis.deadline import timeout_for
 from hocket.chassis.errors import MeshError, Unavailable
+from hocket.chassis.telemetry import trace_headers
 from services.rag import errors
 from services.rag.embedding.vectors import Vectors
 from services.rag.ports import EmbeddingCosts
@@ -21,6 +24,7 @@ _URL = "https://api.voyageai.com/v1"
 _ATLAS_URL = "https://ai.mongodb.com/v1"
 # Estimate of the tokens of a call without a response.
 _BYTES_PER_TOKEN = 4
+_tracer = trace.get_tracer("hocket.rag")
 
 Numbers = Annotated[list[float], Field(min_length=1)]
 
@@ -79,24 +83,36 @@ class VoyageEmbedder:
     async def embed(self, tenant_id: str, texts: Sequence[str], *, query: bool) -> Vectors:  # noqa: ARG002 - the port's
         """Return one vector per text. Raises Unavailable, FailedPrecondition."""
         body = {**self._body, "input": list(texts), "input_type": "query" if query else "document"}
-        try:
-            reply = await self._post(body, timeout_for(self._timeout_s))
-        except asyncio.CancelledError:
-            # The request was sent: the vendor may bill it.
-            self._record(_estimate_tokens(texts), "cancelled")
-            raise
-        except httpx.ReadTimeout as error:
-            self._record(_estimate_tokens(texts), "cancelled")
-            raise Unavailable(f"Voyage did not answer within {self._timeout_s:g} s", retry_after_s=1) from error
+        model = str(self._body["model"])
+        attributes = {
+            "gen_ai.operation.name": "embeddings",
+            "gen_ai.provider.name": PROVIDER,
+            "gen_ai.request.model": model,
+        }
+        with _tracer.start_as_current_span(f"embeddings {model}", kind=SpanKind.CLIENT, attributes=attributes) as span:
+            reply = await self._billed_post(body, texts)
+            span.set_attribute("gen_ai.usage.input_tokens", reply.usage.total_tokens)
         rows = sorted(reply.data, key=lambda row: row.index)
         self._record(reply.usage.total_tokens, "ok")
         if [row.index for row in rows] != list(range(len(texts))):
             raise Unavailable(f"Voyage returned {len(rows)} vectors for {len(texts)} texts, or out of order")
         return Vectors(self.model, [row.embedding for row in rows])
 
+    async def _billed_post(self, body: Mapping[str, object], texts: Sequence[str]) -> _Reply:
+        """Post; record an estimate where the request was sent and no response came, since the vendor may bill it."""
+        try:
+            return await self._post(body, timeout_for(self._timeout_s))
+        except asyncio.CancelledError:
+            self._record(_estimate_tokens(texts), "cancelled")
+            raise
+        except httpx.ReadTimeout as error:
+            self._record(_estimate_tokens(texts), "cancelled")
+            raise Unavailable(f"Voyage did not answer within {self._timeout_s:g} s", retry_after_s=1) from error
+
     async def _post(self, body: Mapping[str, object], timeout_s: float) -> _Reply:
         try:
-            response = await self._client.post(self._url, json=body, headers=self._headers, timeout=timeout_s)
+            headers = {**self._headers, **trace_headers()}
+            response = await self._client.post(self._url, json=body, headers=headers, timeout=timeout_s)
         except httpx.ReadTimeout:
             raise
         except httpx.HTTPError as error:

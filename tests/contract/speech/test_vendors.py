@@ -13,8 +13,10 @@ from aiohttp import WSMsgType, web
 from hocket.speech.v1.speech_pb2 import SynthesizeConfig, TranscribeConfig
 
 from hocket.chassis import errors
+from services.speech.adapters.measured_engines import MeasuredSpeechToText, MeasuredTextToSpeech
 from services.speech.ports import CostOutcome
 from services.speech.prices import MINUTE_MS, THOUSAND_CHARACTERS, price_of
+from tests.fakes.recorded_spans import record_spans, traceparent
 from tests.fakes.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -59,12 +61,13 @@ class Flux:
     def __init__(self, *, status: int = 0, fatal: bool = False) -> None:
         self.status, self.fatal = status, fatal
         self.query: list[tuple[str, str]] = []
-        self.key = ""
+        self.key = self.traceparent = ""
         self.audio = bytearray()
         self.closed = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.query, self.key = list(request.query.items()), request.headers.get("Authorization", "")
+        self.traceparent = request.headers.get("traceparent", "")
         if self.status:
             return web.Response(status=self.status)
         socket = web.WebSocketResponse()
@@ -101,7 +104,7 @@ async def deepgram(serve, flux: Flux):
     async with emulator("GET", "/v2/listen", flux.answer) as address:
         price = price_of("deepgram", "flux-general-en", override_micro_usd=60_000, per=MINUTE_MS)
         stt = DeepgramSpeechToText("dg-key", price, url=f"ws://{address}", eager_threshold=0.4, timeout_s=DEADLINE_S)
-        async with serve(stt=stt) as mesh:
+        async with serve(stt=MeasuredSpeechToText(stt)) as mesh:
             yield mesh
 
 
@@ -185,6 +188,7 @@ class Eleven:
                 "voice": request.match_info["voice"],
                 "format": request.query["output_format"],
                 "key": request.headers["xi-api-key"],
+                "traceparent": request.headers.get("traceparent", ""),
                 **body,
             }
         )
@@ -212,7 +216,7 @@ async def elevenlabs(serve, eleven: Eleven):
         tts = ElevenLabsTextToSpeech(
             "el-key", price, url=f"http://{address}", default_voice="abc", timeout_s=DEADLINE_S
         )
-        async with tts, serve(tts=tts) as mesh:
+        async with tts, serve(tts=MeasuredTextToSpeech(tts)) as mesh:
             yield mesh
 
 
@@ -250,3 +254,14 @@ async def test_an_error_of_elevenlabs_has_its_class(serve, status, error):
         with pytest.raises(error):
             await mesh.client.say("Hello.", SynthesizeConfig(sample_rate_hz=48_000))
         assert [c.outcome for c in mesh.accounts.costs] == [CostOutcome.FAILED]
+
+
+async def test_both_vendors_receive_the_trace_of_the_call_to_them(serve, monkeypatch):
+    spans, flux, eleven = record_spans(monkeypatch, "services.speech.adapters.measured_engines"), Flux(), Eleven()
+    async with deepgram(serve, flux) as mesh:
+        await transcribe(mesh, TranscribeConfig(sample_rate_hz=RATE_HZ))
+    async with elevenlabs(serve, eleven) as mesh:
+        await mesh.client.say("Sure.", SynthesizeConfig(sample_rate_hz=24_000))
+    transcribed, synthesized = spans.get_finished_spans()
+    assert (transcribed.name, synthesized.name) == ("transcribe flux-general-en", "synthesize eleven_flash_v2_5")
+    assert (flux.traceparent, eleven.requests[0]["traceparent"]) == (traceparent(transcribed), traceparent(synthesized))

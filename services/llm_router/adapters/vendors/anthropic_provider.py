@@ -19,6 +19,7 @@ from anthropic.types import Message
 from prometheus_client import Counter
 
 from hocket.chassis.clock import Clock
+from hocket.chassis.telemetry import trace_headers
 from services.llm_router.adapters.vendors.anthropic_request import (
     PROVIDER,
     Params,
@@ -87,7 +88,8 @@ class AnthropicProvider:
         params = params_of(request, candidate, self._gaps.observe(request, candidate.vendor_model, self._now_s))
         reader, answered = EventReader(candidate.vendor_model), False
         try:
-            async with self._client.messages.with_streaming_response.create(**params, stream=True) as response:
+            create = self._client.messages.with_streaming_response.create
+            async with create(**params, stream=True, extra_headers=trace_headers()) as response:
                 answered = True
                 async for sse in AsyncStream.raw_events(response.http_response):
                     if sse.event == "error":
@@ -116,7 +118,9 @@ class AnthropicProvider:
         """Write instructions and tools into the cache with a request for no output. Raises ModelFailure."""
         params = prewarm_params(request, candidate)
         try:
-            message: Message = await self._client.messages.create(**params, stream=False, timeout=PREWARM_TIMEOUT_S)
+            message: Message = await self._client.messages.create(
+                **params, stream=False, timeout=PREWARM_TIMEOUT_S, extra_headers=trace_headers()
+            )
         except anthropic.APIStatusError as error:
             raise failure_from_status(
                 PROVIDER, error.status_code, error_type=error.type, headers=error.response.headers, now_s=self._now_s

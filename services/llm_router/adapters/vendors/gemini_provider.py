@@ -13,6 +13,7 @@ import httpx2
 from google.genai import Client, errors, types
 
 from hocket.chassis.clock import Clock
+from hocket.chassis.telemetry import trace_headers
 from services.llm_router.adapters.mesh.cache_costs import CacheCosts
 from services.llm_router.adapters.vendors.failures import (
     PROTOCOL_ERRORS,
@@ -140,7 +141,7 @@ class GeminiProvider:
         return await self._client.aio.models.generate_content_stream(
             model=candidate.vendor_model,
             contents=list[types.ContentUnion](contents),
-            config=config,
+            config=config.model_copy(update={"http_options": types.HttpOptions(headers=trace_headers())}),
         )
 
     def _failure(self, error: errors.APIError) -> ModelFailure:

@@ -19,6 +19,7 @@ from openai.types.chat.chat_completion_chunk import (
 )
 
 from hocket.chassis.clock import Clock
+from hocket.chassis.telemetry import trace_headers
 from services.llm_router.adapters.vendors.failures import PROTOCOL_ERRORS, connection_failure, failure_from_status
 from services.llm_router.adapters.vendors.openai_request import params_of
 from services.llm_router.adapters.vendors.token_counts import is_token_count, valid_token_count
@@ -74,7 +75,7 @@ class OpenAiProvider:
         # The SDK's overloads cannot follow keyword arguments from a dict.
         create: Any = self._client.chat.completions.create
         try:
-            stream = await create(**params, stream=True)
+            stream = await create(**params, stream=True, extra_headers=trace_headers())
             answered = True
             try:
                 async for chunk in stream:

@@ -18,6 +18,7 @@ from deepgram.listen.v2.types import ListenV2FatalError, ListenV2TurnInfo
 from websockets.exceptions import ConnectionClosedOK, WebSocketException
 
 from hocket.chassis.errors import MeshError, invalid_field
+from hocket.chassis.telemetry import trace_headers
 from services.speech.errors import credentials_refused, engine_failed, vendor_busy
 from services.speech.events import (
     AudioConsumed,
@@ -72,7 +73,7 @@ class DeepgramSpeechToText:
     async def open(self, config: TranscriptionConfig) -> AsyncGenerator[TranscriptionSession, None]:
         """Connect; leaving the block closes the socket, so that billing ends with the stream."""
         options = self._options(config)
-        connection = self._client.listen.v2.connect(**options)
+        connection = self._client.listen.v2.connect(**options, request_options={"additional_headers": trace_headers()})
         with _vendor_errors():
             async with asyncio.timeout(self._timeout_s):
                 socket = await connection.__aenter__()

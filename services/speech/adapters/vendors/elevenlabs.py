@@ -18,6 +18,7 @@ from elevenlabs.core.api_error import ApiError
 from elevenlabs.types import CharacterAlignmentResponseModel
 
 from hocket.chassis.errors import MeshError, invalid_field
+from hocket.chassis.telemetry import trace_headers
 from services.speech.errors import credentials_refused, engine_failed, vendor_busy
 from services.speech.events import AudioChunk, Word
 from services.speech.ports import SynthesisConfig
@@ -80,7 +81,11 @@ class ElevenLabsTextToSpeech:
                 model_id=self.price.model,
                 output_format=f"pcm_{vendor_rate_hz}",
                 language_code=config.language.partition("-")[0].lower() or "en",
-                request_options={"max_retries": 0, "timeout_in_seconds": max(1, int(self._timeout_s))},
+                request_options={
+                    "max_retries": 0,
+                    "timeout_in_seconds": max(1, int(self._timeout_s)),
+                    "additional_headers": trace_headers(),
+                },
             ),
         )
         odd = b""

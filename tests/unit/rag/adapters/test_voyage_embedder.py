@@ -10,6 +10,7 @@ import pytest
 
 from hocket.chassis.errors import FailedPrecondition, Unavailable
 from services.rag.adapters.voyage_embedder import VoyageEmbedder
+from tests.fakes.recorded_spans import record_spans, traceparent
 
 
 class RecordedCosts:
@@ -58,6 +59,24 @@ async def test_request_holds_model_dimensions_and_input_type(key, host, query, k
         "input": ["a", "b"],
         "input_type": kind,
     } == json.loads(seen[0].content)
+
+
+async def test_the_request_carries_the_trace_of_its_span(monkeypatch):
+    spans, seen = record_spans(monkeypatch, "services.rag.adapters.voyage_embedder"), []
+
+    def answer(request):
+        seen.append(request)
+        return rows((0, [1.0, 0.0]))
+
+    await embedder(answer, RecordedCosts()).embed("acme", ["a"], query=True)
+    (span,) = spans.get_finished_spans()
+    assert seen[0].headers["traceparent"] == traceparent(span)
+    assert dict(span.attributes) == {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": "voyage",
+        "gen_ai.request.model": "voyage-4-lite",
+        "gen_ai.usage.input_tokens": 7,
+    }
 
 
 async def test_each_call_is_recorded_once_with_the_vendors_token_count():
