@@ -18,6 +18,7 @@ from hocket.llm_router.v1 import llm_router_pb2_grpc
 from hocket.chassis.clock import SystemClock
 from hocket.chassis.run import run
 from hocket.chassis.server import Assembly, Servicer
+from services.llm_router import telemetry
 from services.llm_router.adapters.files.outcome_log import OutcomeLog, open_scorer
 from services.llm_router.adapters.files.tiers_file import TiersFile
 from services.llm_router.adapters.mesh.day_budget import DayBudget
@@ -71,6 +72,8 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     resources.push_async_callback(router.drain)
     refresh = asyncio.create_task(tables.keep_fresh(settings.tiers_refresh_s))
     resources.callback(refresh.cancel)
+    shown = asyncio.create_task(telemetry.keep_breakers_shown(model_health.health))
+    resources.callback(shown.cancel)
     servicer = LlmRouterServicer(router, model_health)
     return Assembly(
         [Servicer(FULL_NAME, lambda s: llm_router_pb2_grpc.add_LlmRouterServiceServicer_to_server(servicer, s))]

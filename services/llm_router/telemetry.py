@@ -6,7 +6,8 @@ up here for every vendor. No attribute contains user content.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from opentelemetry import metrics, trace
@@ -16,8 +17,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.llm_router.billing.attempt_cost import AttemptCost
 from services.llm_router.catalog.tiers import Candidate
 from services.llm_router.chat.request import Request
+from services.llm_router.routing.circuit_breaker import BreakerState
 from services.llm_router.routing.decision import Decision
 
+# More often than Prometheus scrapes; a breaker is open for at least 2 s.
+SHOWN_EVERY_S = 2.0
 _FIRST_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10)
 ANSWERS_IN_FLIGHT = Gauge(
     "hocket_llm_router_answers_in_flight", "Answers being generated, from admission to the last cost; scale on it."
@@ -143,11 +147,17 @@ class AttemptTrace:
         count_cost(cost, tenant_tier)
 
 
-def show_breakers(is_closed: Mapping[str, bool]) -> None:
-    """Show whether the circuit breaker of each model, by alias, is closed; models left out are no longer shown."""
-    _BREAKER_OPEN.clear()
-    for alias, closed in is_closed.items():
-        _BREAKER_OPEN.labels(alias).set(0 if closed else 1)
+async def keep_breakers_shown(health: Callable[[], Mapping[str, tuple[object, BreakerState]]]) -> None:
+    """Show the state of each breaker as a metric, also where the time or another replica has changed it.
+
+    Args:
+        health: Returns the breaker of each model and its state, by alias.
+    """
+    while True:
+        _BREAKER_OPEN.clear()
+        for alias, (_, state) in health().items():
+            _BREAKER_OPEN.labels(alias).set(0 if state is BreakerState.CLOSED else 1)
+        await asyncio.sleep(SHOWN_EVERY_S)
 
 
 def count_cost(cost: AttemptCost, tenant_tier: str) -> None:

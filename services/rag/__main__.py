@@ -19,6 +19,7 @@ from hocket.chassis.clock import SystemClock
 from hocket.chassis.run import run
 from hocket.chassis.server import Assembly, Servicer
 from hocket.client.ledger import CostRecorder
+from hocket.client.ledger_metrics import CostEventMetrics
 from hocket.client.ratelimit import RateLimitClient
 from hocket.postgres.migrate_command import run_migrate
 from hocket.postgres.schema_version import KnownSchema, read_migrations
@@ -72,6 +73,7 @@ async def _embedder(settings: Settings, resources: AsyncExitStack) -> Embedder:
         tls=settings.peer_tls,
         minter=settings.minter,
         journal_file=settings.cost_journal_file,
+        observer=CostEventMetrics(),
     )
     costs = MeshEmbeddingCosts(await resources.enter_async_context(recorder))
     key, model = settings.voyage_api_key.get_secret_value(), settings.voyage_model

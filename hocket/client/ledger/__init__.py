@@ -9,6 +9,6 @@ event, and a reservation or an estimate is *settled* when the vendor's own usage
 
 from hocket.client.ledger.client import LEDGER_SERVICE, LedgerClient
 from hocket.client.ledger.journal import CostJournal, EventOrigin
-from hocket.client.ledger.recorder import CostRecorder
+from hocket.client.ledger.recorder import CostObserver, CostRecorder
 
-__all__ = ["LEDGER_SERVICE", "CostJournal", "CostRecorder", "EventOrigin", "LedgerClient"]
+__all__ = ["LEDGER_SERVICE", "CostJournal", "CostObserver", "CostRecorder", "EventOrigin", "LedgerClient"]

@@ -7,9 +7,10 @@ import contextvars
 import random
 import uuid
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent
@@ -26,6 +27,22 @@ BATCH_EVENTS_MAX = 500  # half of the 1,000 that one request may hold
 # Credential or target errors: keep the events and retry once the key or the address is fixed.
 _REFUSED = (Unauthenticated, PermissionDenied, Unimplemented)
 _log = structlog.get_logger()
+
+
+class CostObserver(Protocol):
+    """Counts the events of a recorder. Each held event is later recorded, lost, or left in the journal."""
+
+    def queued(self, events: Iterable[CostEvent]) -> None:
+        """Count events that the recorder holds from now on."""
+        ...
+
+    def recorded(self, events: Iterable[CostEvent]) -> None:
+        """Count held events that are durable in the ledger."""
+        ...
+
+    def lost(self, events: Iterable[CostEvent]) -> None:
+        """Count held events that were given up."""
+        ...
 
 
 class CostRecorder:
@@ -68,6 +85,7 @@ class CostRecorder:
         tls: ClientTls | None = None,
         minter: TokenMinter | None = None,
         journal_file: Path | None = None,
+        observer: CostObserver | None = None,
         events_max: int = 10_000,
         linger_s: float = 0.2,
         drain_s: float = 5.0,
@@ -82,6 +100,7 @@ class CostRecorder:
             tls: Certificates of the connection; None connects in plain text.
             minter: Mints tokens for the events' tenants; None uses the tokens that callers sent.
             journal_file: File that keeps events until they are recorded; None keeps them in memory.
+            observer: Counts events by what becomes of them; None counts only in `recorded` and `lost`.
             events_max: Events queued or in flight at once; further ones are lost. Parked events have the same bound.
             linger_s: Seconds that an event waits for others to share its batch.
             drain_s: Seconds that `close` goes on trying.
@@ -93,6 +112,7 @@ class CostRecorder:
             OSError: The journal file cannot be written, or another process has locked it.
         """
         self._target = target
+        self._observer = observer
         self._events_max = events_max
         self._linger_s = linger_s
         self._drain_s = drain_s
@@ -115,6 +135,7 @@ class CostRecorder:
         if self._journal and (found := self._journal.pending()):
             _log.info("recording cost events of an earlier process", events=len(found))
             self._queue.extend(found)
+            self._observe_queued([event for _, event in found])
             self._wake()
 
     @property
@@ -142,6 +163,7 @@ class CostRecorder:
         queued.event_id = event.event_id or str(uuid.uuid4())
         if not queued.HasField("occurred_at"):
             queued.occurred_at.GetCurrentTime()
+        self._observe_queued([queued])
         if self._closing.is_set() or len(self._queue) + self._in_flight >= self._events_max:
             self._lose([queued], "the recorder is closed" if self._closing.is_set() else "the queue is full")
             return False
@@ -156,6 +178,10 @@ class CostRecorder:
         self._queue.append(entry)
         self._wake()
         return True
+
+    def _observe_queued(self, events: list[CostEvent]) -> None:
+        if self._observer is not None:
+            self._observer.queued(events)
 
     def _caller_origin(self) -> EventOrigin:
         caller = identity.current()
@@ -253,6 +279,8 @@ class CostRecorder:
             # The call has a deadline of its own: the RPC that made the event may be over.
             await LedgerClient(self._channel).record_costs(batch)
             self.recorded += len(batch)
+            if self._observer is not None:
+                self._observer.recorded(batch)
             self._drop_from_journal(batch)
         except InvalidArgument as error:
             if len(batch) > 1:
@@ -298,6 +326,8 @@ class CostRecorder:
 
     def _lose(self, events: list[CostEvent], why: str) -> None:
         self.lost += len(events)
+        if self._observer is not None:
+            self._observer.lost(events)
         self._drop_from_journal(events)
         for event in events:
             # A cost event holds no user content. An operator can record it by hand from this line.

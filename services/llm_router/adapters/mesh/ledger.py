@@ -13,6 +13,7 @@ from hocket.chassis import identity
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import ClientTls
 from hocket.client.ledger import CostJournal, CostRecorder, EventOrigin
+from hocket.client.ledger_metrics import CostEventMetrics
 from services.llm_router.billing.attempt_cost import AttemptCost, AttemptOutcome
 
 JOURNAL_FAILURES = Counter(
@@ -91,7 +92,7 @@ def open_ledger(
                     journal.add(origin, event)
             journal.close()
             reservations.drop([event.event_id for _, event in unsettled])
-    recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=journal_file)
+    recorder = CostRecorder(target, tls=tls, minter=minter, journal_file=journal_file, observer=CostEventMetrics())
     resources.push_async_callback(recorder.close)
     return MeshLedger(recorder, reservations)
 

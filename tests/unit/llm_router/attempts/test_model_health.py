@@ -6,8 +6,10 @@ import asyncio
 import tomllib
 
 import pytest
+from prometheus_client import REGISTRY
 
 from hocket.chassis.clock import SystemClock
+from services.llm_router import telemetry
 from services.llm_router.adapters.files.tiers_file import shipped_table
 from services.llm_router.adapters.state.memory_state import MemoryState
 from services.llm_router.adapters.vendors.access import VendorAccess
@@ -212,3 +214,17 @@ def test_a_rejected_key_does_not_open_breakers_of_replicas_with_another_key():
     )
     ours.record_failure(FLASH, ModelFailure(FailureKind.CREDENTIALS, "401"))
     assert (ours.is_closed(FLASH), same.is_closed(FLASH), other.is_closed(FLASH)) == (False, False, True)
+
+
+async def test_each_breaker_is_shown_as_a_metric(monkeypatch):
+    monkeypatch.setattr(telemetry, "SHOWN_EVERY_S", 0)
+
+    async def shown(stock: ModelHealth) -> float | None:
+        task = asyncio.create_task(telemetry.keep_breakers_shown(stock.health))
+        await asyncio.sleep(0)
+        task.cancel()
+        return REGISTRY.get_sample_value("hocket_llm_router_circuit_breaker_open", {"model": FLASH.alias})
+
+    stock = inventory("gemini")
+    assert await shown(stock) == 0
+    assert await shown(failed(stock, FailureKind.OVERLOADED, FAILURES_TO_OPEN)) == 1
