@@ -121,7 +121,7 @@ helm.sh/hook-delete-policy: {{ index . 2 | quote }}
 {{- define "chassis.imagePullSecrets" -}}
 {{- $names := list -}}
 {{- range concat (((.Values.global).imagePullSecrets) | default list) .Values.image.pullSecrets -}}
-{{- $names = append $names (dict "name" (ternary .name . (kindIs "map" .))) -}}
+{{- if kindIs "string" . -}}{{- $names = append $names (dict "name" .) -}}{{- else -}}{{- $names = append $names . -}}{{- end -}}
 {{- end -}}
 {{- with uniq $names }}
 imagePullSecrets:

@@ -48,7 +48,8 @@ spec:
     - ports:
         - {protocol: TCP, port: grpc}
       from:
-        {{- range $caller := append $service.callers (printf "%s-test" .Chart.Name) }}
+        {{- $tests := ternary (list (printf "%s-test" .Chart.Name)) (list (printf "%s-test" .Chart.Name) "hocket-test") .Chart.IsRoot }}
+        {{- range $caller := concat $service.callers $tests }}
         - {{- include "chassis.peer" (list $ $caller) | nindent 10 }}
         {{- end }}
         {{- with $policy.clients }}
