@@ -63,7 +63,9 @@ def run_migrate(
         missing = any(e["type"] == "missing" for e in error.errors())
         example = "the URL of the schema's owner, like postgresql://hocket_owner:password@host:5432/hocket"
         _exit(
-            USAGE, f"{command}: {setting} " + (f"is not set; it is {example}" if missing else error.errors()[0]["msg"])
+            USAGE,
+            f"{command}: {setting} "
+            + (f"is not set; it is {example}" if missing else error.errors()[0]["msg"].removeprefix("Value error, ")),
         )
     except ValueError as error:
         _exit(USAGE, f"{command}: {error}")

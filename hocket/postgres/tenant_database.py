@@ -70,6 +70,8 @@ class TenantDatabase:
                 max_size=self._connections_max,
                 timeout=5,
                 command_timeout=self._statement_timeout_s,
+                # A pooler runs the next transaction in another session, which lacks the prepared statement.
+                statement_cache_size=0 if await _is_pooled(self._url) else 100,
                 # No other setting: PgBouncer refuses most settings of a new connection.
                 server_settings={"application_name": "hocket"},
                 init=_refuse_unbound_role,
@@ -140,6 +142,15 @@ class TenantDatabase:
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
+
+
+async def _is_pooled(url: str) -> bool:
+    """Return whether a connection pooler such as PgBouncer answers at `url`: it invents process ids."""
+    connection = await asyncpg.connect(url, timeout=5, statement_cache_size=0)
+    try:
+        return bool(connection.get_server_pid() != await connection.fetchval("SELECT pg_backend_pid()"))
+    finally:
+        await connection.close()
 
 
 async def _refuse_unbound_role(connection: asyncpg.Connection) -> None:

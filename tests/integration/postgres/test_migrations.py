@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -11,7 +12,7 @@ import pytest
 from hocket.chassis.errors import FailedPrecondition, Unavailable
 from hocket.postgres.migrations import IncompatibleSchema, MigrationOptions, migrate, schema_state
 from tests.fakes.postgres_pooler import pooler
-from tests.fakes.waiting import DEADLINE_S
+from tests.fakes.waiting import DEADLINE_S, START_S
 
 SCHEMA = "x"
 FIRST = "CREATE TABLE x.things (id int PRIMARY KEY); GRANT USAGE ON SCHEMA x TO hocket_app;"
@@ -98,6 +99,27 @@ async def test_interrupted_file_leaves_the_version_before_it_and_frees_the_lock(
     await asyncio.wait_for(started.wait(), DEADLINE_S)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    assert await version(url, folder) == 1
+    write(folder, 2, "CREATE TABLE x.more ();")
+    assert await migrate(url, SCHEMA, folder) == ["0002_step.sql"]
+
+
+async def test_killed_migration_leaves_a_whole_version_and_its_lock_is_freed(url, folder):
+    """The server ends the statement of a client that is gone; otherwise the lock would be held until it ends."""
+    write(folder, 1, FIRST)
+    write(folder, 2, "CREATE TABLE x.more (); SELECT pg_sleep(600);")
+    code = (
+        "import asyncio, sys; from pathlib import Path; from hocket.postgres.migrations import migrate;"
+        "asyncio.run(migrate(sys.argv[1], 'x', Path(sys.argv[2]), report=lambda line: print(line, flush=True)))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, url, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(START_S):
+        while b"applying 0002" not in await process.stdout.readline():
+            pass
+    process.kill()
+    await process.wait()
     assert await version(url, folder) == 1
     write(folder, 2, "CREATE TABLE x.more ();")
     assert await migrate(url, SCHEMA, folder) == ["0002_step.sql"]
@@ -209,16 +231,26 @@ async def test_pooler_is_refused_unless_it_keeps_sessions(url, folder):
     write(folder, 1, FIRST)
     async with pooler(url) as pooled:
         with pytest.raises(FailedPrecondition, match="pooler"):
-            await migrate(pooled, SCHEMA, folder)
+            await migrate(pooled.url, SCHEMA, folder)
         options = MigrationOptions(session_pooler=True)
-        assert await migrate(pooled, SCHEMA, folder, options=options) == ["0001_step.sql"]
+        assert await migrate(pooled.url, SCHEMA, folder, options=options) == ["0001_step.sql"]
 
 
 async def test_frozen_server_is_reported_within_the_connect_timeout(folder, monkeypatch):
     write(folder, 1, FIRST)
     monkeypatch.setattr("hocket.postgres.migrations._CONNECT_TIMEOUT_S", 0.2)
-    server = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(600), "127.0.0.1", 0)
+
+    async def freeze(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            pass
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    left = asyncio.Event()
+    server = await asyncio.start_server(freeze, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(Unavailable, match="does not answer in time"):
         await migrate(f"postgresql://a@127.0.0.1:{port}/x", SCHEMA, folder)
+    await asyncio.wait_for(left.wait(), DEADLINE_S)
     server.close()

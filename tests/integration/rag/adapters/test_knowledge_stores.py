@@ -21,6 +21,7 @@ from services.rag.adapters.postgres_store import MIGRATIONS, SCHEMA, PostgresSto
 from services.rag.ingest.chunking import split_into_chunks
 from services.rag.ingest.documents import fingerprint, index_passage
 from services.rag.text.analysis import query_terms
+from tests.fakes.postgres_pooler import pooler
 
 HOSTILE_IDS = [
     "'", "' OR '1'='1", "x'; DROP TABLE rag.documents; --", "%", "_", "*", "../../etc", 'a"b', "$1", "${jndi}", " t",
@@ -249,6 +250,25 @@ async def test_empty_database_is_not_ready(fresh_postgres_urls):
     with pytest.raises(FailedPrecondition, match="hocket-rag migrate"):
         await PostgresStore(database).check()
     await database.close()
+
+
+async def test_pooler_in_transaction_mode_is_served_without_prepared_statements(fresh_postgres_urls, database):
+    schema = KnownSchema(SCHEMA, read_migrations(MIGRATIONS), "hocket-rag migrate")
+    async with pooler(fresh_postgres_urls.app_url) as pooled:
+        behind = TenantDatabase(pooled.url, schema=schema, connections_max=2)
+        store = PostgresStore(behind)
+        await store.check()
+        await put(store, "acme", "a", "The walrus is here. " * 20)
+        assert await find(store, "acme", "walrus")
+        assert await near(store, "acme", "walrus")
+        assert await store.delete_tenant("acme") == (1, 2)
+        async with behind.tenant("acme") as connection:
+            assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
+        await behind.close()
+        assert pooled.faults == []
+        # Without the pooler the statements stay prepared.
+        async with database.tenant("acme") as connection:
+            assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements") > 0
 
 
 async def test_migrations_are_applied_once(fresh_postgres_urls):
