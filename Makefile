@@ -41,7 +41,7 @@ DROPPED := $(shell [ ! -x $(BIN)/python ] || [ "$$("$(PYTHON)" -V 2>&1)" = "$$($
 endif
 
 .PHONY: help setup demo up down status test steady fresh unit contract integration e2e check format lint mypy pyright \
-	imports buf stubs docs-fresh site licences licences-fresh extras wheel-check fmt protos docs images release cover bench clean distclean
+	imports buf stubs docs-fresh site licences charts golden chart licences-fresh extras wheel-check fmt protos docs images release cover bench clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
@@ -211,6 +211,15 @@ docs: $(VENV)/.develops ## Regenerate the generated pages of docs/, build the do
 images: $(VENV)/.develops ## Build the images with labels and bills of materials (S=rag, VERSION, REGISTRY, PLATFORM, BASE_IMAGE, CA; ARGS="--help")
 	@$(BIN)/python -m scripts.images $(if $(VERSION),--version "$(VERSION)") $(if $(REGISTRY),--registry "$(REGISTRY)") \
 		$(if $(PLATFORM),--platform "$(PLATFORM)") $(if $(BASE_IMAGE),--base "$(BASE_IMAGE)") $(if $(CA),--ca "$(CA)") $(S) $(ARGS)
+
+charts: $(VENV)/.develops ## Lint the Helm charts and package them into dist/
+	@$(BIN)/python -m scripts.package_charts
+
+golden: $(VENV)/.develops ## Render the Helm charts into tests/chart/golden, for review
+	@$(BIN)/python -m tests.chart.golden
+
+chart: $(VENV)/.develops ## Tests of the Helm charts
+	$(PYTEST) $(call tier,chart) $(T)
 
 licences: $(VENV)/.develops ## List the licence of every dependency in docs/licences.md
 	@$(BIN)/python -m scripts.licences

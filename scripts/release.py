@@ -1,7 +1,7 @@
 """Build a release into dist/: wheel, sdist, bills of materials, images and charts, then tag it. Publishes nothing.
 
 The version is in pyproject.toml. CHANGELOG.md must have a section for it and nothing unreleased; the working tree must
-be clean. What a machine cannot build (no container engine, no helm) is skipped and named in the last lines.
+be clean. What a machine cannot build (no container engine) is skipped and named in the last lines.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from scripts import package_charts
 from scripts.images import build_images
 from scripts.lock_file import EXTRAS, PROJECT, ROOT, Lock
 from scripts.repository import git, project_version, run
 from scripts.sbom import bill_of_materials
 
 DIST = ROOT / "dist"
-CHARTS = ROOT / "deploy" / "helm"
 _VERSION = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
 _SECTION = re.compile(
     r"^## \[(?P<name>[^\]]+)\](?: - (?P<date>\S+))?\n(?P<body>.*?)(?=^## \[|\Z)", re.MULTILINE | re.DOTALL
@@ -41,7 +41,8 @@ def main() -> None:
         sys.exit(f"cannot release {version}:\n  " + "\n  ".join(wrong))
     shutil.rmtree(DIST, ignore_errors=True)
     build_distributions(version)
-    skipped = [*build_images(version), *build_charts(version)]
+    build_charts(version)
+    skipped = [*build_images(version)]
     write_checksums()
     if not no_tag and not git("tag", "--list", f"v{version}"):
         git("tag", "--annotate", f"v{version}", "--message", f"{PROJECT} {version}")
@@ -86,17 +87,13 @@ def build_distributions(version: str) -> None:
         (DIST / f"{PROJECT}-{version}-{extra}.cdx.json").write_text(text + "\n", encoding="utf-8")
 
 
-def build_charts(version: str) -> Iterator[str]:
-    """Package the Helm charts; yield what was skipped."""
-    helm, charts = shutil.which("helm"), sorted(path.parent for path in CHARTS.glob("*/Chart.yaml"))
-    if not charts:
-        yield "charts, because deploy/helm holds none"
-    elif helm is None:
-        yield "charts, because helm is not on PATH"
-    else:
-        for chart in charts:
-            versions = ("--version", version, "--app-version", version)
-            run(helm, "package", str(chart), "--dependency-update", *versions, "--destination", str(DIST))
+def build_charts(version: str) -> None:
+    """Lint and package the Helm charts; exit with what is wrong."""
+    wrong = [line for name in package_charts.APPLICATIONS for line in package_charts.problems(name)]
+    if wrong:
+        sys.exit("charts:\n  " + "\n  ".join(wrong))
+    for _ in package_charts.package_all(DIST, version):
+        pass
 
 
 def write_checksums() -> None:

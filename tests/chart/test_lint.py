@@ -8,7 +8,7 @@ import yaml
 from helm_python.chart import lint
 
 from scripts.charts.spec import CHARTS
-from scripts.release import project_version
+from scripts.repository import project_version
 from tests.chart import helm
 
 # Extensions of the API, whose schemas kubernetes-validate does not have.

@@ -106,6 +106,7 @@ spec:
 {{- $routes := dict "GRPCRoute" .Values.grpcRoute "HTTPRoute" (.Values.httpRoute | default dict) -}}
 {{- range $kind, $route := $routes }}
 {{- if $route.enabled }}
+{{- if not $route.parentRefs }}{{ fail (printf "%s: a %s needs parentRefs" $.Chart.Name $kind) }}{{ end }}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: {{ $kind }}
@@ -113,7 +114,7 @@ metadata:
   {{- include "chassis.metadata" (dict "root" $ "annotations" $route.annotations) | nindent 2 }}
 spec:
   parentRefs:
-    {{- toYaml (required (printf "%s: %s needs parentRefs" $.Chart.Name $kind) $route.parentRefs) | nindent 4 }}
+    {{- toYaml $route.parentRefs | nindent 4 }}
   {{- with $route.hostnames }}
   hostnames:
     {{- toYaml . | nindent 4 }}
