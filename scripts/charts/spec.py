@@ -26,7 +26,7 @@ MIGRATION_SECRET = "postgres_migration_url"  # noqa: S105 - the name of a settin
 _MANAGED = {
     *("grpc_host", "grpc_port", "ops_host", "ops_port", "http_host", "http_port"),
     *("jwks_file", "tls_cert_file", "tls_key_file", "tls_client_ca_file", "peer_ca_file", "peer_cert_file"),
-    *("peer_key_file", "mesh_key_file", "cost_journal_file"),
+    *("peer_key_file", "mesh_key_file", "cost_journal_file", "deletion_cost_pod"),
 }
 # Settings without SecretStr that an operator keeps beside a secret.
 _ALSO_SECRET = {"livekit_api_key"}

@@ -8,6 +8,7 @@ if __name__ == "__main__":
     # First: a SIGTERM during the imports below must not be lost.
     end_at_once()
 
+import asyncio
 import tempfile
 from contextlib import AsyncExitStack
 from functools import partial
@@ -25,6 +26,7 @@ from services.media_gateway.adapters import turn_reports
 from services.media_gateway.adapters.livekit_server import LiveKitServer, LiveKitTokens
 from services.media_gateway.adapters.livekit_webhook import WebhookReader
 from services.media_gateway.adapters.livekit_worker import Worker
+from services.media_gateway.adapters.pod_deletion_cost import PodDeletionCost
 from services.media_gateway.adapters.room_slots import JobSlots
 from services.media_gateway.dispatch.dispatcher import AgentDispatcher
 from services.media_gateway.dispatch.watcher import RoomWatcher
@@ -62,6 +64,9 @@ async def build(settings: Settings, resources: AsyncExitStack) -> Assembly:
     )
     worker.start()
     resources.push_async_callback(worker.close)
+    if settings.deletion_cost_pod:
+        cost = asyncio.create_task(PodDeletionCost(settings.deletion_cost_pod, worker.active_rooms).run())
+        resources.callback(cost.cancel)
 
     app = create_app(
         RoomRoutes(rooms, settings.token_verifier(), local_identity=settings.local_identity()),

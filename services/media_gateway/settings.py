@@ -70,6 +70,10 @@ class Settings(ServerSettings):
     worker_drain_s: float = Field(
         default=1800, gt=0, le=86_400, description="Time rooms have to end after a stop signal, in seconds."
     )
+    deletion_cost_pod: str = Field(
+        default="",
+        description="Name of this pod; where set, its pod-deletion-cost in Kubernetes is the number of its rooms.",
+    )
     token_ttl_s: float = Field(
         default=3600, ge=60, le=86_400, description="Lifetime of a LiveKit access token, in seconds."
     )

@@ -310,6 +310,22 @@ def test_settings_and_extra_environment():
     assert origins["HOCKET_MEDIA_GATEWAY_HTTP_ORIGINS"] == '["https://a.example"]'
 
 
+def test_gateways_may_annotate_themselves_with_their_rooms():
+    assert helm.of_kind("Role", helm.objects("media-gateway")) == []
+    values = {"podDeletionCost": {"enabled": True}}
+    found = helm.objects("media-gateway", values)
+    assert helm.the("Role", found)["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
+    account = helm.the("Deployment", found)["spec"]["template"]["spec"]["serviceAccountName"]
+    assert helm.the("RoleBinding", found)["subjects"][0]["name"] == account
+    field = variables("media-gateway", values)["HOCKET_MEDIA_GATEWAY_DELETION_COST_POD"]["valueFrom"]["fieldRef"]
+    assert field == {"fieldPath": "metadata.name"}
+    mounts = {each["mountPath"] for each in container("media-gateway", values)["volumeMounts"]}
+    assert "/var/run/secrets/kubernetes.io/serviceaccount" in mounts
+    assert pod("media-gateway", values)["automountServiceAccountToken"] is False
+    ports = [p["port"] for rule in helm.the("NetworkPolicy", found)["spec"]["egress"] for p in rule["ports"]]
+    assert 6443 in ports
+
+
 def test_a_changed_setting_restarts_pods_and_a_reloaded_file_does_not():
     def annotations(name, values):
         found = helm.the("Deployment", helm.objects(name, values))

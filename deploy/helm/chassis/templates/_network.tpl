@@ -92,6 +92,9 @@ spec:
     {{- include "chassis.egressRule" . | nindent 4 }}
     {{- end }}
     {{- end }}
+    {{- if (.Values.podDeletionCost).enabled }}
+    {{- include "chassis.egressRule" (dict "ports" .Values.podDeletionCost.apiPorts) | nindent 4 }}
+    {{- end }}
     {{- if $settings.otlp_endpoint }}
     {{- include "chassis.egressRule" $policy.otlp | nindent 4 }}
     {{- end }}

@@ -39,6 +39,33 @@ automountServiceAccountToken: false
 {{- end }}
 {{- end }}
 
+{{/* Right of the pods to annotate themselves; RBAC cannot name pods that do not exist yet. */}}
+{{- define "chassis.podDeletionCost" -}}
+{{- if (.Values.podDeletionCost).enabled -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  {{- include "chassis.metadata" (dict "root" .) | nindent 2 }}
+rules:
+  - apiGroups: [""]
+    resources: [pods]
+    verbs: [patch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  {{- include "chassis.metadata" (dict "root" .) | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ include "chassis.fullname" . }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "chassis.serviceAccountName" . }}
+    namespace: {{ .Release.Namespace }}
+{{- end }}
+{{- end }}
+
 {{- define "chassis.servicePorts" -}}
 {{- $service := include "chassis.service" . | fromYaml -}}
 {{- $mesh := include "chassis.serviceMesh" . -}}

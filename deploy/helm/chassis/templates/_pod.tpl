@@ -38,6 +38,15 @@
 - name: mesh-key
   secret: {secretName: {{ . }}, defaultMode: 0440}
 {{- end }}
+{{- if ($root.Values.podDeletionCost).enabled }}
+- name: api-token
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3600}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{- end }}
 {{- if include "chassis.files" $root }}
 - name: files
   configMap: {name: {{ include "chassis.fullname" $root }}-files}
@@ -72,6 +81,9 @@
 {{- if ($root.Values.meshKey).existingSecret }}
 - {name: mesh-key, mountPath: /etc/hocket/mesh-key, readOnly: true}
 {{- end }}
+{{- if ($root.Values.podDeletionCost).enabled }}
+- {name: api-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+{{- end }}
 {{- if include "chassis.files" $root }}
 - {name: files, mountPath: /etc/hocket/files, readOnly: true}
 {{- end }}
@@ -104,7 +116,11 @@ envFrom:
   {{- end }}
 env:
   {{- $pod := dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")) }}
-  {{- include "chassis.env" (dict "root" . "settings" $service.secrets "extra" (prepend (tpl (toYaml .Values.extraEnv) . | fromYamlArray) $pod)) | trim | nindent 2 }}
+  {{- $own := list $pod }}
+  {{- if (.Values.podDeletionCost).enabled }}
+  {{- $own = append $own (merge (dict "name" (printf "HOCKET_%s_DELETION_COST_POD" (upper $service.noun))) $pod) }}
+  {{- end }}
+  {{- include "chassis.env" (dict "root" . "settings" $service.secrets "extra" (concat $own (tpl (toYaml .Values.extraEnv) . | fromYamlArray))) | trim | nindent 2 }}
 volumeMounts:
   {{- include "chassis.volumeMounts" (list . $service.secrets) | nindent 2 }}
 resources:
