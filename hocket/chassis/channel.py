@@ -12,7 +12,9 @@ from typing import Self, TypedDict
 import grpc
 
 from hocket.chassis import identity
+from hocket.chassis.certificates import CertificateFiles, shared_files
 from hocket.chassis.deadline import timeout_for
+from hocket.chassis.reloading_channel import ReloadingChannel
 from hocket.chassis.rpc_spans import TracedChannel
 
 # Largest message that any service accepts (llm_router, with images); the others accept less.
@@ -40,17 +42,15 @@ class CallOptions(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """PEM files of a client: the CA that it trusts and, for mTLS, its own certificate and key."""
+    """PEM files of a client: the CA that it trusts and, for mTLS, its own certificate and key; reread on change."""
 
     ca_file: Path
     cert_file: Path | None = None
     key_file: Path | None = None
 
-    def credentials(self) -> grpc.ChannelCredentials:
-        """Return credentials from the files as they are now."""
-        cert = self.cert_file.read_bytes() if self.cert_file else None
-        key = self.key_file.read_bytes() if self.key_file else None
-        return grpc.ssl_channel_credentials(self.ca_file.read_bytes(), key, cert)
+    def files(self) -> CertificateFiles:
+        """Return the files, shared by all channels of this process. Raises OSError as `CertificateFiles` does."""
+        return shared_files(self.ca_file, self.cert_file, self.key_file)
 
 
 def forwarded_token() -> str:
@@ -80,8 +80,11 @@ class MeshChannel:
         Args:
             target: gRPC target, for instance "dns:///vision:50051" or "127.0.0.1:50051".
             token: Called for each RPC; returns the bearer token, or "" for none.
-            tls: PEM files; None for plain text.
+            tls: PEM files, which may rotate while the channel is open; None for plain text.
             idempotent: (service, method) pairs that gRPC may retry while a server is unavailable.
+
+        Raises:
+            OSError: A PEM file is unreadable, or the key is not that of the certificate.
         """
         self._token = token
         options: list[tuple[str, str | int]] = [
@@ -93,11 +96,12 @@ class MeshChannel:
             ("grpc.keepalive_permit_without_calls", 1),
             # Reconnects to a restarted server within a second; gRPC's default backs off for up to two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # Time for one attempt, despite its name: a TLS handshake on a busy machine takes more than 100 ms.
+            ("grpc.min_reconnect_backoff_ms", 1_000),
             ("grpc.max_reconnect_backoff_ms", 1_000),
         ]
         channel = (
-            grpc.aio.secure_channel(target, tls.credentials(), options=options)
+            ReloadingChannel(tls.files(), lambda held: grpc.aio.secure_channel(target, held, options=options))
             if tls
             else grpc.aio.insecure_channel(target, options=options)
         )

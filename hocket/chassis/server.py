@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from hocket.chassis.auth import TokenVerifier
+from hocket.chassis.certificates import CertificateFiles, Pem
 from hocket.chassis.guard import Guard, GuardRules
 from hocket.chassis.identity import Identity
 from hocket.chassis.ops import Check, Readiness, start_ops_server
@@ -95,13 +95,12 @@ class MeshServer:
         return server
 
     async def start(self) -> None:
-        """Listen on both ports. Raises OSError with the address if one is taken."""
+        """Listen on both ports. Raises OSError: an address is taken, or a certificate file is wrong."""
         settings = self._settings
         address = host_port(settings.grpc_host, settings.grpc_port)
         try:
-            if settings.tls_cert_file and settings.tls_key_file:
-                credentials = _tls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
-                self.grpc_port = self._server.add_secure_port(address, credentials)
+            if settings.tls_cert_file:
+                self.grpc_port = self._server.add_secure_port(address, _tls(settings.server_certificates()))
             else:
                 self.grpc_port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -195,21 +194,19 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     ]
 
 
-def _tls(cert_file: Path, key_file: Path, client_ca_file: Path | None) -> grpc.ServerCredentials:
-    """Return credentials that follow their files: certificates rotate without a restart."""
-    files = [f for f in (cert_file, key_file, client_ca_file) if f]
-    seen: list[float] = []
+def _tls(files: CertificateFiles) -> grpc.ServerCredentials:
+    """Return credentials that follow their files, certificate and client CA; gRPC asks before each handshake."""
+    used = files.current(age_max_s=0)
 
-    def configuration() -> Any:
-        ca = client_ca_file.read_bytes() if client_ca_file else None
-        return grpc.ssl_server_certificate_configuration([(key_file.read_bytes(), cert_file.read_bytes())], ca)
+    def configuration(pem: Pem) -> Any:
+        return grpc.ssl_server_certificate_configuration([(pem.key or b"", pem.cert or b"")], pem.ca)
 
     def changed() -> Any:
-        now = [f.stat().st_mtime for f in files]
-        if now == seen:
+        nonlocal used
+        found = files.current(age_max_s=0)
+        if found is used:
             return None
-        fresh = configuration()
-        seen[:] = now
-        return fresh
+        used = found
+        return configuration(found)
 
-    return grpc.dynamic_ssl_server_credentials(configuration(), changed, client_ca_file is not None)
+    return grpc.dynamic_ssl_server_credentials(configuration(used), changed, used.ca is not None)

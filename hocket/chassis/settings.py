@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hocket.chassis.auth import AUDIENCE, SECRET_BYTES_MIN, TokenMinter
+from hocket.chassis.certificates import CertificateFiles, shared_files
 from hocket.chassis.channel import ClientTls
 from hocket.chassis.service_links import is_service_link
 
@@ -176,6 +177,10 @@ class ServerSettings(_EnvironmentSettings):
         if self.peer_ca_file is None:
             return None
         return ClientTls(self.peer_ca_file, self.peer_cert_file, self.peer_key_file)
+
+    def server_certificates(self) -> CertificateFiles:
+        """Return the TLS files of this server. Raises OSError as `CertificateFiles` does."""
+        return shared_files(self.tls_client_ca_file, self.tls_cert_file, self.tls_key_file)
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

@@ -150,8 +150,8 @@ def test_every_decision_has_unit_tests_and_every_service_contract_tests(service)
 
 
 def test_the_chassis_stays_small_and_holds_no_business_word():
-    # What every service must survive at its start (signals, service links, missing files) is here once, or six times.
-    assert sum(p.read_text().count("\n") for p in files("hocket/chassis")) <= 2420
+    # What every service must survive (signals, service links, missing files, rotation) is here once, or six times.
+    assert sum(p.read_text().count("\n") for p in files("hocket/chassis")) <= 2900
     nouns = set(SERVICES) - {"speech"}
     assert [
         n for p in files("hocket/chassis") for n in nouns if any(m.startswith(f"services.{n}") for m in imported(p))

@@ -1,19 +1,13 @@
-"""Draining, operations port, reflection, limits, TLS and its rotation."""
+"""Draining, operations port, reflection, limits, TLS."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import socket
 
 import aiohttp
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 
@@ -23,6 +17,7 @@ from hocket.chassis.channel import ClientTls, MeshChannel
 from hocket.chassis.server import Assembly, MeshServer, Servicer
 from hocket.chassis.settings import ServerSettings, host_port
 from hocket.chassis.status import mesh_errors
+from tests.fakes.authority import Authority
 from tests.fakes.waiting import DEADLINE_S
 
 SECRET = "a-secret-of-32-bytes-for-tests-only!"
@@ -142,47 +137,6 @@ async def test_calls_above_the_limit_are_refused_at_once():
     await server.stop()
 
 
-class Authority:
-    """A certificate authority for one test."""
-
-    def __init__(self, folder) -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.cert = self._sign("authority", self.key.public_key(), ca=True)
-        self.ca_file = folder / "ca.pem"
-        self.ca_file.write_bytes(self.cert.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str):
-        key = ec.generate_private_key(ec.SECP256R1())
-        cert_file, key_file = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        cert_file.write_bytes(self._sign(name, key.public_key()).public_bytes(serialization.Encoding.PEM))
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return cert_file, key_file
-
-    def _sign(self, name: str, public_key, *, ca: bool = False):
-        now = datetime.datetime.now(datetime.UTC)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issuer = subject if ca else self.cert.subject
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-            )
-            .sign(self.key, hashes.SHA256())
-        )
-
-
 async def test_mutual_tls_refuses_clients_without_a_certificate(tmp_path):
     authority = Authority(tmp_path)
     (server_cert, server_key), (client_cert, client_key) = authority.issue("server"), authority.issue("client")
@@ -195,25 +149,6 @@ async def test_mutual_tls_refuses_clients_without_a_certificate(tmp_path):
     async with channel_to(server, ClientTls(authority.ca_file)) as channel:
         with pytest.raises(errors.MeshError):
             await search(channel, timeout_s=1)
-    await server.stop()
-
-
-async def test_a_rotated_certificate_is_served_without_a_restart(tmp_path):
-    (tmp_path / "old").mkdir()
-    (tmp_path / "new").mkdir()
-    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
-    cert_file, key_file = old.issue("server")
-    slow = Slow()
-    slow.answer.set()
-    server = server_of(slow, tls_cert_file=cert_file, tls_key_file=key_file)
-    await server.start()
-    async with channel_to(server, ClientTls(old.ca_file)) as channel:
-        await search(channel)
-    new_cert, new_key = new.issue("server")
-    key_file.write_bytes(new_key.read_bytes())
-    cert_file.write_bytes(new_cert.read_bytes())
-    async with channel_to(server, ClientTls(new.ca_file)) as channel:
-        assert list((await search(channel)).degraded) == ["abc"]
     await server.stop()
 
 
