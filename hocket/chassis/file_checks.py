@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jwt
@@ -50,7 +51,9 @@ def _check(settings: ServerSettings, name: str, path: Path) -> None:
             # A key with a passphrase fails; without `password` OpenSSL would ask for it on the terminal.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, path, password="")
     if name in {"tls_cert_file", "peer_cert_file"}:
-        x509.load_pem_x509_certificates(content)
+        expires = min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(content))
+        if expires <= datetime.now(UTC):
+            raise ValueError(f"expired at {expires.isoformat()}; replace it")
 
 
 def _check_writable(path: Path) -> None:

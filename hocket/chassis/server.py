@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from hocket.chassis.auth import TokenVerifier
+from hocket.chassis.certificate_expiry import CertificateExpiry
 from hocket.chassis.certificates import CertificateFiles, Pem
 from hocket.chassis.guard import Guard, GuardRules
 from hocket.chassis.identity import Identity
@@ -54,11 +55,11 @@ class MeshServer:
     """Server of one service: its gRPC port, its operations port, and draining."""
 
     def __init__(self, noun: str, settings: ServerSettings, assembly: Assembly) -> None:
-        """Prepare the service `noun`, for instance "vision"; `start` opens the ports."""
+        """Prepare the service `noun`, such as "vision"; `start` opens the ports. Raises OSError: a wrong PEM file."""
         self._noun = noun
         self._settings = settings
         self._assembly = assembly
-        self.readiness = Readiness(assembly.checks)
+        self.readiness = Readiness({**assembly.checks, **_certificate_check(settings)})
         self._health = health.aio.HealthServicer()
         self._server = self._build()
         self._stop = asyncio.Event()
@@ -192,6 +193,12 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
     ]
+
+
+def _certificate_check(settings: ServerSettings) -> dict[str, Check]:
+    server = settings.server_certificates() if settings.tls_cert_file else None
+    client = settings.peer_tls.files() if settings.peer_tls else None
+    return {"certificates": CertificateExpiry(server=server, client=client).check} if server or client else {}
 
 
 def _tls(files: CertificateFiles) -> grpc.ServerCredentials:
