@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -18,24 +22,50 @@ from hocket.chassis.errors import Unavailable
 FETCH_INTERVAL_S_MIN = 10.0
 # Known keys stay valid this long while the issuer is unreachable. A withdrawn key ends with the next successful fetch.
 STALE_S_MAX = 24 * 3600.0
-_FETCH_TIMEOUT_S = 5
+FETCH_TIMEOUT_S = 5.0
+KEY_SET_BYTES_MAX = 1 << 20
 _log = structlog.get_logger()
 
 Fetch = Callable[[], Mapping[str, jwt.PyJWK]]
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects: the keys come from the address that the operator has set, and from no other one."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no request to follow."""
+
+
 def fetcher(url: str) -> Fetch:
-    """Return a function that fetches the keys at `url` by id; it blocks at most 5 s and raises jwt.PyJWTError."""
-    client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=_FETCH_TIMEOUT_S)
+    """Return a function that fetches the keys at `url` by id; it blocks for some 5 s at most, raises PyJWTError."""
+    opener = urllib.request.build_opener(_NoRedirect)
 
     def fetch() -> Mapping[str, jwt.PyJWK]:
+        until_s = time.monotonic() + FETCH_TIMEOUT_S
         try:
-            return {str(key.key_id): key for key in client.get_signing_keys()}
-        except (OSError, ValueError) as error:
+            with opener.open(url, timeout=FETCH_TIMEOUT_S) as response:
+                keys = _parsed(_read(response, until_s))
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise jwt.PyJWKClientConnectionError(f"no key set: HTTP status {error.code}") from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
             # A broken connection, or a response that is not JSON.
-            raise jwt.PyJWKClientConnectionError(f"no key set: {type(error).__name__}") from error
+            raise jwt.PyJWKClientConnectionError(f"no key set: {type(error).__name__}: {error}") from error
+        return {str(key_id): key for key_id, key in keys.items() if key_id and key.public_key_use in {"sig", None}}
 
     return fetch
+
+
+def _read(response: http.client.HTTPResponse, until_s: float) -> str:
+    """Return the body. The timeout of a socket starts again with each byte: time and size are bounded as a whole."""
+    body = bytearray()
+    while chunk := response.read1(KEY_SET_BYTES_MAX):
+        body += chunk
+        if len(body) > KEY_SET_BYTES_MAX:
+            raise ValueError(f"more than {KEY_SET_BYTES_MAX} bytes")
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"not complete within {FETCH_TIMEOUT_S} s")
+    return body.decode()
 
 
 class KeySet:
@@ -98,19 +128,31 @@ class KeyFile:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
         self._keys: Mapping[str | None, jwt.PyJWK] = {}
+        self._problem = ""
 
     async def key(self, key_id: str) -> jwt.PyJWK:
-        """Return the key `key_id`. Raises jwt.InvalidKeyError if unknown, Unavailable if the file is unreadable."""
+        """Return the key `key_id`. Raises jwt.InvalidKeyError if unknown, Unavailable without any key."""
+        self._refresh()
+        if key_id in self._keys:
+            return self._keys[key_id]
+        if not self._keys:
+            raise Unavailable(f"the key set (JWKS) {self._path} has no key or cannot be read; retry", retry_after_s=1)
+        raise jwt.InvalidKeyError("no such key in the key set")
+
+    def _refresh(self) -> None:
         try:
             found = self._path.stat()
             seen = (found.st_ino, found.st_mtime_ns, found.st_size)
             if seen != self._seen:
                 self._keys, self._seen = _parsed(self._path.read_text(encoding="utf-8")), seen
         except (OSError, ValueError, jwt.PyJWTError) as error:
-            raise Unavailable(f"the key set (JWKS) {self._path} cannot be read; retry", retry_after_s=1) from error
-        if key_id not in self._keys:
-            raise jwt.InvalidKeyError("no such key in the key set")
-        return self._keys[key_id]
+            # The file is being written: the keys of before stay valid, so that no call fails meanwhile.
+            problem = f"{type(error).__name__}: {error}"
+            if problem != self._problem:
+                _log.warning("key set not read", file=str(self._path), problem=problem, keys_held=len(self._keys))
+            self._problem = problem
+        else:
+            self._problem = ""
 
 
 def key_ids(text: str) -> list[str | None]:
@@ -122,4 +164,7 @@ def _parsed(text: str) -> Mapping[str | None, jwt.PyJWK]:
     document = json.loads(text)
     if not isinstance(document, dict):
         raise jwt.PyJWKSetError("not a JSON object")
+    if document.get("keys") == []:
+        # All keys are withdrawn.
+        return {}
     return {key.key_id: key for key in jwt.PyJWKSet.from_dict(cast("dict[str, Any]", document)).keys}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 
 import jwt
 import pytest
+import structlog
 
 from hocket.chassis.errors import Unavailable
-from hocket.chassis.key_set import FETCH_INTERVAL_S_MIN, STALE_S_MAX, KeySet
+from hocket.chassis.key_set import FETCH_INTERVAL_S_MIN, STALE_S_MAX, KeyFile, KeySet
 from tests.fakes.waiting import DEADLINE_S
 
 ONE = jwt.PyJWK({"kty": "oct", "k": "b25l"}, algorithm="HS256")
@@ -113,3 +115,32 @@ async def test_known_keys_stay_valid_for_a_day_without_their_issuer(issuer, keys
         await keys.key("one")
     issuer.unavailable = False
     assert await keys.key("one") == ONE
+
+
+KEYS = {"keys": [{"kty": "oct", "k": "b25l", "kid": "one", "alg": "HS256"}]}
+
+
+@pytest.mark.parametrize("content", ["", json.dumps(KEYS)[:30], "[]"])
+async def test_a_half_written_file_keeps_its_keys_and_is_logged_once(tmp_path, content):
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps(KEYS))
+    keys = KeyFile(path)
+    held = await keys.key("one")
+    with structlog.testing.capture_logs() as logs:
+        path.write_text(content)
+        for _ in range(3):
+            assert await keys.key("one") is held
+        path.unlink()
+        for _ in range(3):
+            assert await keys.key("one") is held
+    assert [entry["event"] for entry in logs] == ["key set not read"] * 2
+
+
+async def test_an_empty_key_set_withdraws_all_keys_at_once(tmp_path):
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps(KEYS))
+    keys = KeyFile(path)
+    await keys.key("one")
+    path.write_text('{"keys": []}')
+    with pytest.raises(Unavailable):
+        await keys.key("one")
