@@ -1,28 +1,24 @@
-"""Logs as JSON, traces with W3C context, metrics for Prometheus and OpenTelemetry; set up by the entry point."""
+"""Logs, traces with W3C context, metrics for Prometheus and OpenTelemetry; set up by the entry point."""
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
-import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable
 from importlib.metadata import version
 from multiprocessing.util import Finalize
-from typing import Any
 
-import structlog
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
-from structlog.tracebacks import ExceptionDictTransformer
 
-PII_KEY_PART = "pii"
+from hocket.chassis.logs import set_up_logs
+
 # Ended spans of a process that is killed are lost for at most this long; OpenTelemetry's default is 5 s.
 EXPORT_INTERVAL_S = 1.0
 FLUSH_TIMEOUT_S = 3.0
@@ -98,51 +94,6 @@ def trace_headers() -> dict[str, str]:
     headers: dict[str, str] = {}
     _TRACE_CONTEXT.inject(headers)
     return headers
-
-
-def set_up_logs(service: str, *, level: str, log_content: bool) -> None:
-    """Write logs to standard error, one JSON object per line: event, level, time, service, trace id and values."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _with_service(service),
-            _with_trace,
-            _content_filter(log_content),
-            # Without local variables of the frames: they hold tokens and what users said.
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-
-
-def _with_service(service: str) -> structlog.types.Processor:
-    def add(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        event["service"] = service
-        return event
-
-    return add
-
-
-def _with_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = format(context.trace_id, "032x")
-    return event
-
-
-def _content_filter(log_content: bool) -> structlog.types.Processor:
-    def drop(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        if not log_content:
-            for key in [k for k in event if PII_KEY_PART in k.split(".")]:
-                del event[key]
-        return event
-
-    return drop
 
 
 class RpcMetrics:
