@@ -88,6 +88,7 @@ async def test_the_operations_port_serves_liveness_readiness_and_metrics():
     assert (await get(f"{ops}/readyz"))[0] == 200
     assert "hocket_chassis_life_rpc_duration_seconds_count" in (await get(f"{ops}/metrics"))[1]
     server.readiness.draining = True
+    assert "hocket_ready 0.0" in (await get(f"{ops}/metrics"))[1]
     status, text = await get(f"{ops}/readyz")
     assert status == 503
     assert "draining" in text
