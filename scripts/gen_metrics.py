@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "metrics.md"
-TYPES = ("Counter", "Gauge", "Histogram", "Summary")
+TYPES = {
+    "Counter": "counter",
+    "Gauge": "gauge",
+    "Histogram": "histogram",
+    "LatencyHistogram": "histogram",
+    "Summary": "summary",
+}
 EVERY_SERVICE = "Every service"
 INTRODUCTION = """\
 Prometheus reads them from `/metrics` on the operations port. A counter's name ends in `_total` on the wire, a
@@ -85,7 +91,7 @@ def declared(path: Path) -> Iterator[Metric]:
         if isinstance(node.func, ast.Name) and node.func.id in TYPES and len(node.args) > 1:
             labels = next((k.value for k in node.keywords if k.arg == "labelnames"), None)
             labels = node.args[2] if len(node.args) > 2 else labels
-            kind = node.func.id.lower()
+            kind = TYPES[node.func.id]
             name = text_of(node.args[0]) + ("_total" if kind == "counter" else "")
             yield Metric(owner, name, kind, tuple(texts_of(labels)), text_of(node.args[1]))
         elif isinstance(node.func, ast.Attribute) and node.func.attr == "create_histogram":

@@ -13,6 +13,8 @@ import structlog
 
 # Age of the contents at which a busy connection compares them with the files again.
 CHECK_INTERVAL_S = 1.0
+FIRST_READS_MAX = 3
+_FIRST_READ_PAUSE_S = 0.1
 _log = structlog.get_logger()
 
 
@@ -57,7 +59,7 @@ class CertificateFiles:
         """
         self.paths = (ca_file, cert_file, key_file)
         self.problem = ""
-        self._pem = self._read()
+        self._pem = self._first_read()
         self._read_at_s = time.monotonic()
 
     def current(self, *, age_max_s: float = CHECK_INTERVAL_S) -> Pem:
@@ -72,6 +74,15 @@ class CertificateFiles:
             self._read_at_s = now_s
             self._refresh()
         return self._pem
+
+    def _first_read(self) -> Pem:
+        # There is no previous pair if a room's process starts in the middle of a rotation.
+        for _ in range(FIRST_READS_MAX - 1):
+            try:
+                return self._read()
+            except OSError:
+                time.sleep(_FIRST_READ_PAUSE_S)
+        return self._read()
 
     def _refresh(self) -> None:
         try:

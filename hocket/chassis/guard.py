@@ -20,7 +20,7 @@ from hocket.chassis.auth import TokenVerifier
 from hocket.chassis.errors import DeadlineExceeded, Internal, MeshError, Unauthenticated
 from hocket.chassis.rpc_spans import end_server_span, start_span
 from hocket.chassis.status import DETAILS_KEY, to_status
-from hocket.chassis.telemetry import RpcMetrics
+from hocket.chassis.telemetry import RpcMetrics, trace_exemplar
 
 # These classes are generic in the type stubs only.
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Guard(grpc.aio.ServerInterceptor):
             otel_context.detach(token)
             end_server_span(span, code)
             in_flight.dec()
-            self._seconds(method, code).observe(time.perf_counter() - started)
+            self._seconds(method, code).observe(time.perf_counter() - started, trace_exemplar(span))
             self._calls(tier, code).inc()
 
     async def _identify(self, metadata: dict[str, str]) -> identity.Identity:

@@ -96,13 +96,27 @@ def trace_headers() -> dict[str, str]:
     return headers
 
 
+def trace_exemplar(span: trace.Span | None = None) -> dict[str, str] | None:
+    """Return the exemplar of an observation: the trace id of `span`, or of the current one; None if not sampled."""
+    context = (span or trace.get_current_span()).get_span_context()
+    return {"trace_id": format(context.trace_id, "032x")} if context.trace_flags.sampled else None
+
+
+class LatencyHistogram(Histogram):
+    """Histogram of durations; an observation in a sampled span carries its trace id as an exemplar in OpenMetrics."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """Observe `amount` seconds; without an exemplar, with that of the current span."""
+        super().observe(amount, exemplar or trace_exemplar())
+
+
 class RpcMetrics:
     """Metrics of a server's RPCs: duration, outcome, calls in flight; labels method, code, tenant tier."""
 
     def __init__(self, service: str) -> None:
         """Register `hocket_<service>_rpc_*`; once per process and service."""
         prefix = f"hocket_{service}_rpc"
-        self.seconds = Histogram(
+        self.seconds = LatencyHistogram(
             f"{prefix}_duration_seconds", "Duration of RPCs.", ["method", "code"], buckets=_RPC_SECONDS
         )
         self.in_flight = Gauge(f"{prefix}_in_flight", "RPCs being served.", ["method"])

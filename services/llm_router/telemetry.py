@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
+from hocket.chassis.telemetry import LatencyHistogram
 from services.llm_router.billing.attempt_cost import AttemptCost
 from services.llm_router.catalog.tiers import Candidate
 from services.llm_router.chat.request import Request
@@ -36,7 +37,7 @@ ATTEMPTS = Counter("hocket_llm_router_attempts", "Attempts at models by outcome.
 HEDGES = Counter("hocket_llm_router_hedges", "Hedges: second attempts started while the first was slow.", ["model"])
 TOKENS = Counter("hocket_llm_router_tokens", "Tokens by kind.", ["model", "kind", "tenant_tier"])
 COST = Counter("hocket_llm_router_cost_micro_usd", "Cost in millionths of a US dollar.", ["model", "tenant_tier"])
-FIRST_TOKEN = Histogram(
+FIRST_TOKEN = LatencyHistogram(
     "hocket_llm_router_first_token_seconds",
     "From a request's arrival to its first text or tool call.",
     ["tier"],

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from hocket.chassis.errors import MeshError
+from hocket.chassis.telemetry import LatencyHistogram
 from services.rag.search.query import SearchResult
 
 _QUERIES = Counter(
@@ -20,7 +21,7 @@ _QUERIES = Counter(
 _ANSWERED = _QUERIES.labels("answered")
 _REFUSED_CODES = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 
-_STAGE_SECONDS = Histogram(
+_STAGE_SECONDS = LatencyHistogram(
     "hocket_rag_search_stage_seconds",
     "Duration of the stages of a search: embed, lexical, vector, fuse.",
     ["stage"],

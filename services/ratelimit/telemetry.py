@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
+
+from hocket.chassis.telemetry import LatencyHistogram
 
 DECISIONS = Counter(
     "hocket_ratelimit_decisions",
@@ -16,7 +18,7 @@ DEGRADED = Counter(
     "Decisions made by the local fallback because Redis did not answer.",
     ["operation"],
 )
-REDIS_SECONDS = Histogram(
+REDIS_SECONDS = LatencyHistogram(
     "hocket_ratelimit_redis_duration_seconds",
     "Duration of calls to Redis, by command and outcome (ok or failed).",
     ["command", "outcome"],

@@ -13,7 +13,7 @@ import structlog
 from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
 from prometheus_client import REGISTRY
 
-from hocket.chassis import errors
+from hocket.chassis import certificates, errors
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import ClientTls, MeshChannel
 from hocket.chassis.reloading_channel import ReloadingChannel
@@ -259,3 +259,10 @@ def test_wrong_files_end_the_start_with_their_names(files, tmp_path):
         ClientTls(files.client_key).files()
     with pytest.raises(OSError, match=r"client\.pem is not a PEM private key"):
         ClientTls(files.ca, files.client_cert, files.client_cert).files()
+
+
+def test_a_process_that_starts_in_the_middle_of_a_rotation_waits_for_the_rest(files, monkeypatch):
+    issue = files.new_issue()
+    shutil.copy(issue / "client.pem", files.client_cert)
+    monkeypatch.setattr(certificates.time, "sleep", lambda _: files.rotate(issue))
+    assert files.tls.files().current().cert == (issue / "client.pem").read_bytes()

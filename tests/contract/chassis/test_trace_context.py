@@ -1,7 +1,8 @@
-"""Propagation of the trace context through two services."""
+"""Propagation of the trace context through two services, and into the exemplars of latencies."""
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 from hocket.rag.v1 import rag_pb2, rag_pb2_grpc
 from opentelemetry import trace
@@ -61,3 +62,18 @@ async def test_a_call_through_two_services_is_one_trace(round_):
     await middle.stop()
     await last.stop()
     assert [ours, ours] == list(answer.degraded)
+
+
+async def test_the_latency_of_a_call_has_its_trace_as_an_exemplar():
+    server = await start_server(Last())
+    async with MeshChannel(f"127.0.0.1:{server.grpc_port}", lambda: TOKEN) as channel:
+        with TracerProvider().get_tracer("test").start_as_current_span("turn"):
+            ours = trace_id()
+            await rag_pb2_grpc.RagServiceStub(channel.channel).Search(rag_pb2.SearchRequest(), **channel.options(60))
+    url = f"http://127.0.0.1:{server.ops_port}/metrics"
+    headers = {"Accept": "application/openmetrics-text;version=1.0.0"}
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+        text = await response.text()
+    await server.stop()
+    (line,) = [line for line in text.splitlines() if f'trace_id="{ours}"' in line]
+    assert line.startswith("hocket_chassis_trace_rpc_duration_seconds_bucket")
