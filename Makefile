@@ -178,6 +178,7 @@ docs-fresh: $(VENV)/.develops ## docs/config.md and docs/errors.md are what the 
 	@$(BIN)/python -m scripts.gen_api_reference --check
 	@$(BIN)/python -m scripts.gen_benchmarks --check
 	@$(BIN)/python -m scripts.gen_charts --check
+	@$(BIN)/python -m scripts.package_charts --check
 
 site: $(VENV)/.develops ## The documentation site builds, and its links and anchors lead somewhere
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT \

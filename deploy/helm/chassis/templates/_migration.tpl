@@ -45,7 +45,7 @@ stringData:
 {{ . }}
 {{- $_ := set $source "secret" (printf "%s-migrate" (include "chassis.fullname" $)) }}
 {{- end }}
-{{- if .Values.networkPolicy.enabled }}
+{{- if and .Values.networkPolicy.enabled (ne (toString ((.Values.global).networkPolicy).enabled) "false") }}
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

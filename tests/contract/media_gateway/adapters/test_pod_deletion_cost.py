@@ -16,6 +16,7 @@ class Api:
     """The part of the Kubernetes API that patches a pod."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.written: list[str] = []
         self.status = 200
         self.refused = 0
