@@ -47,6 +47,23 @@ for found in pkgutil.walk_packages({package}.__path__, "{package}."):
             raise
         print(f"left uncompiled: {{found.name}} (needs {{error.name}})", file=sys.stderr)
 """
+# Modules that the SDKs of vendors load at the first call, which a caller waits for.
+_FIRST_USE = {
+    "llm-router": """\
+import anthropic, openai
+from google import genai
+openai.AsyncOpenAI(api_key="unused").chat.completions
+anthropic.AsyncAnthropic(api_key="unused").messages
+genai.Client(api_key="unused").aio.caches
+""",
+    "media-gateway": "import livekit.agents.ipc._preload, livekit.agents.ipc.job_proc_lazy_main",
+    "speech": """\
+import deepgram
+from elevenlabs.client import AsyncElevenLabs
+AsyncElevenLabs(api_key="unused").text_to_speech.with_raw_response
+deepgram.AsyncDeepgramClient(api_key="unused").listen.v2
+""",
+}
 
 
 def main() -> None:
@@ -121,15 +138,15 @@ def loadable(elf: bytes) -> bool:
 
 
 def start_once(service: str, bytecode: Path) -> None:
-    """Import every module of the service and start it; Python writes the bytecode of what it imports.
+    """Import every module of the service, use its SDKs, and start it; Python writes the bytecode of what it imports.
 
     Raises:
         SystemExit: A module does not import, or the service does not start.
     """
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    env |= {"PYTHONPYCACHEPREFIX": str(bytecode)}
+    env |= {"PYTHONPYCACHEPREFIX": str(bytecode), "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE": "0"}
     package = f"services.{service.replace('-', '_')}"
-    code = _IMPORT_ALL.format(package=package, optional=_OPTIONAL)
+    code = _IMPORT_ALL.format(package=package, optional=_OPTIONAL) + _FIRST_USE.get(service, "")
     subprocess.run((sys.executable, "-c", code), cwd="/", env=env, check=True, timeout=START_TIMEOUT_S)
     if service == "speech":
         # A vendor-only image has no engine that starts without a key.

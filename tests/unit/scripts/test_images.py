@@ -54,7 +54,9 @@ def test_a_build_passes_each_label_and_option(monkeypatch):
 
 def test_a_base_is_pinned_by_the_digest_it_has(monkeypatch):
     answers = {"pull": "", "image": '["python@sha256:12"]'}
-    monkeypatch.setattr(images.subprocess, "run", lambda c, **_: subprocess.CompletedProcess(c, 0, answers[c[1]], ""))
+    monkeypatch.setattr(
+        "scripts.images.subprocess.run", lambda c, **_: subprocess.CompletedProcess(c, 0, answers[c[1]], "")
+    )
     assert images.pinned("python:3.13", "") == ("python:3.13@sha256:12", "sha256:12")
     assert images.pinned("python:3.13@sha256:9", "") == ("python:3.13@sha256:9", "sha256:9")
     answers["image"] = "null"
@@ -69,8 +71,8 @@ def test_gpl_packages_are_found_but_not_those_with_an_exception():
 @pytest.mark.parametrize("docker", [None, "/usr/bin/docker"])
 def test_without_an_engine_one_line_says_so(monkeypatch, docker):
     refused = subprocess.CompletedProcess((), 1, "", "warning\nIs the docker daemon running?\n")
-    monkeypatch.setattr(images.shutil, "which", lambda _name: docker)
-    monkeypatch.setattr(images.subprocess, "run", lambda *_a, **_k: refused)
+    monkeypatch.setattr("scripts.images.shutil.which", lambda _name: docker)
+    monkeypatch.setattr("scripts.images.subprocess.run", lambda *_a, **_k: refused)
     monkeypatch.setattr(sys, "argv", ["images"])
     with pytest.raises(SystemExit, match=r"^cannot build images: no [^\n]*$"):
         images.main()
@@ -85,5 +87,5 @@ def test_an_unknown_service_is_named(monkeypatch):
 def test_credentials_of_the_remote_are_not_published(monkeypatch):
     for url, expected in (("https://u:secret@example.org/a.git", "https://example.org/a.git"), ("git@x:a.git", "")):
         done = subprocess.CompletedProcess((), 0, url + "\n", "")
-        monkeypatch.setattr(images.subprocess, "run", lambda *_a, _done=done, **_k: _done)
+        monkeypatch.setattr("scripts.images.subprocess.run", lambda *_a, _done=done, **_k: _done)
         assert images.source_url() == expected
