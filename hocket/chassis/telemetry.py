@@ -11,8 +11,9 @@ from importlib.metadata import version
 from multiprocessing.util import Finalize
 
 from opentelemetry import metrics, trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
@@ -61,6 +62,7 @@ def _export(provider: TracerProvider, resource: Resource, endpoint: str, *, inse
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=insecure)
+    provider.add_span_processor(_open_spans)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_INTERVAL_S * 1000))
     reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint, insecure=insecure))
     meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
@@ -71,14 +73,40 @@ def _export(provider: TracerProvider, resource: Resource, endpoint: str, *, inse
         Finalize(None, end_export, exitpriority=0)
 
 
+class _OpenSpans(SpanProcessor):
+    """Spans that were started and not ended."""
+
+    def __init__(self) -> None:
+        self._spans: dict[int, Span] = {}
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the SDK passes it
+        self._spans[span.get_span_context().span_id] = span
+
+    def on_end(self, span: ReadableSpan) -> None:
+        # Another object than the one that was started.
+        if context := span.get_span_context():
+            self._spans.pop(context.span_id, None)
+
+    def end_all(self) -> None:
+        for span in reversed(list(self._spans.values())):
+            span.set_attributes({"hocket.unfinished": True})
+            span.end()
+
+
+_open_spans = _OpenSpans()
+
+
 def end_export(timeout_s: float = FLUSH_TIMEOUT_S) -> None:
-    """Export what is still held and stop exporting; does nothing without a collector or the second time.
+    """End the open spans, export what is still held and stop exporting; without a collector it does nothing.
+
+    A task that is cancelled leaves spans open; their children, exported before, would have no parent.
 
     Args:
         timeout_s: Longest wait in seconds; what a collector has not taken by then is lost.
     """
     threads = [threading.Thread(target=shutdown, name="telemetry flush", daemon=True) for shutdown in _shutdowns]
     _shutdowns.clear()
+    _open_spans.end_all()
     until_s = time.monotonic() + timeout_s
     for thread in threads:
         thread.start()

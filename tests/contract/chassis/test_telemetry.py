@@ -21,7 +21,12 @@ from opentelemetry import trace
 from hocket.chassis import telemetry
 
 telemetry.set_up("hocket-test", level="INFO", log_content=False, otlp_endpoint=sys.argv[1])
-trace.get_tracer("test").start_span("work").end()
+tracer = trace.get_tracer("test")
+with tracer.start_as_current_span("work"):
+    held = tracer.start_span("cancelled")
+    with trace.use_span(held):
+        tracer.start_span("done").end()
+assert len(telemetry._open_spans._spans) == 1
 telemetry.end_export({timeout_s})
 telemetry.end_export({timeout_s})
 """
@@ -36,6 +41,8 @@ def test_spans_are_exported_at_the_end_with_name_version_and_instance():
     with collecting() as collector:
         for _ in range(2):
             run(TRACED.format(timeout_s=DEADLINE_S), collector.endpoint)
+    assert collector.orphans() == []
+    assert [span.attributes for span in collector.named("cancelled")] == [{"hocket.unfinished": True}] * 2
     first, second = (span.resource for span in collector.named("work"))
     assert (first["service.name"], first["service.version"]) == ("hocket-test", version("hocket"))
     assert len({first["service.instance.id"], second["service.instance.id"]}) == 2
