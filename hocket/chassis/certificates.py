@@ -101,7 +101,7 @@ class CertificateFiles:
     def _read(self, known: Pem | None = None) -> Pem:
         """Return the contents of the files, `known` if they are the same."""
         found = Pem(*(path.read_bytes() if path else None for path in self.paths))
-        if found == known:
+        if known is not None and found == known:
             return known
         ca_file, cert_file, key_file = self.paths
         if found.ca is not None:

@@ -24,21 +24,25 @@ FETCH_INTERVAL_S_MIN = 10.0
 STALE_S_MAX = 24 * 3600.0
 FETCH_TIMEOUT_S = 5.0
 KEY_SET_BYTES_MAX = 1 << 20
+# urllib's without redirects: the keys come from the address that the operator has set, and from no other one.
+_HANDLERS = (
+    urllib.request.ProxyHandler,
+    urllib.request.UnknownHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPErrorProcessor,
+)
 _log = structlog.get_logger()
 
 Fetch = Callable[[], Mapping[str, jwt.PyJWK]]
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects: the keys come from the address that the operator has set, and from no other one."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Return no request to follow."""
-
-
 def fetcher(url: str) -> Fetch:
     """Return a function that fetches the keys at `url` by id; it blocks for some 5 s at most, raises PyJWTError."""
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener = urllib.request.OpenerDirector()
+    for handler in _HANDLERS:
+        opener.add_handler(handler())
 
     def fetch() -> Mapping[str, jwt.PyJWK]:
         until_s = time.monotonic() + FETCH_TIMEOUT_S
@@ -161,10 +165,11 @@ def key_ids(text: str) -> list[str | None]:
 
 
 def _parsed(text: str) -> Mapping[str | None, jwt.PyJWK]:
-    document = json.loads(text)
-    if not isinstance(document, dict):
+    found = json.loads(text)
+    if not isinstance(found, dict):
         raise jwt.PyJWKSetError("not a JSON object")
+    document = cast("dict[str, Any]", found)
     if document.get("keys") == []:
         # All keys are withdrawn.
         return {}
-    return {key.key_id: key for key in jwt.PyJWKSet.from_dict(cast("dict[str, Any]", document)).keys}
+    return {key.key_id: key for key in jwt.PyJWKSet.from_dict(document).keys}
