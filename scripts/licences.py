@@ -73,7 +73,7 @@ PARTS = {
     "av": Part(
         "FFmpeg built with x264 and x265; livekit-agents imports it, hocket uses none of its codecs",
         "GPL-2.0-or-later",
-        "Build `av` from source against an FFmpeg without them: `uv sync --no-binary-package av`.",
+        "No image has it. Build `av` from source against an FFmpeg without them: `uv sync --no-binary-package av`.",
     ),
     "livekit-local-inference": Part(
         "LiveKit's end-of-turn and voice activity models",

@@ -6,6 +6,9 @@ import re
 
 from scripts.gen_metrics import ROOT, page
 
+# Names of Postgres in the same manner.
+ROLES_AND_DATABASES = {"hocket_app", "hocket_owner", "hocket_restored"}
+
 
 def test_metrics_of_every_part_stand_in_the_page():
     text = page()
@@ -24,4 +27,4 @@ def test_operations_name_only_metrics_that_exist():
         for name in named
         if re.sub(r"_(bucket|sum|count)$", "", name) not in existing and not any(name.endswith(r) for r in rpc)
     }
-    assert missing == set()
+    assert missing <= ROLES_AND_DATABASES
