@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import kubernetes_validate
 import pytest
 import yaml
 from helm_python.chart import lint
+from kubernetes_validate import utils
 
 from scripts.charts.spec import CHARTS
 from scripts.repository import project_version
@@ -18,6 +21,14 @@ CUSTOM = {
 }
 VERSIONS = ("1.33", "1.37")
 CASES = [*((name, "") for name in helm.APPLICATIONS), *helm.CASES]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _schemas_read_once():
+    """kubernetes-validate reads 10 MB of definitions for each object."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "schema_contents", cache(utils.schema_contents))
+        yield
 
 
 def values(name: str, file: str) -> dict:
