@@ -175,6 +175,7 @@ stubs: $(VENV)/.develops ## gen/ is what the protos generate
 docs-fresh: $(VENV)/.develops ## docs/config.md and docs/errors.md are what the code says
 	@$(BIN)/python scripts/gen_docs.py --check
 	@$(BIN)/python -m scripts.gen_metrics --check
+	@$(BIN)/python -m scripts.gen_monitoring --check
 	@$(BIN)/python -m scripts.gen_api_reference --check
 	@$(BIN)/python -m scripts.gen_benchmarks --check
 	@$(BIN)/python -m scripts.gen_charts --check
@@ -203,6 +204,7 @@ protos: $(VENV)/.develops ## Regenerate gen/ from protos/
 docs: $(VENV)/.develops ## Regenerate the generated pages of docs/, build the documentation site into site/
 	@$(BIN)/python scripts/gen_docs.py
 	@$(BIN)/python -m scripts.gen_metrics
+	@$(BIN)/python -m scripts.gen_monitoring
 	@$(BIN)/python -m scripts.gen_api_reference
 	@$(BIN)/python -m scripts.gen_benchmarks
 	@$(BIN)/python -m scripts.gen_charts

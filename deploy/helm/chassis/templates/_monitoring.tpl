@@ -50,7 +50,7 @@ metadata:
   {{- include "chassis.metadata" (dict "root" . "labels" $rule.labels) | nindent 2 }}
 spec:
   groups:
-    {{- $groups | trim | nindent 4 }}
+    {{- $groups | trim | replace "RUNBOOKS_URL" $rule.runbooksUrl | nindent 4 }}
 {{- end }}
 {{- end }}
 
