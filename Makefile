@@ -40,7 +40,7 @@ DROPPED := $(shell [ ! -x $(BIN)/python ] || [ "$$("$(PYTHON)" -V 2>&1)" = "$$($
 	|| rm -f $(TOOLS)/.python $(VENV)/.runs $(VENV)/.develops)
 endif
 
-.PHONY: help setup demo up down status test steady fresh unit contract integration e2e check format lint mypy pyright \
+.PHONY: help setup demo up down status test steady fresh unit contract integration e2e kube check format lint mypy pyright \
 	imports buf stubs docs-fresh site licences charts golden chart licences-fresh extras wheel-check fmt protos docs images release cover bench clean distclean
 
 help: ## List the targets
@@ -132,6 +132,10 @@ integration: setup ## Real Redis, Postgres, LiveKit
 
 e2e: setup ## The whole mesh in conversation
 	$(PYTEST) $(call tier,e2e) $(T)
+
+kube: $(VENV)/.develops ## Build a Kubernetes control plane once, install, scale, upgrade and evict the charts on it
+	@UV=$(UV) $(BIN)/python -m scripts.control_plane build
+	$(PYTEST) tests/chart/live $(T)
 
 # Line and branch coverage that decision modules must keep, in per cent; unit and contract tests reach 98.
 DECISIONS_COVERED_MIN := 97

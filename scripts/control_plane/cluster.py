@@ -40,14 +40,18 @@ class Cluster:
 
     Attributes:
         api: an administrator's client.
+        url: https:// URL of the API server.
+        ca: file with the certificate of its authority.
         metrics: what custom.metrics.k8s.io serves.
         kubeconfig: of the administrator.
         logs: folder with a log per process.
     """
 
-    def __init__(self, api: KubernetesApi, metrics: CustomMetrics, folder: Path) -> None:
+    def __init__(self, api: KubernetesApi, metrics: CustomMetrics, folder: Path, url: str) -> None:
         """Call `Cluster.start` instead."""
         self.api = api
+        self.url = url
+        self.ca = folder / "pki" / "ca.crt"
         self.metrics = metrics
         self.kubeconfig = folder / "admin.conf"
         self.logs = folder / "logs"
@@ -83,7 +87,8 @@ class Cluster:
             issue_certificates(authority)
             for user in ("admin", "controller-manager", "scheduler"):
                 write_kubeconfig(authority, user, ports.api_server, folder / f"{user}.conf")
-            api = KubernetesApi(f"https://{HOST}:{ports.api_server}", folder / "pki")
+            url = f"https://{HOST}:{ports.api_server}"
+            api = KubernetesApi(url, folder / "pki")
             metrics = CustomMetrics()
 
             async def prepare() -> None:
@@ -97,7 +102,7 @@ class Cluster:
                 try:
                     await supervisor.start()
                     await asyncio.to_thread(_wait_ready, api, nodes)
-                    yield cls(api, metrics, folder)
+                    yield cls(api, metrics, folder, url)
                 finally:
                     await supervisor.stop()
                     api.close()

@@ -32,7 +32,10 @@ class CustomMetrics:
         self._reads: Counter[tuple[str, str]] = Counter()
 
     def set_total(self, namespace: str, metric: str, total: float) -> None:
-        """Let the running pods of a reader's selector share `total` evenly."""
+        """Let the running pods of a reader's selector share `total` evenly.
+
+        Shares are rounded down to a thousandth: rounded up, 350 over 44 pods would ask for 51 pods of 7.
+        """
         self._values[namespace, metric] = _Total(total)
 
     def set_per_pod(self, namespace: str, metric: str, values: Mapping[str, float]) -> None:
@@ -56,7 +59,7 @@ class CustomMetrics:
             name = {"metricName": metric} if version == "v1beta1" else {"metric": {"name": metric, "selector": None}}
             described = {"kind": "Pod", "apiVersion": "/v1", "namespace": namespace, "name": pod}
             items.append(
-                {"describedObject": described, "timestamp": now, "value": f"{math.ceil(value * 1000)}m", **name}
+                {"describedObject": described, "timestamp": now, "value": f"{math.floor(value * 1000)}m", **name}
             )
         return {"kind": "MetricValueList", "apiVersion": f"{GROUP}/{version}", "metadata": {}, "items": items}
 

@@ -5,11 +5,9 @@ REDIS_URL, DATABASE_URL and LIVEKIT_URL (with its key and secret) are used inste
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,27 +19,11 @@ import redis
 from local.data_folder import DataFolder
 from local.embedded import postgres
 from local.mesh import Livekit, Mesh, PostgresUrls
-
-
-class Loop:
-    """An event loop in a thread of its own: what lives on it serves tests of any loop, and of none."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="embedded-servers")
-        self._thread.start()
-
-    def run(self, coroutine: Coroutine, timeout_s: float = 60):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
+from tests.fakes.loop_thread import LoopThread
 
 
 @contextmanager
-def servers_alone(loop: Loop, data_dir: Path, *names: str) -> Iterator[Mesh]:
+def servers_alone(loop: LoopThread, data_dir: Path, *names: str) -> Iterator[Mesh]:
     """A mesh of servers, without services."""
     mesh = Mesh.start(data_dir, services=(), servers=names)
     running = loop.run(mesh.__aenter__(), timeout_s=900)  # a first run may have to build livekit-server
@@ -52,8 +34,8 @@ def servers_alone(loop: Loop, data_dir: Path, *names: str) -> Iterator[Mesh]:
 
 
 @pytest.fixture(scope="session")
-def _loop() -> Iterator[Loop]:
-    loop = Loop()
+def _loop() -> Iterator[LoopThread]:
+    loop = LoopThread("embedded-servers")
     yield loop
     loop.close()
 

@@ -16,6 +16,7 @@ def test_pods_share_a_total():
     metrics = CustomMetrics()
     metrics.set_total("calls", "rooms", 10)
     assert values(metrics, ["a", "b", "c", "d"]) == dict.fromkeys("abcd", "2500m")
+    assert values(metrics, ["a", "b", "c"]) == dict.fromkeys("abc", "3333m")
     assert values(metrics, []) == {}
 
 
