@@ -21,6 +21,9 @@ from hocket.postgres.schema_version import Migration, SchemaState, read_migratio
 
 _LOCK_KEY = 0x686F636B6574  # "hocket": one migration at a time per database, across services
 _CONNECT_TIMEOUT_S = 10.0
+# Ends the client of a server that vanished. The server's own timeouts end statements sooner.
+_COMMAND_TIMEOUT_S = 60.0
+_CONCURRENT_TIMEOUT_S = 7 * 86_400.0
 _POLL_S = 0.2
 _PAUSE_S = 1.0  # between two attempts to lock a table, so that the statements that waited run
 _SERVER_VERSION_MIN = 15
@@ -109,7 +112,9 @@ async def _session(url: str, schema: str, options: MigrationOptions) -> AsyncGen
     """Connect, check that the session can migrate, and translate errors of the driver."""
     try:
         settings = {"application_name": options.application}
-        connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S, server_settings=settings)
+        connection = await asyncpg.connect(
+            url, timeout=_CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S, server_settings=settings
+        )
         try:
             await _check_session(connection, schema, options)
             with suppress(asyncpg.PostgresError):  # only where the operating system of the server can tell
@@ -231,8 +236,12 @@ class _Files:
         await self._retried(migration.name, run)
 
     async def _run(self, migration: Migration) -> None:
+        timeout_s = _CONCURRENT_TIMEOUT_S
+        if migration.in_transaction:
+            each_s = self._options.lock_timeout_s + self._options.statement_timeout_s
+            timeout_s = _COMMAND_TIMEOUT_S + each_s * (migration.sql.count(";") + 1)
         for statement in migration.statements:
-            await self._connection.execute(statement)
+            await self._connection.execute(statement, timeout=timeout_s)
         await self._connection.execute(
             f'INSERT INTO "{self._schema}".migrations (name, compatible_since) VALUES ($1, $2)',  # noqa: S608 - schema is ours
             migration.name,

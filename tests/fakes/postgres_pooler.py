@@ -7,8 +7,9 @@ message that relies on it after the end of a transaction: a named prepared state
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import cast
 from urllib.parse import urlsplit
 
 _PROTOCOL_3 = 196608
@@ -20,11 +21,13 @@ class Pooler:
     Attributes:
         url: URL to use instead of the server's.
         faults: Messages that would fail in another session.
+        frozen: Set to forward no more answers of the server.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.faults: list[str] = []
+        self.frozen = False
 
 
 @asynccontextmanager
@@ -35,10 +38,21 @@ async def pooler(url: str) -> AsyncIterator[Pooler]:
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection(parts.hostname, parts.port)
-        client = _Client(found.faults)
-        tasks.add(asyncio.create_task(_until_closed(client.forward(reader, to_server), to_server)))
-        tasks.add(asyncio.create_task(_until_closed(client.answer(from_server, writer), writer)))
+        tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        with _closed_at_end(writer), suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            from_server, to_server = await asyncio.open_connection(parts.hostname, parts.port)
+            client = _Client(found)
+            with _closed_at_end(to_server):
+                copying = [
+                    asyncio.ensure_future(client.forward(reader, to_server)),
+                    asyncio.ensure_future(client.answer(from_server, writer)),
+                ]
+                try:
+                    await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for each in copying:
+                        each.cancel()
+                    await asyncio.gather(*copying, return_exceptions=True)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -46,28 +60,29 @@ async def pooler(url: str) -> AsyncIterator[Pooler]:
     try:
         yield found
     finally:
+        # A connection (of a cancelled statement) that is accepted while the server closes would never be closed.
+        for _ in range(50):
+            await asyncio.sleep(0)
         server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close in the next round of the loop
 
 
-async def _until_closed(copying, writer: asyncio.StreamWriter) -> None:
+@contextmanager
+def _closed_at_end(writer: asyncio.StreamWriter) -> Iterator[None]:
     try:
-        await copying
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
+        yield
     finally:
         writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 class _Client:
     """One client's connection; `_parsed` is true while a session is surely the one of the last Parse."""
 
-    def __init__(self, faults: list[str]) -> None:
-        self._faults = faults
+    def __init__(self, pooler: Pooler) -> None:
+        self._pooler = pooler
         self._parsed = False
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,9 +97,9 @@ class _Client:
             if kind == b"P":
                 self._parsed = True
                 if body[0]:
-                    self._faults.append(f"named statement {body.split(bytes(1))[:2]}")
+                    self._pooler.faults.append(f"named statement {body.split(bytes(1))[:2]}")
             if kind == b"B" and not self._parsed:
-                self._faults.append("Bind without Parse")
+                self._pooler.faults.append("Bind without Parse")
             writer.write(kind + length + body)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,7 +113,8 @@ class _Client:
                 body = (int.from_bytes(body[:4], "big") ^ 0x5A5A).to_bytes(4, "big") + body[4:]
             if kind == b"Z" and body == b"I":  # ReadyForQuery, no transaction
                 self._parsed = False
-            writer.write(kind + length + body)
+            if not self._pooler.frozen:
+                writer.write(kind + length + body)
             kind = await reader.readexactly(1)
 
 

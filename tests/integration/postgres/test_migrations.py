@@ -236,6 +236,23 @@ async def test_pooler_is_refused_unless_it_keeps_sessions(url, folder):
         assert await migrate(pooled.url, SCHEMA, folder, options=options) == ["0001_step.sql"]
 
 
+async def test_server_that_vanishes_during_a_file_ends_the_wait(url, folder, monkeypatch):
+    write(folder, 1, FIRST)
+    write(folder, 2, "ALTER TABLE x.things ADD COLUMN a int;")
+    monkeypatch.setattr("hocket.postgres.migrations._COMMAND_TIMEOUT_S", 1.0)
+    await migrate(url, SCHEMA, folder)
+    write(folder, 3, "ALTER TABLE x.things ADD COLUMN b int;")
+    async with pooler(url) as pooled:
+
+        def vanish(_line: str) -> None:
+            pooled.frozen = True
+
+        options = MigrationOptions(session_pooler=True, lock_timeout_s=0.1, statement_timeout_s=0.1)
+        with pytest.raises(Unavailable, match="does not answer in time"):
+            await asyncio.wait_for(migrate(pooled.url, SCHEMA, folder, options=options, report=vanish), DEADLINE_S)
+    assert await migrate(url, SCHEMA, folder) in ([], ["0003_step.sql"])
+
+
 async def test_frozen_server_is_reported_within_the_connect_timeout(folder, monkeypatch):
     write(folder, 1, FIRST)
     monkeypatch.setattr("hocket.postgres.migrations._CONNECT_TIMEOUT_S", 0.2)
