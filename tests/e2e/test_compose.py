@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUBNET, HOST_ADDRESS = "172.30.77.0/24", "172.30.77.1"
 ROOM = "compose"
 UP_TIMEOUT_S = 1500
+ATTEMPTS_MAX = 6
 RECORDED = {CostKind.COST_KIND_LLM, CostKind.COST_KIND_STT, CostKind.COST_KIND_TTS}
 
 
@@ -144,7 +145,7 @@ async def test_a_question_is_answered_aloud_from_knowledge(mesh):
             url = f"ws://{address('livekit')}:7880"
             async with join_call(url, access.token, script.CALLER, agent_timeout_s=START_S) as call:
                 await wait_for_greeting(call)
-                for _ in range(3):
+                for _ in range(ATTEMPTS_MAX):
                     exchange = await ask(call, Question(script.KNOWLEDGE.text, spoken[script.KNOWLEDGE.text]))
                     if not should_repeat(turn_facts("knowledge", exchange), script.KNOWLEDGE):
                         break
@@ -152,7 +153,8 @@ async def test_a_question_is_answered_aloud_from_knowledge(mesh):
             recorded = await recorded_kinds(clients)
     finally:
         await clients.close()
-    assert any(phrase in exchange.answered for phrase in script.KNOWLEDGE.expected_phrases)
-    assert any(phrase in written.answered for phrase in script.TEXT.expected_phrases)
+    assert any(phrase in written.answered for phrase in script.TEXT.expected_phrases), written
+    # Two voices in real time: a busy machine may mishear, and the last attempt says what.
+    assert any(phrase in exchange.answered for phrase in script.KNOWLEDGE.expected_phrases), exchange.reports
     assert written.answer_ms > 0
     assert recorded >= RECORDED
