@@ -9,6 +9,7 @@ import pytest
 import yaml
 from helm_python.errors import HelmError
 
+from scripts.charts.spec import chart_of
 from tests.chart import helm
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -448,6 +449,21 @@ def test_notes_name_what_is_missing():
     left_out = helm.notes("hocket", {"vision": {"enabled": False}})
     assert "Set media-gateway.targets.vision to an address or to none." in left_out
     assert "WARNING" not in helm.notes("hocket", helm.case("hocket", "minimal-values.yaml"))
+
+
+def test_speech_needs_keys_or_the_image_with_engines():
+    assert "deepgram_api_key comes from nowhere" in helm.notes("speech")
+    assert "deepgram_api_key" not in helm.notes("speech", {"image": {"tag": "0.1.0-embedded"}})
+    assert "WARNING" not in helm.notes("speech", helm.case("speech", "secrets-values.yaml"))
+
+
+def test_a_pod_of_ratelimit_knows_its_share_while_redis_is_away():
+    if "replicas_expected" in chart_of("ratelimit").settings:
+        name = "HOCKET_RATELIMIT_REPLICAS_EXPECTED"
+        assert settings("ratelimit")[name] == "2"
+        assert settings("ratelimit", {"autoscaling": {"minReplicas": 6}})[name] == "6"
+        assert settings("ratelimit", {"autoscaling": {"enabled": False}, "replicaCount": 4})[name] == "4"
+        assert settings("ratelimit", {"settings": {"replicas_expected": 9}})[name] == "9"
 
 
 def test_a_chart_of_the_umbrella_can_be_left_out():

@@ -23,9 +23,10 @@ Scaling: fixed at {{ .Values.replicaCount }} pods by an HPA with min = max.
 WARNING: no key verifies tokens, so the pods refuse to listen. Set secrets.existingSecret, secrets.values.jwt_secret, jwks or settings.jwks_url.
 {{- end }}
 {{- range $setting := $service.needed }}
-{{- if not (include "chassis.secretSource" (dict "root" $ "setting" $setting)) }}
+{{- $embedded := hasSuffix "-embedded" (include "chassis.image" $) }}
+{{- if not (or $embedded (include "chassis.secretSource" (dict "root" $ "setting" $setting))) }}
 
-WARNING: secret setting {{ $setting }} comes from nowhere; the pods stay unready. Set secrets.existingSecret, or secrets.values.{{ $setting }} for a trial.
+WARNING: secret setting {{ $setting }} comes from nowhere; the pods do not become ready. Set secrets.existingSecret, or secrets.values.{{ $setting }} for a trial.
 {{- end }}
 {{- end }}
 {{- if hasKey .Values "migration" }}

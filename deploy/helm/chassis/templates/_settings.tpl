@@ -41,6 +41,11 @@
 {{- if $service.http -}}
 {{- $_ := mergeOverwrite $settings (dict "http_host" $host "http_port" .Values.ports.http) -}}
 {{- end -}}
+{{- /* Without Redis each pod admits its share of every limit: that of the least number of pods. */ -}}
+{{- if and (has "replicas_expected" $service.settings) (not (hasKey $settings "replicas_expected")) -}}
+{{- $fixed := not (or .Values.autoscaling.enabled .Values.keda.enabled) -}}
+{{- $_ := set $settings "replicas_expected" (ternary .Values.replicaCount .Values.autoscaling.minReplicas $fixed) -}}
+{{- end -}}
 {{- range $noun := $service.calls -}}
 {{- with include "chassis.target" (list $root $noun) -}}{{- $_ := set $settings (printf "%s_target" $noun) . -}}{{- end -}}
 {{- end -}}

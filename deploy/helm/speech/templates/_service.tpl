@@ -11,7 +11,9 @@ secrets:
 - jwt_secret
 - deepgram_api_key
 - elevenlabs_api_key
-needed: []
+needed:
+- deepgram_api_key
+- elevenlabs_api_key
 settings:
 - jwks_url
 - jwt_issuer
