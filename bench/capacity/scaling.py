@@ -9,7 +9,7 @@ from bench.capacity.usage import Usage
 
 SIZES = (10, 100, 1_000, 10_000)
 # The autoscaler's target of the media-gateway chart.
-ROOMS_PER_GATEWAY_POD = 8
+ROOMS_PER_GATEWAY_POD = 7
 # CPU is provisioned so that half of it is left for bursts and for pods that start or drain.
 CPU_TARGET = 0.5
 # A room is in its conversation for this share of a day at a site that is busy in office hours.
