@@ -51,8 +51,8 @@ class Collector(metrics_service_pb2_grpc.MetricsServiceServicer, trace_service_p
     def Export(self, request, context):
         self._answering.wait()
         if isinstance(request, metrics_service_pb2.ExportMetricsServiceRequest):
-            for resource in request.resource_metrics:
-                self.metrics |= {m.name: m for scope in resource.scope_metrics for m in scope.metrics}
+            for measured in request.resource_metrics:
+                self.metrics |= {m.name: m for scope in measured.scope_metrics for m in scope.metrics}
             return metrics_service_pb2.ExportMetricsServiceResponse()
         for spans in request.resource_spans:
             resource = _values(spans.resource.attributes)

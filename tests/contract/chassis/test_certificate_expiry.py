@@ -79,9 +79,8 @@ async def test_the_health_service_tells_it_too(tmp_path):
     server = MeshServer("chassis_expiry", settings, Assembly([]))
     await server.start()
     async with MeshChannel(f"127.0.0.1:{server.grpc_port}", str) as channel:
-        answer = await health_pb2_grpc.HealthStub(channel.channel).Check(
-            health_pb2.HealthCheckRequest(), timeout=DEADLINE_S
-        )
+        stub = health_pb2_grpc.HealthStub(channel.channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE_S)  # type: ignore[attr-defined]
     assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
     await server.stop()
 

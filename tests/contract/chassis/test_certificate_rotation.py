@@ -13,7 +13,7 @@ import structlog
 from hocket.ratelimit.v1 import ratelimit_pb2, ratelimit_pb2_grpc
 from prometheus_client import REGISTRY
 
-from hocket.chassis import certificates, errors
+from hocket.chassis import errors
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import ClientTls, MeshChannel
 from hocket.chassis.reloading_channel import ReloadingChannel
@@ -264,5 +264,5 @@ def test_wrong_files_end_the_start_with_their_names(files, tmp_path):
 def test_a_process_that_starts_in_the_middle_of_a_rotation_waits_for_the_rest(files, monkeypatch):
     issue = files.new_issue()
     shutil.copy(issue / "client.pem", files.client_cert)
-    monkeypatch.setattr(certificates.time, "sleep", lambda _: files.rotate(issue))
+    monkeypatch.setattr("hocket.chassis.certificates.time.sleep", lambda _: files.rotate(issue))
     assert files.tls.files().current().cert == (issue / "client.pem").read_bytes()

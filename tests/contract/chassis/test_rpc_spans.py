@@ -134,7 +134,9 @@ async def test_a_stream_is_one_span_that_ends_with_the_stream(exported):
     async with calling() as (stub, channel):
         call = stub.Ingest(**channel.options(DEADLINE_S))
         await call.write(rag_pb2.IngestRequest(document=rag_pb2.Document(document_id="a")))
-        assert (await call.read()).document_id == "a"
+        answer = await call.read()
+        assert isinstance(answer, rag_pb2.IngestResponse)
+        assert answer.document_id == "a"
         assert exported.get_finished_spans() == ()
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF

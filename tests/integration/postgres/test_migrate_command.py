@@ -38,7 +38,7 @@ def run(monkeypatch, capsys):
         try:
             importlib.import_module(f"services.{noun}.__main__").main()
         except SystemExit as ended:
-            code = ended.code or 0
+            code = int(ended.code or 0)
         captured = capsys.readouterr()
         password = urlsplit(url or "").password
         assert not password or password not in captured.out + captured.err
