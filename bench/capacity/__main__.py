@@ -171,8 +171,9 @@ def per_room_rows(measured: Mapping[str, Measured], seconds: float) -> list[list
         [
             scene,
             name,
-            f"{100 * used.cpu_s / seconds:.1f}",
-            f"{used.private_bytes / _MIB:.1f}",
+            # The mesh without rooms is subtracted: noise may be negative.
+            f"{max(0.0, 100 * used.cpu_s / seconds):.1f}",
+            f"{max(0.0, used.private_bytes / _MIB):.1f}",
             f"{used.grpc_bytes * 8 / 1000 / seconds:.0f}" if used.grpc_bytes > 0 else "",
         ]
         for scene, found in measured.items()
