@@ -65,7 +65,7 @@ async def test_signal_leaves_no_process_socket_or_temporary_file(tmp_path, scrat
     family = psutil.Process(process.pid).children(recursive=True)
     ports = {c.laddr.port for p in family for c in _listening(p)}
     assert len(family) > 5
-    assert len(ports) > 5
+    assert len(ports) > 3
     process.send_signal(number)
     await asyncio.wait_for(process.communicate(), 60)
     gone, alive = await asyncio.to_thread(psutil.wait_procs, family, 30)

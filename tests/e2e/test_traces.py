@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from local.caller.conversation import Question, ask
 from local.demo import script
 from local.demo.clients import TenantClients
@@ -45,6 +47,7 @@ def below(collector: Collector, top: Span) -> set[tuple[str, str]]:
     return found
 
 
+@pytest.mark.usefixtures("untraced")
 async def test_a_call_is_one_connected_trace_through_all_services(tmp_path):
     with collecting() as collector:
         env = {noun: {f"HOCKET_{noun.upper()}_OTLP_ENDPOINT": collector.endpoint} for noun in SERVICES}

@@ -7,14 +7,13 @@ import signal
 import uuid
 
 import pytest
-from opentelemetry import trace
 
-from hocket.chassis import rpc_spans
 from tests.fakes import mesh_peers, room_guest
 from tests.fakes.otlp_collector import Collector, Span, collecting
 from tests.fakes.waiting import DEADLINE_S, until
 
 pytestmark = [
+    pytest.mark.usefixtures("untraced"),
     # The guest's LiveKit client now and then drops a handle twice when a stream ends, and asserts in __del__.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -27,12 +26,6 @@ CALLS = (
     "hocket.speech.v1.SpeechService/Synthesize",
     "hocket.rag.v1.RagService/Search",
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_spans_of_the_test_itself(monkeypatch):
-    # Another test of the session may have set a tracer provider: the client's spans would be parents without an export.
-    monkeypatch.setattr(rpc_spans, "_tracer", trace.NoOpTracer())
 
 
 async def two_turns(guest: room_guest.Guest, peers: mesh_peers.Peers) -> None:
