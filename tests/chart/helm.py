@@ -31,8 +31,8 @@ def folder(name: str) -> Path:
     return vendored(name, scratch / name)
 
 
-@cache
 def chart(name: str) -> Chart:
+    """Load the chart anew: rendering removes the dependencies that the values disable from the loaded one."""
     return Chart.load(folder(name))
 
 
