@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypedDict
+from typing import TypedDict
 
 import grpc
 
 from hocket.chassis import identity
 from hocket.chassis.certificates import CertificateFiles, shared_files
+from hocket.chassis.closes_on_exit import ClosesOnExit
 from hocket.chassis.deadline import timeout_for
 from hocket.chassis.reloading_channel import ReloadingChannel
 from hocket.chassis.rpc_spans import TracedChannel
@@ -58,7 +58,7 @@ def forwarded_token() -> str:
     return identity.current().token
 
 
-class MeshChannel:
+class MeshChannel(ClosesOnExit):
     """Channel to one service, shared by all its clients. Create, use and close it in one event loop.
 
     Example:
@@ -123,16 +123,6 @@ class MeshChannel:
     async def close(self) -> None:
         """Close the channel; calls on it are cancelled."""
         await self.channel.close()
-
-    async def __aenter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the channel."""
-        await self.close()
 
 
 def _service_config(idempotent: tuple[tuple[str, str], ...]) -> dict[str, object]:

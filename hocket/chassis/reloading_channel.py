@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import grpc
 
 from hocket.chassis.certificates import CHECK_INTERVAL_S, CertificateFiles, Pem
+from hocket.chassis.closes_on_exit import ClosesOnExit
 
 # Calls on a replaced channel run on; each ends with its own deadline, and no server admits a longer stream than this.
 DRAIN_S_MAX = 86_400.0
@@ -18,7 +18,7 @@ _READY = grpc.ChannelConnectivity.READY
 OpenChannel = Callable[[grpc.ChannelCredentials], grpc.aio.Channel]
 
 
-class ReloadingChannel(grpc.aio.Channel):
+class ReloadingChannel(ClosesOnExit, grpc.aio.Channel):
     """A channel that is replaced when its certificate files change; stubs made from it go on working.
 
     The replacement connects while calls use the old connection. New calls move to it once it is ready, or at once if
@@ -70,16 +70,6 @@ class ReloadingChannel(grpc.aio.Channel):
             task.cancel()
         channels = [self._channel, *([self._next] if self._next else []), *draining]
         await asyncio.gather(*(channel.close(grace) for channel in channels))
-
-    async def __aenter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the channel."""
-        await self.close()
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """Return the state of the connection that a new call would use."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import grpc
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from hocket.chassis.closes_on_exit import ClosesOnExit
 
 # A server's span fails where the server is at fault; the other codes are the caller's errors (semantic conventions).
 _SERVER_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
@@ -55,23 +56,13 @@ def end_server_span(span: Span, code: str) -> None:
     end_span(span, grpc.StatusCode[code], failed=code in _SERVER_FAULTS)
 
 
-class TracedChannel(grpc.aio.Channel):
+class TracedChannel(ClosesOnExit, grpc.aio.Channel):
     """Channel whose calls are client spans and carry the W3C trace context. Closing it closes the wrapped channel."""
 
     def __init__(self, channel: grpc.aio.Channel, target: str) -> None:
         """Wrap `channel`, which is connected to `target`."""
         self._channel = channel
         self._peer = _peer_attributes(target)
-
-    async def __aenter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the channel."""
-        await self.close()
 
     async def close(self, grace: float | None = None) -> None:
         """Close the channel; calls on it are cancelled, after `grace` seconds if given."""

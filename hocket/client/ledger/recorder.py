@@ -9,8 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import structlog
 from hocket.ratelimit.v1.ledger_pb2 import CostEvent
@@ -18,6 +17,7 @@ from hocket.ratelimit.v1.ledger_pb2 import CostEvent
 from hocket.chassis import identity
 from hocket.chassis.auth import TokenMinter
 from hocket.chassis.channel import ClientTls, MeshChannel
+from hocket.chassis.closes_on_exit import ClosesOnExit
 from hocket.chassis.errors import InvalidArgument, MeshError, PermissionDenied, Unauthenticated, Unimplemented
 from hocket.client.ledger.client import LedgerClient
 from hocket.client.ledger.journal import CostJournal, EventOrigin
@@ -45,7 +45,7 @@ class CostObserver(Protocol):
         ...
 
 
-class CostRecorder:
+class CostRecorder(ClosesOnExit):
     """Queues cost events and records each in the ledger of its own tenant, exactly once.
 
     Events are sent in batches of one tenant and retried with the same event ids, so the ledger stores none twice.
@@ -216,16 +216,6 @@ class CostRecorder:
             self._journal = None
         if self._channel is not None:
             await self._channel.close()
-
-    async def __aenter__(self) -> Self:
-        """Return the recorder."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the recorder."""
-        await self.close()
 
     async def _run(self) -> None:
         retry_s = self._retry_s[0]

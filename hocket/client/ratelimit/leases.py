@@ -12,14 +12,13 @@ import asyncio
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 import structlog
 from hocket.ratelimit.v1.ratelimit_pb2 import Spend
 
 from hocket.chassis import identity
 from hocket.chassis.clock import Clock, SystemClock
+from hocket.chassis.closes_on_exit import ClosesOnExit
 from hocket.chassis.errors import InvalidArgument, MeshError
 from hocket.client.ratelimit.client import RateLimitClient
 
@@ -78,7 +77,7 @@ class _Bucket:
     units_per_s: float = 0.0
 
 
-class LeasedLimits:
+class LeasedLimits(ClosesOnExit):
     """Spends from limits as RateLimitClient does, mostly without a call.
 
     Create it in the event loop that uses it, and close it to return unspent units. Leases are kept per tenant of the
@@ -144,16 +143,6 @@ class LeasedLimits:
                 self._return_in_background(lease)
             bucket.leases.clear()
         await asyncio.gather(*self._background, return_exceptions=True)
-
-    async def __aenter__(self) -> Self:
-        """Return the limits."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the limits."""
-        await self.close()
 
     def _bucket(self, limit: str, subject: str) -> _Bucket:
         caller = identity.current_or_none()

@@ -6,14 +6,14 @@ import asyncio
 import random
 import ssl
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from hocket.chassis.circuit_breaker import CircuitBreaker
 from hocket.chassis.clock import Clock, SystemClock
+from hocket.chassis.closes_on_exit import ClosesOnExit
 from hocket.chassis.errors import MeshError, NotFound, PermissionDenied, Unavailable
 
 _ATTEMPTS_MAX = 3
@@ -24,7 +24,7 @@ _BODY_BYTES_MAX = 256 * 1024
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 
-class BackendClient:
+class BackendClient(ClosesOnExit):
     """Calls the backend in the name of one tenant. Fail-open: each caller goes on without the backend.
 
     A call makes at most three attempts. After three failed calls in a row the circuit breaker rejects calls for 10 s.
@@ -98,16 +98,6 @@ class BackendClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-    async def __aenter__(self) -> Self:
-        """Return the client itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        await self.close()
 
     async def _call(
         self, method: str, path: str, *, body: dict[str, Any] | None = None, idempotency_key: str = ""
