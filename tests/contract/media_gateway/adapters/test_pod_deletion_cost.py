@@ -8,8 +8,11 @@ from contextlib import suppress
 import pytest
 from aiohttp import web
 
-from services.media_gateway.adapters.pod_deletion_cost import ANNOTATION, PodDeletionCost
+from services.media_gateway.adapters.pod_deletion_cost import PodDeletionCost
 from tests.fakes.waiting import until
+
+# The name that Kubernetes' ReplicaSet controller reads.
+ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
 
 class Api:
