@@ -59,6 +59,18 @@ async def test_readiness_names_an_expired_certificate_until_it_is_replaced(tmp_p
     await server.stop()
 
 
+async def test_an_expired_intermediate_of_the_chain_is_a_problem(tmp_path):
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("own")
+    intermediate, _ = authority.issue("intermediate", lifetime_s=-60)
+    cert.write_bytes(cert.read_bytes() + intermediate.read_bytes())
+    settings = ServerSettings(drain_grace_s=0, tls_cert_file=cert, tls_key_file=key)
+    server = MeshServer("chassis_expiry", settings, Assembly([]))
+    await server.start()
+    assert "server certificate" in (await readyz(server))[1]["certificates"]
+    await server.stop()
+
+
 async def test_a_bundle_with_an_expired_ca_beside_a_valid_one_is_no_problem(tmp_path):
     old, new = Authority(tmp_path / "old", lifetime_s=-60), Authority(tmp_path / "new")
     bundle = tmp_path / "bundle.pem"
